@@ -1,0 +1,1 @@
+"""The stages of the pipeline: TFX components of Graft and what they share."""

@@ -1,0 +1,58 @@
+"""The contract of what flows between the stages: names, dtypes, shapes, value ranges.
+
+These strings stand nowhere else in the tree. This module imports no TensorFlow, TFX or Beam.
+"""
+
+# Features of the records that ImageExampleGen writes (the names of TFDS). One value an example.
+IMAGE = "image/encoded"  # bytes, as in the source file: JPEG, PNG, GIF or BMP
+LABEL_TEXT = "image/class/text"  # bytes, UTF-8 class name
+LABEL = "image/class/label"  # int64, 0..classes-1, the index in the sorted class names
+FILENAME = "image/filename"  # bytes, UTF-8 path relative to the data folder
+SHA256 = "image/sha256"  # bytes, 64 lower-case hex digits of the file's content
+FORMAT = "image/format"  # bytes, one of FORMATS
+HEIGHT = "image/height"  # int64, pixels, as stored (EXIF orientation is not applied)
+WIDTH = "image/width"  # int64, pixels
+CHANNELS = "image/channels"  # int64, 1 to 4, as stored
+BYTE_SIZE = "image/bytes"  # int64, length of IMAGE
+
+FORMATS = ("jpeg", "png", "gif", "bmp")
+
+# What StatisticsGen looks at, with its type in the schema: all that is cheap and says something about the set.
+STATISTICS_FEATURES = {LABEL_TEXT: "BYTES", FORMAT: "BYTES"} | dict.fromkeys(
+    (LABEL, HEIGHT, WIDTH, CHANNELS, BYTE_SIZE), "INT"
+)
+
+TRAIN_SPLIT = "train"
+EVAL_SPLIT = "eval"
+SPLITS = (TRAIN_SPLIT, EVAL_SPLIT)
+
+# Output of the transform graph.
+PIXELS = "pixels"  # float32 [batch, height, width, 3], 0..255, RGB, resized
+TARGET = "target"  # int64 [batch], the label index; absent where the input has no label
+
+# Signatures of the exported SavedModel, their inputs and outputs.
+SERVE_BYTES = "serving_default"
+SERVE_EXAMPLES = "serve_examples"
+EXPLAIN = "explain"
+EMBED = "embed"
+
+INPUT_BYTES = "image_bytes"  # string [batch]
+INPUT_EXAMPLES = "examples"  # string [batch], serialized tf.Example
+OUTPUT_LABEL = "label"  # string [batch]
+OUTPUT_PROBABILITY = "probability"  # float32 [batch], 0..1, of the label
+OUTPUT_PROBABILITIES = "probabilities"  # float32 [batch, classes], 0..1, rows sum to 1
+OUTPUT_CAM = "cam"  # float32 [batch, h, w], 0..1, the feature map's height and width
+OUTPUT_FEATURES = "features"  # float32 [batch, d], the pooled features
+
+# Files inside an exported model's `assets/`.
+LABELS_ASSET = "labels.txt"  # UTF-8, a class name a line, in the order of the label index
+FACTS_ASSET = "graft.json"  # what the model is made of: backbone, weights' digests, sizes
+
+# Files inside artifacts.
+MANIFEST_FILE = "manifest.jsonl"  # a row a file of the source, sorted by path
+LEDGER_FILE = "quarantine.jsonl"  # the rows that were rejected, with their reason
+DATASET_FILE = "dataset.json"  # counts, classes, fingerprint
+PREDICTIONS_FILE = "predictions.npz"  # of the training path on the eval split: sha256, probabilities
+HISTORY_FILE = "history.json"  # the head's learning curve and the Trainer's rates
+EVALUATION_FILE = "metrics.json"  # what the Evaluator measured, in the names of summary.json
+VERDICT_FILE = "verdict.json"  # why a gate said yes or no

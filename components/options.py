@@ -1,0 +1,121 @@
+"""One typed options object a stage, and nothing that needs TensorFlow, TFX or Beam.
+
+Unknown keys, wrong types and values out of range are refused here, once; the stages trust what they get.
+Options travel to their stage as JSON (`to_json`, `from_json`), as execution property or `custom_config`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing_extensions import Self
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Options(BaseModel):
+    """Base of all options: immutable, unknown keys refused, JSON both ways."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    def to_json(self) -> str:
+        """The options as JSON with sorted keys, the same text for the same options."""
+        import json
+
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The inverse of `to_json`."""
+        return cls.model_validate_json(text)
+
+
+class DataOptions(Options):
+    """What ImageExampleGen reads, and how it splits."""
+
+    path: str | None = Field(None, description="Folder of images, or `sample:digits` for the embedded sample.")
+    eval_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        0.2, description="Share of images for evaluation, where the folder does not give the split."
+    )
+    max_pixels: Positive = Field(178_956_970, description="Images with more pixels are quarantined unread.")
+    shard_megabytes: Positive = Field(128, description="Target size of one TFRecord file, in MB.")
+
+
+class TransformOptions(Options):
+    """Decoding and resizing, the one definition for training, evaluation and serving."""
+
+    image_size: tuple[Positive, Positive] = Field((224, 224), description="Height and width in pixels; one number: square.")
+    resize: Literal["bilinear", "bicubic", "area", "nearest"] = "bilinear"
+
+    @field_validator("image_size", mode="before")
+    @classmethod
+    def _square(cls, value: Any) -> Any:
+        return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class TrainerOptions(Options):
+    """Backbone, head and how the head is trained."""
+
+    backbone: str = Field("MobileNetV2", description="A row of components/trainer/backbones.py.")
+    backbone_args: dict[str, float | int | str | bool] = Field(
+        default_factory=dict, description="Further arguments of the backbone's constructor, such as alpha: 0.35."
+    )
+    weights: str = Field("imagenet", description="`imagenet` (Keras' download), a weights file, or `none`.")
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    learning_rate: Annotated[float, Field(gt=0.0)] = 0.001
+    l2: Annotated[float, Field(ge=0.0)] = Field(0.0, description="L2 penalty on the head's kernel.")
+    epochs: Positive = 20
+    batch_size: Positive = Field(32, description="Global batch size of the head's training.")
+    feature_batch_size: Positive = Field(64, description="Global batch size of the pass through the backbone.")
+    early_stopping_patience: Annotated[int, Field(ge=0)] = Field(
+        5, description="Epochs without a better validation loss before training stops; 0: never stop early."
+    )
+    validation_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.1, description="Share of the train split that early stopping watches; the eval split stays unseen."
+    )
+    devices: Annotated[str, Field(pattern=r"^(auto|cpu|cpu:[1-9]\d*|gpu|gpu:\d+(,\d+)*)$")] = Field(
+        "auto", description="`auto`, `cpu`, `cpu:N` (N replicas), `gpu`, `gpu:0,1`."
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    tensorboard: bool = Field(True, description="Write TensorBoard logs into the ModelRun artifact.")
+
+
+class EvaluatorOptions(Options):
+    """How the Evaluator runs; its limits are in the `quality` gate."""
+
+    batch_size: Positive = Field(32, description="Largest batch that the model sees during evaluation.")
+
+
+class DataGateOptions(Options):
+    """Limits on the data."""
+
+    on_anomaly: Literal["stop", "warn"] = Field("stop", description="What an anomaly of ExampleValidator does.")
+
+
+class QualityGateOptions(Options):
+    """Limits on the candidate's metrics over the eval split."""
+
+    min_accuracy: Fraction = Field(0.5, description="A candidate below this accuracy is not pushed.")
+    max_accuracy_drop: Fraction = Field(
+        0.02, description="Largest tolerated loss of accuracy against the model that is being served."
+    )
+
+
+class ServabilityGateOptions(Options):
+    """Limits on the export, measured in a fresh process."""
+
+    images: Positive = Field(64, description="How many eval images are replayed through the signatures.")
+    max_difference: Annotated[float, Field(gt=0.0)] = Field(
+        1e-5, description="Largest tolerated difference of a probability between training and serving."
+    )
+    timeout_seconds: Positive = 300
+
+
+class GateOptions(Options):
+    """Every limit that can stop a push, in one block."""
+
+    data: DataGateOptions = DataGateOptions()
+    quality: QualityGateOptions = QualityGateOptions()
+    servability: ServabilityGateOptions = ServabilityGateOptions()

@@ -1,0 +1,1 @@
+"""The Trainer: a pooling head on a frozen pretrained backbone."""

@@ -1,0 +1,45 @@
+"""The console script `graft`: parses, hands over, and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from components.errors import InputError
+
+
+def main() -> None:
+    """Runs a command.
+
+    Exit codes: 0 done, 1 a failure inside, 2 bad usage, configuration or input, 3 a gate said no, 130 interrupted.
+    """
+    from pipeline.cli import app
+
+    try:
+        app()
+    except InputError as error:
+        _say(f"Error: {error}")
+        _leave(2)
+    except KeyboardInterrupt:
+        _say("Interrupted. The next run continues from what is complete.")
+        _leave(130)
+    except BrokenPipeError:
+        _leave(0)
+    except Exception as error:
+        if os.environ.get("GRAFT_TRACEBACK"):
+            raise
+        first = (str(error).strip().splitlines() or [""])[0]
+        _say(f"Failed: {type(error).__name__}: {first}\nThe run's log.txt has the details; GRAFT_TRACEBACK=1 shows the traceback.")
+        _leave(1)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _leave(code: int) -> None:
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

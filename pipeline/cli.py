@@ -1,0 +1,180 @@
+"""The commands of `graft`, and what they print. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+import pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pipeline.predict import Prediction
+
+app = typer.Typer(
+    name="graft",
+    help="Transfer learning on images, from a folder to a pushed and evaluated model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+models = typer.Typer(help="The versions in a serving directory.", no_args_is_help=True)
+app.add_typer(models, name="models")
+
+Settings = Annotated[
+    Optional[list[str]], typer.Option("--set", metavar="A.B=VALUE", help="Override one option; may be repeated.")
+]
+
+
+class Format(str, Enum):
+    """How predictions are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"graft {pipeline.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Version.")] = False,
+) -> None:
+    """Transfer learning on images, from a folder to a pushed and evaluated model."""
+
+
+@app.command(epilog="Example: graft run configs/cats_and_dogs.yaml --data photos --set trainer.epochs=5")
+def run(
+    config: Annotated[str, typer.Argument(help="YAML file, such as configs/sample.yaml.")],
+    data: Annotated[Optional[str], typer.Option(help="Folder of images; wins over data.path.")] = None,
+    workdir: Annotated[Optional[Path], typer.Option(help="Working directory. Default: work/<name>.")] = None,
+    settings: Settings = None,
+    cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Reuse what an earlier run made.")] = True,
+) -> None:
+    """Runs the whole pipeline on this machine: ingest, train, evaluate, check, push.
+
+    Exit code 0: pushed, or nothing to do. 2: bad usage, configuration or input. 3: a gate said no. 1: failed.
+    """
+    from pipeline.config import load_config
+    from pipeline.run import run_pipeline
+
+    checked = load_config(config, settings, data)
+    outcome = run_pipeline(checked, workdir or Path("work") / checked.name, enable_cache=cache)
+    raise typer.Exit(outcome.code)
+
+
+@app.command(epilog="Example: graft predict work/sample/serving/1764000000 a.jpg folder/ --format csv")
+def predict(
+    model: Annotated[str, typer.Argument(help="serving/<version>, or a working directory: its served version.")],
+    images: Annotated[list[str], typer.Argument(help="Image files and folders.", metavar="IMAGE...")],
+    form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+) -> None:
+    """Answers with label and probabilities for image files and folders.
+
+    A file that is no image gets an error line of its own; the others still get answers, and the exit code is 2.
+    """
+    from pipeline.predict import list_inputs, predict_files
+    from pipeline.progress import quiet_tensorflow
+
+    paths = list_inputs(images)
+    quiet_tensorflow()
+    failed = _PRINTERS[form](_with_progress(predict_files(model, paths), len(paths)))
+    if failed:
+        print(f"Error: {failed} of {len(paths)} files got no answer.", file=sys.stderr)
+        raise typer.Exit(2)
+
+
+def _with_progress(predictions: Iterable[Prediction], total: int) -> Iterable[Prediction]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield from bar.track(predictions, total=total, description="Predicting")
+
+
+def _print_table(predictions: Iterable[Prediction]) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("image", "label", "probability", "others"):
+        table.add_column(name, justify="right" if name == "probability" else "left", overflow="fold")
+    rows = list(predictions)
+    for row in rows:
+        if row.error:
+            table.add_row(row.path, "[red]error[/]", "", f"[red]{row.error}[/]")
+            continue
+        ranked = sorted(row.probabilities.items(), key=lambda pair: -pair[1])
+        others = ", ".join(f"{name} {value:.4f}" for name, value in ranked[1:4])
+        table.add_row(row.path, row.label, f"{row.probability:.4f}", others)
+    Console(highlight=False).print(table)
+    return sum(bool(row.error) for row in rows)
+
+
+def _print_json(predictions: Iterable[Prediction]) -> int:
+    import json
+
+    rows = list(predictions)
+    answers = [
+        {"path": row.path, "error": row.error}
+        if row.error
+        else {"path": row.path, "label": row.label, "probability": row.probability, "probabilities": row.probabilities}
+        for row in rows
+    ]
+    print(json.dumps(answers, indent=2, ensure_ascii=False))
+    return sum(bool(row.error) for row in rows)
+
+
+def _print_csv(predictions: Iterable[Prediction]) -> int:
+    import csv
+
+    rows = list(predictions)
+    names = sorted({name for row in rows for name in row.probabilities})
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["path", "label", "probability", *names, "error"])
+    for row in rows:
+        values = [f"{row.probabilities[name]:.6f}" if row.probabilities else "" for name in names]
+        writer.writerow([row.path, row.label, f"{row.probability:.6f}" if row.label else "", *values, row.error])
+    return sum(bool(row.error) for row in rows)
+
+
+_PRINTERS = {Format.TABLE: _print_table, Format.JSON: _print_json, Format.CSV: _print_csv}
+
+
+@models.command("list", epilog="Example: graft models list work/sample")
+def models_list(
+    folder: Annotated[str, typer.Argument(help="Working directory, or serving directory.")],
+) -> None:
+    """Lists the versions: when each was made, from what, and which is being served."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from pipeline.models import list_models
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("version", "created (UTC)", "classes", "data", "weights", "parent", ""):
+        table.add_column(name)
+    for row in list_models(folder):
+        facts = row.passport.get("model", {})
+        table.add_row(
+            str(row.number),
+            row.passport.get("created", "?").rstrip("Z").replace("T", " "),
+            str(len(facts.get("classes", [])) or "?"),
+            row.passport.get("data_fingerprint", "?")[:12],
+            facts.get("weights_sha256", "?")[:12],
+            str(row.passport.get("parent") or "-"),
+            "[green]serving[/]" if row.serving else "",
+        )
+    Console(highlight=False).print(table)

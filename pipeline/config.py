@@ -1,0 +1,203 @@
+"""The configuration: a YAML file with only what differs from the defaults, checked once.
+
+`Config` is what a user writes. `Plan` adds what is found out before the DAG is built (paths, fingerprints, the served
+version), so that `pipeline.dag.create_pipeline` is a pure function. No TensorFlow, TFX or Beam is imported here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from components.errors import InputError, did_you_mean
+from components.options import DataOptions, EvaluatorOptions, GateOptions, Options, TrainerOptions, TransformOptions
+from components.trainer.backbones import check_request
+
+PATH_KEYS = (("data", "path"), ("trainer", "weights"))
+
+
+class Config(Options):
+    """All options of a pipeline, one section a stage."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] = "graft"
+    data: DataOptions = DataOptions()
+    transform: TransformOptions = TransformOptions()
+    trainer: TrainerOptions = TrainerOptions()
+    evaluator: EvaluatorOptions = EvaluatorOptions()
+    gates: GateOptions = GateOptions()
+
+    def to_yaml(self) -> str:
+        """Every option with its value, as a configuration file."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A configuration with the facts of one run.
+
+    Attributes:
+        config: what the user asked for.
+        workdir: artifacts, metadata, runs and served versions are below it.
+        data_path: the folder of images.
+        data_fingerprint: sha256 over its content.
+        sources: digest of the code behind each node, by node id.
+        libraries: versions of what the code runs on.
+        baseline: the version to compare with: a number, or `none`.
+        parent: the version being served when the run began, None at first.
+        enable_cache: whether nodes may reuse earlier results.
+    """
+
+    config: Config
+    workdir: Path
+    data_path: str
+    data_fingerprint: str
+    sources: dict[str, str] = field(default_factory=dict)
+    libraries: dict[str, str] = field(default_factory=dict)
+    baseline: str = "none"
+    parent: int | None = None
+    enable_cache: bool = True
+
+    @property
+    def serving_dir(self) -> Path:
+        """Where versions are pushed."""
+        return self.workdir / "serving"
+
+    @property
+    def model_key(self) -> str:
+        """Digest of all that decides the model: data, options and code up to the Trainer."""
+        return model_key(self.config, self.data_fingerprint, self.sources)
+
+    @property
+    def passport(self) -> dict[str, Any]:
+        """Where a model of this run comes from; the Pusher adds version, time and weights."""
+        return {
+            "schema": 1,
+            "name": self.config.name,
+            "model_key": self.model_key,
+            "data_fingerprint": self.data_fingerprint,
+            "config": self.config.model_dump(mode="json"),
+            "sources": self.sources,
+            "libraries": self.libraries,
+            "parent": self.parent,
+        }
+
+
+def model_key(config: Config, data_fingerprint: str, sources: dict[str, str]) -> str:
+    """Digest of all that decides the model; gates and evaluation are not among it."""
+    deciding = {
+        "data": data_fingerprint,
+        "options": config.model_dump(mode="json", include={"data", "transform", "trainer"}),
+        "sources": {node: sources.get(node, "") for node in ("ImageExampleGen", "Transform", "Trainer")},
+    }
+    deciding["options"]["data"].pop("path")
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+def load_config(path: str | None, settings: list[str] | None = None, data: str | None = None) -> Config:
+    """Reads and checks a configuration.
+
+    Relative paths in the file are meant from the file's folder; those of the command line from where the user stands.
+
+    Args:
+        path: a YAML file; None: the defaults.
+        settings: `section.key=value`, the value in YAML; they win over the file.
+        data: the data folder; wins over `data.path`.
+
+    Raises:
+        InputError: no such file, no YAML, or a value that is not allowed.
+    """
+    content = _read_yaml(path) if path else {}
+    for section, key in PATH_KEYS if path else ():
+        _anchor(content, section, key, Path(path).parent)
+    for setting in settings or []:
+        _apply_setting(content, setting)
+    if data is not None:
+        content.setdefault("data", {})["path"] = data
+    return check_config(content, path or "the command line")
+
+
+def check_config(content: dict[str, Any], origin: str) -> Config:
+    """From plain values to a `Config`, with errors in the user's words.
+
+    Raises:
+        InputError: every problem, a line each.
+    """
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(problem) for problem in error.errors()]
+        raise InputError(f"The configuration of {origin} is not usable:\n" + "\n".join(f"  {x}" for x in lines)) from error
+    check_request(config.trainer.backbone, config.transform.image_size, config.trainer.backbone_args)
+    _check_weights(config.trainer.weights)
+    return config
+
+
+def _read_yaml(path: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"Expected a configuration file at {path}: {error.strerror}.\nSee configs/ for examples.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no YAML file: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected sections such as `data:` and `trainer:`, got {type(content).__name__}.")
+    return content
+
+
+def _anchor(content: dict[str, Any], section: str, key: str, folder: Path) -> None:
+    value = content.get(section, {}).get(key) if isinstance(content.get(section), dict) else None
+    if isinstance(value, str) and value not in ("imagenet", "none") and ":" not in value and not Path(value).is_absolute():
+        content[section][key] = str(folder / value)
+
+
+def _apply_setting(content: dict[str, Any], setting: str) -> None:
+    name, equals, value = setting.partition("=")
+    if not equals or not name:
+        raise InputError(f"--set: expected section.key=value, got '{setting}'.\nExample: --set trainer.epochs=5")
+    *sections, key = name.split(".")
+    target = content
+    for section in sections:
+        target = target.setdefault(section, {})
+        if not isinstance(target, dict):
+            raise InputError(f"--set {name}: '{section}' is a value, not a section.")
+    try:
+        target[key] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {name}: '{value}' is no YAML value.") from error
+
+
+def _check_weights(weights: str) -> None:
+    if weights not in ("imagenet", "none") and not Path(weights).is_file():
+        raise InputError(
+            f"trainer.weights: expected 'imagenet', 'none' or a weights file; there is no file {weights}.{did_you_mean(weights, ['imagenet', 'none'])}"
+        )
+
+
+def known_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    """Every key of the configuration, in dotted form."""
+    keys = []
+    for name, info in model.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            keys += known_keys(info.annotation, f"{prefix}{name}.")
+    return keys
+
+
+def _explain(problem: Any) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{name}: {problem['msg'].removeprefix('Value error, ')}; got {problem['input']!r}"
+    key = name.rpartition(".")[2]
+    elsewhere = [known for known in known_keys() if known.rpartition(".")[2] == key]
+    hint = f" Did you mean '{elsewhere[0]}'?" if elsewhere else did_you_mean(name, known_keys())
+    siblings = [known for known in known_keys() if known.rpartition(".")[0] == name.rpartition(".")[0]]
+    allowed = ", ".join(known.rpartition(".")[2] for known in siblings)
+    return f"{name}: unknown key.{hint}" + ("" if hint else f" Known here: {allowed}.")

@@ -1,0 +1,131 @@
+"""The one definition of the pipeline, for every runner."""
+
+from __future__ import annotations
+
+from tensorflow_data_validation import StatsOptions
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx.components.example_validator.component import ExampleValidator
+from tfx.components.pusher.component import Pusher
+from tfx.components.statistics_gen.component import StatisticsGen
+from tfx.components.trainer.component import Trainer
+from tfx.components.transform.component import Transform
+from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.orchestration import metadata
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
+
+from components import features
+from components.baseline import BaselineModel
+from components.data_gate import DataGate
+from components.evaluator import Evaluator
+from components.example_gen.component import ImageExampleGen
+from components.pusher import Executor as AtomicPush
+from components.schema import SCHEMA_FILE, ImportSchemaGen
+from components.servable_check.component import ServableCheck
+from pipeline.config import Plan
+
+BEAM_ARGS = ["--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
+
+
+def create_pipeline(plan: Plan) -> Pipeline:
+    """All nodes in data order; the same plan gives the same pipeline."""
+    config, sources = plan.config, plan.sources
+
+    ingest = ImageExampleGen(
+        data_path=plan.data_path,
+        options=config.data.model_copy(update={"path": None}).to_json(),
+        data_fingerprint=plan.data_fingerprint,
+        source_fingerprint=sources["ImageExampleGen"],
+    )
+    examples = ingest.outputs["examples"]
+
+    statistics = StatisticsGen(
+        examples=examples,
+        stats_options=StatsOptions(  # only what the schema names is read: image bytes are not even parsed
+            schema=schema_pb2.Schema(
+                feature=[
+                    schema_pb2.Feature(name=name, type=schema_pb2.FeatureType.Value(kind))
+                    for name, kind in features.STATISTICS_FEATURES.items()
+                ]
+            ),
+            experimental_filter_read_paths=True,
+        ),
+    )
+    schema = ImportSchemaGen(schema_file=str(SCHEMA_FILE), source_fingerprint=sources["ImportSchemaGen"])
+    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
+    data_gate = DataGate(
+        anomalies=validator.outputs["anomalies"],
+        options=config.gates.data.to_json(),
+        source_fingerprint=sources["DataGate"],
+    )
+
+    transform = Transform(
+        examples=examples,
+        schema=schema.outputs["schema"],
+        preprocessing_fn="components.transform.preprocessing_fn",
+        splits_config=transform_pb2.SplitsConfig(analyze=[features.TRAIN_SPLIT], transform=[]),
+        materialize=False,
+        disable_analyzer_cache=True,
+        disable_statistics=True,
+        custom_config={"options": config.transform.to_json(), "source_fingerprint": sources["Transform"]},
+    )
+    transform.add_upstream_node(data_gate)
+
+    trainer = Trainer(
+        examples=examples,
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema.outputs["schema"],
+        run_fn="components.trainer.train.run_fn",
+        train_args=trainer_pb2.TrainArgs(splits=[features.TRAIN_SPLIT]),
+        eval_args=trainer_pb2.EvalArgs(splits=[features.EVAL_SPLIT]),
+        custom_config={"options": config.trainer.to_json(), "source_fingerprint": sources["Trainer"]},
+    )
+    model = trainer.outputs["model"]
+
+    baseline = BaselineModel(
+        model=model,
+        serving_dir=str(plan.serving_dir),
+        version=plan.baseline,
+        source_fingerprint=sources["BaselineModel"],
+    )
+    evaluator = Evaluator(
+        examples=examples,
+        model=model,
+        baseline_model=baseline.outputs["baseline_model"],
+        options=config.evaluator.to_json(),
+        gate=config.gates.quality.to_json(),
+        source_fingerprint=sources["Evaluator"],
+    )
+    servable = ServableCheck(
+        model=model,
+        model_run=trainer.outputs["model_run"],
+        examples=examples,
+        gate=config.gates.servability.to_json(),
+        source_fingerprint=sources["ServableCheck"],
+    )
+    pusher = Pusher(
+        model=model,
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=servable.outputs["blessing"],
+        push_destination=pusher_pb2.PushDestination(
+            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(plan.serving_dir))
+        ),
+        custom_config={
+            "serving_dir": str(plan.serving_dir),
+            "passport": plan.passport,
+            "source_fingerprint": sources["Pusher"],
+        },
+        custom_executor_spec=ExecutorClassSpec(AtomicPush),
+    )
+
+    return Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(plan.workdir / "artifacts"),
+        components=[
+            *(ingest, statistics, schema, validator, data_gate),
+            *(transform, trainer, baseline, evaluator, servable, pusher),
+        ],
+        enable_cache=plan.enable_cache,
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(plan.workdir / "metadata.sqlite")),
+        beam_pipeline_args=BEAM_ARGS,
+    )

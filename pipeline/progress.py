@@ -1,0 +1,168 @@
+"""What the terminal shows: a line a node with time, counts and throughput; all other output goes to the run's log.
+
+Stages report through the logger `graft.progress`: an ordinary record says where they are, one with `done=True` is the
+node's closing line.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+LOGGER = "graft.progress"
+SECONDS_BETWEEN_LINES = 10.0  # where the output is no terminal
+MARKS = {"done": ("✓", "green"), "cached": ("·", "dim"), "failed": ("✗", "red"), "refused": ("✗", "yellow")}
+
+
+@dataclass
+class Node:
+    """One node of the run, as far as it has come."""
+
+    name: str
+    started: float
+    text: str = ""
+    summary: str = ""
+    last_line: float = 0.0
+
+
+@dataclass
+class Progress(logging.Handler):
+    """Shows nodes as they run, and remembers their seconds."""
+
+    console: Console
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__init__(logging.INFO)
+        self._node: Node | None = None
+        self._guard = threading.RLock()
+        self._live = Live(console=self.console, get_renderable=self._render, refresh_per_second=8, transient=True)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """While the run goes on: listens to the stages."""
+        logger = logging.getLogger(LOGGER)
+        logger.setLevel(logging.INFO)
+        logger.addHandler(self)
+        try:
+            if self.console.is_terminal:
+                with self._live:
+                    yield
+            else:
+                yield
+        finally:
+            logger.removeHandler(self)
+
+    def start(self, name: str) -> None:
+        """A node begins."""
+        with self._guard:
+            self._node = Node(name, time.monotonic(), last_line=time.monotonic())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Takes what a stage reports."""
+        with self._guard:
+            node = self._node
+            if node is None:
+                return
+            if getattr(record, "done", False):
+                node.summary = record.getMessage()
+                return
+            node.text = record.getMessage()
+            now = time.monotonic()
+            if not self.console.is_terminal and now - node.last_line >= SECONDS_BETWEEN_LINES:
+                node.last_line = now
+                self.console.print(f"  {node.name:<17} {now - node.started:5.1f} s  {node.text} ...", highlight=False)
+
+    def finish(self, name: str, how: str, summary: str = "") -> None:
+        """A node ends: `done`, `cached`, `failed` or `refused`."""
+        with self._guard:
+            node = self._node or Node(name, time.monotonic())
+            seconds = time.monotonic() - node.started
+            self.seconds[name] = round(seconds, 3)
+            self._node = None
+        mark, style = MARKS[how]
+        text = Text.assemble((f"{mark} ", style), (f"{name:<17}", "dim" if how == "cached" else "bold"))
+        text.append(f" {seconds:5.1f} s  " if how != "cached" else " cached   ", "dim")
+        text.append(summary or node.summary, "dim" if how == "cached" else "")
+        grid = Table.grid()
+        grid.add_column(no_wrap=False)
+        grid.add_row(text)
+        self.console.print(_hanging(text, self.console.width), highlight=False)
+
+    def _render(self) -> Table | Text:
+        node = self._node
+        if node is None:
+            return Text("")
+        grid = Table.grid(padding=(0, 1))
+        seconds = f"{time.monotonic() - node.started:5.1f} s"
+        grid.add_row(Spinner("dots"), Text(f"{node.name:<17}", "bold"), Text(seconds, "dim"), Text(node.text, no_wrap=True))
+        return grid
+
+
+def _hanging(text: Text, width: int) -> Text:
+    """Wraps a line so that what follows stands under its text, not under its mark."""
+    indent = 29
+    if len(text) <= width or width <= indent + 20:
+        return text
+    head, rest = text[:indent], text[indent:]
+    lines = rest.wrap(Console(width=width), width - indent)
+    joined = Text("\n" + " " * indent).join(line for line in lines)
+    return head + joined
+
+
+@contextmanager
+def output_to(log: Path) -> Iterator[Console]:
+    """Sends everything that this process prints, down to C++, to a log; gives a console on the real terminal."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(1), os.dup(2)]
+    terminal = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace", buffering=1)
+    with open(log, "ab", buffering=0) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    handler = logging.StreamHandler(sys.__stderr__)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        yield Console(file=terminal, highlight=False)
+    finally:
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
+        root.setLevel(level)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for descriptor, copy in zip((1, 2), saved, strict=True):
+            os.dup2(copy, descriptor)
+            os.close(copy)
+        terminal.close()
+
+
+def quiet_tensorflow() -> None:
+    """Keeps TensorFlow's start-up chatter off the terminal, in commands that have no log; errors still show."""
+    import warnings
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="(tensorflow|keras|google)")

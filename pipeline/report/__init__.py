@@ -1,0 +1,1 @@
+"""What a run leaves for its readers: `summary.json` and the terminal's last lines."""

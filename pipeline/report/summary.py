@@ -1,0 +1,114 @@
+"""`summary.json`: what a run did, in one file that scripts and auditors read."""
+
+from __future__ import annotations
+
+import json
+import resource
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components import features, versions
+
+Artifacts = dict[str, dict[str, Any]]  # node id -> output key -> artifact with `uri` and custom properties
+
+
+@dataclass
+class Summary:
+    """The fields of `summary.json`; see the user guide for their meaning."""
+
+    run_id: str
+    status: str = "failed"
+    dataset: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    baseline: dict[str, Any] | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    cached: list[str] = field(default_factory=list)
+    model: dict[str, Any] | None = None
+    gates: dict[str, Any] = field(default_factory=dict)
+    trainer: dict[str, Any] = field(default_factory=dict)
+    reasons: list[str] = field(default_factory=list)
+    peak_rss_mb: float = 0.0
+
+    def write(self, run: Path) -> Path:
+        """Writes the file into the run's folder, whole or not at all."""
+        self.peak_rss_mb = round(peak_rss_mb(), 1)
+        path = run / "summary.json"
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps({"schema": 1, **self.__dict__}, indent=2) + "\n", "utf-8")
+        partial.replace(path)
+        return path
+
+
+def peak_rss_mb() -> float:
+    """Peak resident memory of the largest process of this run, in MB."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(kind).ru_maxrss for kind in kinds) / 1024
+
+
+def find_artifacts(metadata: Path, executions: dict[str, int]) -> Artifacts:
+    """The outputs of each node of a run, from ML Metadata, cached ones included."""
+    from ml_metadata import metadata_store
+    from ml_metadata.proto import metadata_store_pb2 as proto
+
+    config = proto.ConnectionConfig()
+    config.sqlite.filename_uri = str(metadata)
+    config.sqlite.connection_mode = proto.SqliteMetadataSourceConfig.READONLY
+    store = metadata_store.MetadataStore(config)
+    found: Artifacts = {}
+    for node, execution in executions.items():
+        events = store.get_events_by_execution_ids([execution])
+        keys = {e.artifact_id: e.path.steps[0].key for e in events if e.type == proto.Event.OUTPUT}
+        found[node] = {keys[artifact.id]: artifact for artifact in store.get_artifacts_by_id(list(keys))}
+    return found
+
+
+def fill_summary(summary: Summary, artifacts: Artifacts, pushed_before: list[int]) -> None:
+    """Reads what the nodes left; as far as the run came.
+
+    Args:
+        summary: filled in place.
+        artifacts: of `find_artifacts`.
+        pushed_before: the versions that were there when the run began.
+    """
+    if manifest := artifacts.get("ImageExampleGen", {}).get("manifest"):
+        summary.dataset = _read(manifest.uri, features.DATASET_FILE)
+    if model_run := artifacts.get("Trainer", {}).get("model_run"):
+        summary.trainer = {k: v for k, v in _read(model_run.uri, features.HISTORY_FILE).items() if k != "head"}
+    _fill_evaluation(summary, artifacts)
+    if blessing := artifacts.get("ServableCheck", {}).get("blessing"):
+        summary.gates["servability"] = _read(blessing.uri, features.VERDICT_FILE)
+    if verdict := artifacts.get("DataGate", {}).get("verdict"):
+        summary.gates["data"] = _read(verdict.uri, features.VERDICT_FILE)
+    if pushed := artifacts.get("Pusher", {}).get("pushed_model"):
+        _fill_push(summary, pushed, pushed_before)
+
+
+def _fill_evaluation(summary: Summary, artifacts: Artifacts) -> None:
+    if evaluation := artifacts.get("Evaluator", {}).get("evaluation"):
+        metrics = _read(evaluation.uri, features.EVALUATION_FILE)
+        summary.metrics = metrics["candidate"]
+        summary.gates["quality"] = _read(evaluation.uri, features.VERDICT_FILE)
+        if "baseline" in metrics:
+            version = artifacts["BaselineModel"]["baseline_model"].custom_properties["version"].string_value
+            summary.baseline = {"version": int(version), **metrics["baseline"]}
+
+
+def _fill_push(summary: Summary, pushed: Any, pushed_before: list[int]) -> None:
+    summary.reasons = [reason for gate in summary.gates.values() for reason in gate.get("reasons", [])]
+    if not pushed.custom_properties["pushed"].int_value:
+        refused = not summary.gates["quality"]["passed"]
+        summary.status = "not_blessed" if refused else "not_servable"
+        return
+    version = Path(pushed.custom_properties["pushed_destination"].string_value)
+    passport = versions.read_passport(version)
+    summary.status = "unchanged" if int(version.name) in pushed_before else "pushed"
+    summary.model = {
+        "version": int(version.name),
+        "path": str(version),
+        "weights_sha256": passport["model"]["weights_sha256"],
+    }
+
+
+def _read(uri: str, name: str) -> dict[str, Any]:
+    return dict(json.loads(Path(uri, name).read_text("utf-8")))

@@ -1,0 +1,202 @@
+"""`graft run`: from a configuration to a pushed model and a summary."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+from rich.markup import escape
+
+from components import versions
+from components.errors import GateRefused, InputError
+from components.example_gen.manifest import fingerprint_sources
+from components.example_gen.sources import list_images
+from pipeline import sample
+from pipeline.config import Config, Plan, model_key
+from pipeline.fingerprint import library_versions, source_fingerprints
+from pipeline.progress import Progress, output_to
+from pipeline.report.summary import Summary, fill_summary, find_artifacts
+from pipeline.workdir import Workdir
+
+EXIT_CODES = {"pushed": 0, "unchanged": 0, "failed": 1, "data_refused": 3, "not_blessed": 3, "not_servable": 3}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: the exit code, the summary and where it was written."""
+
+    code: int
+    summary: Summary
+    path: Path
+
+
+def run_pipeline(config: Config, root: Path, enable_cache: bool = True, runner: str = "beam") -> Outcome:
+    """Runs everything on this machine.
+
+    Args:
+        config: checked.
+        root: the working directory.
+        enable_cache: False executes every node again.
+        runner: a row of `pipeline.runners.RUNNERS`.
+
+    Raises:
+        InputError: the data or the working directory is not usable; nothing was run.
+    """
+    workdir = Workdir(root.resolve())
+    data = config.data.path
+    if data is None:
+        raise InputError("data.path: no data folder is given.\nAdd --data DIR, or data.path to the configuration.")
+    listing = None if sample.is_sample(data) else list_images(data)
+    workdir.create()
+    with workdir.locked():
+        if listing is None:
+            listing = list_images(str(sample.write_sample(data, workdir.root / "sample")))
+        run = workdir.new_run()
+        (run / "config.yaml").write_text(config.to_yaml(), "utf-8")
+        summary = Summary(run.name)
+        with output_to(run / "log.txt") as console:
+            describe_start(console, config, listing.root, workdir.root)
+            progress = Progress(console)
+            try:
+                with progress.shown():
+                    plan = make_plan(config, workdir, listing, enable_cache, progress)
+                    _execute(plan, runner, summary, progress, workdir)
+            except BaseException as error:
+                summary.reasons = summary.reasons or [_first_line(error)]
+                raise
+            finally:
+                _take_time(summary, progress)
+                path = summary.write(run)
+            code = describe_end(console, summary, path)
+    return Outcome(code, summary, path)
+
+
+def make_plan(config: Config, workdir: Workdir, listing: Any, enable_cache: bool, progress: Progress) -> Plan:
+    """Finds out what the DAG depends on: the data's fingerprint, the code's, and the served version."""
+    progress.start("Fingerprint")
+    started = time.monotonic()
+    digest = fingerprint_sources(
+        listing.sources, lambda done: _report(f"{done:,} of {len(listing.sources):,} files", done)
+    )
+    rate = len(listing.sources) / max(time.monotonic() - started, 1e-3)
+    progress.finish(
+        "Fingerprint",
+        "done",
+        f"{len(listing.sources):,} files in {len(listing.labels)} classes ({listing.layout}), {rate:,.0f} files/s",
+    )
+    sources = source_fingerprints()
+    parent = find_parent(workdir.serving, model_key(config, digest, sources), enable_cache)
+    return Plan(
+        config=config,
+        workdir=workdir.root,
+        data_path=str(Path(listing.root).resolve()),
+        data_fingerprint=digest,
+        sources=sources,
+        libraries=library_versions(),
+        baseline="none" if parent is None else str(parent),
+        parent=parent,
+        enable_cache=enable_cache,
+    )
+
+
+def find_parent(serving: Path, key: str, enable_cache: bool) -> int | None:
+    """The version that a candidate is compared with.
+
+    That is the served version, unless this very model is being served already: then its own parent, so that an
+    identical run is an identical plan and nothing is executed again.
+    """
+    served = versions.served_version(serving)
+    if served is None:
+        return None
+    passport = versions.read_passport(serving / str(served))
+    if enable_cache and passport.get("model_key") == key:
+        parent = passport.get("parent")
+        return None if parent is None else int(parent)
+    return served
+
+
+def _report(text: str, done: int) -> None:
+    if done % 500 == 0:
+        import logging
+
+        logging.getLogger("graft.progress").info(text)
+
+
+def _execute(plan: Plan, runner: str, summary: Summary, progress: Progress, workdir: Workdir) -> None:
+    progress.start("Start-up")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    _import_tensorflow(plan.config.trainer.devices)
+    from pipeline.dag import create_pipeline
+    from pipeline.runners import RUNNERS
+
+    pipeline = create_pipeline(plan)
+    progress.finish("Start-up", "done", f"TFX {plan.libraries['tfx']}, TensorFlow {plan.libraries['tensorflow']}")
+    summary.seconds["startup"] = round(time.time() - psutil.Process().create_time(), 3)
+    pushed_before = versions.list_versions(workdir.serving)
+    trace = RUNNERS[runner](pipeline, progress)
+    summary.cached = trace.cached
+    fill_summary(summary, find_artifacts(plan.workdir / "metadata.sqlite", trace.executions), pushed_before)
+    if isinstance(trace.error, GateRefused):
+        summary.status, summary.reasons = "data_refused", trace.error.reasons
+    elif trace.error is not None:
+        summary.status = "failed"
+        summary.reasons = [f"{trace.failed_node or 'the run'}: {_first_line(trace.error)}"]
+        raise trace.error
+
+
+def _import_tensorflow(devices: str) -> None:
+    from components.trainer.devices import prepare_process
+
+    prepare_process(devices)
+
+
+def _take_time(summary: Summary, progress: Progress) -> None:
+    summary.seconds |= {name: value for name, value in progress.seconds.items() if name != "Start-up"}
+    summary.seconds["total"] = round(time.time() - psutil.Process().create_time(), 3)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def describe_start(console: Console, config: Config, data: str, workdir: Path) -> None:
+    """Says what is about to happen."""
+    size = "x".join(str(side) for side in config.transform.image_size)
+    trainer = config.trainer
+    console.print(f"[bold]{config.name}[/]: {trainer.backbone} (weights {escape(Path(trainer.weights).name)}) at {size}")
+    console.print(f"  data     {escape(data)}")
+    console.print(f"  workdir  {escape(_short(workdir))}")
+
+
+def describe_end(console: Console, summary: Summary, path: Path) -> int:
+    """Says how the run ended, where things are and what to do next; gives the exit code."""
+    code = EXIT_CODES[summary.status]
+    accuracy = summary.metrics.get("accuracy")
+    measured = f", accuracy {accuracy:.4f} on {summary.metrics['examples']:,} images" if accuracy is not None else ""
+    total = f"{summary.seconds['total']:.0f} s"
+    latest = _short(path.parent.parent / "latest" / path.name)
+    if code == 0 and summary.model:
+        word = "Pushed" if summary.status == "pushed" else "Unchanged: already serving"
+        model = _short(Path(summary.model["path"]))
+        console.print(f"[bold green]{word} version {summary.model['version']}[/]{measured} ({total})")
+        console.print(f"  model    {escape(model)}", soft_wrap=True)
+        console.print(f"  summary  {escape(latest)}", soft_wrap=True)
+        console.print(f"  next     graft predict {escape(model)} IMAGE...", soft_wrap=True)
+    else:
+        console.print(f"[bold yellow]Not pushed: {summary.status}[/]{measured} ({total})")
+        for reason in summary.reasons[:10]:
+            console.print(f"  {escape(reason)}", soft_wrap=True)
+        console.print(f"  summary  {escape(latest)}", soft_wrap=True)
+        console.print("  next     mend what the reasons name, or change the limit under gates: in the configuration")
+    return code
+
+
+def _short(path: Path) -> str:
+    """The path from where the user stands, where that is shorter."""
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)

@@ -1,0 +1,116 @@
+"""Ways to run the one DAG: to add one, add a function and a row to `RUNNERS`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tfx.orchestration.beam import beam_dag_runner
+from tfx.orchestration.pipeline import Pipeline
+from tfx.orchestration.portable import launcher
+
+from components.errors import GateRefused
+
+
+class Observer(Protocol):
+    """Who is told when a node begins and ends."""
+
+    def start(self, name: str) -> None:
+        """A node begins."""
+
+    def finish(self, name: str, how: str, summary: str = "") -> None:
+        """A node ends: `done`, `cached`, `failed` or `refused`."""
+
+
+@dataclass
+class Trace:
+    """What happened in one run: executions by node id, which of them were cached, and the first error."""
+
+    observer: Observer
+    executions: dict[str, int] = field(default_factory=dict)
+    cached: list[str] = field(default_factory=list)
+    failed_node: str = ""
+    error: Exception | None = None
+
+    def launch(self, name: str, run: Callable[[], Any]) -> None:
+        """Runs one node and writes down how it went."""
+        self.observer.start(name)
+        try:
+            info = run()
+        except Exception as error:
+            self.failed_node, self.error = name, error
+            refused = isinstance(error, GateRefused)
+            self.observer.finish(name, "refused" if refused else "failed", str(error).splitlines()[0] if str(error) else "")
+            raise
+        self.executions[name] = info.execution_id
+        # The launcher gives no output location to an execution that it takes from the cache.
+        was_cached = not info.execution_output_uri
+        if was_cached:
+            self.cached.append(name)
+        self.observer.finish(name, "cached" if was_cached else "done")
+
+
+_trace: Trace | None = None
+
+
+class ObservedNode(beam_dag_runner.PipelineNodeAsDoFn):
+    """TFX's node as a Beam step, under the eyes of the current trace."""
+
+    def _run_node(self) -> None:
+        if _trace is None:
+            super()._run_node()
+        else:
+            _trace.launch(self._node_id, self._launch)
+
+    def _launch(self) -> Any:
+        return launcher.Launcher(
+            pipeline_node=self._pipeline_node,
+            mlmd_connection=_connect(self._mlmd_connection_config),
+            pipeline_info=self._pipeline_info,
+            pipeline_runtime_spec=self._pipeline_runtime_spec,
+            executor_spec=self._executor_spec,
+            platform_config=self._extract_platform_config(self._deployment_config, self._node_id),
+            custom_driver_spec=self._custom_driver_spec,
+        ).launch()
+
+
+def _connect(config: Any) -> Any:
+    from tfx.orchestration import metadata
+
+    return metadata.Metadata(config)
+
+
+class ObservedBeamDagRunner(beam_dag_runner.BeamDagRunner):
+    """TFX's BeamDagRunner; its nodes are observed."""
+
+    _PIPELINE_NODE_DO_FN_CLS = ObservedNode
+
+
+def run_on_beam(pipeline: Pipeline, observer: Observer) -> Trace:
+    """Beam orchestrates the nodes on this machine, in this process."""
+    global _trace
+    _trace = trace = Trace(observer)
+    try:
+        with _beam_arguments(["--runner=DirectRunner", "--direct_running_mode=in_memory"]):
+            ObservedBeamDagRunner().run(pipeline)
+    except Exception as error:
+        trace.error = trace.error or error
+    finally:
+        _trace = None
+    return trace
+
+
+@contextmanager
+def _beam_arguments(arguments: list[str]) -> Iterator[None]:
+    """BeamDagRunner's own Beam pipeline takes its options from the command line, which is ours, so lend it one."""
+    saved, sys.argv = sys.argv, [sys.argv[0], *arguments]
+    try:
+        yield
+    finally:
+        sys.argv = saved
+
+
+RUNNERS: dict[str, Callable[[Pipeline, Observer], Trace]] = {"beam": run_on_beam}

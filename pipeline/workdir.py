@@ -1,0 +1,79 @@
+"""The working directory: where everything of a pipeline lies, and who may write into it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.errors import InputError
+
+
+@dataclass(frozen=True)
+class Workdir:
+    """`metadata.sqlite`, `artifacts/`, `serving/<version>/` and `runs/<run id>/` below one folder."""
+
+    root: Path
+
+    @property
+    def serving(self) -> Path:
+        """The versions that were pushed; all else can be deleted without hurting a served model."""
+        return self.root / "serving"
+
+    @property
+    def runs(self) -> Path:
+        """A folder a run: `config.yaml`, `summary.json`, `log.txt`."""
+        return self.root / "runs"
+
+    def create(self) -> None:
+        """Makes the folder.
+
+        Raises:
+            InputError: it cannot be made or written.
+        """
+        try:
+            self.runs.mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".write-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise InputError(
+                f"--workdir: cannot write into {self.root}: {error.strerror}.\n"
+                "Choose a folder that you may write, or change its permissions."
+            ) from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """One run at a time; the system frees the lock when its holder dies.
+
+        Raises:
+            InputError: another run holds it; says which.
+        """
+        with open(self.root / ".lock", "a+", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise InputError(
+                    f"--workdir: another run is using {self.root} ({lock.read().strip() or 'unknown'}).\n"
+                    "Wait until it is done, or use another --workdir."
+                ) from None
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+            lock.flush()
+            yield
+
+    def new_run(self) -> Path:
+        """Makes the folder of a new run and points `runs/latest` at it."""
+        run = self.runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        run.mkdir()
+        pointer = self.runs / f".latest-{os.getpid()}"
+        pointer.unlink(missing_ok=True)
+        pointer.symlink_to(run.name)
+        os.replace(pointer, self.runs / "latest")
+        return run
