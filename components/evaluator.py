@@ -91,7 +91,7 @@ def make_eval_config(classes: int, with_baseline: bool) -> tfma.EvalConfig:
 
 
 def _metrics_spec(metric: Metric, classes: int, model_names: list[str]) -> tfma.MetricsSpec:
-    configuration = {"name": metric.name}
+    configuration: dict[str, Any] = {"name": metric.name}
     if metric.name in ("precision", "recall"):
         configuration["top_k"] = 1
     spec = tfma.MetricsSpec(
@@ -103,9 +103,7 @@ def _metrics_spec(metric: Metric, classes: int, model_names: list[str]) -> tfma.
     return spec
 
 
-def judge(
-    metrics: dict[str, Any], baseline: dict[str, Any] | None, gate: QualityGateOptions
-) -> tuple[bool, list[str]]:
+def judge(metrics: dict[str, Any], baseline: dict[str, Any] | None, gate: QualityGateOptions) -> tuple[bool, list[str]]:
     """Whether the candidate may be pushed, and every reason against it.
 
     Args:
@@ -199,15 +197,17 @@ def read_metrics(uri: str, model_name: str | None, classes: list[str]) -> dict[s
 
     Returns:
         The overall metrics of the table; `auc`: the mean over the classes; `per_class` {class: {metric: value}}, with
-        `examples` and `accuracy` of its slice; `confusion_matrix` [actual][predicted] counts, in the order of `classes`.
+        `examples` and `accuracy` of its slice; `confusion_matrix` [actual][predicted] counts, in the classes' order.
 
     Raises:
         InputError: TFMA gave no result, so the eval split was empty.
     """
     result = tfma.load_eval_result(uri, model_name=model_name)
-    slices = {key: values for key, values in result.slicing_metrics}
+    slices = dict(result.slicing_metrics)
     if () not in slices:
-        raise InputError("The eval split holds no example: nothing to evaluate. Add images, or change data.eval_fraction.")
+        raise InputError(
+            "The eval split holds no example: nothing to evaluate. Add images, or change data.eval_fraction."
+        )
     overall = slices[()][""]
     metrics: dict[str, Any] = {row.name: _value(overall[""], row.name) for row in METRICS if row.over == "overall"}
     per_class: dict[str, dict[str, float | None]] = {}
@@ -258,10 +258,10 @@ def _write_json(uri: str, name: str, content: Any) -> None:
 def describe_metrics(metrics: dict[str, dict[str, Any]], blessed: bool) -> str:
     """One line for the terminal."""
     ours = metrics[CANDIDATE]
-    against = f" (served model {metrics[BASELINE]['accuracy']:.3f})" if BASELINE in metrics else ""
+    against = f" (served {metrics[BASELINE]['accuracy']:.3f})" if BASELINE in metrics else ""
     verdict = "blessed" if blessed else "not blessed"
     area = f", AUC {ours['auc']:.3f}" if ours["auc"] is not None else ""
-    return f"accuracy {ours['accuracy']:.3f} on {ours['examples']:,} images{against}{area}, {verdict}"
+    return f"accuracy {ours['accuracy']:.3f} of {ours['examples']:,}{against}{area}, {verdict}"
 
 
 class EvaluatorSpec(ComponentSpec):

@@ -46,7 +46,9 @@ class DataOptions(Options):
 class TransformOptions(Options):
     """Decoding and resizing, the one definition for training, evaluation and serving."""
 
-    image_size: tuple[Positive, Positive] = Field((224, 224), description="Height and width in pixels; one number: square.")
+    image_size: tuple[Positive, Positive] = Field(
+        (224, 224), description="Height and width in pixels; one number: square."
+    )
     resize: Literal["bilinear", "bicubic", "area", "nearest"] = "bilinear"
 
     @field_validator("image_size", mode="before")

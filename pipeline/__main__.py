@@ -29,7 +29,8 @@ def main() -> None:
         if os.environ.get("GRAFT_TRACEBACK"):
             raise
         first = (str(error).strip().splitlines() or [""])[0]
-        _say(f"Failed: {type(error).__name__}: {first}\nThe run's log.txt has the details; GRAFT_TRACEBACK=1 shows the traceback.")
+        _say(f"Failed: {type(error).__name__}: {first}")
+        _say("The run's log.txt has the details; GRAFT_TRACEBACK=1 shows the traceback.")
         _leave(1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,7 +29,7 @@ models = typer.Typer(help="The versions in a serving directory.", no_args_is_hel
 app.add_typer(models, name="models")
 
 Settings = Annotated[
-    Optional[list[str]], typer.Option("--set", metavar="A.B=VALUE", help="Override one option; may be repeated.")
+    list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override one option; may be repeated.")
 ]
 
 
@@ -49,7 +49,9 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def common(
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Version.")
+    ] = False,
 ) -> None:
     """Transfer learning on images, from a folder to a pushed and evaluated model."""
 
@@ -57,8 +59,8 @@ def common(
 @app.command(epilog="Example: graft run configs/cats_and_dogs.yaml --data photos --set trainer.epochs=5")
 def run(
     config: Annotated[str, typer.Argument(help="YAML file, such as configs/sample.yaml.")],
-    data: Annotated[Optional[str], typer.Option(help="Folder of images; wins over data.path.")] = None,
-    workdir: Annotated[Optional[Path], typer.Option(help="Working directory. Default: work/<name>.")] = None,
+    data: Annotated[str | None, typer.Option(help="Folder of images; wins over data.path.")] = None,
+    workdir: Annotated[Path | None, typer.Option(help="Working directory. Default: work/<name>.")] = None,
     settings: Settings = None,
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Reuse what an earlier run made.")] = True,
 ) -> None:

@@ -48,6 +48,7 @@ class Plan:
         data_fingerprint: sha256 over its content.
         sources: digest of the code behind each node, by node id.
         libraries: versions of what the code runs on.
+        weights_sha256: digest of the weights file, empty for `imagenet` and `none`.
         baseline: the version to compare with: a number, or `none`.
         parent: the version being served when the run began, None at first.
         enable_cache: whether nodes may reuse earlier results.
@@ -59,6 +60,7 @@ class Plan:
     data_fingerprint: str
     sources: dict[str, str] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=dict)
+    weights_sha256: str = ""
     baseline: str = "none"
     parent: int | None = None
     enable_cache: bool = True
@@ -71,7 +73,7 @@ class Plan:
     @property
     def model_key(self) -> str:
         """Digest of all that decides the model: data, options and code up to the Trainer."""
-        return model_key(self.config, self.data_fingerprint, self.sources)
+        return model_key(self.config, self.data_fingerprint, self.sources, self.weights_sha256)
 
     @property
     def passport(self) -> dict[str, Any]:
@@ -81,6 +83,7 @@ class Plan:
             "name": self.config.name,
             "model_key": self.model_key,
             "data_fingerprint": self.data_fingerprint,
+            "weights_sha256": self.weights_sha256,
             "config": self.config.model_dump(mode="json"),
             "sources": self.sources,
             "libraries": self.libraries,
@@ -88,10 +91,11 @@ class Plan:
         }
 
 
-def model_key(config: Config, data_fingerprint: str, sources: dict[str, str]) -> str:
+def model_key(config: Config, data_fingerprint: str, sources: dict[str, str], weights_sha256: str = "") -> str:
     """Digest of all that decides the model; gates and evaluation are not among it."""
-    deciding = {
+    deciding: dict[str, Any] = {
         "data": data_fingerprint,
+        "weights": weights_sha256,
         "options": config.model_dump(mode="json", include={"data", "transform", "trainer"}),
         "sources": {node: sources.get(node, "") for node in ("ImageExampleGen", "Transform", "Trainer")},
     }
@@ -113,8 +117,9 @@ def load_config(path: str | None, settings: list[str] | None = None, data: str |
         InputError: no such file, no YAML, or a value that is not allowed.
     """
     content = _read_yaml(path) if path else {}
-    for section, key in PATH_KEYS if path else ():
-        _anchor(content, section, key, Path(path).parent)
+    if path:
+        for section, key in PATH_KEYS:
+            _anchor(content, section, key, Path(path).parent)
     for setting in settings or []:
         _apply_setting(content, setting)
     if data is not None:
@@ -132,7 +137,9 @@ def check_config(content: dict[str, Any], origin: str) -> Config:
         config = Config.model_validate(content)
     except ValidationError as error:
         lines = [_explain(problem) for problem in error.errors()]
-        raise InputError(f"The configuration of {origin} is not usable:\n" + "\n".join(f"  {x}" for x in lines)) from error
+        raise InputError(
+            f"The configuration of {origin} is not usable:\n" + "\n".join(f"  {x}" for x in lines)
+        ) from error
     check_request(config.trainer.backbone, config.transform.image_size, config.trainer.backbone_args)
     _check_weights(config.trainer.weights)
     return config
@@ -142,7 +149,9 @@ def _read_yaml(path: str) -> dict[str, Any]:
     try:
         content = yaml.safe_load(Path(path).read_text("utf-8"))
     except OSError as error:
-        raise InputError(f"Expected a configuration file at {path}: {error.strerror}.\nSee configs/ for examples.") from error
+        raise InputError(
+            f"Expected a configuration file at {path}: {error.strerror}.\nSee configs/ for examples."
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no YAML file: {' '.join(str(error).split())}") from error
     if content is None:
@@ -154,7 +163,12 @@ def _read_yaml(path: str) -> dict[str, Any]:
 
 def _anchor(content: dict[str, Any], section: str, key: str, folder: Path) -> None:
     value = content.get(section, {}).get(key) if isinstance(content.get(section), dict) else None
-    if isinstance(value, str) and value not in ("imagenet", "none") and ":" not in value and not Path(value).is_absolute():
+    if (
+        isinstance(value, str)
+        and value not in ("imagenet", "none")
+        and ":" not in value
+        and not Path(value).is_absolute()
+    ):
         content[section][key] = str(folder / value)
 
 
@@ -177,7 +191,8 @@ def _apply_setting(content: dict[str, Any], setting: str) -> None:
 def _check_weights(weights: str) -> None:
     if weights not in ("imagenet", "none") and not Path(weights).is_file():
         raise InputError(
-            f"trainer.weights: expected 'imagenet', 'none' or a weights file; there is no file {weights}.{did_you_mean(weights, ['imagenet', 'none'])}"
+            f"trainer.weights: expected 'imagenet', 'none' or a weights file; there is no file {weights}."
+            f"{did_you_mean(weights, ['imagenet', 'none'])}"
         )
 
 

@@ -78,7 +78,11 @@ def create_pipeline(plan: Plan) -> Pipeline:
         run_fn="components.trainer.train.run_fn",
         train_args=trainer_pb2.TrainArgs(splits=[features.TRAIN_SPLIT]),
         eval_args=trainer_pb2.EvalArgs(splits=[features.EVAL_SPLIT]),
-        custom_config={"options": config.trainer.to_json(), "source_fingerprint": sources["Trainer"]},
+        custom_config={
+            "options": config.trainer.to_json(),
+            "weights_sha256": plan.weights_sha256,
+            "source_fingerprint": sources["Trainer"],
+        },
     )
     model = trainer.outputs["model"]
 

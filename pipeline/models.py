@@ -54,7 +54,9 @@ def find_model(path: str) -> Path:
     if (Path(path) / versions.SAVED_MODEL_FILE).is_file():
         return Path(path)
     if not Path(path).is_dir():
-        raise InputError(f"Expected a pushed model, found nothing at {path}.\nGive serving/<version>; graft models list shows them.")
+        raise InputError(
+            f"Expected a pushed model, found nothing at {path}.\nGive serving/<version>; graft models list shows them."
+        )
     folder = serving_dir(path)
     return folder / str(versions.served_version(folder))
 

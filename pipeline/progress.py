@@ -111,7 +111,9 @@ class Progress(logging.Handler):
             return Text("")
         grid = Table.grid(padding=(0, 1))
         seconds = f"{time.monotonic() - node.started:5.1f} s"
-        grid.add_row(Spinner("dots"), Text(f"{node.name:<17}", "bold"), Text(seconds, "dim"), Text(node.text, no_wrap=True))
+        grid.add_row(
+            Spinner("dots"), Text(f"{node.name:<17}", "bold"), Text(seconds, "dim"), Text(node.text, no_wrap=True)
+        )
         return grid
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -87,10 +89,10 @@ def make_plan(config: Config, workdir: Workdir, listing: Any, enable_cache: bool
     progress.finish(
         "Fingerprint",
         "done",
-        f"{len(listing.sources):,} files in {len(listing.labels)} classes ({listing.layout}), {rate:,.0f} files/s",
+        f"{len(listing.sources):,} files, {len(listing.labels)} classes ({listing.layout}), {rate:,.0f}/s",
     )
-    sources = source_fingerprints()
-    parent = find_parent(workdir.serving, model_key(config, digest, sources), enable_cache)
+    sources, weights = source_fingerprints(), hash_weights(config.trainer.weights)
+    parent = find_parent(workdir.serving, model_key(config, digest, sources, weights), enable_cache)
     return Plan(
         config=config,
         workdir=workdir.root,
@@ -98,10 +100,18 @@ def make_plan(config: Config, workdir: Workdir, listing: Any, enable_cache: bool
         data_fingerprint=digest,
         sources=sources,
         libraries=library_versions(),
+        weights_sha256=weights,
         baseline="none" if parent is None else str(parent),
         parent=parent,
         enable_cache=enable_cache,
     )
+
+
+def hash_weights(weights: str) -> str:
+    """sha256 of a weights file; empty for `imagenet` and `none`."""
+    if weights in ("imagenet", "none"):
+        return ""
+    return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 
 
 def find_parent(serving: Path, key: str, enable_cache: bool) -> int | None:
@@ -122,8 +132,6 @@ def find_parent(serving: Path, key: str, enable_cache: bool) -> int | None:
 
 def _report(text: str, done: int) -> None:
     if done % 500 == 0:
-        import logging
-
         logging.getLogger("graft.progress").info(text)
 
 
@@ -168,9 +176,10 @@ def describe_start(console: Console, config: Config, data: str, workdir: Path) -
     """Says what is about to happen."""
     size = "x".join(str(side) for side in config.transform.image_size)
     trainer = config.trainer
-    console.print(f"[bold]{config.name}[/]: {trainer.backbone} (weights {escape(Path(trainer.weights).name)}) at {size}")
-    console.print(f"  data     {escape(data)}")
-    console.print(f"  workdir  {escape(_short(workdir))}")
+    arguments = "".join(f", {name} {value}" for name, value in trainer.backbone_args.items())
+    console.print(f"[bold]{config.name}[/]: {trainer.backbone}{arguments}, images {size}")
+    for name, value in (("weights", trainer.weights), ("data", data), ("workdir", _short(workdir))):
+        console.print(f"  {name:<8} {escape(value)}", soft_wrap=True)
 
 
 def describe_end(console: Console, summary: Summary, path: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ from tfx.orchestration.beam import beam_dag_runner
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher
 
-from components.errors import GateRefused
+from components.errors import GateRefused, InputError
+from pipeline.notes import describe_outputs
 
 
 class Observer(Protocol):
@@ -38,19 +40,30 @@ class Trace:
     def launch(self, name: str, run: Callable[[], Any]) -> None:
         """Runs one node and writes down how it went."""
         self.observer.start(name)
+        started = time.monotonic()
         try:
             info = run()
         except Exception as error:
             self.failed_node, self.error = name, error
-            refused = isinstance(error, GateRefused)
-            self.observer.finish(name, "refused" if refused else "failed", str(error).splitlines()[0] if str(error) else "")
+            refused = isinstance(error, (GateRefused, InputError))
+            self.observer.finish(name, "refused" if refused else "failed", _say_why(error))
             raise
         self.executions[name] = info.execution_id
         # The launcher gives no output location to an execution that it takes from the cache.
-        was_cached = not info.execution_output_uri
-        if was_cached:
+        if not info.execution_output_uri:
             self.cached.append(name)
-        self.observer.finish(name, "cached" if was_cached else "done")
+            self.observer.finish(name, "cached")
+        else:
+            self.observer.finish(name, "done", describe_outputs(name, info.output_dict, time.monotonic() - started))
+
+
+def _say_why(error: Exception) -> str:
+    """A few words for the node's line; what the user must know in full is printed at the end."""
+    if isinstance(error, GateRefused):
+        return f"the {error.gate} gate said no"
+    if isinstance(error, InputError):
+        return "the input is not usable"
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 _trace: Trace | None = None
@@ -96,7 +109,7 @@ def run_on_beam(pipeline: Pipeline, observer: Observer) -> Trace:
     try:
         with _beam_arguments(["--runner=DirectRunner", "--direct_running_mode=in_memory"]):
             ObservedBeamDagRunner().run(pipeline)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  Beam wraps what a node raised; the caller gets the first error
         trace.error = trace.error or error
     finally:
         _trace = None

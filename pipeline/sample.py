@@ -36,7 +36,9 @@ def write_sample(path: str, folder: Path) -> Path:
     """
     name = path.removeprefix(PREFIX)
     if name not in SAMPLES:
-        raise InputError(f"data.path: there is no sample '{name}'; known: {', '.join(PREFIX + known for known in SAMPLES)}.")
+        raise InputError(
+            f"data.path: there is no sample '{name}'; known: {', '.join(PREFIX + known for known in SAMPLES)}."
+        )
     target = folder / name
     if not target.is_dir():
         partial = folder / f".partial-{name}-{os.getpid()}"

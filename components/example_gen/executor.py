@@ -6,9 +6,11 @@ import hashlib
 import json
 import logging
 import os
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from typing import Any
 
 import apache_beam as beam
@@ -49,6 +51,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         listing = list_images(exec_properties["data_path"])
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         manifest = artifact_utils.get_single_instance(output_dict["manifest"])
+        started = time.monotonic()
         with self._make_beam_pipeline() as pipeline:
             run_ingest(pipeline, listing, options, examples.uri, manifest.uri)
         finish_splits(examples.uri)
@@ -60,7 +63,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with tf.io.gfile.GFile(os.path.join(manifest.uri, features.DATASET_FILE), "w") as file:
             file.write(json.dumps(dataset, indent=2))
         describe_artifact(examples, dataset)
-        progress.info(describe_dataset(dataset), extra={"done": True})
+        progress.info(describe_dataset(dataset, time.monotonic() - started), extra={"done": True})
 
 
 def run_ingest(
@@ -71,9 +74,8 @@ def run_ingest(
     read = (
         pipeline
         | "Paths" >> beam.Create(batches, reshuffle=True)
-        | "ReadAndInspect" >> beam.ParDo(ReadBatch(options, listing.labels, len(listing.sources))).with_outputs(
-            "rows", main="examples"
-        )
+        | "ReadAndInspect"
+        >> beam.ParDo(ReadBatch(options, listing.labels, len(listing.sources))).with_outputs("rows", main="examples")
     )
     _ = read.examples | "WriteShards" >> beam.ParDo(WriteShards(examples_uri, options.shard_megabytes << 20))
     _ = (
@@ -121,20 +123,18 @@ class ReadBatch(beam.DoFn):
 
 def read_source(source: Source, options: DataOptions) -> tuple[Row, bytes]:
     """One file: its row of the manifest, and its bytes (empty unless it is an example)."""
+    row = Row(source.name, source.label)
     content = images.read_file(source.path)
-    facts = {"name": source.name, "label": source.label}
     if isinstance(content, images.Rejected):
-        return Row(**facts, split="", sha256="", bytes=0, reason=content.reason, detail=content.detail), b""
-    sha256 = hashlib.sha256(content).hexdigest()
-    facts |= {"sha256": sha256, "bytes": len(content)}
+        return replace(row, reason=content.reason, detail=content.detail), b""
+    row = replace(row, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
     if images.is_ignorable(source.name, content):
-        return Row(**facts, split="", ignored=True), b""
+        return replace(row, ignored=True), b""
     found = images.inspect_image(content, options.max_pixels)
     if isinstance(found, images.Rejected):
-        return Row(**facts, split="", reason=found.reason, detail=found.detail), b""
-    side = source.split or split.split_by_content(sha256, options.eval_fraction)
-    size = {"format": found.format, "height": found.height, "width": found.width, "channels": found.channels}
-    return Row(**facts, split=side, **size), content
+        return replace(row, reason=found.reason, detail=found.detail), b""
+    side = source.split or split.split_by_content(row.sha256, options.eval_fraction)
+    return replace(row, split=side, **asdict(found)), content
 
 
 def make_example(row: Row, content: bytes, label: int) -> bytes:
@@ -176,7 +176,7 @@ class WriteShards(beam.DoFn):
     def process(self, element: tuple[str, bytes]) -> None:
         """Appends one record to its split."""
         side, record = element
-        writer, size = self._open.pop(side, None) or (self._new_writer(side), 0)
+        writer, size = self._open.pop(side) if side in self._open else (self._new_writer(side), 0)
         writer.write(record)
         if size + len(record) >= self._shard_bytes:
             writer.close()
@@ -207,7 +207,7 @@ def finish_splits(uri: str) -> None:
 
 def finish_manifest(uri: str, listing: Listing) -> list[Row]:
     """Merges the rows' shards into `manifest.jsonl` (sorted by name) and `quarantine.jsonl`."""
-    rows = [Row(name, "", "", "", 0, ignored=True) for name in listing.ignored]
+    rows = [Row(name, ignored=True) for name in listing.ignored]
     for shard in tf.io.gfile.glob(os.path.join(uri, ".rows*")):
         with tf.io.gfile.GFile(shard) as file:
             rows += [parse_row(line) for line in file]
@@ -220,7 +220,7 @@ def finish_manifest(uri: str, listing: Listing) -> list[Row]:
 
 def parse_row(line: str) -> Row:
     """The inverse of `Row.to_json`."""
-    return Row(**{"label": "", "split": "", "sha256": "", "bytes": 0, **json.loads(line)})
+    return Row(**json.loads(line))
 
 
 def _write_rows(path: str, rows: Iterable[Row]) -> None:
@@ -278,7 +278,9 @@ def describe_artifact(examples: types.Artifact, dataset: dict[str, Any]) -> None
     examples.set_string_custom_property("data_fingerprint", dataset["fingerprint"])
 
 
-def describe_dataset(dataset: dict[str, Any]) -> str:
-    """One line for the terminal."""
-    bad = f", {dataset['quarantined']:,} quarantined" if dataset["quarantined"] else ""
-    return f"{dataset['train']:,} train + {dataset['eval']:,} eval images, {len(dataset['classes'])} classes{bad}"
+def describe_dataset(dataset: dict[str, Any], seconds: float) -> str:
+    """One line for the terminal; the rejected files are counted by reason."""
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(dataset["reasons"].items()))
+    bad = f"; {dataset['quarantined']:,} quarantined: {reasons}" if reasons else ""
+    counts = f"{dataset['train']:,} train + {dataset['eval']:,} eval images"
+    return f"{counts}, {dataset['found'] / max(seconds, 1e-3):,.0f} files/s{bad}"

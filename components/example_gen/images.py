@@ -111,7 +111,7 @@ def _decode(content: bytes, found: str, max_pixels: int) -> Image | Rejected:
     except OSError as error:
         cut = "truncat" in str(error) or "not enough" in str(error)
         return Rejected(TRUNCATED if cut else UNDECODABLE, _one_line(error))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  a decoder may raise anything on broken bytes; none may end a run
         return Rejected(UNDECODABLE, f"{type(error).__name__}: {_one_line(error)}")
     if (found, mode) not in PLAIN_KINDS:
         problem = _tensorflow_problem(content)

@@ -20,10 +20,10 @@ class Row:
     """One file of the source: an example, a rejected file (`reason`), or a side-car (`ignored`)."""
 
     name: str
-    label: str
-    split: str
-    sha256: str
-    bytes: int
+    label: str = ""
+    split: str = ""
+    sha256: str = ""
+    bytes: int = 0
     format: str = ""
     height: int = 0
     width: int = 0
@@ -86,7 +86,7 @@ def summarise_rows(rows: Iterable[Row], classes: list[str]) -> dict[str, Any]:
     """
     rows = list(rows)
     examples = [row for row in rows if not row.reason and not row.ignored]
-    per_class = {split: {label: 0 for label in classes} for split in features.SPLITS}
+    per_class = {split: dict.fromkeys(classes, 0) for split in features.SPLITS}
     for row in examples:
         per_class[row.split][row.label] += 1
     return {

@@ -44,12 +44,21 @@ class Source:
 
 @dataclass
 class Listing:
-    """What a data folder holds: the sources in the order of their names, and the names of files left aside."""
+    """What a data folder holds.
+
+    Attributes:
+        root: the folder.
+        layout: in words.
+        sources: files that may be images, in the order of their names.
+        ignored: names of the files left aside.
+        folders: names of all class folders, empty ones too.
+    """
 
     root: str
     layout: str
     sources: list[Source] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    folders: set[str] = field(default_factory=set)
 
     @property
     def labels(self) -> list[str]:
@@ -98,6 +107,7 @@ def _has_folders(folder: Path) -> bool:
 def _list_classes(folder: Path, root: Path, split: str, listing: Listing) -> None:
     for entry in sorted(folder.iterdir()):
         if entry.is_dir() and not _is_ignored(entry.name):
+            listing.folders.add(entry.name)
             for file in _walk(entry):
                 name = file.relative_to(root).as_posix()
                 if _is_ignored(file.name):
@@ -130,6 +140,11 @@ def _refuse_unusable(listing: Listing) -> None:
         raise InputError(
             f"data.path: found no images in {listing.root} ({len(listing.ignored)} other files).\n"
             "Expected one sub-folder a class with images in it, such as cats/1.jpg and dogs/1.jpg."
+        )
+    if empty := sorted(listing.folders - set(listing.labels)):
+        raise InputError(
+            f"data.path: class '{empty[0]}' has no image: its folder in {listing.root} is empty.\n"
+            "Add images to it, or remove the folder."
         )
     if len(listing.labels) < 2:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The TFX node of ServableCheck; gives a standard InfraBlessing, as TFX's InfraValidator does, but needs no container."""
+"""The TFX node of ServableCheck: a standard InfraBlessing, as TFX's InfraValidator gives it, without a container."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def describe_verdict(measured: dict[str, Any], reasons: list[str]) -> str:
     if reasons:
         return f"not servable: {reasons[0]}"
     return (
-        f"{measured['images']} images replayed, largest difference to training {measured['max_difference']:.1e}, "
+        f"{measured['images']} images, {measured['max_difference']:.0e} from training, "
         f"loads in {measured['load_seconds']:.1f} s"
     )
 

@@ -56,7 +56,9 @@ def read_split(patterns: list[str]) -> Split:
     def column(name: str, kind: type) -> np.ndarray:
         return np.concatenate([batch[name] for batch in batches]) if batches else np.array([], kind)
 
-    return Split(files, column(features.SHA256, object), column(features.LABEL, np.int64), column(features.LABEL_TEXT, object))
+    return Split(
+        files, column(features.SHA256, object), column(features.LABEL, np.int64), column(features.LABEL_TEXT, object)
+    )
 
 
 def class_names(split: Split) -> list[str]:

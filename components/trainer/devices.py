@@ -37,6 +37,12 @@ def make_strategy(devices: str) -> tf.distribute.MirroredStrategy:
     return tf.distribute.MirroredStrategy([f"/gpu:{index}" for index in indices])
 
 
+def global_batch_size(strategy: tf.distribute.Strategy, batch_size: int) -> int:
+    """The batch size, rounded up so that every replica gets the same share."""
+    replicas = strategy.num_replicas_in_sync
+    return -(-batch_size // replicas) * replicas
+
+
 def _grow_memory(gpu: tf.config.PhysicalDevice) -> None:
     try:
         tf.config.experimental.set_memory_growth(gpu, True)
@@ -45,8 +51,8 @@ def _grow_memory(gpu: tf.config.PhysicalDevice) -> None:
 
 
 def _cpu_devices(count: int) -> list[str]:
-    if len(tf.config.list_logical_devices("CPU")) < count:
-        physical = tf.config.list_physical_devices("CPU")[0]
+    physical = tf.config.list_physical_devices("CPU")[0]
+    if len(tf.config.get_logical_device_configuration(physical) or [None]) < count:
         try:
             tf.config.set_logical_device_configuration(physical, [tf.config.LogicalDeviceConfiguration()] * count)
         except RuntimeError as error:

@@ -12,8 +12,10 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from components.trainer.backbones import Scaling, scale_pixels
+from components.trainer.backbones import Scaling
+from components.trainer.build import scale_pixels
 from components.trainer.data import Split, pixel_batches
+from components.trainer.devices import global_batch_size
 
 progress = logging.getLogger("graft.progress")
 
@@ -61,8 +63,7 @@ def compute_features(
     Returns:
         float32 [n, d], in the order of the split.
     """
-    replicas = strategy.num_replicas_in_sync
-    batch_size = -(-batch_size // replicas) * replicas
+    batch_size = global_batch_size(strategy, batch_size)
 
     @tf.function
     def step(index: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from components.options import TrainerOptions
 from components.trainer.data import Split
+from components.trainer.devices import global_batch_size
 
 progress = logging.getLogger("graft.progress")
 
@@ -68,32 +69,34 @@ def train_head(
     held = hold_out(split, options.validation_fraction)
     if held.all():
         held[:] = False
-    batches, steps = _batches(values[~held], split.labels[~held], options)
+    batch_size = global_batch_size(strategy, options.batch_size)
+    batches, steps = _batches(values[~held], split.labels[~held], batch_size, options.seed)
     keras.utils.set_random_seed(options.seed)
     with strategy.scope():
-        model = _compile_head(values.shape[1], classes, steps, options)
+        # Keras (3.12 with TensorFlow 2.16) fails to trace several steps at once on several replicas.
+        steps_at_once = steps if strategy.num_replicas_in_sync == 1 else 1
+        model = _compile_head(values.shape[1], classes, steps, steps_at_once, options)
     callbacks = _callbacks(values[held], split.labels[held], options, log_dir)
     history = model.fit(batches, steps_per_epoch=steps, epochs=options.epochs, verbose=0, callbacks=callbacks)
     kernel, bias = (weight.numpy() for weight in model.layers[-1].weights)
     return Head(kernel, bias, {name: [float(x) for x in column] for name, column in history.history.items()})
 
 
-def _batches(values: np.ndarray, labels: np.ndarray, options: TrainerOptions) -> tuple[tf.data.Dataset, int]:
+def _batches(values: np.ndarray, labels: np.ndarray, batch_size: int, seed: int) -> tuple[tf.data.Dataset, int]:
     """Endless full batches: a short last one could leave a replica empty, and its mean would not be a number."""
     count = len(labels)
-    on_cpu = tf.device("/cpu:0")
-    with on_cpu:
+    with tf.device("/cpu:0"):
         rows, targets = tf.constant(values), tf.constant(labels)
-    options_of_data = tf.data.Options()
-    options_of_data.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    order = tf.data.Dataset.range(count).shuffle(count, seed=options.seed, reshuffle_each_iteration=True).repeat()
-    batches = order.batch(options.batch_size, drop_remainder=True).map(
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    order = tf.data.Dataset.range(count).shuffle(count, seed=seed, reshuffle_each_iteration=True).repeat()
+    batches = order.batch(batch_size, drop_remainder=True).map(
         lambda index: (tf.gather(rows, index), tf.gather(targets, index))
     )
-    return batches.prefetch(2).with_options(options_of_data), max(1, count // options.batch_size)
+    return batches.prefetch(2).with_options(options), max(1, count // batch_size)
 
 
-def _compile_head(width: int, classes: int, steps: int, options: TrainerOptions) -> keras.Model:
+def _compile_head(width: int, classes: int, steps: int, steps_at_once: int, options: TrainerOptions) -> keras.Model:
     model = keras.Sequential(
         [
             keras.Input([width], name="features"),
@@ -108,7 +111,7 @@ def _compile_head(width: int, classes: int, steps: int, options: TrainerOptions)
         optimizer=keras.optimizers.Adam(rate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        steps_per_execution=steps,
+        steps_per_execution=steps_at_once,
     )
     return model
 

@@ -11,7 +11,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components import features
-from components.trainer.backbones import Scaling, scale_pixels
+from components.trainer.backbones import Scaling
+from components.trainer.build import scale_pixels
 from components.trainer.features import pool
 from components.trainer.head import Head
 

@@ -18,7 +18,8 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components import features
 from components.options import TrainerOptions
-from components.trainer.backbones import build_backbone, find_backbone
+from components.trainer.backbones import find_backbone
+from components.trainer.build import build_backbone
 from components.trainer.data import Split, class_names, image_size, read_split
 from components.trainer.devices import make_strategy
 from components.trainer.features import compute_features, fold_backbone
@@ -108,9 +109,9 @@ def record_run(model_run_dir: str, head: Head, rates: dict[str, Any], split: Spl
 
 def describe_run(facts: dict[str, Any], head: Head, rates: dict[str, Any], accuracy: float) -> str:
     """One line for the terminal."""
-    h, w, d = facts["feature_map"]
-    epochs = len(head.history["loss"])
+    maps = "x".join(str(side) for side in facts["feature_map"])
+    replicas = f" on {rates['replicas']} replicas" if rates["replicas"] > 1 else ""
     return (
-        f"{rates['images']:,} images at {rates['images_per_second']:,.0f} images/s to {h}x{w}x{d}, "
-        f"{epochs} epochs, {rates['replicas']} replica(s), eval accuracy {accuracy:.3f}"
+        f"{rates['images']:,} images to {maps} features, {rates['images_per_second']:,.0f} images/s{replicas}; "
+        f"{len(head.history['loss'])} epochs, eval accuracy {accuracy:.3f}"
     )

@@ -1,0 +1,63 @@
+# `make` prints what there is. Set-up happens by itself, once: scripts/setup_env.sh makes .venv from the locks.
+SHELL := /bin/bash
+BIN := .venv/bin
+
+CONFIG ?= configs/sample.yaml
+ARGS ?=
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test unit lint format lock pretrain clean runtime dev
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+run: runtime ## the pipeline on the embedded sample; CONFIG=configs/other.yaml ARGS="--data DIR" for another
+	@$(BIN)/graft run $(CONFIG) $(ARGS)
+
+test: dev ## all tests, with the coverage floor
+	@echo "Unit tests, then end-to-end runs of graft, with coverage..."
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -q -m "not e2e" $(PYTEST_ARGS)
+	@$(BIN)/coverage run -m pytest -q -m e2e $(PYTEST_ARGS)
+	@$(BIN)/coverage combine -q
+	@$(BIN)/coverage report
+
+unit: dev ## the fast tests only, without coverage; PYTEST_ARGS="-k name"
+	@$(BIN)/pytest -q -m "not e2e" $(PYTEST_ARGS)
+
+lint: dev ## ruff, formatting, types, import contracts
+	@echo "Ruff..." && $(BIN)/ruff check --quiet .
+	@echo "Formatting..." && $(BIN)/ruff format --check --quiet . || { echo "Not formatted; \`make format\` does it."; exit 1; }
+	@echo "Types..." && $(BIN)/mypy --no-error-summary pipeline components
+	@echo "Import contracts..." && $(BIN)/lint-imports > .tools/imports.log || { cat .tools/imports.log; exit 1; }
+
+format: dev ## rewrite the sources as ruff wants them
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+# Pins stay as they are where the .in files allow it; UPGRADE=1 takes the newest versions they allow.
+# Linux on x86_64 is where all of TFX 1.16 has wheels; the hashes are those of every file of a version.
+COMPILE = pip compile --quiet --generate-hashes --python-version 3.10 --python-platform x86_64-manylinux_2_28 \
+	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+
+lock: ## compile requirements/*.in into locks with hashes; UPGRADE=1 for the newest versions
+	@echo "Compiling requirements/*.txt..."
+	@uv="$$(scripts/setup_env.sh uv)" && cd requirements && \
+	"$$uv" $(COMPILE) uv.in -o uv.txt && \
+	"$$uv" $(COMPILE) tfx-1.16.in --override overrides.txt -o tfx-1.16.txt && \
+	"$$uv" $(COMPILE) dev.in --constraint tfx-1.16.txt -o dev.txt
+
+pretrain: runtime ## train the sample's backbone again (its weights are committed)
+	@echo "Pretraining the sample's backbone..."
+	@$(BIN)/python scripts/pretrain_sample.py $(ARGS)
+
+clean: ## remove .venv, caches and coverage data; work/ (models, runs) stays
+	@rm -rf .venv .tools build dist *.egg-info .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache \
+		.import_linter_cache .hypothesis
+	@find pipeline components tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+runtime:
+	@scripts/setup_env.sh runtime
+
+dev:
+	@scripts/setup_env.sh dev

@@ -1,0 +1,45 @@
+"""Graft as a package: what Beam and remote workers install (`--setup_file`).
+
+On a developer's machine the versions come from the lock in requirements/, and this file only adds the console script.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+
+def read_version() -> str:
+    """The version, which stands in `pipeline/__init__.py` and nowhere else."""
+    text = (ROOT / "pipeline" / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "([^"]+)"$', text, flags=re.MULTILINE)
+    if found is None:
+        raise RuntimeError('pipeline/__init__.py has no line `__version__ = "..."`')
+    return found.group(1)
+
+
+setup(
+    name="graft",
+    version=read_version(),
+    description="A TFX pipeline for transfer learning on images",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.12",
+    packages=find_packages(include=["pipeline", "pipeline.*", "components", "components.*"]),
+    package_data={"components": ["**/*.pbtxt"], "pipeline": ["**/*.html"]},
+    install_requires=[
+        "h5py",
+        "jinja2",
+        "pillow",
+        "psutil",
+        "pydantic>=2",
+        "python-snappy",
+        "pyyaml",
+        "rich",
+        "scikit-learn",
+        "tfx>=1.16,<1.22",
+        "typer",
+    ],
+    entry_points={"console_scripts": ["graft = pipeline.__main__:main"]},
+)

@@ -1,0 +1,227 @@
+"""What several tests share: real records, a real transform graph, and one model that the real Trainer made of them."""
+
+import functools
+import logging
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from components import features
+from components.options import TrainerOptions, TransformOptions
+from tests import pictures
+
+settings.register_profile("same_every_time", derandomize=True, deadline=None, database=None)
+settings.load_profile("same_every_time")
+
+SIDE = 64  # two by two feature maps
+CLASSES = ["dark", "light", "été"]
+ALPHA = {"alpha": 0.35}
+TRAIN_COUNT, EVAL_COUNT = 36, 15
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _two_cpu_devices():
+    """Replicas need logical devices, which can only be made before TensorFlow is first used."""
+    if "tensorflow" in sys.modules:
+        from components.trainer.devices import prepare_process
+
+        prepare_process("cpu:2")
+
+
+@pytest.fixture
+def said(caplog):
+    """What a stage told the terminal: the texts of its progress records, the closing ones alone in `said.done`."""
+    caplog.set_level(logging.INFO, logger="graft.progress")
+
+    class Said(list):
+        @property
+        def done(self):
+            return [r.getMessage() for r in caplog.records if r.name == "graft.progress" and getattr(r, "done", False)]
+
+    return Said()
+
+
+def picture_of(label: int, seed: int) -> bytes:
+    """A picture that shows its class: dark, light, or stripes."""
+    if label == 2:
+        picture = pictures.noise(30, 40, seed)
+        picture[::4] = 0
+        picture[:, ::5] = (255, 0, 0)
+    else:
+        picture = pictures.noise(30, 40, seed, *((0, 60), (190, 256))[label])
+    form = ("png", "jpeg", "bmp", "gif")[seed % 4]
+    return pictures.encode(picture, form)
+
+
+@dataclass
+class Records:
+    """One split: the folder that an Examples artifact would have, and what is in its file."""
+
+    folder: Path
+    contents: list[bytes] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    serialized: list[bytes] = field(default_factory=list)
+
+    @property
+    def pattern(self) -> list[str]:
+        return [str(self.folder / "*")]
+
+
+def write_records(folder: Path, count: int, first_seed: int) -> Records:
+    """Writes `count` examples, the classes in turn, as ImageExampleGen does."""
+    import tensorflow as tf
+
+    from components.example_gen.executor import make_example, read_source
+    from components.example_gen.sources import Source
+    from components.options import DataOptions
+
+    records = Records(folder)
+    folder.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(folder / "data_tfrecord-00000-of-00001")) as writer:
+        for index in range(count):
+            label = index % len(CLASSES)
+            path = folder.parent / "source" / f"{first_seed + index}.img"
+            pictures.write(path, picture_of(label, first_seed + index))
+            row, content = read_source(Source(str(path), path.name, CLASSES[label], "train"), DataOptions())
+            assert not row.reason, row
+            records.contents.append(content)
+            records.labels.append(label)
+            records.serialized.append(make_example(row, content, label))
+            writer.write(records.serialized[-1])
+    return records
+
+
+@pytest.fixture(scope="session")
+def examples_uri(tmp_path_factory):
+    return tmp_path_factory.mktemp("examples")
+
+
+@pytest.fixture(scope="session")
+def train_records(examples_uri):
+    return write_records(examples_uri / "Split-train", TRAIN_COUNT, 0)
+
+
+@pytest.fixture(scope="session")
+def eval_records(examples_uri):
+    return write_records(examples_uri / "Split-eval", EVAL_COUNT, 1000)
+
+
+@pytest.fixture(scope="session")
+def transform_uri(tmp_path_factory):
+    """The folder that Transform leaves: its analysis of `preprocessing_fn` under the committed schema."""
+    import apache_beam as beam
+    import tensorflow_transform.beam as tft_beam
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+    from tensorflow_transform.tf_metadata import dataset_metadata
+
+    from components.schema import SCHEMA_FILE
+    from components.transform import preprocessing_fn
+
+    folder = str(tmp_path_factory.mktemp("transform"))
+    schema = text_format.Parse(SCHEMA_FILE.read_text("utf-8"), schema_pb2.Schema())
+    function = functools.partial(
+        preprocessing_fn, custom_config={"options": TransformOptions(image_size=SIDE).to_json()}
+    )
+    scratch = str(tmp_path_factory.mktemp("transform_scratch"))
+    with beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=scratch):
+        nothing = (pipeline | beam.Create([]), dataset_metadata.DatasetMetadata(schema))
+        transform_fn = nothing | tft_beam.AnalyzeDataset(function)
+        _ = transform_fn | tft_beam.WriteTransformFn(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def transform(transform_uri):
+    import tensorflow_transform as tft
+
+    return tft.TFTransformOutput(transform_uri)
+
+
+@pytest.fixture(scope="session")
+def weights_file(tmp_path_factory, train_records):
+    """Weights of a MobileNetV2 whose activations are of ordinary size; Keras' initial ones fade to 1e-12."""
+    import keras
+    import tensorflow as tf
+
+    from components.trainer.build import build_backbone, scale_pixels
+    from components.transform import decode_and_resize
+
+    keras.utils.set_random_seed(3)
+    backbone, _ = build_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, "none")
+    backbone.trainable = True
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    pixels = decode_and_resize(tf.constant(train_records.contents), TransformOptions(image_size=SIDE))
+    backbone(scale_pixels(pixels, "-1..1"), training=True)
+    path = tmp_path_factory.mktemp("weights") / "mobilenet_v2.weights.h5"
+    backbone.save_weights(path)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, train_records, eval_records, transform_uri, weights_file):
+    """What the Trainer's `run_fn` made of the records: `model` (an artifact's uri), `path` (the SavedModel), `run`."""
+    from components.trainer.train import run_fn
+
+    model, run = tmp_path_factory.mktemp("model"), tmp_path_factory.mktemp("model_run")
+    options = TrainerOptions(
+        backbone_args=ALPHA, weights=weights_file, epochs=20, learning_rate=0.01, batch_size=8, feature_batch_size=16
+    )
+    run_fn(
+        SimpleNamespace(
+            custom_config={"options": options.to_json()},
+            transform_output=transform_uri,
+            train_files=train_records.pattern,
+            eval_files=eval_records.pattern,
+            serving_model_dir=str(model / "Format-Serving"),
+            model_run_dir=str(run),
+        )
+    )
+    return SimpleNamespace(model=model, path=model / "Format-Serving", run=run, options=options)
+
+
+@pytest.fixture(scope="session")
+def stubborn_model(tmp_path_factory, transform, weights_file):
+    """An export that answers the first class for every image, with certainty; the uri of its artifact."""
+    from components.trainer.build import build_backbone
+    from components.trainer.head import Head
+    from components.trainer.signatures import ServedModel, export_model
+
+    backbone, _ = build_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
+    head = Head(np.zeros([1280, 3], np.float32), np.array([100.0, 0.0, 0.0], np.float32))
+    model = tmp_path_factory.mktemp("stubborn")
+    served = ServedModel(backbone, "-1..1", head, transform, CLASSES)
+    export_model(served, str(model / "Format-Serving"), {"classes": CLASSES, "weights_sha256": "5" * 64})
+    return model
+
+
+def artifact(kind, uri, identifier=1, **properties):
+    """An artifact of TFX on a folder."""
+    made = kind()
+    made.uri, made.id = str(uri), identifier
+    for name, value in properties.items():
+        setter = made.set_int_custom_property if isinstance(value, int) else made.set_string_custom_property
+        setter(name, value)
+    return made
+
+
+@pytest.fixture(scope="session")
+def examples_artifact(examples_uri, train_records, eval_records):
+    from tfx.types import artifact_utils, standard_artifacts
+
+    from components.example_gen.executor import describe_artifact
+
+    made = artifact(standard_artifacts.Examples, examples_uri)
+    describe_artifact(made, {"fingerprint": "f" * 64})
+    assert made.split_names == artifact_utils.encode_split_names(list(features.SPLITS))
+    return made
