@@ -38,5 +38,5 @@ NOTES: dict[str, Callable[[Outputs, float], str]] = {
     "StatisticsGen": _statistics,
     "ExampleValidator": _anomalies,
     "ImportSchemaGen": lambda outputs, seconds: "components/schema.pbtxt",
-    "Transform": lambda outputs, seconds: "the graph of decode and resize; no pass over the data",
+    "Transform": lambda outputs, seconds: "graph of decode and resize, no pass over the data",
 }

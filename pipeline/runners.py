@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,9 @@ from tfx.orchestration.portable import launcher
 
 from components.errors import GateRefused, InputError
 from pipeline.notes import describe_outputs
+
+
+log = logging.getLogger("graft.run")
 
 
 class Observer(Protocol):
@@ -40,6 +44,7 @@ class Trace:
     def launch(self, name: str, run: Callable[[], Any]) -> None:
         """Runs one node and writes down how it went."""
         self.observer.start(name)
+        log.info("node %s begins", name)
         started = time.monotonic()
         try:
             info = run()

@@ -48,7 +48,6 @@ def compute_features(
     split: Split,
     transform: tft.TFTransformOutput,
     batch_size: int,
-    name: str,
 ) -> np.ndarray:
     """Runs the folded backbone once over each image of a split, on all replicas.
 
@@ -58,7 +57,6 @@ def compute_features(
         split: whose images.
         transform: the transform graph that makes the pixels.
         batch_size: global, fixed; rounded up to a multiple of the replicas.
-        name: of the split, for the progress line.
 
     Returns:
         float32 [n, d], in the order of the split.
@@ -80,9 +78,9 @@ def compute_features(
             result[index[real]] = value[real]
             done += int(real.sum())
         rate = done / (time.monotonic() - start)
-        progress.info("%s features: %s of %s images, %s images/s", name, f"{done:,}", f"{len(split):,}", f"{rate:,.0f}")
+        progress.info("features of %s of %s images, %s images/s", f"{done:,}", f"{len(split):,}", f"{rate:,.0f}")
     if result is None or done != len(split):
-        raise RuntimeError(f"The {name} split changed while it was read: expected {len(split)} images, got {done}.")
+        raise RuntimeError(f"The examples changed while they were read: expected {len(split)} images, got {done}.")
     return result
 
 

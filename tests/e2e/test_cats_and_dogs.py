@@ -1,0 +1,58 @@
+"""The tutorial's set at full size, where it stands beside the repository."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import CATS_AND_DOGS, ROOT, WEIGHTS, graft, read_summary
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(not CATS_AND_DOGS.is_dir(), reason=f"needs {CATS_AND_DOGS.name} beside the repository"),
+    pytest.mark.skipif(not WEIGHTS.is_file(), reason="needs ImageNet weights beside the repository"),
+]
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cats-and-dogs")
+    command = ("run", "configs/cats_and_dogs.yaml", "--data", CATS_AND_DOGS, "--workdir", folder)
+    finished = graft(*command, "--set", f"trainer.weights={WEIGHTS}")
+    assert finished.code == 0, finished.out + finished.err
+    return folder
+
+
+def test_reaches_095_on_all_validation_images(workdir: Path) -> None:
+    summary = read_summary(workdir)
+    assert summary["status"] == "pushed"
+    assert summary["dataset"]["train"] == 1999
+    assert summary["dataset"]["eval"] == summary["metrics"]["examples"] == 1000
+    assert summary["metrics"]["accuracy"] >= 0.95
+
+
+def test_pools_5x5x1280_maps_to_1280_features(workdir: Path) -> None:
+    facts = json.loads(Path(read_summary(workdir)["model"]["path"], "assets", "graft.json").read_text("utf-8"))
+    assert facts["feature_map"] == [5, 5, 1280]
+    script = (
+        "import sys, tensorflow as tf\n"
+        "from pathlib import Path\n"
+        "images = [p.read_bytes() for p in sorted(Path(sys.argv[2]).rglob('*.jpg'))[:32]]\n"
+        "embed = tf.saved_model.load(sys.argv[1]).signatures['embed']\n"
+        "print(embed(tf.constant(images))['features'].shape)\n"
+    )
+    path = read_summary(workdir)["model"]["path"]
+    command = [sys.executable, "-c", script, path, str(CATS_AND_DOGS / "validation")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(32, 1280)"
+
+
+def test_serving_answers_as_training_did_for_every_validation_image(workdir: Path) -> None:
+    script = Path(__file__).with_name("skew.py")
+    command = [sys.executable, str(script), str(workdir)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    measured = json.loads(done.stdout.splitlines()[-1])
+    assert measured["images"] == 1000
+    assert measured["largest_difference"] <= 1e-5

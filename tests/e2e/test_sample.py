@@ -1,0 +1,158 @@
+"""The embedded sample, from PNG files to a pushed model, and what a second run does."""
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import NODES, ROOT, Run, graft, read_summary, served_versions
+
+pytestmark = pytest.mark.e2e
+
+
+def first_images(workdir: Path, count: int) -> list[Path]:
+    return sorted((workdir / "sample" / "digits").rglob("*.png"))[:: 900 // count][:count]
+
+
+def test_pushes_a_model_and_says_where(sample_run: Run) -> None:
+    version = served_versions(sample_run.workdir)
+    assert len(version) == 1
+    assert f"Pushed version {version[0]}" in sample_run.finished.out
+    assert "next     graft predict" in sample_run.finished.out
+    for name in NODES:
+        assert f"✓ {name}" in sample_run.finished.out
+    assert all(len(line) <= 80 for line in sample_run.finished.out.splitlines() if not line.startswith("  "))
+
+
+def test_keeps_the_chatter_in_the_log(sample_run: Run) -> None:
+    assert sample_run.finished.err == ""
+    assert "WARNING" not in sample_run.finished.out
+    log = (sample_run.workdir / "runs" / "latest" / "log.txt").read_text("utf-8")
+    assert "node Trainer begins" in log
+
+
+def test_summary_holds_the_contract(sample_run: Run) -> None:
+    summary = sample_run.summary
+    assert summary["schema"] == 1
+    assert summary["status"] == "pushed"
+    assert summary["run_id"] == (sample_run.workdir / "runs" / "latest").resolve().name
+    dataset = summary["dataset"]
+    assert dataset["classes"] == ["5", "6", "7", "8", "9"]
+    assert dataset["train"] + dataset["eval"] == dataset["found"] == 896
+    assert dataset["quarantined"] == 0
+    assert summary["metrics"]["accuracy"] >= 0.9
+    assert set(summary["metrics"]["per_class"]) == set(dataset["classes"])
+    assert sum(map(sum, summary["metrics"]["confusion_matrix"])) == dataset["eval"]
+    assert summary["baseline"] is None
+    assert summary["cached"] == []
+    assert set(NODES) | {"total", "startup"} <= set(summary["seconds"])
+    assert summary["model"]["version"] == int(served_versions(sample_run.workdir)[0])
+    assert len(summary["model"]["weights_sha256"]) == 64
+    assert summary["peak_rss_mb"] > 100
+    assert summary["reasons"] == []
+
+
+def test_passport_says_where_the_model_comes_from(sample_run: Run) -> None:
+    passport = json.loads(Path(sample_run.summary["model"]["path"], "passport.json").read_text("utf-8"))
+    assert passport["data_fingerprint"] == sample_run.summary["dataset"]["fingerprint"]
+    assert passport["model"]["weights_sha256"] == sample_run.summary["model"]["weights_sha256"]
+    assert passport["parent"] is None
+    assert passport["libraries"]["tfx"].startswith("1.")
+
+
+def test_serving_answers_as_training_did_for_every_eval_image(sample_run: Run) -> None:
+    script = Path(__file__).with_name("skew.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(sample_run.workdir)], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    measured = json.loads(done.stdout.splitlines()[-1])
+    assert measured["images"] == sample_run.summary["dataset"]["eval"]
+    assert measured["largest_difference"] <= 1e-5
+    assert measured["signatures"] == {
+        "serving_default": ["label", "probabilities", "probability"],
+        "serve_examples": ["label", "probabilities", "probability"],
+        "explain": ["cam", "label"],
+        "embed": ["features"],
+    }
+
+
+def test_predicts_files_and_names_the_bad_one(sample_run: Run, tmp_path: Path) -> None:
+    good = first_images(sample_run.workdir, 3)
+    text = tmp_path / "notes.txt"
+    text.write_text("no image")
+    finished = graft("predict", sample_run.summary["model"]["path"], good[0], text, *good[1:], "--format", "csv")
+    rows = {row["path"]: row for row in csv.DictReader(io.StringIO(finished.out))}
+    assert finished.code == 2
+    assert "1 of 4 files got no answer" in finished.err
+    assert rows[str(text)]["error"].startswith("not_an_image")
+    for path in good:
+        assert rows[str(path)]["error"] == ""
+        assert sum(float(rows[str(path)][name]) for name in "56789") == pytest.approx(1.0, abs=1e-4)
+    assert sum(rows[str(path)]["label"] == path.parent.name for path in good) >= 2
+
+
+def test_predicts_a_folder_with_the_served_model_of_a_workdir(sample_run: Run) -> None:
+    folder = sample_run.workdir / "sample" / "digits" / "6"
+    finished = graft("predict", sample_run.workdir, folder, "--format", "json")
+    answers = json.loads(finished.out)
+    assert finished.code == 0, finished.err
+    assert len(answers) == len(list(folder.iterdir()))
+    assert sum(answer["label"] == "6" for answer in answers) / len(answers) > 0.9
+
+
+def test_lists_the_pushed_version(sample_run: Run) -> None:
+    finished = graft("models", "list", sample_run.workdir)
+    assert finished.code == 0
+    assert str(sample_run.summary["model"]["version"]) in finished.out
+    assert "serving" in finished.out
+
+
+def test_a_second_run_executes_nothing_a_changed_gate_only_what_follows(sample_run: Run, tmp_path: Path) -> None:
+    workdir = sample_run.workdir
+    before = served_versions(workdir)
+    again = graft("run", "configs/sample.yaml", "--workdir", workdir)
+    summary = read_summary(workdir)
+    assert again.code == 0, again.out + again.err
+    assert sorted(summary["cached"]) == sorted(NODES)
+    assert summary["status"] == "unchanged"
+    assert served_versions(workdir) == before
+    assert summary["metrics"] == sample_run.summary["metrics"]
+
+    refused = graft("run", "configs/sample.yaml", "--workdir", workdir, "--set", "gates.quality.min_accuracy=1.0")
+    summary = read_summary(workdir)
+    assert refused.code == 3, refused.out + refused.err
+    assert summary["status"] == "not_blessed"
+    assert "is below gates.quality.min_accuracy 1.0000" in summary["reasons"][0]
+    assert set(NODES) - set(summary["cached"]) == {"Evaluator", "Pusher"}
+    assert served_versions(workdir) == before
+
+
+def test_edited_source_and_changed_image_execute_what_depends_on_them(sample_run: Run, tmp_path: Path) -> None:
+    tree, workdir = tmp_path / "tree", tmp_path / "work"
+    tree.mkdir()
+    for name in ("pipeline", "components", "configs"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(sample_run.workdir / "sample" / "digits", tmp_path / "digits")
+    command = ("run", "configs/sample.yaml", "--data", tmp_path / "digits", "--workdir", workdir)
+    assert graft(*command, cwd=tree).code == 0
+
+    with open(tree / "components" / "pusher.py", "a", encoding="utf-8") as file:
+        file.write("\n# edited\n")
+    assert graft(*command, cwd=tree).code == 0
+    assert set(NODES) - set(read_summary(workdir)["cached"]) == {"Pusher"}
+
+    image = sorted((tmp_path / "digits" / "7").iterdir())[0]
+    image.write_bytes(sorted((tmp_path / "digits" / "7").iterdir())[1].read_bytes())
+    finished = graft(*command, cwd=tree)
+    summary = read_summary(workdir)
+    assert finished.code == 0, finished.out + finished.err
+    assert summary["cached"] == ["ImportSchemaGen"]
+    assert summary["dataset"]["duplicates"] == 1
+    assert summary["baseline"]["version"] == int(served_versions(workdir)[0])
+    assert summary["status"] == "pushed"
+    assert len(served_versions(workdir)) == 2
