@@ -51,7 +51,7 @@ def decode_and_resize(encoded: tf.Tensor, options: TransformOptions) -> tf.Tenso
 
     def decode_one(image: tf.Tensor) -> tf.Tensor:
         pixels = tf.io.decode_image(image, channels=3, expand_animations=False)
-        return tf.image.resize(pixels, (height, width), method=options.resize)
+        return tf.cast(tf.image.resize(pixels, (height, width), method=options.resize), tf.float32)
 
     spec = tf.TensorSpec([height, width, 3], tf.float32)
     pixels = tf.map_fn(decode_one, encoded, fn_output_signature=spec)

@@ -19,7 +19,9 @@ def list_versions(serving: Path) -> list[int]:
     if not serving.is_dir():
         return []
     return sorted(
-        int(entry.name) for entry in serving.iterdir() if entry.name.isdigit() and (entry / SAVED_MODEL_FILE).is_file()
+        int(entry.name)
+        for entry in serving.iterdir()
+        if entry.name.isascii() and entry.name.isdecimal() and (entry / SAVED_MODEL_FILE).is_file()
     )
 
 

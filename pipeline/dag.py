@@ -24,7 +24,14 @@ from components.schema import SCHEMA_FILE, ImportSchemaGen
 from components.servable_check.component import ServableCheck
 from pipeline.config import Plan
 
-BEAM_ARGS = ["--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
+BEAM_ARGS = [
+    "--runner=DirectRunner",
+    "--direct_running_mode=in_memory",
+    "--direct_num_workers=1",
+    # A local runner starts no container. Without a name here, TFX packs itself into an sdist for remote workers at
+    # each node: 2 s, and a copy of TFX left in the temporary folder.
+    "--sdk_container_image=none",
+]
 
 
 def create_pipeline(plan: Plan) -> Pipeline:

@@ -17,7 +17,6 @@ from tfx.orchestration.portable import launcher
 from components.errors import GateRefused, InputError
 from pipeline.notes import describe_outputs
 
-
 log = logging.getLogger("graft.run")
 
 

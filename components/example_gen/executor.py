@@ -191,7 +191,7 @@ class WriteShards(beam.DoFn):
     def _new_writer(self, side: str) -> tf.io.TFRecordWriter:
         folder = os.path.join(self._uri, f"Split-{side}")
         tf.io.gfile.makedirs(folder)
-        return tf.io.TFRecordWriter(os.path.join(folder, f"part-{uuid.uuid4().hex}"))
+        return tf.io.TFRecordWriter(os.path.join(folder, f"part-{time.time_ns():020d}-{uuid.uuid4().hex}"))
 
 
 def finish_splits(uri: str) -> None:

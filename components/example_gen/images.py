@@ -40,6 +40,7 @@ SIGNATURES = (
     (b"BM", "bmp"),
 )
 OTHER_SIGNATURES = ((b"II*\0", "tiff"), (b"MM\0*", "tiff"))
+HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"}  # what phones write
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ def sniff_format(content: bytes) -> str | None:
     """The image format by the first bytes, None if it is no known one."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "webp"
+    if content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS:
+        return "heif"
     return next((name for magic, name in SIGNATURES + OTHER_SIGNATURES if content.startswith(magic)), None)
 
 
@@ -90,15 +93,12 @@ def inspect_image(content: bytes, max_pixels: int) -> Image | Rejected:
 
 
 def _decode(content: bytes, found: str, max_pixels: int) -> Image | Rejected:
-    import warnings
-
+    """Pillow tells a truncated image from a broken one; TensorFlow, which must decode it later, has the last word."""
     from PIL import Image as Pillow
     from PIL import UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the pixel limit is ours, checked below
-            picture = Pillow.open(io.BytesIO(content), formats=[found.upper()])
+        picture = Pillow.open(io.BytesIO(content), formats=[found.upper()])
         width, height = picture.size
         if width * height > max_pixels:
             return Rejected(TOO_LARGE, f"{width} x {height} pixels, limit {max_pixels:,}")
@@ -106,32 +106,31 @@ def _decode(content: bytes, found: str, max_pixels: int) -> Image | Rejected:
         if found == "jpeg":
             picture.draft("L", (max(1, width // 8), max(1, height // 8)))  # entropy decoding only: 4 times faster
         picture.load()
-    except (UnidentifiedImageError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+    except Pillow.DecompressionBombError as error:
+        return Rejected(TOO_LARGE, _one_line(error))
+    except (UnidentifiedImageError, SyntaxError, ValueError) as error:
         return Rejected(UNDECODABLE, _one_line(error))
     except OSError as error:
         cut = "truncat" in str(error) or "not enough" in str(error)
         return Rejected(TRUNCATED if cut else UNDECODABLE, _one_line(error))
     except Exception as error:  # noqa: BLE001  a decoder may raise anything on broken bytes; none may end a run
         return Rejected(UNDECODABLE, f"{type(error).__name__}: {_one_line(error)}")
-    if (found, mode) not in PLAIN_KINDS:
-        problem = _tensorflow_problem(content)
-        if problem:
-            return Rejected(UNDECODABLE, problem)
-    return Image(found, height, width, channels)
+    if found == "bmp" and mode == "P":
+        return Rejected(UNSUPPORTED_FORMAT, "BMP with a palette: TensorFlow takes its indices for greys")
+    problem = _tensorflow_problem(content)
+    return Rejected(UNDECODABLE, problem) if problem else Image(found, height, width, channels)
 
 
-PLAIN_KINDS = {("jpeg", "L"), ("jpeg", "RGB"), ("png", "L"), ("png", "RGB"), ("png", "RGBA"), ("png", "P")}
-
-
-def _tensorflow_problem(content: bytes) -> str | None:
-    """What TensorFlow's own decoder says of a less usual kind of image; None if it takes it."""
+def _tensorflow_problem(content: bytes) -> str:
+    """What TensorFlow's own decoder says of an image; empty if it takes it."""
     import tensorflow as tf
 
     try:
-        tf.io.decode_image(content, channels=3, expand_animations=False)
-    except tf.errors.InvalidArgumentError as error:
+        with tf.device("/cpu:0"):
+            tf.io.decode_image(content, channels=3, expand_animations=False)
+    except tf.errors.OpError as error:
         return f"TensorFlow: {_one_line(error)}"
-    return None
+    return ""
 
 
 def _one_line(error: Exception) -> str:

@@ -22,7 +22,11 @@ from components.errors import InputError
 TRAIN_FOLDERS = ("train", "training")
 EVAL_FOLDERS = ("validation", "valid", "val", "eval", "evaluation", "test")
 IGNORED_NAMES = {"thumbs.db", "desktop.ini", "__macosx"}
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"} | {
+    ".heic",
+    ".heif",
+    ".avif",
+}
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def _list_classes(folder: Path, root: Path, split: str, listing: Listing) -> Non
             listing.folders.add(entry.name)
             for file in _walk(entry):
                 name = file.relative_to(root).as_posix()
-                if _is_ignored(file.name):
+                if _is_ignored(file.name) or _is_special(file):
                     listing.ignored.append(name)
                 else:
                     listing.sources.append(Source(str(file), name, entry.name, split))
@@ -131,8 +135,18 @@ def _walk(folder: Path) -> Iterator[Path]:
         yield from (Path(current, name) for name in sorted(files))
 
 
+def _is_special(file: Path) -> bool:
+    """A pipe, a socket or a device: reading it could hold the run for ever."""
+    return file.exists() and not file.is_file()
+
+
 def _is_ignored(name: str) -> bool:
     return name.startswith(".") or name.lower() in IGNORED_NAMES
+
+
+def _can_be_a_label(name: str) -> bool:
+    """Whether a class name can stand on a line of its own in `labels.txt`."""
+    return name.splitlines() == [name] and name == name.encode("utf-8", "ignore").decode("utf-8")
 
 
 def _refuse_unusable(listing: Listing) -> None:
@@ -145,6 +159,11 @@ def _refuse_unusable(listing: Listing) -> None:
         raise InputError(
             f"data.path: class '{empty[0]}' has no image: its folder in {listing.root} is empty.\n"
             "Add images to it, or remove the folder."
+        )
+    if odd := [label for label in listing.labels if not _can_be_a_label(label)]:
+        raise InputError(
+            f"data.path: the folder {odd[0]!r} in {listing.root} cannot name a class: expected UTF-8 on one line.\n"
+            "Rename the folder."
         )
     if len(listing.labels) < 2:
         raise InputError(

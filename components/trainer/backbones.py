@@ -93,3 +93,14 @@ def check_request(name: str, image_size: tuple[int, int], arguments: dict[str, A
                 f"trainer.backbone_args: {name} has no argument '{argument}'; allowed: {allowed}."
                 f"{did_you_mean(argument, list(row.arguments))}"
             )
+        _check_argument(name, argument, row.arguments[argument], arguments[argument])
+
+
+def _check_argument(name: str, argument: str, default: Any, value: Any) -> None:
+    is_flag = isinstance(default, bool)
+    fits = isinstance(value, bool) if is_flag else isinstance(value, (int, float)) and value is not True and value > 0
+    if not fits:
+        expected = "true or false" if is_flag else "a number above 0"
+        raise InputError(
+            f"trainer.backbone_args.{argument}: {name} expects {expected}, got {value!r}; the default is {default!r}."
+        )

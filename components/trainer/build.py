@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import tensorflow as tf
 
@@ -113,21 +114,28 @@ def load_weights_file(model: keras.Model, name: str, path: str) -> None:
         ) from error
 
 
+StoredLayer = tuple[str, list[tuple[int, ...]]]
+
+
 def find_misfit(model: keras.Model, path: str) -> str | None:
-    """The first layer whose weights in an HDF5 file differ from the model's, in words; None if none is found.
+    """The first layer whose weights in a file differ from the model's, in words; None if none is found.
 
-    Reads both layouts of Keras: the legacy one (layers in the order of `layer_names`) and `.weights.h5` (layers under
-    their name, or under their class with a counter).
+    Reads `.keras` and both HDF5 layouts of Keras: the legacy one (layers in the order of `layer_names`) and
+    `.weights.h5` (layers under their name, or under their class with a counter).
     """
-    import h5py
-
     layers = [layer for layer in model.layers if layer.weights]
+    if path.endswith(".keras"):
+        return _compare(layers, _saved_layers(path, len(layers)))
     try:
         with h5py.File(path, "r") as file:
             legacy = "layer_names" in file.attrs
             stored = _legacy_layers(file, len(layers)) if legacy else _named_layers(file, model)
     except OSError:
         return f"It is no HDF5 file ({Path(path).stat().st_size:,} bytes)."
+    return _compare(layers, stored)
+
+
+def _compare(layers: list[keras.layers.Layer], stored: list[StoredLayer]) -> str | None:
     for index, (layer, (found_name, found)) in enumerate(zip(layers, stored, strict=True)):
         expected = [tuple(weight.shape) for weight in layer.weights]
         if sorted(expected) != sorted(found):
@@ -136,9 +144,6 @@ def find_misfit(model: keras.Model, path: str) -> str | None:
                 f"found {_words(found)} in {found_name}."
             )
     return None
-
-
-StoredLayer = tuple[str, list[tuple[int, ...]]]
 
 
 def _words(shapes: list[tuple[int, ...]]) -> str:
@@ -150,7 +155,19 @@ def _legacy_layers(file: Any, count: int) -> list[StoredLayer]:
     shapes = [
         (f"'{name}'", [file[name][weight].shape for weight in file[name].attrs["weight_names"]]) for name in names
     ]
-    stored = [(name, found) for name, found in shapes if found]
+    return _padded([(name, found) for name, found in shapes if found], count)
+
+
+def _saved_layers(path: str, count: int) -> list[StoredLayer]:
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except Exception:  # noqa: BLE001  Keras raises what it likes for a file that it cannot read
+        return _padded([], count)
+    layers = [layer for layer in model.layers if layer.weights]
+    return _padded([(f"'{layer.name}'", [tuple(weight.shape) for weight in layer.weights]) for layer in layers], count)
+
+
+def _padded(stored: list[StoredLayer], count: int) -> list[StoredLayer]:
     return (stored + [("the file, which ends before", [])] * count)[:count]
 
 
@@ -169,4 +186,5 @@ def _named_layers(file: Any, model: keras.Model) -> list[StoredLayer]:
 
 
 def _snake_case(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+    """A class's name as Keras writes it into `.weights.h5`: `Conv2D` is `conv2d`."""
+    return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()

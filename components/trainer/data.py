@@ -42,6 +42,13 @@ def join_splits(first: Split, second: Split) -> Split:
     )
 
 
+def in_content_order(split: Split, values: np.ndarray) -> tuple[Split, np.ndarray]:
+    """A split and its features ordered by the images' digests: what is learned must not depend on shards or workers."""
+    order = np.argsort(split.sha256, kind="stable")
+    columns = (split.sha256[order], split.labels[order], split.texts[order])
+    return Split(split.files, *columns), values[order]
+
+
 def list_files(patterns: list[str]) -> list[str]:
     """The files behind the patterns that TFX gives a Trainer."""
     return sorted(name for pattern in patterns for name in tf.io.gfile.glob(pattern))

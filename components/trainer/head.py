@@ -43,9 +43,16 @@ class Head:
 
 
 def hold_out(split: Split, fraction: float) -> np.ndarray:
-    """Which images of the train split early stopping watches: bool [n], by content, so copies stay together."""
+    """Which images of the train split early stopping watches: bool [n], by content, so copies stay together.
+
+    A class of which chance would leave nothing to learn from is not held out at all.
+    """
     buckets = np.array([int(digest[8:16], 16) for digest in split.sha256], np.float64)
-    return buckets < fraction * 2**32
+    held = buckets < fraction * 2**32
+    for label in np.unique(split.labels):
+        if held[split.labels == label].all():
+            held[split.labels == label] = False
+    return held
 
 
 def train_head(
@@ -66,12 +73,10 @@ def train_head(
         options: epochs, learning rate and so on.
         log_dir: for TensorBoard.
     """
+    keras.utils.set_random_seed(options.seed)
     held = hold_out(split, options.validation_fraction)
-    if held.all():
-        held[:] = False
     batch_size = global_batch_size(strategy, options.batch_size)
     batches, steps = _batches(values[~held], split.labels[~held], batch_size, options.seed)
-    keras.utils.set_random_seed(options.seed)
     with strategy.scope():
         # Keras (3.12 with TensorFlow 2.16) fails to trace several steps at once on several replicas.
         steps_at_once = steps if strategy.num_replicas_in_sync == 1 else 1

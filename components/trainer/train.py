@@ -20,7 +20,7 @@ from components import features
 from components.options import TrainerOptions
 from components.trainer.backbones import find_backbone
 from components.trainer.build import build_backbone
-from components.trainer.data import Split, class_names, image_size, join_splits, read_split
+from components.trainer.data import Split, class_names, image_size, in_content_order, join_splits, read_split
 from components.trainer.devices import make_strategy
 from components.trainer.features import compute_features, fold_backbone
 from components.trainer.head import Head, train_head
@@ -51,7 +51,8 @@ def run_fn(fn_args: FnArgs) -> None:
     forward = fold_backbone(backbone, scaling)
     everyone = join_splits(train, evaluation)
     values = compute_features(strategy, forward, everyone, transform, options.feature_batch_size)
-    train_values, eval_values = values[: len(train)], values[len(train) :]
+    train, train_values = in_content_order(train, values[: len(train)])
+    evaluation, eval_values = in_content_order(evaluation, values[len(train) :])
     feature_seconds = time.monotonic() - start
 
     head = train_head(strategy, train_values, train, len(classes), options, fn_args.model_run_dir)

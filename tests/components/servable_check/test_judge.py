@@ -1,0 +1,102 @@
+"""What is compared between serving and training, and every reason against an export."""
+
+import numpy as np
+import pytest
+
+from components.options import ServabilityGateOptions
+from components.servable_check.component import describe_verdict, judge_answers
+
+GATE = ServabilityGateOptions()
+LABELS = ["cats", "dogs"]
+EXPECTED = {"a": np.array([0.75, 0.25], np.float32), "b": np.array([0.125, 0.875], np.float32)}
+
+
+def answer(**changes):
+    """The probe's answer for two images, exactly as training has it; `changes` go into the first one."""
+    rows = [
+        {
+            "sha256": name,
+            "label": LABELS[int(row.argmax())],
+            "probabilities": row.tolist(),
+            "from_example": row.tolist(),
+        }
+        for name, row in EXPECTED.items()
+    ]
+    rows[0] |= changes
+    return {"answers": rows, "load_seconds": 1.23456, "batch_milliseconds": [10.0, 30.0, 20.0], "peak_rss_mb": 512.34}
+
+
+def test_an_export_that_answers_as_training_did_has_no_reason_against_it():
+    measured, reasons = judge_answers(answer(), EXPECTED, LABELS, GATE)
+    assert reasons == []
+    assert measured == {
+        "images": 2,
+        "max_difference": 0.0,
+        "load_seconds": 1.235,
+        "median_batch_milliseconds": 20.0,
+        "peak_rss_mb": 512.3,
+    }
+
+
+def test_a_difference_to_training_is_a_reason_with_value_and_limit():
+    measured, reasons = judge_answers(answer(probabilities=[0.7, 0.3]), EXPECTED, LABELS, GATE)
+    assert measured["max_difference"] == pytest.approx(0.05)
+    assert reasons[0] == (
+        "serving_default differs from the training path by 0.05 in probability; gates.servability.max_difference is 1e-05"
+    )
+
+
+def test_a_difference_between_the_signatures_is_a_reason():
+    _, reasons = judge_answers(answer(from_example=[0.70, 0.30]), EXPECTED, LABELS, GATE)
+    assert reasons == [
+        "serving_default differs from serve_examples by 0.05 in probability; gates.servability.max_difference is 1e-05"
+    ]
+
+
+def test_a_difference_within_the_limit_is_none():
+    gate = ServabilityGateOptions(max_difference=0.1)
+    assert judge_answers(answer(probabilities=[0.7, 0.3]), EXPECTED, LABELS, gate)[1] == []
+
+
+def test_a_probability_that_is_no_number_is_a_reason():
+    _, reasons = judge_answers(answer(probabilities=[float("nan"), 0.3]), EXPECTED, LABELS, GATE)
+    assert "differs from the training path by nan" in reasons[0]
+
+
+def test_a_label_that_is_not_the_most_probable_class_is_a_reason():
+    _, reasons = judge_answers(answer(label="dogs"), EXPECTED, LABELS, GATE)
+    assert reasons == ["1 labels are not the most probable class of labels.txt"]
+
+
+def test_an_image_that_training_never_saw_is_a_reason():
+    measured, reasons = judge_answers(answer(sha256="z"), EXPECTED, LABELS, GATE)
+    assert reasons == ["1 of 2 replayed images are unknown to the Trainer"]
+    assert measured["images"] == 2
+
+
+def test_no_image_at_all_is_a_reason():
+    nothing = {**answer(), "answers": [], "batch_milliseconds": []}
+    measured, reasons = judge_answers(nothing, EXPECTED, LABELS, GATE)
+    assert len(reasons) == 1
+    assert (measured["images"], measured["median_batch_milliseconds"]) == (0, 0.0)
+
+
+@pytest.mark.parametrize("probabilities", [[1.0], [0.2, 0.3, 0.5]])
+def test_another_number_of_classes_is_a_reason_and_no_exception(probabilities):
+    changed = answer(probabilities=probabilities, from_example=probabilities)
+    assert judge_answers(changed, EXPECTED, LABELS, GATE)[1]
+
+
+def test_every_reason_is_given():
+    broken = answer(probabilities=[0.1, 0.9], label="cats")
+    broken["answers"].append({**broken["answers"][1], "sha256": "z"})
+    assert len(judge_answers(broken, EXPECTED, LABELS, GATE)[1]) == 4
+
+
+def test_the_closing_line_says_what_was_measured_or_the_first_reason():
+    measured = {"images": 64, "max_difference": 3.2e-7, "load_seconds": 2.34}
+    line = describe_verdict(measured, [])
+    assert "64 images" in line
+    assert "3e-07 from training" in line
+    assert "2.3 s" in line
+    assert describe_verdict(measured, ["it is broken", "it is slow"]) == "not servable: it is broken"

@@ -1,0 +1,110 @@
+"""The export in a fresh process."""
+
+import ast
+import json
+import shutil
+import sys
+
+import numpy as np
+from tfx.types import standard_artifacts
+
+from components import features
+from components.options import ServabilityGateOptions
+from components.servable_check.component import PROBE, Executor, read_labels, read_predictions, run_probe
+from tests.conftest import CLASSES, EVAL_COUNT, artifact
+
+
+def request_of(model, records, images=5):
+    return {
+        "model": str(model),
+        "records": [str(path) for path in sorted(records.folder.iterdir())],
+        "images": images,
+        "batch_size": 2,
+        "image_feature": features.IMAGE,
+        "sha256_feature": features.SHA256,
+    }
+
+
+def test_the_probe_imports_nothing_of_ours():
+    imported = set()
+    for node in ast.walk(ast.parse(PROBE.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or ".").partition(".")[0])
+    assert imported - set(sys.stdlib_module_names) == {"tensorflow"}
+
+
+def test_the_probe_answers_the_first_images_in_a_process_without_our_packages(trained, eval_records, monkeypatch, tmp_path):
+    (tmp_path / "tensorflow.py").write_text("raise RuntimeError('the wrong module')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    answer, failure = run_probe(request_of(trained.path, eval_records), 300)
+    assert failure == ""
+    assert answer["foreign_modules"] == []
+    assert len(answer["answers"]) == 5
+    assert len(answer["batch_milliseconds"]) == 3
+    assert answer["load_seconds"] > 0
+    assert 50 < answer["peak_rss_mb"] < 20_000
+    expected = read_predictions(str(trained.run))
+    for row in answer["answers"]:
+        np.testing.assert_allclose(row["probabilities"], expected[row["sha256"]], atol=1e-5)
+        np.testing.assert_allclose(row["from_example"], row["probabilities"], atol=1e-6)
+        assert row["label"] == CLASSES[int(np.argmax(row["probabilities"]))]
+
+
+def test_a_broken_export_is_a_reason_and_no_exception(trained, eval_records, tmp_path):
+    broken = shutil.copytree(trained.path, tmp_path / "model")
+    (broken / "saved_model.pb").write_bytes(b"no model")
+    answer, failure = run_probe(request_of(broken, eval_records), 300)
+    assert answer is None
+    assert failure.startswith("the export does not work in a fresh process (exit code 1): ")
+    assert "saved_model.pb" in failure
+    assert len(failure) < 400
+    assert "\n" not in failure
+
+
+def test_an_export_that_does_not_answer_in_time_is_a_reason(trained, eval_records):
+    assert run_probe(request_of(trained.path, eval_records), 0) == (
+        None,
+        "the export did not answer within gates.servability.timeout_seconds (0 s)",
+    )
+
+
+def execute(tmp_path, model, run, examples):
+    blessing = artifact(standard_artifacts.InfraBlessing, tmp_path / "blessing")
+    Executor().Do(
+        {
+            "model": [artifact(standard_artifacts.Model, model)],
+            "model_run": [artifact(standard_artifacts.ModelRun, run)],
+            "examples": [examples],
+        },
+        {"blessing": [blessing]},
+        {"gate": ServabilityGateOptions(images=EVAL_COUNT).to_json()},
+    )
+    return blessing, json.loads((tmp_path / "blessing" / features.VERDICT_FILE).read_text())
+
+
+def test_an_export_that_serves_what_was_trained_is_blessed(tmp_path, trained, examples_artifact, said):
+    blessing, verdict = execute(tmp_path, trained.model, trained.run, examples_artifact)
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert (tmp_path / "blessing" / "INFRA_BLESSED").exists()
+    assert verdict["passed"] is True
+    assert verdict["measured"]["images"] == EVAL_COUNT
+    assert verdict["measured"]["max_difference"] <= 1e-5
+    assert said()[-1].startswith(f"{EVAL_COUNT} images")
+
+
+def test_an_export_of_something_else_is_not_blessed(tmp_path, trained, stubborn_model, examples_artifact, said):
+    blessing, verdict = execute(tmp_path, stubborn_model, trained.run, examples_artifact)
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert (tmp_path / "blessing" / "INFRA_NOT_BLESSED").exists()
+    assert not (tmp_path / "blessing" / "INFRA_BLESSED").exists()
+    assert "differs from the training path" in verdict["reasons"][0]
+    assert said()[-1].startswith("not servable: serving_default differs")
+
+
+def test_labels_and_predictions_are_read_as_they_were_written(trained, eval_records):
+    assert read_labels(str(trained.path)) == CLASSES
+    predictions = read_predictions(str(trained.run))
+    assert len(predictions) == EVAL_COUNT
+    assert all(len(digest) == 64 for digest in predictions)

@@ -1,0 +1,24 @@
+"""Errors that are written for the user."""
+
+import pytest
+
+from components.errors import GateRefused, InputError, did_you_mean
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("epoch", " Did you mean 'epochs'?"), ("BATCH", ""), ("batchsize", " Did you mean 'batch_size'?"), ("x", ""), ("", "")],
+)
+def test_a_near_name_is_offered_and_a_far_one_is_not(word, hint):
+    assert did_you_mean(word, ["epochs", "batch_size", "seed"]) == hint
+
+
+def test_a_refusal_names_its_gate_and_every_reason():
+    refused = GateRefused("quality", ["accuracy 0.4 is below 0.5", "recall 0.1 is below 0.2"])
+    assert str(refused) == "The quality gate said no: accuracy 0.4 is below 0.5; recall 0.1 is below 0.2"
+    assert (refused.gate, len(refused.reasons)) == ("quality", 2)
+
+
+def test_an_input_error_can_be_caught_as_a_value_error():
+    with pytest.raises(ValueError, match="mend me"):
+        raise InputError("mend me")

@@ -1,0 +1,115 @@
+"""The Trainer's input: who is in a split, and its pixels."""
+
+import gzip
+import hashlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.errors import InputError
+from components.options import TransformOptions
+from components.trainer.data import (
+    Split,
+    class_names,
+    image_size,
+    join_splits,
+    list_files,
+    open_records,
+    pixel_batches,
+    read_split,
+)
+from components.transform import decode_and_resize
+from tests.conftest import CLASSES, SIDE
+
+
+def split_of(*pairs):
+    """A split with these (label, class name) pairs and no files."""
+    labels, texts = zip(*pairs, strict=True) if pairs else ((), ())
+    digests = [hashlib.sha256(str(index).encode()).hexdigest().encode() for index in range(len(pairs))]
+    texts = np.array([text.encode() for text in texts], object)
+    return Split([], np.array(digests, object), np.array(labels, np.int64), texts)
+
+
+def test_a_split_is_read_in_the_order_of_its_files(train_records):
+    split = read_split(train_records.pattern)
+    assert len(split) == len(train_records.labels)
+    assert split.labels.tolist() == train_records.labels
+    assert split.labels.dtype == np.int64
+    assert [digest.decode() for digest in split.sha256] == [
+        hashlib.sha256(content).hexdigest() for content in train_records.contents
+    ]
+    assert class_names(split) == CLASSES
+
+
+def test_files_of_several_patterns_are_sorted(tmp_path):
+    for name in ("b/2", "a/9", "a/1"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = list_files([str(tmp_path / "b" / "*"), str(tmp_path / "a" / "*")])
+    assert [name.removeprefix(f"{tmp_path}/") for name in found] == ["a/1", "a/9", "b/2"]
+
+
+def test_compressed_records_are_told_by_their_suffix(train_records, tmp_path):
+    (plain,) = list_files(train_records.pattern)
+    with open(plain, "rb") as source, gzip.open(tmp_path / "data_tfrecord-00000-of-00001.gz", "wb") as target:
+        target.write(source.read())
+    split = read_split([str(tmp_path / "*")])
+    assert split.labels.tolist() == train_records.labels
+    assert list(open_records(split.files).as_numpy_iterator()) == train_records.serialized
+
+
+def test_an_empty_split_has_no_one_in_it(tmp_path):
+    with tf.io.TFRecordWriter(str(tmp_path / "data")):
+        pass
+    split = read_split([str(tmp_path / "*")])
+    assert len(split) == 0
+    assert split.labels.dtype == np.int64
+
+
+def test_joined_splits_keep_their_order(train_records, eval_records):
+    train, evaluation = read_split(train_records.pattern), read_split(eval_records.pattern)
+    both = join_splits(train, evaluation)
+    assert len(both) == len(train) + len(evaluation)
+    assert both.labels.tolist() == train_records.labels + eval_records.labels
+    assert both.sha256.tolist() == train.sha256.tolist() + evaluation.sha256.tolist()
+    assert list(open_records(both.files).as_numpy_iterator()) == train_records.serialized + eval_records.serialized
+
+
+def test_class_names_stand_in_the_order_of_their_index():
+    assert class_names(split_of((1, "a"), (0, "z"), (2, "é"), (1, "a"))) == ["z", "a", "é"]
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [[], [(0, "cats")], [(0, "cats"), (2, "dogs")], [(1, "cats"), (2, "dogs")], [(0, "cats"), (0, "dogs"), (1, "birds")]],
+    ids=["nobody", "one class", "a gap", "no zero", "two names"],
+)
+def test_labels_that_are_no_class_map_are_refused(pairs):
+    with pytest.raises(InputError, match="expected the indices 0, 1, ... with one name each") as caught:
+        class_names(split_of(*pairs))
+    assert f"got {sorted(set(pairs))}" in str(caught.value)
+    assert "--no-cache" in str(caught.value)
+
+
+@pytest.mark.parametrize("batch", [4, 5, 15, 40])
+def test_batches_are_full_and_the_filling_is_marked(eval_records, transform, batch):
+    count = len(eval_records.contents)
+    batches = list(pixel_batches(read_split(eval_records.pattern), transform, batch).as_numpy_iterator())
+    assert len(batches) == -(-count // batch)
+    assert {index.shape for index, _ in batches} == {(batch,)}
+    assert {pixels.shape for _, pixels in batches} == {(batch, SIDE, SIDE, 3)}
+    indices = np.concatenate([index for index, _ in batches])
+    assert indices[:count].tolist() == list(range(count))
+    assert (indices[count:] == -1).all()
+
+
+def test_pixels_are_those_of_their_image_and_the_filling_repeats_the_last(eval_records, transform):
+    expected = decode_and_resize(tf.constant(eval_records.contents), TransformOptions(image_size=SIDE)).numpy()
+    ((index, pixels),) = pixel_batches(read_split(eval_records.pattern), transform, 20).as_numpy_iterator()
+    np.testing.assert_allclose(pixels[index >= 0], expected, atol=1e-4)
+    np.testing.assert_array_equal(pixels[index < 0], np.repeat(pixels[14:15], 5, axis=0))
+
+
+def test_the_image_size_is_that_of_the_transform_graph(transform):
+    assert image_size(transform) == (SIDE, SIDE)

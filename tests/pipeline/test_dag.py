@@ -1,0 +1,95 @@
+"""The one definition of the pipeline."""
+
+import json
+
+import pytest
+from tfx.dsl.compiler import compiler
+
+from pipeline.config import Config, Plan
+from pipeline.dag import create_pipeline
+from pipeline.fingerprint import NODE_MODULES
+
+SOURCES = {node: f"digest of {node}" for node in NODE_MODULES}
+
+
+def make(tmp_path, sources=SOURCES, baseline="none", **sections):
+    return create_pipeline(
+        Plan(Config.model_validate(sections), tmp_path, "/photos", "f" * 64, sources, {"tfx": "1"}, baseline=baseline)
+    )
+
+
+def nodes_of(pipeline):
+    return {node.id: node for node in pipeline.components}
+
+
+def properties_of(pipeline):
+    """Execution properties by node id, as the cache key sees them."""
+    return {name: json.dumps(node.exec_properties, sort_keys=True, default=str) for name, node in nodes_of(pipeline).items()}
+
+
+def changed(before, after):
+    return {name for name, value in properties_of(before).items() if properties_of(after)[name] != value}
+
+
+def test_the_table_of_sources_names_the_nodes_of_the_pipeline(tmp_path):
+    assert set(nodes_of(make(tmp_path))) == set(NODE_MODULES)
+
+
+def test_nodes_stand_in_data_order(tmp_path):
+    seen = set()
+    for node in make(tmp_path).components:
+        assert {upstream.id for upstream in node.upstream_nodes} <= seen
+        seen.add(node.id)
+
+
+def test_nothing_is_trained_before_the_data_gate_and_nothing_pushed_without_both_blessings(tmp_path):
+    nodes = nodes_of(make(tmp_path))
+    assert "DataGate" in {node.id for node in nodes["Transform"].upstream_nodes}
+    assert {"Evaluator", "ServableCheck", "Trainer"} <= {node.id for node in nodes["Pusher"].upstream_nodes}
+
+
+def test_the_same_plan_gives_the_same_pipeline(tmp_path):
+    first, second = (compiler.Compiler().compile(make(tmp_path)) for _ in range(2))
+    assert first == second
+    assert first.pipeline_info.id == "graft"
+
+
+@pytest.mark.parametrize("node", [node for node, entries in NODE_MODULES.items() if entries])
+def test_edited_sources_change_the_cache_key_of_their_node_and_the_passport(tmp_path, node):
+    assert changed(make(tmp_path), make(tmp_path, {**SOURCES, node: "edited"})) == {node, "Pusher"}
+
+
+@pytest.mark.parametrize(
+    ("sections", "nodes"),
+    [
+        ({"data": {"eval_fraction": 0.3}}, {"ImageExampleGen"}),
+        ({"transform": {"image_size": 96}}, {"Transform"}),
+        ({"trainer": {"epochs": 3}}, {"Trainer"}),
+        ({"evaluator": {"batch_size": 3}}, {"Evaluator"}),
+        ({"gates": {"quality": {"min_accuracy": 0.9}}}, {"Evaluator"}),
+        ({"gates": {"data": {"on_anomaly": "warn"}}}, {"DataGate"}),
+        ({"gates": {"servability": {"images": 3}}}, {"ServableCheck"}),
+    ],
+)
+def test_an_option_changes_the_cache_key_of_its_node_and_the_passport(tmp_path, sections, nodes):
+    assert changed(make(tmp_path), make(tmp_path, **sections)) == nodes | {"Pusher"}
+
+
+def test_the_place_of_the_data_is_no_option_of_the_ingest(tmp_path):
+    assert "elsewhere" not in properties_of(make(tmp_path, data={"path": "elsewhere"}))["ImageExampleGen"]
+
+
+def test_another_baseline_is_another_comparison(tmp_path):
+    assert changed(make(tmp_path), make(tmp_path, baseline="7")) == {"BaselineModel"}
+
+
+def test_everything_lies_in_the_working_directory(tmp_path):
+    pipeline = make(tmp_path)
+    assert pipeline.pipeline_info.pipeline_root == str(tmp_path / "artifacts")
+    assert pipeline.metadata_connection_config.sqlite.filename_uri == str(tmp_path / "metadata.sqlite")
+    assert str(tmp_path / "serving") in properties_of(pipeline)["Pusher"]
+
+
+def test_pixels_are_not_materialised(tmp_path):
+    transform = nodes_of(make(tmp_path))["Transform"]
+    assert set(transform.outputs) & {"transformed_examples", "updated_analyzer_cache"} == set()

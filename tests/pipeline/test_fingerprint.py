@@ -1,0 +1,110 @@
+"""The digest of the code behind each node."""
+
+import shutil
+
+import pytest
+
+from pipeline import fingerprint
+from pipeline.fingerprint import NODE_MODULES, ROOT, library_versions, node_files, source_fingerprints
+
+OURS = {node for node, entries in NODE_MODULES.items() if entries}
+
+
+def files_of(node):
+    return {path.relative_to(fingerprint.ROOT).as_posix() for path in node_files(NODE_MODULES[node])}
+
+
+@pytest.mark.parametrize(
+    ("node", "inside", "outside"),
+    [
+        ("Trainer", ["components/trainer/backbones.py", "components/trainer/head.py"], ["components/pusher.py"]),
+        ("Trainer", ["components/options.py", "components/features.py"], ["components/transform.py"]),
+        ("ImageExampleGen", ["components/example_gen/split.py", "components/example_gen/images.py"], ["components/trainer"]),
+        ("ServableCheck", ["components/servable_check/probe.py"], ["components/evaluator.py"]),
+        ("ImportSchemaGen", ["components/schema.py", "components/schema.pbtxt"], ["components/transform.py"]),
+        ("Transform", ["components/transform.py"], ["components/trainer/train.py"]),
+        ("Pusher", ["components/pusher.py", "components/versions.py"], ["components/trainer/head.py"]),
+        ("BaselineModel", ["components/baseline.py", "components/versions.py"], ["components/pusher.py"]),
+    ],
+)
+def test_a_node_depends_on_its_own_files_and_no_others(node, inside, outside):
+    found = files_of(node)
+    assert set(inside) <= found
+    assert not set(outside) & found
+
+
+@pytest.mark.parametrize("node", OURS)
+def test_no_node_depends_on_the_pipeline_or_the_tests(node):
+    assert {path.partition("/")[0] for path in files_of(node)} == {"components"}
+
+
+def test_every_file_of_the_components_belongs_to_a_node():
+    found = set().union(*(files_of(node) for node in OURS))
+    packages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "components").rglob("__init__.py")}
+    sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "components").rglob("*.py")}
+    assert sources - packages <= found
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A copy of the sources that may be edited."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    for package in ("components", "pipeline"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=ignore)
+    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
+    return tmp_path
+
+
+def test_the_digest_does_not_depend_on_the_place(copy):
+    there = source_fingerprints()
+    fingerprint.ROOT = ROOT
+    assert source_fingerprints() == there
+
+
+@pytest.mark.parametrize(
+    ("file", "nodes"),
+    [
+        ("components/trainer/backbones.py", {"Trainer"}),
+        ("components/example_gen/split.py", {"ImageExampleGen"}),
+        ("components/schema.pbtxt", {"ImportSchemaGen"}),
+        ("components/servable_check/probe.py", {"ServableCheck"}),
+        ("components/transform.py", {"Transform"}),
+        ("components/pusher.py", {"Pusher"}),
+        ("components/versions.py", {"Pusher", "BaselineModel"}),
+        ("components/features.py", OURS - {"ImportSchemaGen"}),
+        ("pipeline/cli.py", set()),
+    ],
+)
+def test_an_edited_file_changes_the_digests_of_what_depends_on_it(copy, file, nodes):
+    before = source_fingerprints()
+    path = copy / file
+    path.write_bytes(path.read_bytes() + b"\n")
+    after = source_fingerprints()
+    assert {node for node in before if before[node] != after[node]} == nodes
+
+
+def test_a_new_import_inside_a_function_is_followed(copy):
+    before = source_fingerprints()
+    (copy / "components" / "extra.py").write_text("VALUE = 1\n")
+    path = copy / "components" / "trainer" / "head.py"
+    path.write_text(path.read_text() + "\n\ndef use():\n    from components import extra\n\n    return extra.VALUE\n")
+    edited = source_fingerprints()
+    (copy / "components" / "extra.py").write_text("VALUE = 2\n")
+    assert source_fingerprints()["Trainer"] != edited["Trainer"] != before["Trainer"]
+
+
+def test_another_version_of_a_library_changes_every_digest(monkeypatch):
+    before = source_fingerprints()
+    monkeypatch.setattr(fingerprint, "library_versions", lambda: {**library_versions(), "keras": "99"})
+    after = source_fingerprints()
+    assert all(before[node] != after[node] for node in NODE_MODULES)
+
+
+def test_versions_of_what_decides_a_result_are_known():
+    import keras
+    import tensorflow as tf
+
+    found = library_versions()
+    assert found["tensorflow"] == tf.__version__
+    assert found["keras"] == keras.__version__
+    assert set(found) == {"python", *fingerprint.LIBRARIES}

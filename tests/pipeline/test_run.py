@@ -1,0 +1,211 @@
+"""`graft run` around the DAG: what is planned, what is refused, and how it ends."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from components import versions
+from components.errors import InputError
+from components.example_gen.sources import list_images
+from pipeline import __main__ as console_script
+from pipeline.config import Config
+from pipeline.progress import Progress
+from pipeline.report.summary import Summary
+from pipeline.run import EXIT_CODES, describe_end, describe_start, find_parent, hash_weights, make_plan, run_pipeline
+from pipeline.workdir import Workdir
+from tests import pictures
+
+
+def console_of(width=80):
+    return Console(file=io.StringIO(), width=width, color_system=None, highlight=False)
+
+
+def push(serving, number, **passport):
+    folder = serving / str(number)
+    folder.mkdir(parents=True)
+    (folder / versions.SAVED_MODEL_FILE).touch()
+    (folder / versions.PASSPORT_FILE).write_text(json.dumps(passport))
+
+
+def test_nothing_is_compared_with_at_first(tmp_path):
+    assert find_parent(tmp_path / "serving", "k", True) is None
+
+
+def test_another_model_is_compared_with_what_is_being_served(tmp_path):
+    push(tmp_path, 5, model_key="old")
+    push(tmp_path, 9, model_key="new", parent=5)
+    assert find_parent(tmp_path, "k", True) == 9
+
+
+def test_the_model_that_is_being_served_already_is_compared_with_its_parent(tmp_path):
+    push(tmp_path, 5, model_key="old")
+    push(tmp_path, 9, model_key="k", parent=5)
+    assert find_parent(tmp_path, "k", True) == 5
+    assert find_parent(tmp_path, "k", False) == 9
+
+
+def test_the_first_model_pushed_again_has_no_parent(tmp_path):
+    push(tmp_path, 5, model_key="k", parent=None)
+    assert find_parent(tmp_path, "k", True) is None
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "none"])
+def test_weights_that_are_no_file_have_no_digest(weights):
+    assert hash_weights(weights) == ""
+
+
+def test_the_digest_of_weights_is_that_of_the_file(tmp_path):
+    path = pictures.write(tmp_path / "w.h5", b"abc")
+    assert hash_weights(str(path)) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.fixture
+def planned(tmp_path):
+    """Makes plans of one folder of images in one working directory."""
+    root = pictures.write_tree(tmp_path / "photos", {"cats": 2, "dogs": 2})
+    workdir = Workdir(tmp_path / "work")
+    workdir.create()
+
+    def call(**sections):
+        console = console_of()
+        config = Config.model_validate({"trainer": {"weights": "none"}, **sections})
+        return make_plan(config, workdir, list_images(str(root)), True, Progress(console)), console.file.getvalue()
+
+    call.root, call.workdir = root, workdir
+    return call
+
+
+def test_the_same_folder_and_configuration_give_the_same_plan(planned):
+    first, line = planned()
+    assert first == planned()[0]
+    assert first.data_path == str(planned.root)
+    assert (first.baseline, first.parent) == ("none", None)
+    assert "4 files, 2 classes (class folders)" in " ".join(line.split())
+
+
+def test_a_changed_picture_gives_another_model_key(planned):
+    before, _ = planned()
+    pictures.write(planned.root / "cats" / "000.png", pictures.encode(pictures.noise(seed=99)))
+    after, _ = planned()
+    assert before.model_key != after.model_key
+
+
+def test_the_served_version_is_the_baseline_of_another_model(planned):
+    push(planned.workdir.serving, 7, model_key="old")
+    plan, _ = planned()
+    assert (plan.baseline, plan.parent) == ("7", 7)
+
+
+def test_a_run_without_data_is_refused_before_anything_is_made(tmp_path):
+    with pytest.raises(InputError, match="no data folder is given.\nAdd --data DIR"):
+        run_pipeline(Config(), tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
+def test_bad_data_is_refused_before_anything_is_made(tmp_path):
+    config = Config.model_validate({"data": {"path": str(tmp_path / "gone")}})
+    with pytest.raises(InputError, match="expected a folder of images, found nothing"):
+        run_pipeline(config, tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
+def test_the_start_says_what_is_about_to_happen(tmp_path):
+    console = console_of(60)
+    config = Config.model_validate(
+        {"name": "pets", "trainer": {"backbone_args": {"alpha": 0.35}, "weights": "[x].h5"}, "transform": {"image_size": 96}}
+    )
+    describe_start(console, config, "/photos/[cats]", tmp_path)
+    text = console.file.getvalue()
+    for words in ("pets: MobileNetV2", "alpha 0.35", "96x96", "weights  [x].h5", "data     /photos/[cats]", "workdir  "):
+        assert words in text
+
+
+def summary_of(status, **fields):
+    metrics = {"accuracy": 0.98765, "examples": 12345}
+    return Summary("run-1", status=status, seconds={"total": 61.4}, metrics=metrics, **fields)
+
+
+@pytest.mark.parametrize(("status", "words"), [("pushed", "Pushed version 7"), ("unchanged", "Unchanged: already serving")])
+def test_a_good_end_says_where_things_are_and_what_to_do_next(tmp_path, status, words):
+    console = console_of(60)
+    model = {"version": 7, "path": "/a/long/way/to/the/working/directory/of/this/run/serving/7", "weights_sha256": "w"}
+    path = tmp_path / "runs" / "run-1" / "summary.json"
+    assert describe_end(console, summary_of(status, model=model), path) == 0
+    lines = console.file.getvalue().splitlines()
+    assert lines[0].startswith(words)
+    assert "accuracy 0.9877 on 12,345 images" in " ".join(lines[:2])
+    assert "(61 s)" in " ".join(lines[:2])
+    shown = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if line.startswith("  ")}
+    assert shown["model"].endswith("/serving/7")
+    assert shown["summary"].endswith("runs/latest/summary.json")
+    assert shown["next"] == f"graft predict {shown['model']} IMAGE..."
+
+
+@pytest.mark.parametrize("status", ["data_refused", "not_blessed", "not_servable"])
+def test_a_refusal_gives_the_reasons_and_what_to_do(tmp_path, status):
+    console = console_of()
+    reasons = [f"reason {number} with a [bracket]" for number in range(12)]
+    code = describe_end(console, summary_of(status, reasons=reasons), tmp_path / "runs" / "r" / "summary.json")
+    text = console.file.getvalue()
+    assert code == EXIT_CODES[status] == 3
+    assert text.startswith(f"Not pushed: {status}")
+    assert text.count("with a [bracket]") == 10
+    assert "change the limit under gates:" in text
+
+
+def test_every_status_has_an_exit_code():
+    assert EXIT_CODES == {
+        **{"pushed": 0, "unchanged": 0, "failed": 1},
+        **{"data_refused": 3, "not_blessed": 3, "not_servable": 3},
+    }
+
+
+def leave(monkeypatch, capsys, error):
+    """What `main` does with an error: exit code and the lines on stderr."""
+    import pipeline.cli
+
+    def fail():
+        raise error
+
+    monkeypatch.setattr(pipeline.cli, "app", fail)
+    with pytest.raises(SystemExit) as left:
+        console_script.main()
+    return left.value.code, capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "lines"),
+    [
+        (InputError("mend this.\nSo."), 2, ["Error: mend this.", "So."]),
+        (KeyboardInterrupt(), 130, ["Interrupted. The next run continues from what is complete."]),
+        (BrokenPipeError(), 0, []),
+        (
+            OSError(28, "No space left on device"),
+            1,
+            [
+                "Failed: OSError: [Errno 28] No space left on device",
+                "The run's log.txt has the details; GRAFT_TRACEBACK=1 shows the traceback.",
+            ],
+        ),
+        (RuntimeError("a\nb"), 1, ["Failed: RuntimeError: a", "The run's log.txt has the details; GRAFT_TRACEBACK=1 shows the traceback."]),
+    ],
+)
+def test_errors_become_exit_codes_and_a_few_lines(monkeypatch, capsys, error, code, lines):
+    monkeypatch.delenv("GRAFT_TRACEBACK", raising=False)
+    assert leave(monkeypatch, capsys, error) == (code, lines)
+
+
+def test_the_traceback_can_be_asked_for(monkeypatch, capsys):
+    monkeypatch.setenv("GRAFT_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        leave(monkeypatch, capsys, ZeroDivisionError())
+
+
+def test_main_is_the_console_script():
+    text = (Path(console_script.__file__).parents[1] / "setup.py").read_text("utf-8")
+    assert "graft = pipeline.__main__:main" in text
+    assert sys.modules["pipeline.__main__"] is console_script
