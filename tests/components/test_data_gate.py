@@ -44,7 +44,9 @@ def test_clean_data_passes(tmp_path, said):
 def test_anomalies_of_every_split_stop_the_run(tmp_path):
     write_anomalies(tmp_path / "anomalies", "train", label="Unexpected string values", format="Too few")
     write_anomalies(tmp_path / "anomalies", "eval", dataset="Low num examples")
-    with pytest.raises(GateRefused, match="The data gate said no: train split, format: Too few; train split, label:") as caught:
+    with pytest.raises(
+        GateRefused, match="The data gate said no: train split, format: Too few; train split, label:"
+    ) as caught:
         execute(tmp_path)
     assert caught.value.gate == "data"
     assert caught.value.reasons == [

@@ -7,7 +7,13 @@ from components.errors import GateRefused, InputError, did_you_mean
 
 @pytest.mark.parametrize(
     ("word", "hint"),
-    [("epoch", " Did you mean 'epochs'?"), ("BATCH", ""), ("batchsize", " Did you mean 'batch_size'?"), ("x", ""), ("", "")],
+    [
+        ("epoch", " Did you mean 'epochs'?"),
+        ("BATCH", ""),
+        ("batchsize", " Did you mean 'batch_size'?"),
+        ("x", ""),
+        ("", ""),
+    ],
 )
 def test_a_near_name_is_offered_and_a_far_one_is_not(word, hint):
     assert did_you_mean(word, ["epochs", "batch_size", "seed"]) == hint

@@ -72,7 +72,9 @@ def test_models_are_asked_through_the_served_signature():
     assert [list(spec.feature_keys) for spec in config.slicing_specs] == [[], [features.LABEL_TEXT]]
 
 
-@pytest.mark.parametrize(("stored", "value"), [({"doubleValue": 0.25}, 0.25), ({}, 0.0), ({"doubleValue": "NaN"}, None)])
+@pytest.mark.parametrize(
+    ("stored", "value"), [({"doubleValue": 0.25}, 0.25), ({}, 0.0), ({"doubleValue": "NaN"}, None)]
+)
 def test_an_undefined_value_is_none_and_an_unwritten_one_is_zero(stored, value):
     assert _value({"precision": stored}, "precision") == value
 

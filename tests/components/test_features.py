@@ -13,7 +13,7 @@ def test_no_two_features_share_a_name():
 
 
 def test_no_two_files_of_an_artifact_share_a_name():
-    files = [value for key, value in vars(features).items() if key.endswith("_FILE") or key.endswith("_ASSET")]
+    files = [value for key, value in vars(features).items() if key.endswith(("_FILE", "_ASSET"))]
     assert len(files) >= 9
     assert max(Counter(files).values()) == 1
 

@@ -30,7 +30,9 @@ ALL = [
 CHANGED = [
     DataOptions(path="photos", eval_fraction=0.3, max_pixels=10, shard_megabytes=1),
     TransformOptions(image_size=(96, 128), resize="area"),
-    TrainerOptions(backbone="ResNet50", backbone_args={"alpha": 0.35, "deep": True, "n": 2, "s": "x"}, devices="gpu:0,1"),
+    TrainerOptions(
+        backbone="ResNet50", backbone_args={"alpha": 0.35, "deep": True, "n": 2, "s": "x"}, devices="gpu:0,1"
+    ),
     GateOptions(quality=QualityGateOptions(min_accuracy=0.9), data=DataGateOptions(on_anomaly="warn")),
 ]
 
@@ -116,7 +118,9 @@ def test_devices_that_are_understood(devices):
     assert TrainerOptions(devices=devices).devices == devices
 
 
-@pytest.mark.parametrize("devices", ["", "tpu", "cpu:0", "cpu:", "cpu:x", "gpu:", "gpu:0,", "gpu:-1", "CPU", "auto:2", "cpu:1\n"])
+@pytest.mark.parametrize(
+    "devices", ["", "tpu", "cpu:0", "cpu:", "cpu:x", "gpu:", "gpu:0,", "gpu:-1", "CPU", "auto:2", "cpu:1\n"]
+)
 def test_other_devices_are_refused(devices):
     with pytest.raises(ValidationError, match="devices"):
         TrainerOptions(devices=devices)
@@ -131,7 +135,9 @@ def test_other_devices_are_refused(devices):
         epochs=st.integers(1, 10**9),
         seed=st.integers(0, 2**32 - 1),
         weights=st.text(max_size=20),
-        backbone_args=st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False) | st.booleans() | st.text(max_size=5)),
+        backbone_args=st.dictionaries(
+            st.text(max_size=5), st.floats(allow_nan=False) | st.booleans() | st.text(max_size=5)
+        ),
     )
 )
 def test_no_value_is_lost_or_changed_on_the_way_to_a_stage(options):

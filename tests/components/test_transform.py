@@ -77,7 +77,9 @@ def test_junk_is_an_error_not_a_black_image(content):
 
 
 def test_the_shape_is_known_before_the_graph_runs():
-    graph = tf.function(lambda x: decode_and_resize(x, options())).get_concrete_function(tf.TensorSpec([None], tf.string))
+    graph = tf.function(lambda x: decode_and_resize(x, options())).get_concrete_function(
+        tf.TensorSpec([None], tf.string)
+    )
     assert graph.output_shapes.as_list() == [None, 24, 32, 3]
 
 

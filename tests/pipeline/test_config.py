@@ -127,13 +127,13 @@ def test_a_weights_file_that_is_missing_is_refused(weights, hint):
 def test_a_missing_file_is_refused_and_points_to_the_examples(tmp_path):
     with pytest.raises(InputError, match=r"Expected a configuration file at .*gone.yaml: No such file or directory"):
         load_config(str(tmp_path / "gone.yaml"))
-    with pytest.raises(InputError, match="Is a directory.\nSee configs/"):
+    with pytest.raises(InputError, match=r"Is a directory.\nSee configs/"):
         load_config(str(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["trainer: [unclosed", "a: b: c", "\tx: 1", "\x00"])
 def test_a_file_that_is_no_yaml_is_refused_in_one_line(write, text):
-    with pytest.raises(InputError, match="my.yaml is no YAML file: ") as caught:
+    with pytest.raises(InputError, match=r"my.yaml is no YAML file: ") as caught:
         load_config(write(text))
     assert len(str(caught.value).splitlines()) == 1
 
@@ -141,7 +141,7 @@ def test_a_file_that_is_no_yaml_is_refused_in_one_line(write, text):
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "photo.yaml"
     path.write_bytes(b"\xff\xd8\xff\xe0")
-    with pytest.raises(InputError, match="photo.yaml is no YAML file"):
+    with pytest.raises(InputError, match=r"photo.yaml is no YAML file"):
         load_config(str(path))
 
 

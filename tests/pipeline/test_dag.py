@@ -24,7 +24,9 @@ def nodes_of(pipeline):
 
 def properties_of(pipeline):
     """Execution properties by node id, as the cache key sees them."""
-    return {name: json.dumps(node.exec_properties, sort_keys=True, default=str) for name, node in nodes_of(pipeline).items()}
+    return {
+        name: json.dumps(node.exec_properties, sort_keys=True, default=str) for name, node in nodes_of(pipeline).items()
+    }
 
 
 def changed(before, after):

@@ -19,7 +19,11 @@ def files_of(node):
     [
         ("Trainer", ["components/trainer/backbones.py", "components/trainer/head.py"], ["components/pusher.py"]),
         ("Trainer", ["components/options.py", "components/features.py"], ["components/transform.py"]),
-        ("ImageExampleGen", ["components/example_gen/split.py", "components/example_gen/images.py"], ["components/trainer"]),
+        (
+            "ImageExampleGen",
+            ["components/example_gen/split.py", "components/example_gen/images.py"],
+            ["components/trainer"],
+        ),
         ("ServableCheck", ["components/servable_check/probe.py"], ["components/evaluator.py"]),
         ("ImportSchemaGen", ["components/schema.py", "components/schema.pbtxt"], ["components/transform.py"]),
         ("Transform", ["components/transform.py"], ["components/trainer/train.py"]),

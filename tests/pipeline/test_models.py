@@ -45,13 +45,17 @@ def test_a_place_without_versions_is_refused_with_what_to_do(tmp_path, place):
     assert f"with pushed versions, found none in {tmp_path / place}.\nPush one first: graft run" in text
 
 
-@pytest.mark.parametrize(("place", "version"), [("", "10"), ("serving", "10"), ("serving/9", "9"), ("serving/10", "10")])
+@pytest.mark.parametrize(
+    ("place", "version"), [("", "10"), ("serving", "10"), ("serving/9", "9"), ("serving/10", "10")]
+)
 def test_a_model_is_found_from_wherever_one_points(workdir, place, version):
     assert find_model(str(workdir / place)) == workdir / "serving" / version
 
 
 def test_a_model_that_is_not_there_is_refused(workdir):
-    with pytest.raises(InputError, match=r"Expected a pushed model, found nothing at .*serving/8.\nGive serving/<version>"):
+    with pytest.raises(
+        InputError, match=r"Expected a pushed model, found nothing at .*serving/8.\nGive serving/<version>"
+    ):
         find_model(str(workdir / "serving" / "8"))
     (workdir / "serving" / "11").mkdir()
     with pytest.raises(InputError, match="found none in"):

@@ -12,7 +12,9 @@ from pipeline import progress
 from pipeline.fingerprint import NODE_MODULES
 from pipeline.progress import LOGGER, MARKS, Progress, output_to
 
-LONG = "1,999 train + 1,000 eval images, 987 files/s; 12 quarantined: 3 empty, 4 truncated, 5 not_an_image and some more"
+LONG = (
+    "1,999 train + 1,000 eval images, 987 files/s; 12 quarantined: 3 empty, 4 truncated, 5 not_an_image and some more"
+)
 
 
 def console_of(width=80, terminal=False):
@@ -136,8 +138,8 @@ def test_a_terminal_keeps_only_the_closing_lines():
 def test_nothing_listens_after_the_run():
     console = console_of()
     shown = Progress(console)
+    shown.start("Trainer")
     with pytest.raises(RuntimeError, match="boom"), shown.shown():
-        shown.start("Trainer")
         raise RuntimeError("boom")
     tell("late", done=True)
     assert shown not in logging.getLogger(LOGGER).handlers

@@ -101,7 +101,7 @@ def test_the_served_version_is_the_baseline_of_another_model(planned):
 
 
 def test_a_run_without_data_is_refused_before_anything_is_made(tmp_path):
-    with pytest.raises(InputError, match="no data folder is given.\nAdd --data DIR"):
+    with pytest.raises(InputError, match=r"no data folder is given.\nAdd --data DIR"):
         run_pipeline(Config(), tmp_path / "work")
     assert not (tmp_path / "work").exists()
 
@@ -116,11 +116,22 @@ def test_bad_data_is_refused_before_anything_is_made(tmp_path):
 def test_the_start_says_what_is_about_to_happen(tmp_path):
     console = console_of(60)
     config = Config.model_validate(
-        {"name": "pets", "trainer": {"backbone_args": {"alpha": 0.35}, "weights": "[x].h5"}, "transform": {"image_size": 96}}
+        {
+            "name": "pets",
+            "trainer": {"backbone_args": {"alpha": 0.35}, "weights": "[x].h5"},
+            "transform": {"image_size": 96},
+        }
     )
     describe_start(console, config, "/photos/[cats]", tmp_path)
     text = console.file.getvalue()
-    for words in ("pets: MobileNetV2", "alpha 0.35", "96x96", "weights  [x].h5", "data     /photos/[cats]", "workdir  "):
+    for words in (
+        "pets: MobileNetV2",
+        "alpha 0.35",
+        "96x96",
+        "weights  [x].h5",
+        "data     /photos/[cats]",
+        "workdir  ",
+    ):
         assert words in text
 
 
@@ -129,7 +140,9 @@ def summary_of(status, **fields):
     return Summary("run-1", status=status, seconds={"total": 61.4}, metrics=metrics, **fields)
 
 
-@pytest.mark.parametrize(("status", "words"), [("pushed", "Pushed version 7"), ("unchanged", "Unchanged: already serving")])
+@pytest.mark.parametrize(
+    ("status", "words"), [("pushed", "Pushed version 7"), ("unchanged", "Unchanged: already serving")]
+)
 def test_a_good_end_says_where_things_are_and_what_to_do_next(tmp_path, status, words):
     console = console_of(60)
     model = {"version": 7, "path": "/a/long/way/to/the/working/directory/of/this/run/serving/7", "weights_sha256": "w"}
@@ -137,7 +150,7 @@ def test_a_good_end_says_where_things_are_and_what_to_do_next(tmp_path, status, 
     assert describe_end(console, summary_of(status, model=model), path) == 0
     lines = console.file.getvalue().splitlines()
     assert lines[0].startswith(words)
-    assert "accuracy 0.9877 on 12,345 images" in " ".join(lines[:2])
+    assert "accuracy 0.9877 on 12,345 images" in " ".join(" ".join(lines[:2]).split())
     assert "(61 s)" in " ".join(lines[:2])
     shown = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if line.startswith("  ")}
     assert shown["model"].endswith("/serving/7")
@@ -159,8 +172,12 @@ def test_a_refusal_gives_the_reasons_and_what_to_do(tmp_path, status):
 
 def test_every_status_has_an_exit_code():
     assert EXIT_CODES == {
-        **{"pushed": 0, "unchanged": 0, "failed": 1},
-        **{"data_refused": 3, "not_blessed": 3, "not_servable": 3},
+        "pushed": 0,
+        "unchanged": 0,
+        "failed": 1,
+        "data_refused": 3,
+        "not_blessed": 3,
+        "not_servable": 3,
     }
 
 
@@ -191,7 +208,11 @@ def leave(monkeypatch, capsys, error):
                 "The run's log.txt has the details; GRAFT_TRACEBACK=1 shows the traceback.",
             ],
         ),
-        (RuntimeError("a\nb"), 1, ["Failed: RuntimeError: a", "The run's log.txt has the details; GRAFT_TRACEBACK=1 shows the traceback."]),
+        (
+            RuntimeError("a\nb"),
+            1,
+            ["Failed: RuntimeError: a", "The run's log.txt has the details; GRAFT_TRACEBACK=1 shows the traceback."],
+        ),
     ],
 )
 def test_errors_become_exit_codes_and_a_few_lines(monkeypatch, capsys, error, code, lines):

@@ -1,6 +1,7 @@
 """Every runner runs a small pipeline of real TFX nodes, and tells an observer how it went."""
 
 import os
+from pathlib import Path
 
 import pytest
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -80,7 +81,7 @@ def test_nodes_run_in_order_and_are_found_in_the_metadata(run, runner, tmp_path)
     assert told == ["Source starts", "Source done", "Sink starts", "Sink done"]
     found = find_artifacts(tmp_path / "metadata.sqlite", trace.executions)
     assert found["Sink"]["schema"].custom_properties["read"].string_value == "hello"
-    assert open(os.path.join(found["Source"]["model"].uri, "text")).read() == "hello"
+    assert Path(found["Source"]["model"].uri, "text").read_text() == "hello"
 
 
 @pytest.mark.parametrize("runner", RUNNERS)

@@ -79,7 +79,7 @@ def test_a_setting_without_equals_sign_is_refused_with_an_example(setting):
 
 
 def test_a_setting_below_a_value_is_refused(config_file):
-    with pytest.raises(InputError, match="--set trainer.epochs.x: 'epochs' is a value, not a section"):
+    with pytest.raises(InputError, match=r"--set trainer.epochs.x: 'epochs' is a value, not a section"):
         load_config(str(config_file), ["trainer.epochs.x=1"])
 
 
@@ -89,7 +89,7 @@ def test_a_setting_that_is_no_yaml_is_refused():
 
 
 def test_an_unknown_setting_is_answered_with_the_nearest():
-    with pytest.raises(InputError, match="trainer.epoch: unknown key. Did you mean 'trainer.epochs'") as caught:
+    with pytest.raises(InputError, match=r"trainer.epoch: unknown key. Did you mean 'trainer.epochs'") as caught:
         load_config(None, ["trainer.epoch=5"])
     assert "The configuration of the command line is not usable" in str(caught.value)
 
@@ -98,10 +98,11 @@ def test_an_unknown_setting_is_answered_with_the_nearest():
 def test_data_beside_a_broken_section_is_an_input_error(tmp_path, content):
     path = tmp_path / "my.yaml"
     path.write_text(content)
-    try:
+    if content == "data:\n":  # a section with nothing in it
         assert load_config(str(path), data="photos").data.path == "photos"
-    except InputError as error:
-        assert "data" in str(error)
+    else:
+        with pytest.raises(InputError, match="data"):
+            load_config(str(path), data="photos")
 
 
 def test_a_section_without_content_can_be_set_from_the_command_line(tmp_path):
@@ -146,7 +147,14 @@ def test_the_model_key_follows_data_weights_and_the_code_up_to_the_trainer():
 
 def test_a_passport_says_where_a_model_comes_from(tmp_path):
     plan = Plan(
-        config_of(name="pets"), tmp_path, "photos", "d" * 64, {"Trainer": "t"}, {"tfx": "1"}, weights_sha256="w", parent=5
+        config_of(name="pets"),
+        tmp_path,
+        "photos",
+        "d" * 64,
+        {"Trainer": "t"},
+        {"tfx": "1"},
+        weights_sha256="w",
+        parent=5,
     )
     assert plan.passport == {
         "schema": 1,

@@ -45,7 +45,9 @@ def artifacts(tmp_path):
                 },
             )
         },
-        "ServableCheck": {"blessing": node(tmp_path / "s", {features.VERDICT_FILE: {**verdict, "measured": {"images": 2}}})},
+        "ServableCheck": {
+            "blessing": node(tmp_path / "s", {features.VERDICT_FILE: {**verdict, "measured": {"images": 2}}})
+        },
         "Pusher": {"pushed_model": node(tmp_path / "p", pushed=1, pushed_destination=str(version))},
     }
 

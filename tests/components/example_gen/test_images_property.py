@@ -20,7 +20,9 @@ SEEDS = {
     "bmp": pictures.encode(PICTURE, "bmp"),
 }
 edits = st.lists(
-    st.tuples(st.sampled_from(["set", "insert", "delete", "cut"]), st.integers(0, 2000), st.binary(min_size=1, max_size=8)),
+    st.tuples(
+        st.sampled_from(["set", "insert", "delete", "cut"]), st.integers(0, 2000), st.binary(min_size=1, max_size=8)
+    ),
     min_size=1,
     max_size=3,
 )
@@ -72,6 +74,9 @@ def test_a_jpeg_that_ends_in_the_wrong_marker_is_rejected_or_decodes(kind, marke
 
 
 @settings(max_examples=200)
-@given(st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"RIFF", b"II*\0", b""]), st.binary(max_size=60))
+@given(
+    st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"RIFF", b"II*\0", b""]),
+    st.binary(max_size=60),
+)
 def test_any_bytes_at_all_get_an_answer(magic, rest):
     check(magic + rest)

@@ -16,10 +16,9 @@ from components.example_gen.executor import Executor, finish_manifest, finish_sp
 from components.example_gen.manifest import fingerprint_sources
 from components.example_gen.sources import list_images
 from components.options import DataOptions
+from pipeline.dag import BEAM_ARGS
 from tests import pictures
 from tests.conftest import artifact
-
-from pipeline.dag import BEAM_ARGS
 
 
 @pytest.fixture
@@ -60,7 +59,9 @@ def test_every_file_is_in_the_manifest_and_every_good_one_in_a_split(tree, tmp_p
     assert Counter(row.reason for row in rows) == {"": 102, "truncated": 1, "empty": 1}
     assert {row.name for row in rows if row.ignored} == {"dogs/notes.txt", "dogs/.hidden"}
     for split in features.SPLITS:
-        found = Counter(value(e, features.FILENAME).decode() for e in read_records(tmp_path / "examples" / f"Split-{split}"))
+        found = Counter(
+            value(e, features.FILENAME).decode() for e in read_records(tmp_path / "examples" / f"Split-{split}")
+        )
         assert found == Counter(row.name for row in rows if row.split == split)
 
 
@@ -83,7 +84,10 @@ def test_the_ledger_holds_the_rejected_files_and_no_others(tree, tmp_path):
         "cats/empty.jpg": "empty",
     }
     assert len((tmp_path / "manifest" / features.MANIFEST_FILE).read_text().splitlines()) == 104
-    assert sorted(path.name for path in (tmp_path / "manifest").iterdir()) == [features.MANIFEST_FILE, features.LEDGER_FILE]
+    assert sorted(path.name for path in (tmp_path / "manifest").iterdir()) == [
+        features.MANIFEST_FILE,
+        features.LEDGER_FILE,
+    ]
 
 
 def write_large_tree(root):
@@ -147,5 +151,7 @@ def test_the_executor_refuses_a_folder_that_changed_since_it_was_planned(tree, t
 
 def test_the_executor_refuses_a_class_without_usable_images(tree, tmp_path):
     pictures.write(tree / "birds" / "1.jpg", b"not found")
-    with pytest.raises(InputError, match=r"class 'birds' has no usable image \(1 were rejected\)\.\n  birds/1.jpg: not_an"):
+    with pytest.raises(
+        InputError, match=r"class 'birds' has no usable image \(1 were rejected\)\.\n  birds/1.jpg: not_an"
+    ):
         execute(tree, tmp_path)

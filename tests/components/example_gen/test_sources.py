@@ -25,13 +25,15 @@ def test_class_folders_leave_the_split_to_the_content(tmp_path):
     assert names(listing) == [("cats/a.jpg", "cats", ""), ("cats/b.jpg", "cats", ""), ("dogs/2.jpg", "dogs", "")]
     assert listing.layout == "class folders"
     assert listing.labels == ["cats", "dogs"]
-    assert [source.path for source in listing.sources][0] == str(tmp_path / "cats" / "a.jpg")
+    assert next(source.path for source in listing.sources) == str(tmp_path / "cats" / "a.jpg")
 
 
 @pytest.mark.parametrize("evaluation", EVAL_FOLDERS)
 @pytest.mark.parametrize("train", [TRAIN_FOLDERS[0], TRAIN_FOLDERS[1].upper()])
 def test_split_folders_give_the_split(tmp_path, train, evaluation):
-    root = make(tmp_path, f"{train}/cats/1.jpg", f"{train}/dogs/2.jpg", f"{evaluation}/cats/3.jpg", f"{evaluation}/dogs/4.jpg")
+    root = make(
+        tmp_path, f"{train}/cats/1.jpg", f"{train}/dogs/2.jpg", f"{evaluation}/cats/3.jpg", f"{evaluation}/dogs/4.jpg"
+    )
     listing = list_images(root)
     assert listing.layout == "split folders"
     assert {(label, split) for _, label, split in names(listing)} == {
@@ -71,7 +73,7 @@ def test_hidden_and_system_files_are_left_aside_at_every_depth(tmp_path):
     )
     assert [source.name for source in listing.sources] == ["cats/1.jpg", "dogs/1.jpg"]
     assert {"cats/.DS_Store", "cats/Thumbs.db", "cats/sub/desktop.ini", "readme.txt"} <= set(listing.ignored)
-    assert IGNORED_NAMES == {name.lower() for name in IGNORED_NAMES}
+    assert {name.lower() for name in IGNORED_NAMES} == IGNORED_NAMES
 
 
 def test_files_in_folders_below_a_class_belong_to_it(tmp_path):
@@ -139,7 +141,7 @@ def test_split_folders_without_classes_in_one_of_them_are_class_folders(tmp_path
     assert listing.layout == "class folders"
 
 
-@pytest.mark.parametrize("label", [b"caf\xe9", "two\nlines".encode(), "two\u2028lines".encode()])
+@pytest.mark.parametrize("label", [b"caf\xe9", b"two\nlines", "two\u2028lines".encode()])
 def test_class_names_that_no_label_file_can_hold_are_refused(tmp_path, label):
     make(tmp_path, "cats/1.jpg")
     folder = os.path.join(os.fsencode(tmp_path), label)

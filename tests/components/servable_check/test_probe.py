@@ -35,7 +35,9 @@ def test_the_probe_imports_nothing_of_ours():
     assert imported - set(sys.stdlib_module_names) == {"tensorflow"}
 
 
-def test_the_probe_answers_the_first_images_in_a_process_without_our_packages(trained, eval_records, monkeypatch, tmp_path):
+def test_the_probe_answers_the_first_images_in_a_process_without_our_packages(
+    trained, eval_records, monkeypatch, tmp_path
+):
     (tmp_path / "tensorflow.py").write_text("raise RuntimeError('the wrong module')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     answer, failure = run_probe(request_of(trained.path, eval_records), 300)

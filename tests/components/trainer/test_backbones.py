@@ -15,7 +15,9 @@ def test_a_row_is_found_and_takes_its_own_size_and_arguments(name):
     check_request(name, (row.smallest_size, 4096), {})
 
 
-@pytest.mark.parametrize(("name", "hint"), [("mobilenetv2", "'MobileNetV2'"), ("ResNet5", "'ResNet50'"), ("nothing", None)])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("mobilenetv2", "'MobileNetV2'"), ("ResNet5", "'ResNet50'"), ("nothing", None)]
+)
 def test_an_unknown_backbone_is_answered_with_the_table(name, hint):
     with pytest.raises(InputError) as caught:
         find_backbone(name)
@@ -39,9 +41,9 @@ def test_an_image_smaller_than_the_backbone_allows_is_refused(name):
 
 
 def test_an_unknown_argument_is_answered_with_those_that_are_allowed():
-    with pytest.raises(InputError, match="MobileNetV2 has no argument 'alfa'; allowed: alpha. Did you mean 'alpha'"):
+    with pytest.raises(InputError, match=r"MobileNetV2 has no argument 'alfa'; allowed: alpha. Did you mean 'alpha'"):
         check_request("MobileNetV2", (224, 224), {"alfa": 0.35})
-    with pytest.raises(InputError, match="VGG16 has no argument 'alpha'; allowed: none."):
+    with pytest.raises(InputError, match=r"VGG16 has no argument 'alpha'; allowed: none."):
         check_request("VGG16", (224, 224), {"alpha": 0.35})
 
 

@@ -13,6 +13,7 @@ from components.trainer.data import (
     Split,
     class_names,
     image_size,
+    in_content_order,
     join_splits,
     list_files,
     open_records,
@@ -76,17 +77,36 @@ def test_joined_splits_keep_their_order(train_records, eval_records):
     assert list(open_records(both.files).as_numpy_iterator()) == train_records.serialized + eval_records.serialized
 
 
+def test_the_order_of_the_records_does_not_matter_to_what_is_learned():
+    split = split_of(*((index % 3, "abc"[index % 3]) for index in range(9)))
+    values = np.arange(9, dtype=np.float32)[:, None]
+    expected, expected_values = in_content_order(split, values)
+    assert expected.sha256.tolist() == sorted(split.sha256)
+    shuffled = np.random.default_rng(1).permutation(9)
+    other = Split([], split.sha256[shuffled], split.labels[shuffled], split.texts[shuffled])
+    found, found_values = in_content_order(other, values[shuffled])
+    for name in ("sha256", "labels", "texts"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    np.testing.assert_array_equal(found_values, expected_values)
+
+
 def test_class_names_stand_in_the_order_of_their_index():
     assert class_names(split_of((1, "a"), (0, "z"), (2, "é"), (1, "a"))) == ["z", "a", "é"]
 
 
 @pytest.mark.parametrize(
     "pairs",
-    [[], [(0, "cats")], [(0, "cats"), (2, "dogs")], [(1, "cats"), (2, "dogs")], [(0, "cats"), (0, "dogs"), (1, "birds")]],
+    [
+        [],
+        [(0, "cats")],
+        [(0, "cats"), (2, "dogs")],
+        [(1, "cats"), (2, "dogs")],
+        [(0, "cats"), (0, "dogs"), (1, "birds")],
+    ],
     ids=["nobody", "one class", "a gap", "no zero", "two names"],
 )
 def test_labels_that_are_no_class_map_are_refused(pairs):
-    with pytest.raises(InputError, match="expected the indices 0, 1, ... with one name each") as caught:
+    with pytest.raises(InputError, match=r"expected the indices 0, 1, ... with one name each") as caught:
         class_names(split_of(*pairs))
     assert f"got {sorted(set(pairs))}" in str(caught.value)
     assert "--no-cache" in str(caught.value)

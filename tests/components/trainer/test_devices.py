@@ -68,6 +68,8 @@ def test_a_fresh_process_is_split_as_asked():
     assert done.stdout.split() == ["3", "2"]
 
 
-@pytest.mark.parametrize(("devices", "batch", "expected"), [("cpu", 7, 7), ("cpu:2", 7, 8), ("cpu:2", 8, 8), ("cpu:2", 1, 2)])
+@pytest.mark.parametrize(
+    ("devices", "batch", "expected"), [("cpu", 7, 7), ("cpu:2", 7, 8), ("cpu:2", 8, 8), ("cpu:2", 1, 2)]
+)
 def test_every_replica_gets_the_same_share_of_a_batch(strategies, devices, batch, expected):
     assert global_batch_size(strategies[devices], batch) == expected

@@ -40,7 +40,9 @@ def test_a_folded_backbone_holds_no_variable(forward):
 
 
 @pytest.mark.parametrize(("devices", "batch"), [("cpu", 7), ("cpu:2", 1), ("cpu:2", 7), ("cpu:2", 64)])
-def test_features_do_not_depend_on_replicas_or_batch(strategies, forward, transform, eval_records, expected, devices, batch):
+def test_features_do_not_depend_on_replicas_or_batch(
+    strategies, forward, transform, eval_records, expected, devices, batch
+):
     split = read_split(eval_records.pattern)
     found = compute_features(strategies[devices], forward, split, transform, batch)
     assert found.shape == (len(split), 1280)
@@ -57,7 +59,7 @@ def test_rows_stand_in_the_order_of_both_splits(strategies, forward, transform, 
 def test_records_that_changed_meanwhile_are_an_error(strategies, forward, transform, eval_records, train_records):
     split = read_split(eval_records.pattern)
     grown = type(split)(read_split(train_records.pattern).files, split.sha256, split.labels, split.texts)
-    with pytest.raises((RuntimeError, IndexError), match="changed while they were read|out of bounds"):
+    with pytest.raises((RuntimeError, IndexError), match=r"changed while they were read|out of bounds"):
         compute_features(strategies["cpu"], forward, grown, transform, 16)
     shrunk = type(grown)(split.files, *([np.tile(column, 2) for column in (split.sha256, split.labels, split.texts)]))
     with pytest.raises(RuntimeError, match="expected 30 images, got 15"):

@@ -79,7 +79,9 @@ def test_the_held_out_share_is_what_was_asked_for(fraction):
 
 def test_copies_of_a_picture_are_held_out_together():
     _, split = toy(count=50)
-    twice = Split([], np.concatenate([split.sha256, split.sha256[::-1]]), np.tile(split.labels, 2), np.tile(split.texts, 2))
+    twice = Split(
+        [], np.concatenate([split.sha256, split.sha256[::-1]]), np.tile(split.labels, 2), np.tile(split.texts, 2)
+    )
     held = hold_out(twice, 0.4)
     assert 0 < held.sum() < len(held)
     assert (held[:50] == held[50:][::-1]).all()
@@ -132,16 +134,12 @@ def test_without_held_out_images_every_image_is_learned_from(train):
     assert len(head.history["loss"]) == 15
 
 
-def test_a_class_is_never_held_out_whole(train):
+def test_a_class_is_never_held_out_whole():
     """With few images, chance would leave a class without any picture to learn from."""
-    values, split = toy(count=6)
-    for seed in range(20):
-        digests = np.array([hashlib.sha256(f"{seed} {i}".encode()).hexdigest().encode() for i in range(6)], object)
-        few = Split([], digests, np.array([0, 0, 1, 1, 2, 2]), split.texts)
-        head = train(values, few, epochs=1, validation_fraction=0.5, tensorboard=False)
-        held = hold_out(few, 0.5)
-        learned = set(few.labels[~held]) if "val_loss" in head.history else {0, 1, 2}
-        assert learned == {0, 1, 2}
+    for seed in range(200):
+        _, split = toy(count=6, seed=seed)
+        few = Split([], split.sha256, np.array([0, 0, 1, 1, 2, 2]), split.texts)
+        assert set(few.labels[~hold_out(few, 0.5)]) == {0, 1, 2}
 
 
 def test_the_penalty_shrinks_the_kernel(train):

@@ -68,9 +68,7 @@ def test_probabilities_sum_to_one_and_label_and_probability_are_the_largest(answ
 def test_serialized_examples_get_the_same_answers(model, eval_records, answers):
     served = model.signatures[features.SERVE_EXAMPLES](tf.constant(eval_records.serialized))
     np.testing.assert_array_equal(served[features.OUTPUT_LABEL], answers[features.OUTPUT_LABEL])
-    np.testing.assert_allclose(
-        served[features.OUTPUT_PROBABILITIES], answers[features.OUTPUT_PROBABILITIES], atol=1e-6
-    )
+    np.testing.assert_allclose(served[features.OUTPUT_PROBABILITIES], answers[features.OUTPUT_PROBABILITIES], atol=1e-6)
 
 
 def test_an_answer_does_not_depend_on_the_other_images_of_its_batch(model, images, answers):
