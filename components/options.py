@@ -110,7 +110,7 @@ class ServabilityGateOptions(Options):
 
     images: Positive = Field(64, description="How many eval images are replayed through the signatures.")
     max_difference: Annotated[float, Field(gt=0.0)] = Field(
-        1e-5, description="Largest tolerated difference of a probability between training and serving."
+        1e-4, description="Largest tolerated difference of a probability between training and serving."
     )
     timeout_seconds: Positive = 300
 

@@ -20,9 +20,6 @@ def main() -> None:
     except InputError as error:
         _say(f"Error: {error}")
         _leave(2)
-    except KeyboardInterrupt:
-        _say("Interrupted. The next run continues from what is complete.")
-        _leave(130)
     except BrokenPipeError:
         _leave(0)
     except Exception as error:

@@ -72,7 +72,11 @@ def run(
     from pipeline.run import run_pipeline
 
     checked = load_config(config, settings, data)
-    outcome = run_pipeline(checked, workdir or Path("work") / checked.name, enable_cache=cache)
+    try:
+        outcome = run_pipeline(checked, workdir or Path("work") / checked.name, enable_cache=cache)
+    except KeyboardInterrupt:  # Typer would say no more than "Aborted"
+        print("Interrupted. The next run continues from what is complete.", file=sys.stderr)
+        raise typer.Exit(130) from None
     raise typer.Exit(outcome.code)
 
 

@@ -38,7 +38,7 @@ class Trace:
     executions: dict[str, int] = field(default_factory=dict)
     cached: list[str] = field(default_factory=list)
     failed_node: str = ""
-    error: Exception | None = None
+    error: BaseException | None = None
 
     def launch(self, name: str, run: Callable[[], Any]) -> None:
         """Runs one node and writes down how it went."""
@@ -47,7 +47,7 @@ class Trace:
         started = time.monotonic()
         try:
             info = run()
-        except Exception as error:
+        except BaseException as error:
             self.failed_node, self.error = name, error
             refused = isinstance(error, (GateRefused, InputError))
             self.observer.finish(name, "refused" if refused else "failed", _say_why(error))
@@ -61,10 +61,12 @@ class Trace:
             self.observer.finish(name, "done", describe_outputs(name, info.output_dict, time.monotonic() - started))
 
 
-def _say_why(error: Exception) -> str:
+def _say_why(error: BaseException) -> str:
     """A few words for the node's line; what the user must know in full is printed at the end."""
     if isinstance(error, GateRefused):
         return f"the {error.gate} gate said no"
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
     if isinstance(error, InputError):
         return "the input is not usable"
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -113,7 +115,7 @@ def run_on_beam(pipeline: Pipeline, observer: Observer) -> Trace:
     try:
         with _beam_arguments(["--runner=DirectRunner", "--direct_running_mode=in_memory"]):
             ObservedBeamDagRunner().run(pipeline)
-    except Exception as error:  # noqa: BLE001  Beam wraps what a node raised; the caller gets the first error
+    except BaseException as error:  # noqa: BLE001  Beam wraps what a node raised; the caller gets the first error
         trace.error = trace.error or error
     finally:
         _trace = None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -41,7 +42,14 @@ def start_graft(*args: object, cwd: Path = ROOT) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "pipeline", *(str(arg) for arg in args)]
     environment = {**os.environ, "COLUMNS": "80", "PYTHONPATH": str(cwd)}
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=cwd, env=environment, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=pipe, stderr=pipe, text=True, preexec_fn=_heed_interrupts
+    )
+
+
+def _heed_interrupts() -> None:
+    """What a shell starts in the background ignores SIGINT, and so would its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def graft(*args: object, cwd: Path = ROOT) -> Finished:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import NODES, Run, graft, read_summary, served_versions, start_graft
+from tests.e2e.conftest import NODES, graft, read_summary, served_versions, start_graft
 
 pytestmark = pytest.mark.e2e
 
@@ -43,14 +43,19 @@ def test_next_run_finishes_what_a_killed_one_began(node: str, tmp_path: Path) ->
     assert served_versions(tmp_path) == [str(summary["model"]["version"])]
 
 
-def test_interrupted_run_says_so_and_exits_130(sample_run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("node", ["", "StatisticsGen"])
+def test_interrupted_run_says_so_and_exits_130(node: str, tmp_path: Path) -> None:
     process = start_graft("run", "configs/sample.yaml", "--workdir", tmp_path)
     log = tmp_path / "runs" / "latest" / "log.txt"
-    while process.poll() is None and not log.exists():
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if log.exists() and (not node or f"node {node} begins" in log.read_text("utf-8", errors="replace")):
+            break
         time.sleep(0.05)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "Interrupted" in err
+    assert "Interrupted. The next run continues from what is complete." in err
     assert read_summary(tmp_path)["status"] == "failed"
+    assert served_versions(tmp_path) == []

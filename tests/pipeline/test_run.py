@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from components import versions
 from components.errors import InputError
 from components.example_gen.sources import list_images
 from pipeline import __main__ as console_script
+from pipeline.cli import app
 from pipeline.config import Config
 from pipeline.progress import Progress
 from pipeline.report.summary import Summary
@@ -198,7 +200,6 @@ def leave(monkeypatch, capsys, error):
     ("error", "code", "lines"),
     [
         (InputError("mend this.\nSo."), 2, ["Error: mend this.", "So."]),
-        (KeyboardInterrupt(), 130, ["Interrupted. The next run continues from what is complete."]),
         (BrokenPipeError(), 0, []),
         (
             OSError(28, "No space left on device"),
@@ -218,6 +219,17 @@ def leave(monkeypatch, capsys, error):
 def test_errors_become_exit_codes_and_a_few_lines(monkeypatch, capsys, error, code, lines):
     monkeypatch.delenv("GRAFT_TRACEBACK", raising=False)
     assert leave(monkeypatch, capsys, error) == (code, lines)
+
+
+def test_an_interrupted_run_says_that_it_can_be_continued(monkeypatch, tmp_path):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.run.run_pipeline", interrupt)
+    config = pictures.write(tmp_path / "my.yaml", b"trainer: {weights: none}")
+    done = CliRunner().invoke(app, ["run", str(config), "--workdir", str(tmp_path / "work")])
+    assert done.exit_code == 130
+    assert done.stderr == "Interrupted. The next run continues from what is complete.\n"
 
 
 def test_the_traceback_can_be_asked_for(monkeypatch, capsys):

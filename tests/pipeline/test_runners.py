@@ -123,13 +123,18 @@ def test_what_failed_is_done_again_and_what_was_complete_is_not(run, runner):
     assert told[-1] == "Sink done"
 
 
-def test_an_error_without_words_is_told_by_its_kind():
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [(RuntimeError(), "Node failed RuntimeError"), (KeyboardInterrupt(), "Node failed interrupted")],
+)
+def test_an_error_without_words_is_told_by_its_kind(error, line):
     observer = Observer()
     trace = Trace(observer)
 
     def fail():
-        raise RuntimeError
+        raise error
 
-    with pytest.raises(RuntimeError):
+    with pytest.raises(type(error)):
         trace.launch("Node", fail)
-    assert observer.told == ["Node starts", "Node failed RuntimeError"]
+    assert observer.told == ["Node starts", line]
+    assert (trace.error, trace.failed_node) == (error, "Node")

@@ -1,12 +1,20 @@
 """The embedded sample: scikit-learn's digits as PNG files."""
 
+import hashlib
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from components.errors import InputError
+from components.trainer.build import build_backbone
+from pipeline.config import load_config
 from pipeline.sample import SAMPLES, is_sample, write_sample
+
+CONFIG = Path(__file__).parents[2] / "configs" / "sample.yaml"
 
 
 @pytest.mark.parametrize(("name", "count"), [("digits", 896), ("digits-0-4", 901)])
@@ -61,3 +69,20 @@ def test_only_the_prefix_makes_a_sample():
     assert is_sample("sample:digits")
     assert not is_sample("digits")
     assert not is_sample("data/sample:digits")
+
+
+def test_the_committed_backbone_is_the_one_that_its_record_describes():
+    config = load_config(str(CONFIG))
+    record = json.loads(CONFIG.with_name("sample").joinpath("mobilenet_v2_0.35_digits.json").read_text("utf-8"))
+    content = Path(config.trainer.weights).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == record["sha256"]
+    assert Path(config.trainer.weights).name == record["file"]
+    assert record["backbone"] == config.trainer.backbone
+    assert record["backbone_args"] == config.trainer.backbone_args
+    assert [record["image_size"]] * 2 == list(config.transform.image_size)
+    assert record["data"] != config.data.path  # it has never seen the digits that the sample learns
+    assert record["train_images"] + record["held_out_images"] == 901
+    backbone, _ = build_backbone(
+        config.trainer.backbone, config.transform.image_size, config.trainer.backbone_args, config.trainer.weights
+    )
+    assert backbone.output_shape == (None, 3, 3, 1280)

@@ -27,7 +27,9 @@ def train(strategies, tmp_path):
     """Trains a head on these features; options are those of the Trainer."""
 
     def call(values, split, devices="cpu", classes=3, **options):
-        chosen = TrainerOptions(**{"learning_rate": 0.05, "epochs": 15, "devices": devices, **options})
+        chosen = TrainerOptions(
+            **{"learning_rate": 0.05, "epochs": 15, "devices": devices, "tensorboard": False, **options}
+        )
         return train_head(strategies[devices], values, split, classes, chosen, str(tmp_path))
 
     return call
