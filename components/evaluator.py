@@ -30,6 +30,7 @@ from components.errors import InputError
 from components.options import EvaluatorOptions, QualityGateOptions
 
 CANDIDATE, BASELINE = "candidate", "baseline"
+ROUNDING = 1e-6  # TFMA's accuracies are float32: 9 of 10 right is 0.89999998
 progress = logging.getLogger("graft.progress")
 
 # Only what metrics and slices need: the image stays in its record, which goes to the model as it is.
@@ -56,8 +57,6 @@ METRICS = (
     Metric("examples", "ExampleCount", "overall"),
     Metric("accuracy", "SparseCategoricalAccuracy", "overall"),
     Metric("log_loss", "SparseCategoricalCrossentropy", "overall", higher_is_better=False),
-    Metric("precision", "Precision", "per_class"),
-    Metric("recall", "Recall", "per_class"),
     Metric("auc", "AUC", "per_class"),
     Metric("confusion_matrix", "MultiClassConfusionMatrixPlot", "plot"),
 )
@@ -67,8 +66,7 @@ def make_eval_config(classes: int, with_baseline: bool) -> tfma.EvalConfig:
     """TFMA's configuration: the models' specs, the metrics of the table, slices by class.
 
     Args:
-        classes: how many; per-class metrics are binarised over all of them. `Precision` and `Recall` count the most
-            probable class (top 1), so that they agree with the confusion matrix.
+        classes: how many; per-class metrics are binarised over all of them.
         with_baseline: whether a second model is compared.
     """
     names = [CANDIDATE] + ([BASELINE] if with_baseline else [])
@@ -92,8 +90,6 @@ def make_eval_config(classes: int, with_baseline: bool) -> tfma.EvalConfig:
 
 def _metrics_spec(metric: Metric, classes: int, model_names: list[str]) -> tfma.MetricsSpec:
     configuration: dict[str, Any] = {"name": metric.name}
-    if metric.name in ("precision", "recall"):
-        configuration["top_k"] = 1
     spec = tfma.MetricsSpec(
         model_names=model_names,
         metrics=[tfma.MetricConfig(class_name=metric.class_name, config=json.dumps(configuration))],
@@ -113,9 +109,9 @@ def judge(metrics: dict[str, Any], baseline: dict[str, Any] | None, gate: Qualit
     """
     reasons = []
     accuracy = metrics["accuracy"]
-    if accuracy < gate.min_accuracy:
+    if accuracy < gate.min_accuracy - ROUNDING:
         reasons.append(f"accuracy {accuracy:.4f} is below gates.quality.min_accuracy {gate.min_accuracy:.4f}")
-    if baseline and baseline["accuracy"] - accuracy > gate.max_accuracy_drop:
+    if baseline and baseline["accuracy"] - accuracy > gate.max_accuracy_drop + ROUNDING:
         reasons.append(
             f"accuracy {accuracy:.4f} is {baseline['accuracy'] - accuracy:.4f} below the served model's "
             f"{baseline['accuracy']:.4f}; gates.quality.max_accuracy_drop is {gate.max_accuracy_drop:.4f}"
@@ -210,17 +206,29 @@ def read_metrics(uri: str, model_name: str | None, classes: list[str]) -> dict[s
         )
     overall = slices[()][""]
     metrics: dict[str, Any] = {row.name: _value(overall[""], row.name) for row in METRICS if row.over == "overall"}
+    matrix = _confusion_matrix(dict(result.plots)[()], len(classes))
     per_class: dict[str, dict[str, float | None]] = {}
     for index, label in enumerate(classes):
-        binary = {**overall[f"classId:{index}"], **overall[f"classId:{index} topK:1"]}
+        binary = overall[f"classId:{index}"]
         per_class[label] = {row.name: _value(binary, row.name) for row in METRICS if row.over == "per_class"}
+        per_class[label] |= rate_class(matrix, index)
         of_slice = slices.get(((features.LABEL_TEXT, label),), {}).get("", {}).get("", {})
         per_class[label] |= {name: _value(of_slice, name) for name in ("examples", "accuracy") if name in of_slice}
     areas = [row["auc"] for row in per_class.values() if row["auc"] is not None]
     metrics["auc"] = sum(areas) / len(areas) if areas else None
     metrics["per_class"] = per_class
-    metrics["confusion_matrix"] = _confusion_matrix(dict(result.plots)[()], len(classes))
+    metrics["confusion_matrix"] = matrix
     return metrics
+
+
+def rate_class(matrix: list[list[int]], index: int) -> dict[str, float | None]:
+    """Precision and recall of one class, None where undefined.
+
+    From TFMA's confusion matrix: its own `Precision(top_k=1)`, taken one class against the rest, counts a class that
+    is never predicted as always predicted.
+    """
+    right, predicted, actual = matrix[index][index], sum(row[index] for row in matrix), sum(matrix[index])
+    return {"precision": right / predicted if predicted else None, "recall": right / actual if actual else None}
 
 
 def _value(metrics: dict[str, Any], name: str) -> float | None:

@@ -18,7 +18,7 @@ Positive = Annotated[int, Field(ge=1)]
 class Options(BaseModel):
     """Base of all options: immutable, unknown keys refused, JSON both ways."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     def to_json(self) -> str:
         """The options as JSON with sorted keys, the same text for the same options."""
@@ -39,7 +39,9 @@ class DataOptions(Options):
     eval_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         0.2, description="Share of images for evaluation, where the folder does not give the split."
     )
-    max_pixels: Positive = Field(178_956_970, description="Images with more pixels are quarantined unread.")
+    max_pixels: Annotated[int, Field(ge=1, le=357_913_940)] = Field(  # the most that Pillow opens
+        178_956_970, description="Images with more pixels are quarantined unread."
+    )
     shard_megabytes: Positive = Field(128, description="Target size of one TFRecord file, in MB.")
 
 

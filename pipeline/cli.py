@@ -93,6 +93,7 @@ def predict(
     from pipeline.predict import list_inputs, predict_files
     from pipeline.progress import quiet_tensorflow
 
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names that are not UTF-8
     paths = list_inputs(images)
     quiet_tensorflow()
     failed = _PRINTERS[form](_with_progress(predict_files(model, paths), len(paths)))
@@ -112,6 +113,7 @@ def _with_progress(predictions: Iterable[Prediction], total: int) -> Iterable[Pr
 
 def _print_table(predictions: Iterable[Prediction]) -> int:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -120,11 +122,11 @@ def _print_table(predictions: Iterable[Prediction]) -> int:
     rows = list(predictions)
     for row in rows:
         if row.error:
-            table.add_row(row.path, "[red]error[/]", "", f"[red]{row.error}[/]")
+            table.add_row(escape(row.path), "[red]error[/]", "", f"[red]{escape(row.error)}[/]")
             continue
         ranked = sorted(row.probabilities.items(), key=lambda pair: -pair[1])
         others = ", ".join(f"{name} {value:.4f}" for name, value in ranked[1:4])
-        table.add_row(row.path, row.label, f"{row.probability:.4f}", others)
+        table.add_row(escape(row.path), escape(row.label), f"{row.probability:.4f}", escape(others))
     Console(highlight=False).print(table)
     return sum(bool(row.error) for row in rows)
 

@@ -123,7 +123,7 @@ def load_config(path: str | None, settings: list[str] | None = None, data: str |
     for setting in settings or []:
         _apply_setting(content, setting)
     if data is not None:
-        content.setdefault("data", {})["path"] = data
+        _section(content, "data", "--data")["path"] = data
     return check_config(content, path or "the command line")
 
 
@@ -179,13 +179,20 @@ def _apply_setting(content: dict[str, Any], setting: str) -> None:
     *sections, key = name.split(".")
     target = content
     for section in sections:
-        target = target.setdefault(section, {})
-        if not isinstance(target, dict):
-            raise InputError(f"--set {name}: '{section}' is a value, not a section.")
+        target = _section(target, section, f"--set {name}")
     try:
         target[key] = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise InputError(f"--set {name}: '{value}' is no YAML value.") from error
+
+
+def _section(content: dict[str, Any], name: str, option: str) -> dict[str, Any]:
+    """A section to write into; one that is not there, or empty in the file, is made."""
+    if content.get(name) is None:
+        content[name] = {}
+    if not isinstance(content[name], dict):
+        raise InputError(f"{option}: '{name}' is a value, not a section.")
+    return content[name]
 
 
 def _check_weights(weights: str) -> None:
@@ -212,7 +219,8 @@ def _explain(problem: Any) -> str:
         return f"{name}: {problem['msg'].removeprefix('Value error, ')}; got {problem['input']!r}"
     key = name.rpartition(".")[2]
     elsewhere = [known for known in known_keys() if known.rpartition(".")[2] == key]
-    hint = f" Did you mean '{elsewhere[0]}'?" if elsewhere else did_you_mean(name, known_keys())
+    near = [known for known in known_keys() if known.count(".") >= name.count(".")]
+    hint = f" Did you mean '{elsewhere[0]}'?" if elsewhere else did_you_mean(name, near)
     siblings = [known for known in known_keys() if known.rpartition(".")[0] == name.rpartition(".")[0]]
     allowed = ", ".join(known.rpartition(".")[2] for known in siblings)
     return f"{name}: unknown key.{hint}" + ("" if hint else f" Known here: {allowed}.")

@@ -87,7 +87,8 @@ class Progress(logging.Handler):
             now = time.monotonic()
             if not self.console.is_terminal and now - node.last_line >= SECONDS_BETWEEN_LINES:
                 node.last_line = now
-                self.console.print(f"  {node.name:<17} {now - node.started:5.1f} s  {node.text} ...", highlight=False)
+                line = f"  {node.name:<17} {now - node.started:5.1f} s  {node.text} ..."
+                self.console.print(Text(line), no_wrap=True, overflow="ellipsis")
 
     def finish(self, name: str, how: str, summary: str = "") -> None:
         """A node ends: `done`, `cached`, `failed` or `refused`."""
@@ -100,9 +101,6 @@ class Progress(logging.Handler):
         text = Text.assemble((f"{mark} ", style), (f"{name:<17}", "dim" if how == "cached" else "bold"))
         text.append(f" {seconds:5.1f} s  " if how != "cached" else " cached   ", "dim")
         text.append(summary or node.summary, "dim" if how == "cached" else "")
-        grid = Table.grid()
-        grid.add_column(no_wrap=False)
-        grid.add_row(text)
         self.console.print(_hanging(text, self.console.width), highlight=False)
 
     def _render(self) -> Table | Text:

@@ -1,6 +1,6 @@
 """Pretrains the backbone of the embedded sample: MobileNetV2 alpha 0.35, from scratch, on the handwritten digits 0-4.
 
-    python scripts/pretrain_sample.py       (or `make pretrain`; five minutes on two processors)
+    python scripts/pretrain_sample.py       (or `make pretrain`; four minutes on two processors)
 
 `configs/sample.yaml` then grafts a head for the digits 5-9 on it, which this script never sees. With five classes alone
 the features shrink to what tells those five apart, and that is little for other digits. So every batch shows the digits

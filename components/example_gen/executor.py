@@ -250,7 +250,7 @@ def refuse_unusable(dataset: dict[str, Any], rows: list[Row]) -> None:
         empty, other = ("train", "eval") if evaluation[label] else ("eval", "train")
         raise InputError(
             f"data.path: class '{label}' has no image on the {empty} side ({train[label] + evaluation[label]} on the "
-            f"{other} side).\nAdd images to that class, or change data.eval_fraction."
+            f"{other} side).\nAdd images to that class, or change data.eval_fraction where the folder gives no split."
         )
 
 

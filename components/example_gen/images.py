@@ -72,7 +72,7 @@ def sniff_format(content: bytes) -> str | None:
 
 def is_ignorable(name: str, content: bytes) -> bool:
     """Whether a file is a side-car: neither its suffix nor its content claims to be an image."""
-    return bool(content) and sniff_format(content) is None and PurePath(name).suffix.lower() not in IMAGE_SUFFIXES
+    return sniff_format(content) is None and PurePath(name).suffix.lower() not in IMAGE_SUFFIXES
 
 
 def inspect_image(content: bytes, max_pixels: int) -> Image | Rejected:

@@ -108,6 +108,8 @@ def judge_answers(
     answers = answer["answers"]
     known = [row for row in answers if row["sha256"] in expected]
     reasons = []
+    if any(len(row["probabilities"]) != len(labels) for row in answers):
+        return {}, [f"serving_default does not answer with one probability a class; there are {len(labels)} classes"]
     if len(known) < len(answers) or not answers:
         reasons.append(f"{len(answers) - len(known)} of {len(answers)} replayed images are unknown to the Trainer")
     to_training = [float(np.abs(expected[row["sha256"]] - row["probabilities"]).max()) for row in known]

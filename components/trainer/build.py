@@ -125,7 +125,8 @@ def find_misfit(model: keras.Model, path: str) -> str | None:
     """
     layers = [layer for layer in model.layers if layer.weights]
     if path.endswith(".keras"):
-        return _compare(layers, _saved_layers(path, len(layers)))
+        saved = _saved_layers(path, len(layers))
+        return _compare(layers, saved) if saved else f"It is no Keras file ({Path(path).stat().st_size:,} bytes)."
     try:
         with h5py.File(path, "r") as file:
             legacy = "layer_names" in file.attrs
@@ -158,11 +159,11 @@ def _legacy_layers(file: Any, count: int) -> list[StoredLayer]:
     return _padded([(name, found) for name, found in shapes if found], count)
 
 
-def _saved_layers(path: str, count: int) -> list[StoredLayer]:
+def _saved_layers(path: str, count: int) -> list[StoredLayer] | None:
     try:
         model = keras.saving.load_model(path, compile=False)
     except Exception:  # noqa: BLE001  Keras raises what it likes for a file that it cannot read
-        return _padded([], count)
+        return None
     layers = [layer for layer in model.layers if layer.weights]
     return _padded([(f"'{layer.name}'", [tuple(weight.shape) for weight in layer.weights]) for layer in layers], count)
 

@@ -113,7 +113,6 @@ def test_a_row_of_the_table_is_in_the_result(compared, metric, model):
         assert found[metric.name] is not None
 
 
-@pytest.mark.xfail(strict=True, reason="TFMA counts such a class as always predicted")
 def test_a_class_that_is_never_predicted_has_no_precision(compared):
     baseline = compared[0]["baseline"]
     assert baseline["accuracy"] == pytest.approx(1 / 3)

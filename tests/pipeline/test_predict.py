@@ -117,7 +117,6 @@ def test_the_table_names_image_label_and_probability(workdir, photos):
     assert "Error" not in done.output
 
 
-@pytest.mark.xfail(strict=True, reason="the table takes brackets for markup")
 def test_names_and_contents_with_brackets_are_shown_as_they_are(workdir, photos):
     pictures.write(photos / "a[final].png", picture_of(0, 1))
     done = graft("predict", workdir, "a[final].png", "text.txt")
@@ -126,7 +125,6 @@ def test_names_and_contents_with_brackets_are_shown_as_they_are(workdir, photos)
     assert "[/x] wo" in done.stdout
 
 
-@pytest.mark.xfail(strict=True, reason="such a name cannot be printed")
 @pytest.mark.parametrize("form", ["table", "json", "csv"])
 def test_a_file_name_that_is_not_utf8_is_no_failure(workdir, photos, form):
     name = os.fsdecode(b"caf\xe9.png")

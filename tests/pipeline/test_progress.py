@@ -110,7 +110,6 @@ def test_a_moving_line_is_not_repeated_more_often_than_it_should(monkeypatch):
     assert [line.split()[-2] for line in lines(console)] == ["10", "20", "30"]
 
 
-@pytest.mark.xfail(strict=True, reason="brackets are taken for markup")
 def test_texts_with_brackets_are_shown_as_they_are(monkeypatch):
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     console = console_of()

@@ -94,7 +94,6 @@ def test_an_unknown_setting_is_answered_with_the_nearest():
     assert "The configuration of the command line is not usable" in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, reason="--data is set before the section is checked")
 @pytest.mark.parametrize("content", ["data:\n", "data: photos\n", "data: [1]\n"])
 def test_data_beside_a_broken_section_is_an_input_error(tmp_path, content):
     path = tmp_path / "my.yaml"
@@ -106,7 +105,6 @@ def test_data_beside_a_broken_section_is_an_input_error(tmp_path, content):
             load_config(str(path), data="photos")
 
 
-@pytest.mark.xfail(strict=True, reason="an empty section is taken for a value")
 def test_a_section_without_content_can_be_set_from_the_command_line(tmp_path):
     path = tmp_path / "my.yaml"
     path.write_text("trainer:\n")
