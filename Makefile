@@ -29,7 +29,7 @@ unit: dev ## the fast tests only, without coverage; PYTEST_ARGS="-k name"
 lint: dev ## ruff, formatting, types, import contracts
 	@echo "Ruff..." && $(BIN)/ruff check --quiet .
 	@echo "Formatting..." && $(BIN)/ruff format --check --quiet . || { echo "Not formatted; \`make format\` does it."; exit 1; }
-	@echo "Types..." && $(BIN)/mypy --no-error-summary pipeline components
+	@echo "Types..." && $(BIN)/mypy --no-error-summary pipeline components scripts
 	@echo "Import contracts..." && $(BIN)/lint-imports > .tools/imports.log || { cat .tools/imports.log; exit 1; }
 
 format: dev ## rewrite the sources as ruff wants them

@@ -178,7 +178,7 @@ def describe_start(console: Console, config: Config, data: str, workdir: Path) -
     trainer = config.trainer
     arguments = "".join(f", {name} {value}" for name, value in trainer.backbone_args.items())
     console.print(f"[bold]{config.name}[/]: {trainer.backbone}{arguments}, images {size}")
-    for name, value in (("weights", trainer.weights), ("data", data), ("workdir", _short(workdir))):
+    for name, value in (("weights", trainer.weights), ("data", _short(Path(data))), ("workdir", _short(workdir))):
         console.print(f"  {name:<8} {escape(value)}", soft_wrap=True)
 
 

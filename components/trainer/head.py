@@ -117,6 +117,7 @@ def _compile_head(width: int, classes: int, steps: int, steps_at_once: int, opti
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         steps_per_execution=steps_at_once,
+        jit_compile=False,  # XLA on a CPU takes longer to compile this than to run it
     )
     return model
 
