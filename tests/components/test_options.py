@@ -136,7 +136,7 @@ def test_other_devices_are_refused(devices):
         seed=st.integers(0, 2**32 - 1),
         weights=st.text(max_size=20),
         backbone_args=st.dictionaries(
-            st.text(max_size=5), st.floats(allow_nan=False) | st.booleans() | st.text(max_size=5)
+            st.text(max_size=5), st.floats(allow_nan=False, allow_infinity=False) | st.booleans() | st.text(max_size=5)
         ),
     )
 )
