@@ -13,13 +13,18 @@ FORMAT = "image/format"  # bytes, one of FORMATS
 HEIGHT = "image/height"  # int64, pixels, as stored (EXIF orientation is not applied)
 WIDTH = "image/width"  # int64, pixels
 CHANNELS = "image/channels"  # int64, 1 to 4, as stored
-BYTE_SIZE = "image/bytes"  # int64, length of IMAGE
+BYTE_SIZE = "image/bytes"  # int64, length of the source file
+BRIGHTNESS = "image/brightness"  # float, 0..255, mean luma of a thumbnail
+CONTRAST = "image/contrast"  # float, 0..127.5, standard deviation of that luma
+ASPECT_RATIO = "image/aspect_ratio"  # float, width / height, as stored
 
 FORMATS = ("jpeg", "png", "gif", "bmp")
 
 # What StatisticsGen looks at, with its type in the schema: all that is cheap and says something about the set.
-STATISTICS_FEATURES = {LABEL_TEXT: "BYTES", FORMAT: "BYTES"} | dict.fromkeys(
-    (LABEL, HEIGHT, WIDTH, CHANNELS, BYTE_SIZE), "INT"
+STATISTICS_FEATURES = (
+    dict.fromkeys((LABEL_TEXT, FORMAT), "BYTES")
+    | dict.fromkeys((LABEL, HEIGHT, WIDTH, CHANNELS, BYTE_SIZE), "INT")
+    | dict.fromkeys((BRIGHTNESS, CONTRAST, ASPECT_RATIO), "FLOAT")
 )
 
 TRAIN_SPLIT = "train"
@@ -48,11 +53,18 @@ OUTPUT_FEATURES = "features"  # float32 [batch, d], the pooled features
 LABELS_ASSET = "labels.txt"  # UTF-8, a class name a line, in the order of the label index
 FACTS_ASSET = "graft.json"  # what the model is made of: backbone, weights' digests, sizes
 
+# Files inside a pushed version, which say what data the model is made of; servers ignore this folder.
+EXTRA_ASSETS = "assets.extra"
+STATISTICS_ASSETS = "statistics"  # a folder in it: Split-<split>/FeatureStats.pb, as StatisticsGen writes them
+
 # Files inside artifacts.
 MANIFEST_FILE = "manifest.jsonl"  # a row a file of the source, sorted by path
 LEDGER_FILE = "quarantine.jsonl"  # the rows that were rejected, with their reason
 DATASET_FILE = "dataset.json"  # counts, classes, fingerprint
+FINDINGS_FILE = "findings.json"  # groups of names: copies, conflicts, leakage between train and eval
 PREDICTIONS_FILE = "predictions.npz"  # of the training path on the eval split: sha256, probabilities
 HISTORY_FILE = "history.json"  # the head's learning curve and the Trainer's rates
 EVALUATION_FILE = "metrics.json"  # what the Evaluator measured, in the names of summary.json
+STATISTICS_FILE = "FeatureStats.pb"  # TFX's name, in a folder a split
+ANOMALIES_FILE = "SchemaDiff.pb"  # TFX's name, in a folder a split
 VERDICT_FILE = "verdict.json"  # why a gate said yes or no

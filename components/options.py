@@ -43,11 +43,14 @@ class DataOptions(Options):
     )
     image_feature: str = Field("image/encoded", description="TFRecords: the feature that holds the encoded image.")
     label_feature: str = Field("image/class/text", description="TFRecords: the feature that holds the class.")
+    classes: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = Field(
+        None, description="The classes that are expected, in any order: others, and missing ones, are anomalies."
+    )
     eval_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         0.2, description="Share of images for evaluation, where the data does not give the split."
     )
     max_pixels: Annotated[int, Field(ge=1, le=357_913_940)] = Field(  # the most that Pillow opens
-        178_956_970, description="Images with more pixels are quarantined; told from the header."
+        100_000_000, description="Images with more pixels are quarantined; told from the header."
     )
     min_side: Positive = Field(8, description="Images with a shorter side, in pixels, are quarantined.")
     max_file_megabytes: Positive = Field(256, description="Larger files are quarantined unread.")
@@ -64,7 +67,7 @@ class DataOptions(Options):
         "remove", description="Train images that are copies of eval images: out of train, or reported only."
     )
     near_duplicate_distance: Annotated[int, Field(ge=0, le=63)] | None = Field(
-        15, description="Images whose perceptual hashes differ in at most so many of 256 bits are one; null: off."
+        31, description="Images whose perceptual hashes differ in at most so many of 256 bits are one; null: off."
     )
     shard_megabytes: Positive = Field(128, description="Target size of one TFRecord file, in MB.")
 
@@ -119,7 +122,14 @@ class EvaluatorOptions(Options):
 class DataGateOptions(Options):
     """Limits on the data."""
 
-    on_anomaly: Literal["stop", "warn"] = Field("stop", description="What an anomaly of ExampleValidator does.")
+    on_anomaly: Literal["stop", "warn"] = Field("stop", description="What data that does not fit the schema does.")
+    on_drift: Literal["stop", "warn"] = Field(
+        "warn", description="What data that is unlike that of the version being served does."
+    )
+    on_skew: Literal["stop", "warn"] = Field("warn", description="What a train side unlike the eval side does.")
+    max_drift: Fraction | None = Field(
+        None, description="Largest Jensen-Shannon divergence of a numeric feature; null: as the schema says, each."
+    )
 
 
 class QualityGateOptions(Options):

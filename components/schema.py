@@ -1,23 +1,65 @@
-"""The committed schema as a node: TFX's ImportSchemaGen, with the schema's content in its cache key."""
+"""The committed schema as a node: TFX's ImportSchemaGen, with the expected classes and the content in its cache key."""
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tfx import types
-from tfx.components.schema_gen.import_schema_gen.executor import Executor
+from tfx.components.schema_gen.import_schema_gen import executor as stock
 from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import standard_artifacts
+from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ExecutionParameter
 from tfx.types.standard_component_specs import ImportSchemaGenSpec as StockSpec
+from tfx.utils import io_utils
+
+from components import features
+
+if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0.schema_pb2 import Schema
 
 SCHEMA_FILE = Path(__file__).with_name("schema.pbtxt")
+IMPORTED_FILE = "schema.pbtxt"  # TFX's name of the file in a Schema artifact
+CLASSES_DOMAIN = "classes"
+
+
+class Executor(stock.Executor):
+    """The stock import; where classes are given, they become the domain of the label."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes the schema; raises what the stock executor raises on a file that is no schema."""
+        super().Do(input_dict, output_dict, exec_properties)
+        classes = json.loads(exec_properties["classes"])
+        if classes is None:
+            return
+        path = os.path.join(artifact_utils.get_single_uri(output_dict["schema"]), IMPORTED_FILE)
+        schema = io_utils.SchemaReader().read(path)
+        expect_classes(schema, classes)
+        io_utils.write_pbtxt_file(path, schema)
+
+
+def expect_classes(schema: Schema, classes: list[str]) -> None:
+    """Makes any label that is not among the classes an anomaly; changes the schema in place."""
+    schema.string_domain.add(name=CLASSES_DOMAIN, value=sorted(set(classes)))
+    label = next(feature for feature in schema.feature if feature.name == features.LABEL_TEXT)
+    label.domain = CLASSES_DOMAIN
 
 
 class ImportSchemaGenSpec(StockSpec):
-    """The stock specification and the digest of the schema."""
+    """The stock specification, the classes and the digest of the schema."""
 
-    PARAMETERS = {**StockSpec.PARAMETERS, "source_fingerprint": ExecutionParameter(type=str)}
+    PARAMETERS = {
+        **StockSpec.PARAMETERS,
+        "classes": ExecutionParameter(type=str),
+        "source_fingerprint": ExecutionParameter(type=str),
+    }
 
 
 class ImportSchemaGen(base_component.BaseComponent):
@@ -26,16 +68,18 @@ class ImportSchemaGen(base_component.BaseComponent):
     SPEC_CLASS = ImportSchemaGenSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
-    def __init__(self, schema_file: str, source_fingerprint: str) -> None:
+    def __init__(self, schema_file: str, classes: str, source_fingerprint: str) -> None:
         """Makes the node.
 
         Args:
             schema_file: a `tensorflow_metadata.proto.v0.Schema` in text form.
+            classes: `data.classes` as JSON: a list of class names, or null where any is welcome.
             source_fingerprint: digest over that file, part of the cache key.
         """
         super().__init__(
             ImportSchemaGenSpec(
                 schema_file=schema_file,
+                classes=classes,
                 source_fingerprint=source_fingerprint,
                 schema=types.Channel(type=standard_artifacts.Schema),
             )

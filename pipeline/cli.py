@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,7 @@ import typer
 import pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from pipeline.predict import Prediction
 
@@ -63,21 +64,83 @@ def run(
     workdir: Annotated[Path | None, typer.Option(help="Working directory. Default: work/<name>.")] = None,
     settings: Settings = None,
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Reuse what an earlier run made.")] = True,
+    if_changed: Annotated[
+        bool, typer.Option("--if-changed", help="End at once (unchanged, code 0) where data and options are as served.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file, also those that look unchanged since the last run.")
+    ] = False,
 ) -> None:
     """Runs the whole pipeline on this machine: ingest, train, evaluate, check, push.
 
     Exit code 0: pushed, or nothing to do. 2: bad usage, configuration or input. 3: a gate said no. 1: failed.
     """
     from pipeline.config import load_config
-    from pipeline.run import run_pipeline
 
-    checked = load_config(config, settings, data)
+    checked = load_config(config, settings, data)  # first: its errors are instant
+
+    from pipeline.run import Wishes, run_pipeline
+
+    wishes = Wishes(enable_cache=cache, verify=verify, if_changed=if_changed)
     try:
-        outcome = run_pipeline(checked, workdir or Path("work") / checked.name, enable_cache=cache)
+        outcome = run_pipeline(checked, workdir or Path("work") / checked.name, wishes)
     except KeyboardInterrupt:  # Typer would say no more than "Aborted"
         print("Interrupted. The next run continues from what is complete.", file=sys.stderr)
         raise typer.Exit(130) from None
     raise typer.Exit(outcome.code)
+
+
+@app.command(epilog="Examples: graft check photos; graft check configs/cats_and_dogs.yaml --data photos --json")
+def check(
+    target: Annotated[str, typer.Argument(metavar="CONFIG-or-DIR", help="YAML file, or the data itself.")],
+    data: Annotated[str | None, typer.Option(help="Data path; wins over data.path of a configuration.")] = None,
+    workdir: Annotated[
+        Path | None, typer.Option(help="Of earlier runs: images keep their side. Default with CONFIG: work/<name>.")
+    ] = None,
+    settings: Settings = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 3 (or 2) where a run would stop.")] = False,
+) -> None:
+    """Looks at the data as a run would: counts, quarantine, duplicates, leakage. Changes nothing.
+
+    Exit code 0: the data was looked at, whatever was found. 2: there is nothing to look at.
+    """
+    from rich.console import Console
+
+    from pipeline.check import as_json as to_json
+    from pipeline.check import check_data, print_report
+    from pipeline.config import load_config
+
+    is_config = target.lower().endswith((".yaml", ".yml")) and Path(target).is_file()
+    config = load_config(target if is_config else None, settings, data if is_config else target)
+    place = workdir or (Path("work") / config.name if is_config else None)
+    with _counting("Checking") as report:
+        checked = check_data(config.data, place / "data.sqlite" if place else None, report)
+    if as_json:
+        import json
+
+        print(json.dumps(to_json(checked), indent=2, ensure_ascii=True))
+    else:
+        print_report(Console(highlight=False), checked)
+    if strict:
+        raise typer.Exit({"accepted": 0, "refused": 3, "unusable": 2}[checked.verdict])
+
+
+@contextmanager
+def _counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error; gives a function that takes the number of files done and their total."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from pipeline.progress import native_stderr_hidden
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with (
+        native_stderr_hidden() as terminal,
+        Progress(*columns, console=Console(file=terminal), transient=True, disable=not terminal.isatty()) as bar,
+    ):
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @app.command(epilog="Example: graft predict work/sample/serving/1764000000 a.jpg folder/ --format csv")
@@ -103,12 +166,10 @@ def predict(
 
 
 def _with_progress(predictions: Iterable[Prediction], total: int) -> Iterable[Prediction]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield from bar.track(predictions, total=total, description="Predicting")
+    with _counting("Predicting") as report:
+        for done, prediction in enumerate(predictions, start=1):
+            yield prediction
+            report(done, total)
 
 
 def _print_table(predictions: Iterable[Prediction]) -> int:

@@ -99,7 +99,8 @@ def model_key(config: Config, data_fingerprint: str, sources: dict[str, str], we
         "options": config.model_dump(mode="json", include={"data", "transform", "trainer"}),
         "sources": {node: sources.get(node, "") for node in ("ImageExampleGen", "Transform", "Trainer")},
     }
-    deciding["options"]["data"].pop("path")
+    for judged_later in ("path", "classes", "max_bad_fraction"):
+        deciding["options"]["data"].pop(judged_later)
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 

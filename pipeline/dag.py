@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import json
+
 from tensorflow_data_validation import StatsOptions
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.example_validator.component import ExampleValidator
-from tfx.components.pusher.component import Pusher
 from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.trainer.component import Trainer
 from tfx.components.transform.component import Transform
-from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 
 from components import features
 from components.baseline import BaselineModel
-from components.data_gate import DataGate
+from components.data_gate.component import DataGate
 from components.evaluator import Evaluator
 from components.example_gen.component import ImageExampleGen
-from components.pusher import Executor as AtomicPush
+from components.pusher import Pusher
 from components.schema import SCHEMA_FILE, ImportSchemaGen
 from components.servable_check.component import ServableCheck
 from pipeline.config import Plan
@@ -33,6 +33,9 @@ BEAM_ARGS = [
     "--sdk_container_image=none",
 ]
 
+# What DataGate decides, or what is said otherwise: a change here reads no image again.
+JUDGED_LATER = {"path": None, "classes": None, "max_bad_fraction": 0.0}
+
 
 def create_pipeline(plan: Plan) -> Pipeline:
     """All nodes in data order; the same plan gives the same pipeline."""
@@ -40,8 +43,9 @@ def create_pipeline(plan: Plan) -> Pipeline:
 
     ingest = ImageExampleGen(
         data_path=plan.data_path,
-        options=config.data.model_copy(update={"path": None}).to_json(),
+        options=config.data.model_copy(update=JUDGED_LATER).to_json(),
         data_fingerprint=plan.data_fingerprint,
+        memory=str(plan.workdir / "data.sqlite"),
         source_fingerprint=sources["ImageExampleGen"],
     )
     examples = ingest.outputs["examples"]
@@ -58,11 +62,21 @@ def create_pipeline(plan: Plan) -> Pipeline:
             experimental_filter_read_paths=True,
         ),
     )
-    schema = ImportSchemaGen(schema_file=str(SCHEMA_FILE), source_fingerprint=sources["ImportSchemaGen"])
+    schema = ImportSchemaGen(
+        schema_file=str(SCHEMA_FILE),
+        classes=json.dumps(config.data.classes),
+        source_fingerprint=sources["ImportSchemaGen"],
+    )
     validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
     data_gate = DataGate(
         anomalies=validator.outputs["anomalies"],
+        statistics=statistics.outputs["statistics"],
+        schema=schema.outputs["schema"],
+        manifest=ingest.outputs["manifest"],
         options=config.gates.data.to_json(),
+        data=config.data.model_dump_json(include={"classes", "max_bad_fraction"}),
+        serving_dir=str(plan.serving_dir),
+        version=plan.baseline,
         source_fingerprint=sources["DataGate"],
     )
 
@@ -118,6 +132,8 @@ def create_pipeline(plan: Plan) -> Pipeline:
         model=model,
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=servable.outputs["blessing"],
+        manifest=ingest.outputs["manifest"],
+        statistics=statistics.outputs["statistics"],
         push_destination=pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(plan.serving_dir))
         ),
@@ -126,7 +142,6 @@ def create_pipeline(plan: Plan) -> Pipeline:
             "passport": plan.passport,
             "source_fingerprint": sources["Pusher"],
         },
-        custom_executor_spec=ExecutorClassSpec(AtomicPush),
     )
 
     return Pipeline(

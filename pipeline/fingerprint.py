@@ -20,7 +20,7 @@ NODE_MODULES: dict[str, tuple[str, ...]] = {
     "StatisticsGen": (),
     "ImportSchemaGen": ("components.schema", "components/schema.pbtxt"),
     "ExampleValidator": (),
-    "DataGate": ("components.data_gate",),
+    "DataGate": ("components.data_gate.component",),
     "Transform": ("components.transform",),
     "Trainer": ("components.trainer.train",),
     "BaselineModel": ("components.baseline",),

@@ -11,6 +11,10 @@ from typing import Any
 from components import features
 from components.errors import InputError
 from components.example_gen import images
+from components.example_gen.convert import encode_for_tensorflow
+from components.example_gen.readers import Unreadable, read_source
+from components.example_gen.scan import limits_of
+from components.example_gen.sources import Source
 from components.options import DataOptions
 from pipeline.models import class_names, find_model
 
@@ -73,23 +77,26 @@ def _load(folder: Path) -> Callable[[list[bytes]], Any]:
 
 
 def _predict_batch(paths: list[str], names: list[str], answer: Callable[[list[bytes]], Any]) -> list[Prediction]:
-    checked = [(path, _read_image(path)) for path in paths]
-    good = [(path, content) for path, content in checked if isinstance(content, bytes)]
-    rows = dict(zip((path for path, _ in good), answer([content for _, content in good]), strict=True)) if good else {}
+    checked = [_read_image(path) for path in paths]
+    good = [content for content, _ in checked if content]
+    rows = iter(answer(good) if good else [])
     return [
-        Prediction(path, error=f"{found.reason}: {found.detail}")
-        if isinstance(found, images.Rejected)
-        else _to_prediction(path, rows[path], names)
-        for path, found in checked
+        Prediction(path, error=error) if error else _to_prediction(path, next(rows), names)
+        for path, (_, error) in zip(paths, checked, strict=True)
     ]
 
 
-def _read_image(path: str) -> bytes | images.Rejected:
-    content = images.read_file(path)
-    if isinstance(content, images.Rejected):
-        return content
-    found = images.inspect_image(content, DataOptions().max_pixels)
-    return found if isinstance(found, images.Rejected) else content
+def _read_image(path: str) -> tuple[bytes, str]:
+    """What to send, converted as ingest does it for training; or why the file is no image."""
+    limits = limits_of(DataOptions(min_side=1))
+    try:
+        content = read_source(Source(path, "", path), limits.max_bytes)
+    except Unreadable as error:
+        return b"", f"unreadable: {error}"
+    found = images.inspect_image(path, content, limits)
+    if found.reason:
+        return b"", f"{found.reason}: {found.detail}"
+    return encode_for_tensorflow(content, found)[0], ""
 
 
 def _to_prediction(path: str, row: Any, names: list[str]) -> Prediction:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -73,6 +74,11 @@ class Progress(logging.Handler):
         """A node begins."""
         with self._guard:
             self._node = Node(name, time.monotonic(), last_line=time.monotonic())
+
+    def elapsed(self) -> float:
+        """Seconds since the present node began."""
+        with self._guard:
+            return time.monotonic() - self._node.started if self._node else 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Takes what a stage reports."""
@@ -155,6 +161,26 @@ def output_to(log: Path) -> Iterator[Console]:
             os.dup2(copy, descriptor)
             os.close(copy)
         terminal.close()
+
+
+@contextmanager
+def native_stderr_hidden() -> Iterator[TextIO]:
+    """Keeps what C++ prints on standard error off the terminal, where there is no log; gives the real one.
+
+    TensorFlow says there which accelerators it lacks, and codecs complain of files that are reported anyway.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    real = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield real
+    finally:
+        sys.stderr.flush()
+        os.dup2(saved, 2)
+        os.close(saved)
+        real.close()
 
 
 def quiet_tensorflow() -> None:

@@ -8,7 +8,6 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 from rich.console import Console
@@ -16,15 +15,18 @@ from rich.markup import escape
 
 from components import versions
 from components.errors import GateRefused, InputError
-from components.example_gen.manifest import fingerprint_sources
-from components.example_gen.sources import list_images
+from components.example_gen.door import describe_scan, refuse_data, write_ledger
+from components.example_gen.memory import open_memory
+from components.example_gen.scan import Looking, Scan, scan_data
+from components.example_gen.sources import Listing, list_sources
 from pipeline import sample
 from pipeline.config import Config, Plan, model_key
 from pipeline.fingerprint import library_versions, source_fingerprints
 from pipeline.progress import Progress, output_to
-from pipeline.report.summary import Summary, fill_summary, find_artifacts
+from pipeline.report.summary import Summary, describe_version, fill_summary, find_artifacts
 from pipeline.workdir import Workdir
 
+SHOWN = 16  # reasons on the terminal: some shares and ten files; summary.json has all
 EXIT_CODES = {"pushed": 0, "unchanged": 0, "failed": 1, "data_refused": 3, "not_blessed": 3, "not_servable": 3}
 
 
@@ -37,14 +39,30 @@ class Outcome:
     path: Path
 
 
-def run_pipeline(config: Config, root: Path, enable_cache: bool = True, runner: str = "beam") -> Outcome:
+@dataclass(frozen=True)
+class Wishes:
+    """What the command line asks of a run, beside its configuration.
+
+    Attributes:
+        enable_cache: False executes every node again.
+        verify: read every file, also those that look unchanged since an earlier run.
+        if_changed: end at once where the model that would come out is being served already.
+        runner: a row of `pipeline.runners.RUNNERS`.
+    """
+
+    enable_cache: bool = True
+    verify: bool = False
+    if_changed: bool = False
+    runner: str = "beam"
+
+
+def run_pipeline(config: Config, root: Path, wishes: Wishes = Wishes()) -> Outcome:
     """Runs everything on this machine.
 
     Args:
         config: checked.
         root: the working directory.
-        enable_cache: False executes every node again.
-        runner: a row of `pipeline.runners.RUNNERS`.
+        wishes: of the command line.
 
     Raises:
         InputError: the data or the working directory is not usable; nothing was run.
@@ -53,11 +71,11 @@ def run_pipeline(config: Config, root: Path, enable_cache: bool = True, runner: 
     data = config.data.path
     if data is None:
         raise InputError("data.path: no data folder is given.\nAdd --data DIR, or data.path to the configuration.")
-    listing = None if sample.is_sample(data) else list_images(data)
+    listing = None if sample.is_sample(data) else list_sources(data, config.data)
     workdir.create()
     with workdir.locked():
         if listing is None:
-            listing = list_images(str(sample.write_sample(data, workdir.root / "sample")))
+            listing = list_sources(str(sample.write_sample(data, workdir.root / "sample")), config.data)
         run = workdir.new_run()
         (run / "config.yaml").write_text(config.to_yaml(), "utf-8")
         summary = Summary(run.name)
@@ -66,8 +84,7 @@ def run_pipeline(config: Config, root: Path, enable_cache: bool = True, runner: 
             progress = Progress(console)
             try:
                 with progress.shown():
-                    plan = make_plan(config, workdir, listing, enable_cache, progress)
-                    _execute(plan, runner, summary, progress, workdir)
+                    _run_from_the_door(config, listing, workdir, wishes, (run, summary, progress))
             except BaseException as error:
                 summary.reasons = summary.reasons or [_first_line(error)]
                 raise
@@ -78,25 +95,62 @@ def run_pipeline(config: Config, root: Path, enable_cache: bool = True, runner: 
     return Outcome(code, summary, path)
 
 
-def make_plan(config: Config, workdir: Workdir, listing: Any, enable_cache: bool, progress: Progress) -> Plan:
+def _run_from_the_door(
+    config: Config, listing: Listing, workdir: Workdir, wishes: Wishes, records: tuple[Path, Summary, Progress]
+) -> None:
+    """Looks at the data, and goes on with the DAG unless the data is refused or nothing changed."""
+    run, summary, progress = records
+    try:
+        scan = look_at_data(config, listing, workdir, wishes.verify, progress)
+        summary.dataset = scan.dataset
+        write_ledger(run / "quarantine.jsonl", scan)
+        refuse_data(scan, config.data)
+    except GateRefused as error:
+        _note_refusal(summary, error)
+        progress.finish("Data", "refused", f"the {error.gate} gate said no")
+        return
+    except InputError:
+        progress.finish("Data", "refused", "the data is not usable")
+        raise
+    progress.finish("Data", "done", describe_scan(scan, progress.elapsed()))
+    plan = make_plan(config, workdir, scan, wishes.enable_cache)
+    served = versions.served_version(workdir.serving)
+    if wishes.if_changed and served is not None and _key_of(workdir.serving / str(served)) == plan.model_key:
+        summary.status, summary.model = "unchanged", describe_version(workdir.serving / str(served))
+    else:
+        _execute(plan, wishes.runner, summary, progress, workdir)
+
+
+def _note_refusal(summary: Summary, error: GateRefused) -> None:
+    summary.status, summary.reasons = "data_refused", error.reasons
+    summary.gates["data"] = {"passed": False, "reasons": error.reasons}
+
+
+def look_at_data(config: Config, listing: Listing, workdir: Workdir, verify: bool, progress: Progress) -> Scan:
+    """Scans the data with the memory of earlier runs."""
+    progress.start("Data")
+    with open_memory(str(workdir.memory)) as memory:
+        return scan_data(listing, config.data, memory, Looking(_report, lambda: prepare(config), verify))
+
+
+def prepare(config: Config) -> None:
+    """Loads TensorFlow with the devices of the configuration: they can only be made before it is first used."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    from components.trainer.devices import prepare_process
+
+    prepare_process(config.trainer.devices)
+
+
+def make_plan(config: Config, workdir: Workdir, scan: Scan, enable_cache: bool) -> Plan:
     """Finds out what the DAG depends on: the data's fingerprint, the code's, and the served version."""
-    progress.start("Fingerprint")
-    started = time.monotonic()
-    digest = fingerprint_sources(
-        listing.sources, lambda done: _report(f"{done:,} of {len(listing.sources):,} files", done)
-    )
-    rate = len(listing.sources) / max(time.monotonic() - started, 1e-3)
-    progress.finish(
-        "Fingerprint",
-        "done",
-        f"{len(listing.sources):,} files, {len(listing.labels)} classes ({listing.layout}), {rate:,.0f}/s",
-    )
+    digest = scan.dataset["fingerprint"]
     sources, weights = source_fingerprints(), hash_weights(config.trainer.weights)
-    parent = find_parent(workdir.serving, model_key(config, digest, sources, weights), enable_cache)
+    key = model_key(config, digest, sources, weights)
+    parent = find_parent(workdir.serving, key, enable_cache)
     return Plan(
         config=config,
         workdir=workdir.root,
-        data_path=str(Path(listing.root).resolve()),
+        data_path=absolute(scan.listing.root),
         data_fingerprint=digest,
         sources=sources,
         libraries=library_versions(),
@@ -105,6 +159,11 @@ def make_plan(config: Config, workdir: Workdir, listing: Any, enable_cache: bool
         parent=parent,
         enable_cache=enable_cache,
     )
+
+
+def _key_of(version: Path) -> str:
+    """Digest of all that decided the model of a version; empty for a model that Graft did not push."""
+    return str(versions.read_passport(version).get("model_key", ""))
 
 
 def hash_weights(weights: str) -> str:
@@ -130,15 +189,18 @@ def find_parent(serving: Path, key: str, enable_cache: bool) -> int | None:
     return served
 
 
-def _report(text: str, done: int) -> None:
-    if done % 500 == 0:
-        logging.getLogger("graft.progress").info(text)
+def _report(done: int, total: int) -> None:
+    logging.getLogger("graft.progress").info(f"{done:,} of {total:,} files")
+
+
+def absolute(path: str) -> str:
+    """A local path in full, so that it means the same for every node; a remote one as it is."""
+    return path if "://" in path else str(Path(path).resolve())
 
 
 def _execute(plan: Plan, runner: str, summary: Summary, progress: Progress, workdir: Workdir) -> None:
     progress.start("Start-up")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    _import_tensorflow(plan.config.trainer.devices)
+    prepare(plan.config)
     from pipeline.dag import create_pipeline
     from pipeline.runners import RUNNERS
 
@@ -150,17 +212,11 @@ def _execute(plan: Plan, runner: str, summary: Summary, progress: Progress, work
     summary.cached = trace.cached
     fill_summary(summary, find_artifacts(plan.workdir / "metadata.sqlite", trace.executions), pushed_before)
     if isinstance(trace.error, GateRefused):
-        summary.status, summary.reasons = "data_refused", trace.error.reasons
+        _note_refusal(summary, trace.error)
     elif trace.error is not None:
         summary.status = "failed"
         summary.reasons = [f"{trace.failed_node or 'the run'}: {_first_line(trace.error)}"]
         raise trace.error
-
-
-def _import_tensorflow(devices: str) -> None:
-    from components.trainer.devices import prepare_process
-
-    prepare_process(devices)
 
 
 def _take_time(summary: Summary, progress: Progress) -> None:
@@ -198,7 +254,7 @@ def describe_end(console: Console, summary: Summary, path: Path) -> int:
         console.print(f"  next     graft predict {escape(model)} IMAGE...", soft_wrap=True)
     else:
         console.print(f"[bold yellow]Not pushed: {summary.status}[/]{measured} ({total})")
-        for reason in summary.reasons[:10]:
+        for reason in summary.reasons[:SHOWN]:
             console.print(f"  {escape(reason)}", soft_wrap=True)
         console.print(f"  summary  {escape(latest)}", soft_wrap=True)
         console.print("  next     mend what the reasons name, or change the limit under gates: in the configuration")

@@ -26,6 +26,11 @@ class Workdir:
         return self.root / "serving"
 
     @property
+    def memory(self) -> Path:
+        """What is known of the data's files, and which side of the split each image is on."""
+        return self.root / "data.sqlite"
+
+    @property
     def runs(self) -> Path:
         """A folder a run: `config.yaml`, `summary.json`, `log.txt`."""
         return self.root / "runs"

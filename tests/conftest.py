@@ -77,7 +77,10 @@ def write_records(folder: Path, count: int, first_seed: int) -> Records:
     """Writes `count` examples, the classes in turn, as ImageExampleGen does."""
     import tensorflow as tf
 
-    from components.example_gen.executor import make_example, read_source
+    from components.example_gen.images import inspect_image
+    from components.example_gen.manifest import make_row
+    from components.example_gen.records import make_example
+    from components.example_gen.scan import limits_of
     from components.example_gen.sources import Source
     from components.options import DataOptions
 
@@ -86,9 +89,8 @@ def write_records(folder: Path, count: int, first_seed: int) -> Records:
     with tf.io.TFRecordWriter(str(folder / "data_tfrecord-00000-of-00001")) as writer:
         for index in range(count):
             label = index % len(CLASSES)
-            path = folder.parent / "source" / f"{first_seed + index}.img"
-            pictures.write(path, picture_of(label, first_seed + index))
-            row, content = read_source(Source(str(path), path.name, CLASSES[label], "train"), DataOptions())
+            name, content = f"{first_seed + index}.img", picture_of(label, first_seed + index)
+            row = make_row(Source(name, CLASSES[label], name), inspect_image(name, content, limits_of(DataOptions())))
             assert not row.reason, row
             records.contents.append(content)
             records.labels.append(label)

@@ -1,5 +1,6 @@
 """Real image files made by the tests."""
 
+import base64
 import io
 import struct
 import zlib
@@ -8,12 +9,26 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+HEIF = (
+    "0000SW^{RQXk}?*00000ZE0pPXk}?*ZE0a<0004fZDn*}000000000XXk=`10000000000aA{+700000000000000000000B57=IV*mgE07O"
+    "6l0RRC200001p#T8@00000002(_001LtX>Mi!000000RR916=`l}WdZ;I000310BCk&F#rGn01j|zbZr0t000010002}X>f9I0002pX>en20"
+    "001XXm(>m0RwOV0058x000009`FGC{rLC*01pFT0096PKmiN^|NjGU00093kN^M!000939=ZZRVE_RDDnbDP18@KU0|1Z!00RI30{|YNAb|y"
+    "z>g1-mxCm%4AOHXZ10VnZ0{|gn00967L;=Bbz=;3=025<xY;ta6Y<K_x01W^JfB*mh6lrsCWdHyG00000KmY&$KmY&$C}V74Z~y=RKmY&$0R"
+    "R91FaQ7m0RR91000000{{R2@Bjb+0ssI25O8UDX#fBK00RgJ2mk;87-?{AVE_OC000000RRC7fdT^sga7~lS8ZfrbN~PVODF-a6M*$6fj|G?"
+    "Nk{*&?s$F$gE2q-<baRorRV>c2=1T}23{k<u%m7CDTx8zBE|R&Qvk!KHj5(dTCCk7xjDN4ZAq+g3de@H"
+)
 SUFFIXES = {"jpeg": ".jpg", "png": ".png", "gif": ".gif", "bmp": ".bmp"}
 
 
 def noise(height: int = 16, width: int = 20, seed: int = 0, low: int = 0, high: int = 256) -> np.ndarray:
     """uint8 [height, width, 3] in low..high-1, the same for the same seed."""
     return np.random.default_rng(seed).integers(low, high, (height, width, 3), dtype=np.uint8)
+
+
+def scene(height: int = 96, width: int = 128, seed: int = 0) -> np.ndarray:
+    """uint8 [height, width, 3] of soft blobs: it keeps its perceptual hash when it is encoded again."""
+    blobs = Image.fromarray(noise(9, 12, seed))
+    return np.asarray(blobs.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def encode(picture: np.ndarray, form: str = "png", mode: str = "RGB", **options) -> bytes:
@@ -70,3 +85,42 @@ def write_tree(root: Path, counts: dict[str, int], form: str = "png") -> Path:
         for index in range(count):
             write(root / name / f"{index:03d}{SUFFIXES[form]}", encode(noise(seed=1000 * place + index), form))
     return root
+
+
+def smooth(height: int = 96, width: int = 128, seed: int = 0) -> np.ndarray:
+    """uint8 [height, width, 3]: soft shapes, as in a photograph; the same for the same seed at any size."""
+    waves = np.random.default_rng(seed).uniform(-3, 3, (6, 3, 3))
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j][..., np.newaxis]
+    total = sum(np.sin(2 * np.pi * (a * x + b * y + c)) for a, b, c in waves)
+    return np.clip(127 + 40 * total, 0, 255).astype(np.uint8)
+
+
+def oriented(picture: np.ndarray, form: str, orientation: int, **options) -> bytes:
+    """An image file with an EXIF orientation (1..8) and the pixels as given."""
+    if form == "tiff":
+        return encode(picture, form, tiffinfo={0x112: orientation}, **options)
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    return encode(picture, form, exif=exif, **options)
+
+
+def several(form: str, frames: int = 2) -> bytes:
+    """A file of several frames or pages, in any format that has them."""
+    first, *others = (Image.fromarray(noise(16, 20, seed)) for seed in range(frames))
+    buffer = io.BytesIO()
+    first.save(buffer, form, save_all=True, append_images=others)
+    return buffer.getvalue()
+
+
+def with_jpeg_size(jpeg: bytes, width: int, height: int) -> bytes:
+    """The same JPEG (baseline or progressive) with another size in its header."""
+    place = max(jpeg.find(b"\xff\xc0\0"), jpeg.find(b"\xff\xc2\0"))
+    return jpeg[: place + 5] + struct.pack(">HH", height, width) + jpeg[place + 9 :]
+
+
+def heif() -> bytes:
+    """A HEIC of 64 x 48 pixels, its left half red (200, 30, 40) and its right half blue (20, 60, 220).
+
+    Made with pillow_heif 1.8.1, quality 50: no encoder is among the dependencies.
+    """
+    return base64.b85decode(HEIF)

@@ -9,13 +9,8 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from components.artifacts import Manifest
 from components.example_gen.executor import Executor
-
-
-class Manifest(types.Artifact):
-    """Manifest, quarantine ledger and counts of the data that a run was given."""
-
-    TYPE_NAME = "GraftManifest"
 
 
 class ImageExampleGenSpec(ComponentSpec):
@@ -25,6 +20,7 @@ class ImageExampleGenSpec(ComponentSpec):
         "data_path": ExecutionParameter(type=str),
         "options": ExecutionParameter(type=str),
         "data_fingerprint": ExecutionParameter(type=str),
+        "memory": ExecutionParameter(type=str),
         "source_fingerprint": ExecutionParameter(type=str),
     }
     INPUTS: dict[str, Any] = {}
@@ -45,13 +41,16 @@ class ImageExampleGen(base_beam_component.BaseBeamComponent):
     SPEC_CLASS = ImageExampleGenSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
-    def __init__(self, data_path: str, options: str, data_fingerprint: str, source_fingerprint: str) -> None:
+    def __init__(
+        self, data_path: str, options: str, data_fingerprint: str, source_fingerprint: str, memory: str = ""
+    ) -> None:
         """Makes the node.
 
         Args:
-            data_path: folder of images, readable where the node runs.
+            data_path: folder, manifest, TFRecords or archive, readable where the node runs.
             options: a `DataOptions` as JSON.
-            data_fingerprint: `manifest.fingerprint_sources` of the folder; empty: not checked.
+            data_fingerprint: `manifest.digest_rows` of the data; empty: not checked.
+            memory: file of what earlier scans found out, see `memory.py`; empty: none.
             source_fingerprint: digest of the code behind this node, part of the cache key.
         """
         super().__init__(
@@ -59,6 +58,7 @@ class ImageExampleGen(base_beam_component.BaseBeamComponent):
                 data_path=data_path,
                 options=options,
                 data_fingerprint=data_fingerprint,
+                memory=memory,
                 source_fingerprint=source_fingerprint,
                 examples=types.Channel(type=standard_artifacts.Examples),
                 manifest=types.Channel(type=Manifest),

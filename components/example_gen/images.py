@@ -1,36 +1,63 @@
-"""Is this file an image that TensorFlow decodes to the right pixels? Pure functions over bytes.
+"""Is this file a whole image, and what does TensorFlow make of it? Pure functions over bytes.
 
 The format is told by the content, never by the file's suffix. A file that is no whole image is rejected with one
-reason of `REASONS`; its source is never touched.
+reason of `REASONS`; its source is never touched. `jpeg.py` looks at JPEGs, `convert.py` at everything else.
 """
 
 from __future__ import annotations
 
-import io
-import os
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
-from components import features
-from components.example_gen.sources import IMAGE_SUFFIXES
+if TYPE_CHECKING:
+    import numpy as np
 
 EMPTY = "empty"
 TRUNCATED = "truncated"
 UNDECODABLE = "undecodable"
 NOT_AN_IMAGE = "not_an_image"
-UNSUPPORTED_FORMAT = "unsupported_format"
 TOO_LARGE = "too_large"
+TOO_SMALL = "too_small"
 UNREADABLE = "unreadable"
+ANIMATED_UNSUPPORTED = "animated_unsupported"
+DUPLICATE_OF = "duplicate_of"
+CONFLICTING_LABEL = "conflicting_label"
 
 REASONS = {
     EMPTY: "the file has no bytes",
     TRUNCATED: "the image ends before its last row",
-    UNDECODABLE: "the format is known, the content is broken",
+    UNDECODABLE: "the format is known, the content is broken or of a kind that no decoder here takes",
     NOT_AN_IMAGE: "the suffix says image, the content does not",
-    UNSUPPORTED_FORMAT: "an image, of a format that TensorFlow does not decode",
-    TOO_LARGE: "more pixels than data.max_pixels",
+    TOO_LARGE: "more pixels than data.max_pixels, or more bytes than data.max_file_megabytes",
+    TOO_SMALL: "a side shorter than data.min_side",
     UNREADABLE: "the file could not be read",
+    ANIMATED_UNSUPPORTED: "several pictures in one WebP, AVIF or TIFF: which one is meant?",
+    DUPLICATE_OF: "an exact copy of another file of the same class",
+    CONFLICTING_LABEL: "the same picture stands under two classes",
 }
+
+CONVERTED = "converted"
+ROTATED = "rotated"
+ANIMATED = "animated"
+WRONG_SUFFIX = "wrong_suffix"
+EXTRANEOUS_BYTES = "extraneous_bytes"
+
+FLAGS = {
+    CONVERTED: "TensorFlow would get it wrong: stored as a PNG of the same pixels",
+    ROTATED: "EXIF orientation other than 1; the pixels are left as stored",
+    ANIMATED: "several frames, of which the first is taken",
+    WRONG_SUFFIX: "the suffix is that of another image format",
+    EXTRANEOUS_BYTES: "a JPEG with stray bytes that belong to no part of the picture",
+}
+
+SUFFIX_FORMATS = (
+    dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "jpeg")
+    | {".png": "png", ".apng": "png", ".gif": "gif", ".bmp": "bmp", ".dib": "bmp", ".webp": "webp"}
+    | {".tif": "tiff", ".tiff": "tiff", ".heic": "heif", ".heif": "heif", ".hif": "heif", ".avif": "avif"}
+)
+IMAGE_SUFFIXES = frozenset(SUFFIX_FORMATS)
 
 SIGNATURES = (
     (b"\xff\xd8\xff", "jpeg"),
@@ -38,109 +65,182 @@ SIGNATURES = (
     (b"GIF87a", "gif"),
     (b"GIF89a", "gif"),
     (b"BM", "bmp"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+    (b"II+\0", "tiff"),  # BigTIFF
+    (b"MM\0+", "tiff"),
 )
-OTHER_SIGNATURES = ((b"II*\0", "tiff"), (b"MM\0*", "tiff"))
-HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"}  # what phones write
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+AVIF_BRANDS = {b"avif", b"avis"}
+
+DETAIL_LENGTH = 200
+MIN_HASHED_SIDE = 32  # px; below it, different icons look alike to the hash
+MIN_HASH_QUALITY = 50  # of 0..100; PDQ's authors advise to discard hashes below it
+HASH_SIDE = 64  # px; what PDQ itself reduces a picture to
 
 
-@dataclass(frozen=True)
-class Image:
-    """A usable image: format (of `features.FORMATS`), size in pixels and channels, as stored."""
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What is known of one file. Rejected: `reason` is set, and of the picture only `format`, where it is known.
 
-    format: str
+    Attributes:
+        sha256: 64 lower-case hex digits, of the file.
+        bytes: length of the file.
+        format: of the file: jpeg png gif bmp webp tiff heif avif.
+        height: pixels, as stored (orientation tags are not applied).
+        width: pixels, as stored.
+        channels: 1 to 4, as stored; a palette counts as one.
+        brightness: mean luma of a thumbnail, 0..255.
+        contrast: standard deviation of luma of a thumbnail, 0..127.5.
+        picture_hash: PDQ hash, 64 hex digits; empty for tiny and flat pictures.
+        flags: keys of `FLAGS`, sorted.
+        reason: a key of `REASONS`; empty: the image is usable.
+        detail: one line for the reader, at most 200 characters.
+    """
+
+    sha256: str = ""
+    bytes: int = 0
+    format: str = ""
+    height: int = 0
+    width: int = 0
+    channels: int = 0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    picture_hash: str = ""
+    flags: tuple[str, ...] = ()
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is too much or too little: pixels of a picture, px of its shorter side, bytes of its file."""
+
+    max_pixels: int
+    min_side: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A whole picture: size and channels as stored, uint8 luma [h, w] of a thumbnail, and flags."""
+
     height: int
     width: int
     channels: int
+    luma: np.ndarray
+    flags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Rejected:
-    """Why a file is no usable image: a key of `REASONS`, and a detail for the reader."""
+class Rejection(Exception):
+    """A file is no usable image: a key of `REASONS`, and a detail for the reader."""
 
-    reason: str
-    detail: str
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = _one_line(detail)
+
+
+def _one_line(text: str) -> str:
+    """Printable, on one line, of at most `DETAIL_LENGTH` characters: decoders quote what they find."""
+    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    return line if len(line) <= DETAIL_LENGTH else line[: DETAIL_LENGTH - 3] + "..."
 
 
 def sniff_format(content: bytes) -> str | None:
     """The image format by the first bytes, None if it is no known one."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "webp"
-    if content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS:
-        return "heif"
-    return next((name for magic, name in SIGNATURES + OTHER_SIGNATURES if content.startswith(magic)), None)
+    if content[4:8] == b"ftyp":
+        return _sniff_brand(content)
+    return next((name for magic, name in SIGNATURES if content.startswith(magic)), None)
+
+
+def _sniff_brand(content: bytes) -> str | None:
+    """HEIF or AVIF by the brands in the `ftyp` box (ISO/IEC 23008-12): the major one, a version, compatible ones."""
+    end = min(int.from_bytes(content[:4], "big"), 256)
+    brands = {content[place : place + 4] for place in (8, *range(16, end, 4))}
+    if brands & AVIF_BRANDS and content[8:12] in AVIF_BRANDS | {b"mif1", b"msf1"}:
+        return "avif"
+    return "heif" if content[8:12] in HEIF_BRANDS else None
 
 
 def is_ignorable(name: str, content: bytes) -> bool:
     """Whether a file is a side-car: neither its suffix nor its content claims to be an image."""
-    return sniff_format(content) is None and PurePath(name).suffix.lower() not in IMAGE_SUFFIXES
+    return PurePath(name).suffix.lower() not in IMAGE_SUFFIXES and sniff_format(content) is None
 
 
-def inspect_image(content: bytes, max_pixels: int) -> Image | Rejected:
-    """Decodes an image once, to know that it is whole.
+def inspect_image(name: str, content: bytes, limits: Limits) -> Inspection:
+    """Decodes an image once, to know that it is whole and what it looks like.
+
+    Never raises: bytes that are no usable image come back with their reason.
 
     Args:
+        name: of the file; only its suffix counts, and only for the flag `wrong_suffix`.
         content: the file.
-        max_pixels: limit on height x width, checked from the header before anything is decoded.
+        limits: checked from the header, before anything is decoded.
     """
-    if not content:
-        return Rejected(EMPTY, "0 bytes")
-    found = sniff_format(content)
-    if found is None:
-        return Rejected(NOT_AN_IMAGE, f"starts with {content[:8]!r}")
-    if found not in features.FORMATS:
-        return Rejected(UNSUPPORTED_FORMAT, found)
-    return _decode(content, found, max_pixels)
-
-
-def _decode(content: bytes, found: str, max_pixels: int) -> Image | Rejected:
-    """Pillow tells a truncated image from a broken one; TensorFlow, which must decode it later, has the last word."""
-    from PIL import Image as Pillow
-    from PIL import UnidentifiedImageError
-
+    form = sniff_format(content) or ""
+    facts = Inspection(hashlib.sha256(content).hexdigest(), len(content), form)
     try:
-        picture = Pillow.open(io.BytesIO(content), formats=[found.upper()])
-        width, height = picture.size
-        if width * height > max_pixels:
-            return Rejected(TOO_LARGE, f"{width} x {height} pixels, limit {max_pixels:,}")
-        channels, mode = len(picture.getbands()), picture.mode
-        if found == "jpeg":
-            picture.draft("L", (max(1, width // 8), max(1, height // 8)))  # entropy decoding only: 4 times faster
-        picture.load()
-    except Pillow.DecompressionBombError as error:
-        return Rejected(TOO_LARGE, _one_line(error))
-    except (UnidentifiedImageError, SyntaxError, ValueError) as error:
-        return Rejected(UNDECODABLE, _one_line(error))
-    except OSError as error:
-        cut = "truncat" in str(error) or "not enough" in str(error)
-        return Rejected(TRUNCATED if cut else UNDECODABLE, _one_line(error))
+        picture = _decode(content, form, limits)
+    except Rejection as rejection:
+        return replace(facts, reason=rejection.reason, detail=rejection.detail)
     except Exception as error:  # noqa: BLE001  a decoder may raise anything on broken bytes; none may end a run
-        return Rejected(UNDECODABLE, f"{type(error).__name__}: {_one_line(error)}")
-    if found == "bmp" and mode == "P":
-        return Rejected(UNSUPPORTED_FORMAT, "BMP with a palette: TensorFlow takes its indices for greys")
-    problem = _tensorflow_problem(content)
-    return Rejected(UNDECODABLE, problem) if problem else Image(found, height, width, channels)
+        return replace(facts, reason=UNDECODABLE, detail=_one_line(f"{type(error).__name__}: {error}"))
+    suffix = PurePath(name).suffix.lower()
+    wrong = SUFFIX_FORMATS.get(suffix, form) != form
+    return replace(
+        facts,
+        height=picture.height,
+        width=picture.width,
+        channels=picture.channels,
+        brightness=round(float(picture.luma.mean()), 2),
+        contrast=round(float(picture.luma.std()), 2),
+        picture_hash=_hash_picture(picture),
+        flags=tuple(sorted({*picture.flags, WRONG_SUFFIX} if wrong else picture.flags)),
+    )
 
 
-def _tensorflow_problem(content: bytes) -> str:
-    """What TensorFlow's own decoder says of an image; empty if it takes it."""
-    import tensorflow as tf
+def _decode(content: bytes, form: str, limits: Limits) -> Picture:
+    from components.example_gen.convert import decode_with_pillow
+    from components.example_gen.jpeg import decode_with_libjpeg
 
-    try:
-        with tf.device("/cpu:0"):
-            tf.io.decode_image(content, channels=3, expand_animations=False)
-    except tf.errors.OpError as error:
-        return f"TensorFlow: {_one_line(error)}"
-    return ""
-
-
-def _one_line(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+    if not content:
+        raise Rejection(EMPTY, "0 bytes")
+    if len(content) > limits.max_bytes:
+        raise Rejection(TOO_LARGE, f"{len(content):,} bytes, limit {limits.max_bytes:,}")
+    if not form:
+        raise Rejection(NOT_AN_IMAGE, f"starts with {content[:8]!r}")
+    picture = decode_with_libjpeg(content, limits) if form == "jpeg" else None
+    return picture or decode_with_pillow(content, form, limits)
 
 
-def read_file(path: str) -> bytes | Rejected:
-    """The file's bytes, or why they cannot be had."""
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        return Rejected(UNREADABLE, os.strerror(error.errno) if error.errno else str(error))
+def check_size(height: int, width: int, limits: Limits) -> None:
+    """Refuses a picture by what its header says.
+
+    Raises:
+        Rejection: `too_large` or `too_small`.
+    """
+    if height * width > limits.max_pixels:
+        raise Rejection(TOO_LARGE, f"{width} x {height} pixels, limit {limits.max_pixels:,}")
+    if min(height, width) < limits.min_side:
+        raise Rejection(TOO_SMALL, f"{width} x {height} pixels, shortest side allowed {limits.min_side}")
+
+
+def _hash_picture(picture: Picture) -> str:
+    """PDQ, a perceptual hash of 256 bits (Facebook, "The TMK+PDQF Video-Hashing Algorithm and the PDQ ...", 2019).
+
+    PDQ thins a picture out to 64 x 64 by itself, but coarsely: scaled with care before, copies of other sizes get
+    hashes half as far apart.
+    """
+    import numpy as np
+    import pdqhash
+    from PIL import Image
+
+    if min(picture.height, picture.width) < MIN_HASHED_SIDE:
+        return ""
+    scaled = Image.fromarray(picture.luma).resize((HASH_SIDE, HASH_SIDE), Image.Resampling.BILINEAR)
+    grey = np.asarray(scaled)[..., np.newaxis]
+    bits, quality = pdqhash.compute(np.broadcast_to(grey, (HASH_SIDE, HASH_SIDE, 3)))
+    return np.packbits(bits.astype(np.uint8)).tobytes().hex() if quality >= MIN_HASH_QUALITY else ""

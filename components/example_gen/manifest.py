@@ -1,79 +1,96 @@
-"""The manifest: a row a file, and the digest that says whether the data changed."""
+"""The manifest: a row a file, the counts over it, and the digest that says whether the data changed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from components import features
+from components.example_gen.images import DUPLICATE_OF, Inspection
 from components.example_gen.sources import Source
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Row:
-    """One file of the source: an example, a rejected file (`reason`), or a side-car (`ignored`)."""
+    """One thing that was found: an example, a rejected file (`reason`), or one that was left aside (`ignored`).
+
+    Attributes:
+        name: as in `Source`.
+        label: the class name.
+        split: `train` or `eval` for an example; what the data said for a rejected file.
+        group: as in `Source`.
+        sha256: hex digest of the file's content; empty if it was not read.
+        bytes: length of the content.
+        format: of the source file, such as `jpeg` or `webp`.
+        height: pixels, as stored; likewise `width` and `channels`.
+        brightness: mean of the luma, 0..255.
+        contrast: standard deviation of the luma.
+        picture_hash: perceptual hash, 64 hex digits; empty where it would mean nothing.
+        flags: keys of `images.FLAGS`.
+        reason: why it is no example, a key of `images.REASONS`.
+        detail: more on the reason, for people.
+        ignored: why it was left aside, a key of `sources.IGNORED`.
+    """
 
     name: str
     label: str = ""
     split: str = ""
+    group: str = ""
     sha256: str = ""
     bytes: int = 0
     format: str = ""
     height: int = 0
     width: int = 0
     channels: int = 0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    picture_hash: str = ""
+    flags: tuple[str, ...] = ()
     reason: str = ""
     detail: str = ""
-    ignored: bool = False
+    ignored: str = ""
+
+    @property
+    def is_example(self) -> bool:
+        """Whether it is neither rejected nor left aside."""
+        return not self.reason and not self.ignored
+
+    def reject(self, reason: str, detail: str) -> None:
+        """Takes an example out, with its reason."""
+        self.reason, self.detail = reason, detail
 
     def to_json(self) -> str:
         """One line of the manifest, without the fields that say nothing."""
-        return json.dumps({key: value for key, value in asdict(self).items() if value not in ("", 0, False)})
+        return json.dumps({key: value for key, value in asdict(self).items() if value not in ("", 0, ())})
 
 
-def fingerprint_sources(
-    sources: list[Source], on_progress: Callable[[int], None] = lambda count: None, threads: int | None = None
-) -> str:
-    """The fingerprint of a data folder: reads every file, decodes none.
+def make_row(source: Source, found: Inspection) -> Row:
+    """The row of a source as inspected, before it is compared with any other."""
+    values = {name: getattr(found, name) for name in Inspection.__slots__}
+    return Row(source.name, source.label, source.split, source.group, **values)
+
+
+def parse_row(line: str) -> Row:
+    """The inverse of `Row.to_json`."""
+    values = json.loads(line)
+    return Row(**{**values, "flags": tuple(values.get("flags", ()))})
+
+
+def digest_rows(rows: Iterable[Row]) -> str:
+    """The data's fingerprint: sha256 over name, label, given split, group and content hash (empty: unreadable).
 
     Args:
-        sources: as `list_images` gives them, in the order of their names.
-        on_progress: called with the number of files done.
-        threads: readers; hashing releases the GIL. As many as processors by default.
+        rows: of all sources in the order of their names, before a side was chosen for them. Files that are left aside
+            by their name count nothing: a `.DS_Store` changes no fingerprint.
     """
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        return digest_sources(sources, _counted(pool.map(_hash_file, sources), on_progress))
-
-
-def digest_sources(sources: Iterable[Source], hashes: Iterable[str]) -> str:
-    """sha256 over every file's name, label, given split and content hash (empty: unreadable)."""
     digest = hashlib.sha256()
-    for source, content in zip(sources, hashes, strict=True):
-        line = f"{source.name}\0{source.label}\0{source.split}\0{content}\n"
+    for row in rows:
+        line = f"{row.name}\0{row.label}\0{row.split}\0{row.group}\0{row.sha256}\n"
         digest.update(line.encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
-
-
-def _counted(values: Iterable[str], on_progress: Callable[[int], None]) -> Iterator[str]:
-    for count, value in enumerate(values, start=1):
-        on_progress(count)
-        yield value
-
-
-def _hash_file(source: Source) -> str:
-    digest = hashlib.sha256()
-    try:
-        with open(source.path, "rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-    except OSError:
-        return ""
     return digest.hexdigest()
 
 
@@ -81,24 +98,43 @@ def summarise_rows(rows: Iterable[Row], classes: list[str]) -> dict[str, Any]:
     """Counts over the manifest, as `dataset.json` keeps them.
 
     Returns:
-        `found`, `ignored`, `train`, `eval`, `quarantined`, `duplicates` (exact copies beyond the first), `classes`,
-        `per_class` {split: {class: count}}, `reasons` {reason: count}, `formats` {format: count}, `bytes`.
+        `found`, `ignored`, `train`, `eval`, `quarantined`, `duplicates` (copies left out), `classes`, `per_class`
+        {split: {class: count}}, `bad` {class: files rejected, copies not among them}, `reasons` {reason: count},
+        `ignored_reasons`, `formats` {format of an example's file: count}, `flags` {flag: count}, `bytes`.
     """
-    rows = list(rows)
-    examples = [row for row in rows if not row.reason and not row.ignored]
     per_class = {split: dict.fromkeys(classes, 0) for split in features.SPLITS}
-    for row in examples:
-        per_class[row.split][row.label] += 1
+    bad = dict.fromkeys(classes, 0)
+    reasons: Counter[str] = Counter()
+    ignored: Counter[str] = Counter()
+    formats: Counter[str] = Counter()
+    flags: Counter[str] = Counter()
+    size = 0
+    for row in rows:
+        if row.ignored:
+            ignored[row.ignored] += 1
+        elif row.reason:
+            reasons[row.reason] += 1
+            if row.label in bad:  # what cannot even be listed may hide its class
+                bad[row.label] += row.reason != DUPLICATE_OF
+        else:
+            per_class[row.split][row.label] += 1
+            formats[row.format] += 1
+            flags.update(row.flags)
+            size += row.bytes
+    train, evaluation = (sum(per_class[split].values()) for split in features.SPLITS)
     return {
-        "found": len(rows),
-        "ignored": sum(row.ignored for row in rows),
-        "train": sum(per_class[features.TRAIN_SPLIT].values()),
-        "eval": sum(per_class[features.EVAL_SPLIT].values()),
-        "quarantined": sum(bool(row.reason) for row in rows),
-        "duplicates": len(examples) - len({row.sha256 for row in examples}),
+        "found": train + evaluation + reasons.total() + ignored.total(),
+        "ignored": ignored.total(),
+        "train": train,
+        "eval": evaluation,
+        "quarantined": reasons.total(),
+        "duplicates": reasons[DUPLICATE_OF],
         "classes": classes,
         "per_class": per_class,
-        "reasons": dict(Counter(row.reason for row in rows if row.reason)),
-        "formats": dict(Counter(row.format for row in examples)),
-        "bytes": sum(row.bytes for row in examples),
+        "bad": bad,
+        "reasons": dict(sorted(reasons.items())),
+        "ignored_reasons": dict(sorted(ignored.items())),
+        "formats": dict(sorted(formats.items())),
+        "flags": dict(sorted(flags.items())),
+        "bytes": size,
     }

@@ -1,147 +1,186 @@
-"""From a folder to a list of image files with their label and split: layouts, and what is left aside.
+"""From a path to a list of what may be images, with label and split, whatever the layout; no image is read.
 
-Two layouts are told apart:
-
-- class folders: `data/cats/a.jpg`, `data/dogs/b.jpg`; the split comes from the content (`split.py`);
-- split folders with class folders: `data/train/cats/a.jpg`, `data/validation/cats/b.jpg`.
-
-A class is named by its folder; files in folders below it belong to it as well. A `test` folder is the eval split
-where there is no validation folder, and is left aside where there is one.
+What a folder or an archive holds is found by `folders.py` and `archives.py`; how it is read by the rules in
+`layouts.py`. Everything found is accounted for: it is a source, or in `Listing.ignored` with a reason.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
 
-from components import features
 from components.errors import InputError
+from components.example_gen import layouts, remote, tables, tfrecords
+from components.example_gen.archives import archive_kind, walk_archive
+from components.example_gen.folders import local_source, walk_folder
+from components.example_gen.layouts import Shape
+from components.example_gen.listing import IGNORED, Listing, Source, Tree
+from components.example_gen.readers import DAMAGE, describe_error, open_unpacked
+from components.options import DataOptions
 
-TRAIN_FOLDERS = ("train", "training")
-EVAL_FOLDERS = ("validation", "valid", "val", "eval", "evaluation", "test")
-IGNORED_NAMES = {"thumbs.db", "desktop.ini", "__macosx"}
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"} | {
-    ".heic",
-    ".heif",
-    ".avif",
-}
+__all__ = ["IGNORED", "LAYOUTS", "Listing", "Source", "list_sources"]
 
-
-@dataclass(frozen=True)
-class Source:
-    """One file that may be an image.
-
-    Attributes:
-        path: where to read it.
-        name: the path relative to the data folder, with `/`.
-        label: the class name.
-        split: `train` or `eval`; empty where the content decides.
-    """
-
-    path: str
-    name: str
-    label: str
-    split: str = ""
+SINGLE_FILES = {tables.CONTAINER: "manifest", tfrecords.CONTAINER: "tfrecord"}  # container -> the layout it must have
+KNOWN_FILES = "an archive (.zip, .tar, .tar.gz, .tgz), a manifest (.csv, .tsv, .jsonl) or TFRecords (.tfrecord)"
 
 
-@dataclass
-class Listing:
-    """What a data folder holds.
+class Layout(NamedTuple):
+    """How a layout is read, and what it looks like; for people."""
 
-    Attributes:
-        root: the folder.
-        layout: in words.
-        sources: files that may be images, in the order of their names.
-        ignored: names of the files left aside.
-        folders: names of all class folders, empty ones too.
-    """
-
-    root: str
-    layout: str
-    sources: list[Source] = field(default_factory=list)
-    ignored: list[str] = field(default_factory=list)
-    folders: set[str] = field(default_factory=set)
-
-    @property
-    def labels(self) -> list[str]:
-        """The class names, sorted: their order is the label index."""
-        return sorted({source.label for source in self.sources})
+    read: Callable[[Tree, Shape, DataOptions], Listing | None]
+    example: str
 
 
-def list_images(path: str) -> Listing:
-    """Lists the files of a data folder.
+def list_sources(path: str, options: DataOptions) -> Listing:
+    """Lists what a data path holds.
+
+    Args:
+        path: a folder, archive, manifest or TFRecord file, local or with a scheme such as `gs://`.
+        options: `layout` forces one; names of features and limits.
 
     Raises:
-        InputError: no such folder, no images in it, or fewer than two classes.
+        InputError: no such path, not of the layout asked for, no images in it, fewer than two classes.
     """
-    root = Path(path)
-    if not root.is_dir():
-        found = "a file" if root.exists() else "nothing"
+    tree = find_tree(path, options)
+    _leave_aside(tree)
+    names = [file.name for file in tree.files]
+    shape = layouts.shape_of(names, (folder for folder in tree.folders if not layouts.why_ignored(folder)))
+    layout: str = options.layout
+    if layout == "auto":
+        layout = SINGLE_FILES.get(tree.container) or layouts.find_layout(names, shape)
+    fits = SINGLE_FILES.get(tree.container, layout) == layout
+    listing = LAYOUTS[layout].read(tree, shape, options) if fits else None
+    if listing is None:
         raise InputError(
-            f"data.path: expected a folder of images, found {found} at {path}.\n"
-            "Give a folder with one sub-folder a class: --data DIR (or data.path in the configuration)."
+            f"data.layout: {layout} expects {LAYOUTS[layout].example}; nothing like it was found in {path}.\n"
+            "Use data.layout: auto, or one of: " + ", ".join(LAYOUTS) + "."
         )
-    splits = _split_folders(root)
-    listing = Listing(str(root), "split folders" if splits else "class folders")
-    for folder, split in splits.items() if splits else [(root, "")]:
-        _list_classes(folder, root, split, listing)
-    if splits:
-        listing.ignored += [entry.name for entry in sorted(root.iterdir()) if entry.is_file()]
+    listing.sources += tree.refused
+    _name_uniquely(listing)
     listing.sources.sort(key=lambda source: source.name)
+    listing.ignored.sort()
     _refuse_unusable(listing)
     return listing
 
 
-def _split_folders(root: Path) -> dict[Path, str]:
-    """The split of each split folder; empty where the layout has none."""
-    folders = {entry.name.lower(): entry for entry in sorted(root.iterdir()) if entry.is_dir()}
-    train = next((folders[name] for name in TRAIN_FOLDERS if name in folders), None)
-    evaluation = next((folders[name] for name in EVAL_FOLDERS if name in folders), None)
-    if train is None or evaluation is None or not (_has_folders(train) and _has_folders(evaluation)):
-        return {}
-    return {train: features.TRAIN_SPLIT, evaluation: features.EVAL_SPLIT}
+def find_tree(path: str, options: DataOptions) -> Tree:
+    """All that is at a path, of whatever kind it is.
+
+    Raises:
+        InputError: nothing is there, or nothing that can hold images.
+    """
+    kind = remote.kind_of(path) if remote.is_remote(path) else _kind_of(path)
+    if kind == "folder":
+        return walk_folder(path)
+    if not kind:
+        raise InputError(
+            f"data.path: expected a folder of images, found nothing at {path}.\n"
+            "Give a folder with one sub-folder a class: --data DIR (or data.path in the configuration)."
+        )
+    try:
+        return _find_in_file(path, options)
+    except OSError as error:
+        raise InputError(
+            f"data.path: cannot read {path}: {describe_error(error)}.\nGive a folder or a file that you may read."
+        ) from error
 
 
-def _has_folders(folder: Path) -> bool:
-    return any(entry.is_dir() and not _is_ignored(entry.name) for entry in folder.iterdir())
+def _kind_of(path: str) -> str:
+    return "folder" if os.path.isdir(path) else "file" if os.path.exists(path) else ""
 
 
-def _list_classes(folder: Path, root: Path, split: str, listing: Listing) -> None:
-    for entry in sorted(folder.iterdir()):
-        if entry.is_dir() and not _is_ignored(entry.name):
-            listing.folders.add(entry.name)
-            for file in _walk(entry):
-                name = file.relative_to(root).as_posix()
-                if _is_ignored(file.name) or _is_special(file):
-                    listing.ignored.append(name)
-                else:
-                    listing.sources.append(Source(str(file), name, entry.name, split))
-        elif entry.is_file():
-            listing.ignored.append(entry.relative_to(root).as_posix())
+def _find_in_file(path: str, options: DataOptions) -> Tree:
+    name = path.rstrip("/").rpartition("/")[2]
+    if remote.is_remote(path):
+        source = remote.stat_source(name, path)
+    else:
+        source = local_source(name, path, os.stat(path))
+    if tables.is_manifest_name(name):
+        return Tree(path, [source], container=tables.CONTAINER)
+    kind = archive_kind(path)
+    if kind:
+        return walk_archive(path, kind)
+    if options.layout == "tfrecord" or layouts.is_tfrecord_name(name) or _starts_like_records(path):
+        return Tree(path, [source], container=tfrecords.CONTAINER)
+    raise InputError(
+        f"data.path: expected a folder of images, found a file at {path} that is not\n{KNOWN_FILES}, or is damaged."
+    )
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """All files below a folder, links followed, loops not."""
-    seen: set[tuple[int, int]] = set()
-    for current, folders, files in os.walk(folder, followlinks=True):
-        status = os.stat(current)
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
+def _starts_like_records(path: str) -> bool:
+    try:
+        with open_unpacked(path) as stream:
+            return tfrecords.starts_like_records(stream.read(tfrecords.HEADER.size))
+    except (OSError, *DAMAGE):
+        return False
+
+
+def _leave_aside(tree: Tree) -> None:
+    """Takes the files out that no layout reads."""
+    whys = [layouts.why_ignored(file.name) for file in tree.files]
+    tree.ignored += [(file.name, why) for file, why in zip(tree.files, whys, strict=True) if why]
+    tree.files = [file for file, why in zip(tree.files, whys, strict=True) if not why]
+
+
+def list_folders(layout: str, tree: Tree, shape: Shape, _: DataOptions) -> Listing | None:
+    """Class folders, split folders and nested folders."""
+    plan = layouts.plan_folders(shape, layout)
+    if plan is None:
+        return None
+    listing = Listing(tree.root, layout, [], tree.ignored, plan.labels, tree.container)
+    outside = layouts.Place(ignored="outside_classes")
+    for file in tree.files:
+        place = plan.places.get(file.name.rpartition("/")[0], outside)
+        if place.ignored and not file.problem:
+            listing.ignored.append((file.name, place.ignored))
+        else:
+            listing.sources.append(replace(file, label=place.label, split=place.split))
+    return listing
+
+
+LAYOUTS: dict[str, Layout] = {
+    "class_folders": Layout(partial(list_folders, "class_folders"), "cats/1.jpg"),
+    "split_folders": Layout(partial(list_folders, "split_folders"), "train/cats/1.jpg and eval/cats/2.jpg"),
+    "nested_folders": Layout(partial(list_folders, "nested_folders"), "animals/cats/1.jpg"),
+    "manifest": Layout(tables.list_manifest, "manifest.csv, with the columns path,label"),
+    "tfrecord": Layout(tfrecords.list_records, "train.tfrecord, with a tf.Example a record"),
+}
+
+
+def _name_uniquely(listing: Listing) -> None:
+    """Gives the second of one name the suffix `#2`, the third `#3`."""
+    names = [source.name for source in listing.sources] + [name for name, _ in listing.ignored]
+    unique = unique_names(names)
+    for index, name in enumerate(unique):
+        place = index - len(listing.sources)
+        if name is names[index]:
             continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not _is_ignored(name))
-        yield from (Path(current, name) for name in sorted(files))
+        if place < 0:
+            listing.sources[index] = replace(listing.sources[index], name=name)
+        else:
+            listing.ignored[place] = (name, listing.ignored[place][1])
 
 
-def _is_special(file: Path) -> bool:
-    """A pipe, a socket or a device: reading it could hold the run for ever."""
-    return file.exists() and not file.is_file()
-
-
-def _is_ignored(name: str) -> bool:
-    return name.startswith(".") or name.lower() in IGNORED_NAMES
+def unique_names(names: list[str]) -> list[str]:
+    """The names, all different: `a`, `a#2`, `a#3`; those that were unique stay as they are."""
+    taken = set(names)
+    if len(taken) == len(names):
+        return names
+    seen: Counter[str] = Counter()
+    unique = []
+    for name in names:
+        seen[name] += 1
+        new = name
+        while seen[name] > 1 and new in taken:
+            new = f"{name}#{seen[name]}"
+            seen[name] += new in taken
+        taken.add(new)
+        unique.append(new)
+    return unique
 
 
 def _can_be_a_label(name: str) -> bool:
@@ -150,23 +189,25 @@ def _can_be_a_label(name: str) -> bool:
 
 
 def _refuse_unusable(listing: Listing) -> None:
-    if not listing.sources:
+    labels = listing.labels
+    if not labels:
+        lost = next((f"; {source.name}: {source.problem}" for source in listing.sources), "")
         raise InputError(
-            f"data.path: found no images in {listing.root} ({len(listing.ignored)} other files).\n"
+            f"data.path: found no images in {listing.root} ({len(listing.ignored)} other files{lost}).\n"
             "Expected one sub-folder a class with images in it, such as cats/1.jpg and dogs/1.jpg."
         )
-    if empty := sorted(listing.folders - set(listing.labels)):
+    if empty := sorted(listing.folders - set(labels)):
         raise InputError(
             f"data.path: class '{empty[0]}' has no image: its folder in {listing.root} is empty.\n"
             "Add images to it, or remove the folder."
         )
-    if odd := [label for label in listing.labels if not _can_be_a_label(label)]:
+    if odd := [label for label in labels if not _can_be_a_label(label)]:
         raise InputError(
-            f"data.path: the folder {odd[0]!r} in {listing.root} cannot name a class: expected UTF-8 on one line.\n"
-            "Rename the folder."
+            f"data.path: {odd[0]!r} in {listing.root} cannot name a class: expected UTF-8 on one line.\n"
+            "Rename the folder or the class."
         )
-    if len(listing.labels) < 2:
+    if len(labels) < 2:
         raise InputError(
             f"data.path: a classifier needs at least two classes, found one in {listing.root}: "
-            f"'{listing.labels[0]}'.\nPut the images of each class into a sub-folder of their own."
+            f"'{labels[0]}'.\nPut the images of each class into a sub-folder of their own."
         )

@@ -101,13 +101,14 @@ def _fill_push(summary: Summary, pushed: Any, pushed_before: list[int]) -> None:
         summary.status = "not_blessed" if refused else "not_servable"
         return
     version = Path(pushed.custom_properties["pushed_destination"].string_value)
-    passport = versions.read_passport(version)
     summary.status = "unchanged" if int(version.name) in pushed_before else "pushed"
-    summary.model = {
-        "version": int(version.name),
-        "path": str(version),
-        "weights_sha256": passport["model"]["weights_sha256"],
-    }
+    summary.model = describe_version(version)
+
+
+def describe_version(version: Path) -> dict[str, Any]:
+    """A pushed version as the summary has it."""
+    weights = versions.read_passport(version)["model"]["weights_sha256"]
+    return {"version": int(version.name), "path": str(version), "weights_sha256": weights}
 
 
 def _read(uri: str, name: str) -> dict[str, Any]:

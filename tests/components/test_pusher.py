@@ -1,5 +1,6 @@
 """A version is published complete or not at all, under a number that only grows."""
 
+import hashlib
 import json
 import shutil
 import threading
@@ -10,14 +11,32 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tfx import types
 from tfx.dsl.components.base import base_executor
+from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 
 from components import features, pusher, versions
-from components.pusher import LOCK_FILE, PARTIAL_PREFIX, Executor, next_version, publish_model
+from components.artifacts import Manifest
+from components.pusher import (
+    LOCK_FILE,
+    PARTIAL_PREFIX,
+    Data,
+    Executor,
+    Pusher,
+    describe_data,
+    next_version,
+    publish_model,
+)
 from tests.conftest import artifact
 
 PASSPORT = {"schema": 1, "name": "pets", "model_key": "k1", "parent": None}
+ROWS = [
+    {"name": ".DS_Store", "ignored": "hidden"},
+    {"name": "cats/é.jpg", "label": "cats", "split": "train", "sha256": "b" * 64},
+    {"name": "cats/2.jpg", "label": "cats", "split": "eval", "sha256": "a" * 64},
+    {"name": "cats/3.jpg", "label": "cats", "split": "train", "sha256": "c" * 64, "reason": "truncated"},
+]
 
 
 def make_model(folder, weights="w1"):
@@ -33,6 +52,23 @@ def make_model(folder, weights="w1"):
 @pytest.fixture
 def model(tmp_path):
     return make_model(tmp_path / "model")
+
+
+def make_data(folder, rows=ROWS):
+    """What ImageExampleGen and StatisticsGen leave."""
+    (folder / "manifest").mkdir(parents=True)
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "manifest" / features.MANIFEST_FILE).write_text(text, "utf-8")
+    (folder / "manifest" / features.DATASET_FILE).write_text('{"train": 1, "eval": 1, "quarantined": 1, "found": 4}')
+    for split in features.SPLITS:
+        (folder / "statistics" / f"Split-{split}").mkdir(parents=True)
+        (folder / "statistics" / f"Split-{split}" / features.STATISTICS_FILE).write_bytes(split.encode())
+    return Data(folder / "manifest", folder / "statistics")
+
+
+@pytest.fixture
+def data(tmp_path):
+    return make_data(tmp_path / "data")
 
 
 @pytest.fixture
@@ -56,6 +92,41 @@ def test_a_pushed_version_is_the_model_and_its_passport(model, serving, monkeypa
     facts = json.loads((model / "assets" / features.FACTS_ASSET).read_text("utf-8"))
     assert passport == {**PASSPORT, "version": 1764000000, "model": facts}
     assert [path.name for path in serving.iterdir() if path.name != LOCK_FILE] == ["1764000000"]
+
+
+def test_a_pushed_version_holds_what_its_data_was(model, serving, data):
+    pushed = publish_model(model, serving, PASSPORT, data)
+    extra = pushed / "assets.extra"
+    assert {path.relative_to(extra).as_posix() for path in extra.rglob("*") if path.is_file()} == {
+        "dataset.json",
+        "statistics/Split-train/FeatureStats.pb",
+        "statistics/Split-eval/FeatureStats.pb",
+    }
+    assert (extra / "statistics" / "Split-eval" / "FeatureStats.pb").read_bytes() == b"eval"
+    assert (extra / "dataset.json").read_bytes() == (data.manifest / features.DATASET_FILE).read_bytes()
+    assert versions.read_passport(pushed)["dataset"] == {
+        "train": 1,
+        "eval": 1,
+        "quarantined": 1,
+        "manifest_sha256": hashlib.sha256((data.manifest / features.MANIFEST_FILE).read_bytes()).hexdigest(),
+        "split_sha256": hashlib.sha256(f"{'a' * 64} eval\n{'b' * 64} train\n".encode()).hexdigest(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"name": "cats/other.jpg"}, True),
+        ({"split": "eval"}, False),
+        ({"sha256": "d" * 64}, False),
+        ({"reason": "duplicate_of"}, False),
+    ],
+)
+def test_the_split_digest_says_which_images_are_on_which_side(tmp_path, data, change, same):
+    other = make_data(tmp_path / "other", [ROWS[0], {**ROWS[1], **change}, *ROWS[:1:-1]])
+    before, after = describe_data(data.manifest), describe_data(other.manifest)
+    assert before["manifest_sha256"] != after["manifest_sha256"]
+    assert (before["split_sha256"] == after["split_sha256"]) is same
 
 
 def test_versions_grow_even_when_the_clock_steps_back(model, tmp_path, serving, monkeypatch):
@@ -123,6 +194,18 @@ def test_nothing_half_there_is_ever_served(model, serving, monkeypatch):
     assert not list(serving.glob(f"{PARTIAL_PREFIX}*"))
 
 
+@pytest.mark.parametrize("missing", [features.DATASET_FILE, features.MANIFEST_FILE])
+def test_a_version_without_its_data_is_not_served(model, serving, data, missing):
+    content = (data.manifest / missing).read_bytes()
+    (data.manifest / missing).unlink()
+    with pytest.raises(FileNotFoundError, match=missing):
+        publish_model(model, serving, PASSPORT, data)
+    assert versions.list_versions(serving) == []
+    (data.manifest / missing).write_bytes(content)
+    publish_model(model, serving, PASSPORT, data)
+    assert len(versions.list_versions(serving)) == 1
+
+
 def test_pushes_at_once_wait_for_each_other(tmp_path, serving):
     keys = [f"key-{number}" for number in range(6)]
     models = [make_model(tmp_path / key, key) for key in keys]
@@ -146,6 +229,8 @@ def execute(tmp_path, model, serving, quality, servability):
         "model": [artifact(standard_artifacts.Model, candidate)],
         "model_blessing": [artifact(standard_artifacts.ModelBlessing, tmp_path / "b", blessed=quality)],
         "infra_blessing": [artifact(standard_artifacts.InfraBlessing, tmp_path / "i", blessed=servability)],
+        "manifest": [artifact(Manifest, tmp_path / "data" / "manifest")],
+        "statistics": [artifact(standard_artifacts.ExampleStatistics, tmp_path / "data" / "statistics")],
     }
     (tmp_path / "i").mkdir()
     (tmp_path / "i" / ("INFRA_BLESSED" if servability else "INFRA_NOT_BLESSED")).touch()
@@ -154,11 +239,12 @@ def execute(tmp_path, model, serving, quality, servability):
     return pushed
 
 
-def test_a_blessed_model_is_pushed_and_recorded(tmp_path, model, serving, said):
+def test_a_blessed_model_is_pushed_and_recorded(tmp_path, model, serving, data, said):
     pushed = execute(tmp_path, model, serving, 1, 1)
     (version,) = versions.list_versions(serving)
     assert pushed.get_int_custom_property("pushed") == 1
     assert pushed.get_string_custom_property("pushed_destination") == str(serving / str(version))
+    assert versions.read_passport(serving / str(version))["dataset"] == describe_data(data.manifest)
     assert said() == [f"version {version}"]
 
 
@@ -168,3 +254,35 @@ def test_a_model_that_a_gate_refused_is_not_pushed(tmp_path, model, serving, sai
     assert pushed.get_int_custom_property("pushed") == 0
     assert versions.list_versions(serving) == []
     assert said() == ["not pushed: a gate said no"]
+
+
+def channels(**others):
+    return {
+        "model": types.Channel(type=standard_artifacts.Model),
+        "model_blessing": types.Channel(type=standard_artifacts.ModelBlessing),
+        "infra_blessing": types.Channel(type=standard_artifacts.InfraBlessing),
+        "manifest": types.Channel(type=Manifest),
+        "statistics": types.Channel(type=standard_artifacts.ExampleStatistics),
+        **others,
+    }
+
+
+def test_the_node_is_a_pusher_with_its_data():
+    node = Pusher(pusher_pb2.PushDestination(), {"serving_dir": "/s", "passport": PASSPORT}, **channels())
+    assert set(node.inputs) == set(channels())
+    assert json.loads(node.exec_properties["custom_config"]) == {"serving_dir": "/s", "passport": PASSPORT}
+    assert node.outputs["pushed_model"].type is standard_artifacts.PushedModel
+    assert node.type_annotation is not None
+
+
+@pytest.mark.parametrize("missing", channels())
+def test_no_input_may_be_left_out(missing):
+    given = channels()
+    del given[missing]
+    with pytest.raises(ValueError, match=f"Missing argument '{missing}'"):
+        Pusher(pusher_pb2.PushDestination(), {}, **given)
+
+
+def test_an_input_of_another_type_is_refused():
+    with pytest.raises(TypeError, match="statistics"):
+        Pusher(pusher_pb2.PushDestination(), {}, **channels(statistics=types.Channel(type=Manifest)))

@@ -50,6 +50,12 @@ def test_nothing_is_trained_before_the_data_gate_and_nothing_pushed_without_both
     assert {"Evaluator", "ServableCheck", "Trainer"} <= {node.id for node in nodes["Pusher"].upstream_nodes}
 
 
+def test_the_data_is_judged_by_all_that_is_known_of_it_and_published_with_the_model(tmp_path):
+    nodes = nodes_of(make(tmp_path))
+    assert set(nodes["DataGate"].inputs) == {"anomalies", "statistics", "schema", "manifest"}
+    assert {"manifest", "statistics"} <= set(nodes["Pusher"].inputs)
+
+
 def test_the_same_plan_gives_the_same_pipeline(tmp_path):
     first, second = (compiler.Compiler().compile(make(tmp_path)) for _ in range(2))
     assert first == second
@@ -69,7 +75,10 @@ def test_edited_sources_change_the_cache_key_of_their_node_and_the_passport(tmp_
         ({"trainer": {"epochs": 3}}, {"Trainer"}),
         ({"evaluator": {"batch_size": 3}}, {"Evaluator"}),
         ({"gates": {"quality": {"min_accuracy": 0.9}}}, {"Evaluator"}),
+        ({"data": {"max_bad_fraction": 0.5}}, {"DataGate"}),
+        ({"data": {"classes": ["cats", "dogs"]}}, {"ImportSchemaGen", "DataGate"}),
         ({"gates": {"data": {"on_anomaly": "warn"}}}, {"DataGate"}),
+        ({"gates": {"data": {"max_drift": 0.5}}}, {"DataGate"}),
         ({"gates": {"servability": {"images": 3}}}, {"ServableCheck"}),
     ],
 )
@@ -81,8 +90,8 @@ def test_the_place_of_the_data_is_no_option_of_the_ingest(tmp_path):
     assert "elsewhere" not in properties_of(make(tmp_path, data={"path": "elsewhere"}))["ImageExampleGen"]
 
 
-def test_another_baseline_is_another_comparison(tmp_path):
-    assert changed(make(tmp_path), make(tmp_path, baseline="7")) == {"BaselineModel"}
+def test_another_baseline_is_another_comparison_of_data_and_model(tmp_path):
+    assert changed(make(tmp_path), make(tmp_path, baseline="7")) == {"DataGate", "BaselineModel"}
 
 
 def test_everything_lies_in_the_working_directory(tmp_path):

@@ -74,8 +74,9 @@ def test_the_digest_does_not_depend_on_the_place(copy):
         ("components/servable_check/probe.py", {"ServableCheck"}),
         ("components/transform.py", {"Transform"}),
         ("components/pusher.py", {"Pusher"}),
-        ("components/versions.py", {"Pusher", "BaselineModel"}),
-        ("components/features.py", OURS - {"ImportSchemaGen"}),
+        ("components/data_gate/drift.py", {"DataGate"}),
+        ("components/versions.py", {"Pusher", "BaselineModel", "DataGate"}),
+        ("components/features.py", OURS),
         ("pipeline/cli.py", set()),
     ],
 )

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = {"tensorflow", "tfx", "apache_beam", "keras", "sklearn", "tensorflow_transform", "numpy", "PIL"}
+HEAVY = {"tensorflow", "tfx", "apache_beam", "keras", "sklearn", "tensorflow_transform", "scipy", "PIL", "joblib"}
 
 
 def run(*arguments):
@@ -28,6 +28,7 @@ def run(*arguments):
         "pipeline.models",
         "pipeline.predict",
         "pipeline.run",
+        "pipeline.check",
     ],
 )
 def test_a_module_of_the_door_imports_nothing_heavy(module):

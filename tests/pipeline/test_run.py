@@ -11,13 +11,23 @@ from typer.testing import CliRunner
 
 from components import versions
 from components.errors import InputError
-from components.example_gen.sources import list_images
+from components.example_gen.sources import list_sources
 from pipeline import __main__ as console_script
 from pipeline.cli import app
 from pipeline.config import Config
 from pipeline.progress import Progress
 from pipeline.report.summary import Summary
-from pipeline.run import EXIT_CODES, describe_end, describe_start, find_parent, hash_weights, make_plan, run_pipeline
+from pipeline.run import (
+    EXIT_CODES,
+    Wishes,
+    describe_end,
+    describe_start,
+    find_parent,
+    hash_weights,
+    look_at_data,
+    make_plan,
+    run_pipeline,
+)
 from pipeline.workdir import Workdir
 from tests import pictures
 
@@ -68,37 +78,36 @@ def test_the_digest_of_weights_is_that_of_the_file(tmp_path):
 @pytest.fixture
 def planned(tmp_path):
     """Makes plans of one folder of images in one working directory."""
-    root = pictures.write_tree(tmp_path / "photos", {"cats": 2, "dogs": 2})
+    root = pictures.write_tree(tmp_path / "photos", {"cats": 12, "dogs": 12})
     workdir = Workdir(tmp_path / "work")
     workdir.create()
 
     def call(**sections):
-        console = console_of()
         config = Config.model_validate({"trainer": {"weights": "none"}, **sections})
-        return make_plan(config, workdir, list_images(str(root)), True, Progress(console)), console.file.getvalue()
+        listing = list_sources(str(root), config.data)
+        return make_plan(config, workdir, look_at_data(config, listing, workdir, False, Progress(console_of())), True)
 
     call.root, call.workdir = root, workdir
     return call
 
 
 def test_the_same_folder_and_configuration_give_the_same_plan(planned):
-    first, line = planned()
-    assert first == planned()[0]
+    first = planned()
+    assert first == planned()
     assert first.data_path == str(planned.root)
     assert (first.baseline, first.parent) == ("none", None)
-    assert "4 files, 2 classes (class folders)" in " ".join(line.split())
 
 
 def test_a_changed_picture_gives_another_model_key(planned):
-    before, _ = planned()
+    before = planned()
     pictures.write(planned.root / "cats" / "000.png", pictures.encode(pictures.noise(seed=99)))
-    after, _ = planned()
+    after = planned()
     assert before.model_key != after.model_key
 
 
 def test_the_served_version_is_the_baseline_of_another_model(planned):
     push(planned.workdir.serving, 7, model_key="old")
-    plan, _ = planned()
+    plan = planned()
     assert (plan.baseline, plan.parent) == ("7", 7)
 
 
@@ -110,9 +119,64 @@ def test_a_run_without_data_is_refused_before_anything_is_made(tmp_path):
 
 def test_bad_data_is_refused_before_anything_is_made(tmp_path):
     config = Config.model_validate({"data": {"path": str(tmp_path / "gone")}})
-    with pytest.raises(InputError, match="expected a folder of images, found nothing"):
+    with pytest.raises(InputError, match="found nothing at"):
         run_pipeline(config, tmp_path / "work")
     assert not (tmp_path / "work").exists()
+
+
+def dirty_tree(root):
+    """60 images in two classes, one of them cut."""
+    pictures.write_tree(root, {"cats": 30, "dogs": 30})
+    pictures.write(root / "cats" / "000.png", (root / "cats" / "000.png").read_bytes()[:-300])
+    return root
+
+
+def run_on(root, workdir, wishes=None, **data):
+    config = Config.model_validate({"trainer": {"weights": "none"}, "data": {"path": str(root), **data}})
+    return run_pipeline(config, workdir, wishes or Wishes())
+
+
+def test_too_much_bad_data_ends_the_run_at_the_door_with_a_record(tmp_path):
+    outcome = run_on(dirty_tree(tmp_path / "data"), tmp_path / "work")
+    assert outcome.code == 3
+    summary = json.loads(outcome.path.read_text())
+    assert summary["status"] == "data_refused"
+    assert summary["dataset"]["reasons"] == {"truncated": 1}
+    assert summary["model"] is None
+    assert any("data.max_bad_fraction" in reason for reason in summary["reasons"])
+    assert any("cats/000.png: truncated" in reason for reason in summary["reasons"])
+    ledger = (outcome.path.parent / "quarantine.jsonl").read_text().splitlines()
+    assert [json.loads(line)["name"] for line in ledger] == ["cats/000.png"]
+
+
+def test_unusable_data_is_an_error_with_a_record(tmp_path):
+    root = dirty_tree(tmp_path / "data")
+    pictures.write(root / "birds" / "1.png", b"")
+    with pytest.raises(InputError, match="class 'birds' has no usable image"):
+        run_on(root, tmp_path / "work", max_bad_fraction=1.0)
+    summary = json.loads((tmp_path / "work" / "runs" / "latest" / "summary.json").read_text())
+    assert summary["status"] == "failed"
+    assert "class 'birds' has no usable image" in summary["reasons"][0]
+    assert summary["dataset"]["found"] == 61
+
+
+def test_nothing_is_done_where_that_very_model_is_served(tmp_path, planned, monkeypatch):
+    plan = planned()
+    push(planned.workdir.serving, 7, model_key=plan.model_key, model={"weights_sha256": "w"})
+    monkeypatch.setattr("pipeline.run._execute", lambda *args: pytest.fail("the DAG was run"))
+    outcome = run_on(planned.root, planned.workdir.root, Wishes(if_changed=True))
+    assert (outcome.code, outcome.summary.status) == (0, "unchanged")
+    assert outcome.summary.model == {"version": 7, "path": str(planned.workdir.serving / "7"), "weights_sha256": "w"}
+    assert outcome.summary.dataset["found"] == 24
+
+
+@pytest.mark.parametrize(("key", "wishes"), [("old", Wishes(if_changed=True)), (None, Wishes())])
+def test_the_dag_is_run_where_another_model_is_served_or_nobody_asked(planned, monkeypatch, key, wishes):
+    plan, executed = planned(), []
+    push(planned.workdir.serving, 7, model_key=key or plan.model_key)
+    monkeypatch.setattr("pipeline.run._execute", lambda plan, *args: executed.append(plan))
+    run_on(planned.root, planned.workdir.root, wishes)
+    assert len(executed) == 1
 
 
 def test_the_start_says_what_is_about_to_happen(tmp_path):
@@ -163,12 +227,12 @@ def test_a_good_end_says_where_things_are_and_what_to_do_next(tmp_path, status, 
 @pytest.mark.parametrize("status", ["data_refused", "not_blessed", "not_servable"])
 def test_a_refusal_gives_the_reasons_and_what_to_do(tmp_path, status):
     console = console_of()
-    reasons = [f"reason {number} with a [bracket]" for number in range(12)]
+    reasons = [f"reason {number} with a [bracket]" for number in range(20)]
     code = describe_end(console, summary_of(status, reasons=reasons), tmp_path / "runs" / "r" / "summary.json")
     text = console.file.getvalue()
     assert code == EXIT_CODES[status] == 3
     assert text.startswith(f"Not pushed: {status}")
-    assert text.count("with a [bracket]") == 10
+    assert text.count("with a [bracket]") == 16
     assert "change the limit under gates:" in text
 
 

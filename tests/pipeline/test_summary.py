@@ -8,6 +8,13 @@ from ml_metadata.proto import metadata_store_pb2
 from components import features, versions
 from pipeline.report.summary import Summary, fill_summary, peak_rss_mb
 
+DATA_VERDICT = {
+    "passed": True,
+    "reasons": [],
+    "warnings": ["eval split: dark"],
+    "notes": [],
+    "measured": {"version": 5},
+}
 DATASET = {"train": 8, "eval": 2, "quarantined": 1, "duplicates": 0, "classes": ["cats", "dogs"]}
 METRICS = {"accuracy": 0.9, "per_class": {}, "examples": 2}
 
@@ -33,7 +40,7 @@ def artifacts(tmp_path):
     verdict = {"passed": True, "reasons": []}
     return {
         "ImageExampleGen": {"manifest": node(tmp_path / "m", {features.DATASET_FILE: DATASET})},
-        "DataGate": {"verdict": node(tmp_path / "d", {features.VERDICT_FILE: {"passed": True, "warnings": []}})},
+        "DataGate": {"verdict": node(tmp_path / "d", {features.VERDICT_FILE: DATA_VERDICT})},
         "Trainer": {"model_run": node(tmp_path / "r", {features.HISTORY_FILE: {"head": {"loss": [1]}, "replicas": 2}})},
         "BaselineModel": {"baseline_model": node(tmp_path / "b", version="5")},
         "Evaluator": {
@@ -74,6 +81,7 @@ def test_a_pushed_run_says_everything(artifacts, tmp_path):
     assert summary.model == {"version": 7, "path": str(tmp_path / "serving" / "7"), "weights_sha256": "w" * 64}
     assert summary.trainer == {"replicas": 2}
     assert set(summary.gates) == {"data", "quality", "servability"}
+    assert summary.gates["data"] == DATA_VERDICT
     assert summary.reasons == []
 
 

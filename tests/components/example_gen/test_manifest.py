@@ -1,4 +1,4 @@
-"""The manifest's rows, its counts, and the fingerprint of a folder."""
+"""The manifest's rows, its counts, and the fingerprint of the data."""
 
 import os
 import shutil
@@ -7,17 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.example_gen.executor import parse_row
-from components.example_gen.manifest import Row, digest_sources, fingerprint_sources, summarise_rows
-from components.example_gen.sources import list_images
+from components.example_gen.images import FLAGS, REASONS
+from components.example_gen.manifest import Row, digest_rows, parse_row, summarise_rows
+from components.example_gen.memory import open_memory
+from components.example_gen.scan import scan_data
+from components.example_gen.sources import IGNORED, list_sources
+from components.options import DataOptions
 from tests import pictures
 
 words = st.text(max_size=12)
 numbers = st.integers(0, 2**40)
+fractions = st.floats(0, 255).map(lambda value: round(value, 2))
 
 
 def fingerprint(root):
-    return fingerprint_sources(list_images(str(root)).sources)
+    with open_memory("") as memory:
+        return scan_data(list_sources(str(root), DataOptions()), DataOptions(), memory).dataset["fingerprint"]
 
 
 @pytest.fixture
@@ -53,17 +58,10 @@ def test_the_fingerprint_follows_names_and_labels(tree, old, new):
     assert fingerprint(tree) != before
 
 
-def test_the_fingerprint_follows_the_given_split(tmp_path):
-    first = pictures.write_tree(tmp_path / "a", {"train/cats": 1, "train/dogs": 1, "val/cats": 1, "val/dogs": 1})
-    before = fingerprint(first)
-    sources = list_images(str(first)).sources
-    swapped = [type(source)(source.path, source.name, source.label, "eval") for source in sources]
-    assert fingerprint_sources(swapped) != before
-
-
-def test_side_cars_outside_the_classes_do_not_change_the_fingerprint(tree):
+def test_side_cars_do_not_change_the_fingerprint(tree):
     before = fingerprint(tree)
     (tree / "readme.txt").write_text("about")
+    (tree / "cats" / "notes.txt").write_text("about cats")
     (tree / "cats" / ".DS_Store").write_bytes(b"junk")
     assert fingerprint(tree) == before
 
@@ -74,29 +72,23 @@ def test_a_file_that_cannot_be_read_still_has_a_fingerprint(tree):
     assert fingerprint(tree) != before
 
 
-def test_the_number_of_readers_does_not_matter(tree):
-    sources = list_images(str(tree)).sources
-    assert fingerprint_sources(sources, threads=1) == fingerprint_sources(sources, threads=8)
-
-
-def test_progress_counts_every_file(tree):
-    counts = []
-    fingerprint_sources(list_images(str(tree)).sources, counts.append)
-    assert counts == [1, 2, 3, 4, 5]
-
-
-def test_a_hash_too_few_is_an_error(tree):
-    with pytest.raises(ValueError, match="shorter"):
-        digest_sources(list_images(str(tree)).sources, ["0" * 64])
+@pytest.mark.parametrize("change", [{"split": "eval"}, {"group": "g"}, {"label": "x"}, {"name": "b"}, {"sha256": "c"}])
+def test_the_digest_follows_all_that_the_data_says(change):
+    values = {"name": "a", "label": "l", "split": "train", "group": "", "sha256": "s"}
+    assert digest_rows([Row(**values)]) != digest_rows([Row(**{**values, **change})])
+    assert digest_rows([Row(**values)]) == digest_rows([Row(**values, bytes=7, reason="empty")])
 
 
 @given(
     st.builds(
         Row,
         name=st.text(min_size=1, max_size=12),
-        **dict.fromkeys(("label", "split", "sha256", "format", "reason", "detail"), words),
+        **dict.fromkeys(("label", "split", "group", "sha256", "format", "picture_hash", "detail"), words),
         **dict.fromkeys(("bytes", "height", "width", "channels"), numbers),
-        ignored=st.booleans(),
+        **dict.fromkeys(("brightness", "contrast"), fractions),
+        flags=st.lists(st.sampled_from(sorted(FLAGS)), unique=True).map(tuple),
+        reason=st.sampled_from(["", *REASONS]),
+        ignored=st.sampled_from(["", *IGNORED]),
     )
 )
 def test_a_row_comes_back_from_its_line(row):
@@ -106,36 +98,44 @@ def test_a_row_comes_back_from_its_line(row):
 
 
 def test_a_row_says_only_what_there_is_to_say():
-    assert Row("a.txt", "", "", "", 0, ignored=True).to_json() == '{"name": "a.txt", "ignored": true}'
+    assert Row("a.txt", ignored="hidden").to_json() == '{"name": "a.txt", "ignored": "hidden"}'
 
 
-def example(name, label, split, sha256, form="png"):
-    return Row(name, label, split, sha256, bytes=10, format=form, height=1, width=1, channels=3)
+def example(name, label, split, form="png", flags=()):
+    return Row(name, label, split, sha256=name, bytes=10, format=form, height=1, width=1, channels=3, flags=flags)
+
+
+def rejected(name, label, reason):
+    return Row(name, label, sha256=name, bytes=3, reason=reason, detail="because")
 
 
 def test_the_counts_add_up():
     rows = [
-        example("1", "cats", "train", "aa"),
-        example("2", "cats", "train", "aa", "jpeg"),
-        example("3", "dogs", "train", "bb"),
-        example("4", "dogs", "eval", "aa"),
-        Row("5", "dogs", "", "cc", 3, reason="truncated"),
-        Row("6", "dogs", "", "", 0, reason="empty"),
-        Row("7", "dogs", "", "cc", 3, reason="truncated"),
-        Row("8", "", "", "", 0, ignored=True),
+        example("1", "cats", "train"),
+        example("2", "cats", "train", "jpeg", ("rotated", "wrong_suffix")),
+        example("3", "dogs", "train", "webp", ("converted", "wrong_suffix")),
+        example("4", "dogs", "eval"),
+        rejected("5", "dogs", "truncated"),
+        rejected("6", "dogs", "empty"),
+        rejected("7", "dogs", "truncated"),
+        rejected("8", "cats", "duplicate_of"),
+        Row("9", ignored="hidden"),
     ]
     found = summarise_rows(iter(rows), ["cats", "dogs"])
     assert found == {
-        "found": 8,
+        "found": 9,
         "ignored": 1,
         "train": 3,
         "eval": 1,
-        "quarantined": 3,
-        "duplicates": 2,
+        "quarantined": 4,
+        "duplicates": 1,
         "classes": ["cats", "dogs"],
         "per_class": {"train": {"cats": 2, "dogs": 1}, "eval": {"cats": 0, "dogs": 1}},
-        "reasons": {"truncated": 2, "empty": 1},
-        "formats": {"png": 3, "jpeg": 1},
+        "bad": {"cats": 0, "dogs": 3},
+        "reasons": {"duplicate_of": 1, "empty": 1, "truncated": 2},
+        "ignored_reasons": {"hidden": 1},
+        "formats": {"jpeg": 1, "png": 2, "webp": 1},
+        "flags": {"converted": 1, "rotated": 1, "wrong_suffix": 2},
         "bytes": 40,
     }
     assert found["found"] == found["train"] + found["eval"] + found["quarantined"] + found["ignored"]

@@ -1,0 +1,1 @@
+"""DataGate: data that does not fit stops the run, with the reasons (TFX's own ExampleValidator stops nothing)."""

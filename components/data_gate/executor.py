@@ -1,0 +1,192 @@
+"""The executor of DataGate: collects what speaks against the data, and decides."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+from tfx.utils import io_utils
+
+from components import features, versions
+from components.data_gate.anomalies import describe_anomalies, describe_missing_classes
+from components.data_gate.drift import Shift, list_unmeasured, measure_shifts
+from components.errors import GateRefused
+from components.limits import bad_fraction_reasons
+from components.options import DataGateOptions, DataOptions
+
+if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0.schema_pb2 import Schema
+    from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList as Statistics
+
+NONE, SERVED = "none", "served"  # what stands for a version
+progress = logging.getLogger("graft.progress")
+
+
+@dataclass
+class Verdict:
+    """What speaks against the data; with any `reasons`, the run stops.
+
+    Attributes:
+        reasons: a line each, with the measured value and the limit.
+        warnings: likewise, of what the options let pass.
+        notes: what could not be compared, and why.
+        measured: {`drift` or `skew`: {split: {feature: {`value`, `limit`}}}}, the version compared with.
+    """
+
+    reasons: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    measured: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, lines: list[str], what_to_do: str) -> None:
+        """Takes lines as reasons (`stop`) or warnings (`warn`)."""
+        (self.reasons if what_to_do == "stop" else self.warnings).extend(lines)
+
+    def add_shifts(self, kind: str, split: str, other: str, shifts: list[Shift], what_to_do: str) -> None:
+        """Takes the measurements of one split, and lines for those over their limit."""
+        rows = {shift.feature: {"value": round(shift.value, 4), "limit": round(shift.limit, 4)} for shift in shifts}
+        self.measured.setdefault(kind, {})[split] = rows
+        lines = [shift.describe(f"{split} split", other) for shift in shifts if shift.is_over]
+        self.add([f"{line}; gates.data.on_{kind} decides" for line in lines], what_to_do)
+
+    def describe(self) -> str:
+        """One line for the terminal."""
+        if self.warnings:
+            return f"{len(self.warnings)} warning{'s' * (len(self.warnings) > 1)}: {self.warnings[0]}"
+        version = self.measured.get("version")
+        like = f", no drift against version {version}" if version is not None and "drift" in self.measured else ""
+        return "; ".join([f"no anomaly{like}", *self.notes])
+
+
+class Executor(base_executor.BaseExecutor):
+    """Reads anomalies, statistics and the manifest, and decides."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes the verdict.
+
+        Raises:
+            GateRefused: with every reason: too many unusable files; anomalies, drift or skew whose option says `stop`.
+        """
+        inputs = {name: artifact_utils.get_single_instance(artifacts) for name, artifacts in input_dict.items()}
+        options = DataGateOptions.from_json(exec_properties["options"])
+        schema = read_schema(inputs["schema"].uri)
+        statistics = read_statistics(inputs["statistics"].uri)
+        verdict = Verdict()
+        judge_files(verdict, inputs["manifest"].uri, DataOptions.from_json(exec_properties["data"]), options)
+        judge_anomalies(verdict, inputs["anomalies"], schema, options)
+        judge_drift(verdict, statistics, schema, (exec_properties["serving_dir"], exec_properties["version"]), options)
+        judge_skew(verdict, statistics, schema, options)
+        if verdict.reasons:
+            raise GateRefused("data", verdict.reasons)
+        target = artifact_utils.get_single_instance(output_dict["verdict"])
+        content = json.dumps({"passed": True, **verdict.__dict__}, indent=2)
+        io_utils.write_string_file(os.path.join(target.uri, features.VERDICT_FILE), content)
+        progress.info(verdict.describe(), extra={"done": True})
+
+
+def judge_files(verdict: Verdict, uri: str, data: DataOptions, options: DataGateOptions) -> None:
+    """Holds the counts of the manifest against `data.max_bad_fraction` and `data.classes`."""
+    dataset = json.loads(_read(os.path.join(uri, features.DATASET_FILE)))
+    rejected = read_rows(os.path.join(uri, features.LEDGER_FILE))
+    verdict.add(bad_fraction_reasons(dataset, rejected, data.max_bad_fraction), "stop")
+    verdict.add(describe_missing_classes(dataset, data.classes), options.on_anomaly)
+
+
+def judge_anomalies(verdict: Verdict, anomalies: types.Artifact, schema: Schema, options: DataGateOptions) -> None:
+    """Takes what ExampleValidator found in every split."""
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+    for split in artifact_utils.decode_split_names(anomalies.split_names):
+        path = os.path.join(artifact_utils.get_split_uri([anomalies], split), features.ANOMALIES_FILE)
+        found = anomalies_pb2.Anomalies.FromString(_read(path))
+        verdict.add(describe_anomalies(found, schema, split), options.on_anomaly)
+
+
+def judge_drift(
+    verdict: Verdict,
+    statistics: dict[str, Statistics],
+    schema: Schema,
+    served: tuple[str, str],
+    options: DataGateOptions,
+) -> None:
+    """Holds every split against the same split of the version that is being served.
+
+    Args:
+        verdict: filled in place.
+        statistics: by split.
+        schema: with drift comparators.
+        served: the serving directory, and a version: a number, `served` or `none`.
+        options: what drift does.
+    """
+    serving, wanted = served
+    version = choose_version(serving, wanted)
+    if version is None:
+        return
+    verdict.measured["version"] = version
+    folder = os.path.join(serving, str(version), features.EXTRA_ASSETS, features.STATISTICS_ASSETS)
+    before = read_statistics(folder)
+    for split in sorted(statistics.keys() & before.keys()):
+        shifts = measure_shifts(statistics[split], before[split], schema, "drift", options.max_drift)
+        verdict.add_shifts("drift", split, f"that of version {version}", shifts, options.on_drift)
+        if unmeasured := list_unmeasured(schema, "drift", shifts):
+            verdict.notes.append(f"{split} split: no drift measured of {', '.join(unmeasured)}")
+    if missing := sorted(statistics.keys() - before.keys()):
+        verdict.notes.append(f"version {version} holds no statistics of {' and '.join(missing)}: no drift measured")
+
+
+def judge_skew(verdict: Verdict, statistics: dict[str, Statistics], schema: Schema, options: DataGateOptions) -> None:
+    """Holds the train side against the eval side."""
+    if set(features.SPLITS) <= statistics.keys():
+        train, evaluation = (statistics[split] for split in features.SPLITS)
+        shifts = measure_shifts(train, evaluation, schema, "skew", options.max_drift)
+        verdict.add_shifts("skew", features.TRAIN_SPLIT, f"the {features.EVAL_SPLIT} split", shifts, options.on_skew)
+
+
+def choose_version(serving: str, wanted: str) -> int | None:
+    """The version to compare with: `none`, `served` (what is being served now), or a number."""
+    if wanted == SERVED:
+        return versions.served_version(Path(serving))
+    return None if wanted == NONE else int(wanted)
+
+
+def read_statistics(uri: str) -> dict[str, Statistics]:
+    """The statistics of each split that is there, by split."""
+    from tensorflow_metadata.proto.v0 import statistics_pb2
+
+    paths = {split: os.path.join(uri, f"Split-{split}", features.STATISTICS_FILE) for split in features.SPLITS}
+    return {
+        split: statistics_pb2.DatasetFeatureStatisticsList.FromString(_read(path))
+        for split, path in paths.items()
+        if fileio.exists(path)
+    }
+
+
+def read_schema(uri: str) -> Schema:
+    """The schema of a Schema artifact."""
+    return io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(uri))
+
+
+def read_rows(path: str) -> Iterator[dict[str, Any]]:
+    """The rows of a manifest or ledger, one at a time."""
+    with fileio.open(path, "r") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def _read(path: str) -> bytes:
+    with fileio.open(path, "rb") as file:
+        return file.read()

@@ -1,0 +1,265 @@
+"""Pixels as Pillow reads them, as TensorFlow reads them, and a PNG where the two differ.
+
+Pillow's pixels are the reference: RGB, alpha dropped and not blended, 16-bit greys by their high byte, orientation
+tags not applied.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from components import features
+from components.example_gen.images import (
+    ANIMATED,
+    ANIMATED_UNSUPPORTED,
+    CONVERTED,
+    ROTATED,
+    TRUNCATED,
+    UNDECODABLE,
+    Inspection,
+    Limits,
+    Picture,
+    Rejection,
+    check_size,
+)
+from components.example_gen.jpeg import ends_early
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_JPEG_DIFFERENCE = 2.0  # mean over a picture's pixels, 0..255: two libjpegs round differently
+LOSSLESS_MODES = ("1", "L", "LA", "RGB", "RGBA", "I;16")  # what Pillow writes to a PNG as it is
+PNG_LEVEL = 1  # photographs: a quarter of the default level's time, 8 % more bytes
+WITHOUT_PIXELS = ("I", "F")  # 32 bits a pixel, of any range
+THUMBNAIL_SIDE, MAX_REDUCTION = 64, 8  # as for JPEGs, so that a copy in another format looks alike
+CUT_WORDS = ("truncat", "not enough", "eof", "end of file", "unexpected end", "requires a buffer", "too short")
+
+
+def encode_for_tensorflow(content: bytes, inspection: Inspection) -> tuple[bytes, str]:
+    """The bytes for `image/encoded` and their format, one of `features.FORMATS`.
+
+    The file itself; where TensorFlow would get it wrong (flag `converted`), a PNG of the same pixels. CMYK, YCbCr
+    and CIELAB have no PNG: these go through RGB. Metadata stays behind.
+
+    Args:
+        content: a file that was not rejected.
+        inspection: what `images.inspect_image` said of it.
+    """
+    if CONVERTED not in inspection.flags:
+        return content, inspection.format
+    with open_as_stored(content, inspection.format) as picture:
+        plain = _to_png_mode(_load(picture))
+    plain.info = {}  # or Pillow writes transparency, gamma and profiles, which change what decoders see
+    buffer = io.BytesIO()
+    plain.save(buffer, "png", compress_level=PNG_LEVEL)
+    return buffer.getvalue(), "png"
+
+
+def decode_with_pillow(content: bytes, form: str, limits: Limits) -> Picture:
+    """Decodes an image strictly with Pillow, and holds TensorFlow's pixels against Pillow's.
+
+    Of a GIF or an APNG, the first frame or default image counts; a later one may be cut.
+
+    Raises:
+        Rejection: the file is cut, damaged, too large, too small, or has pixels that mean nothing.
+    """
+    try:
+        with open_as_stored(content, form) as picture:
+            flags = _check_header(picture, form, limits)
+            loaded = _load(picture)
+        if form == "png":
+            with open_as_stored(content, form) as picture:
+                picture.verify()  # checksums
+    except Rejection:
+        raise
+    except Exception as error:  # noqa: BLE001  Pillow's decoders raise anything on broken bytes
+        cut = any(word in str(error).lower() for word in CUT_WORDS) or _is_cut(content, form)
+        raise Rejection(TRUNCATED if cut else UNDECODABLE, _explain(error)) from None
+    pixels = to_rgb(loaded)
+    if form == "jpeg" and ends_early(content, _decode_jpeg):
+        raise Rejection(TRUNCATED, "the end marker stands before the last row")
+    if not _agrees(content, form, pixels):
+        flags |= {CONVERTED}
+    channels = len(loaded.getbands())
+    return Picture(loaded.height, loaded.width, channels, _luma(pixels), tuple(flags))
+
+
+def _decode_jpeg(content: bytes) -> np.ndarray:
+    with open_as_stored(content, "jpeg") as picture:
+        return to_rgb(_load(picture))
+
+
+@contextmanager
+def open_as_stored(content: bytes, form: str) -> Iterator[Image]:
+    """An image by Pillow's decoder of that one format, without Pillow's own limits and warnings.
+
+    Both are global to the process: work in processes, not in threads.
+    """
+    from PIL import Image as Pillow
+
+    if form == "heif":
+        _register_heif()
+    limit = Pillow.MAX_IMAGE_PIXELS
+    Pillow.MAX_IMAGE_PIXELS = None  # `check_size` has its own
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Pillow.open(io.BytesIO(content), formats=[form.upper()]) as picture:
+                yield picture
+    finally:
+        Pillow.MAX_IMAGE_PIXELS = limit
+
+
+@cache
+def _register_heif() -> None:
+    import pi_heif
+
+    pi_heif.register_heif_opener()
+
+
+def _check_header(picture: Image, form: str, limits: Limits) -> set[str]:
+    """Refuses by the header alone; the flags otherwise."""
+    width, height = picture.size
+    check_size(height, width, limits)
+    frames = getattr(picture, "n_frames", 1) if form not in ("jpeg", "heif") else 1
+    if frames > 1 and form in ("webp", "avif", "tiff"):
+        raise Rejection(ANIMATED_UNSUPPORTED, f"{frames} {'pages' if form == 'tiff' else 'frames'}")
+    if picture.mode in WITHOUT_PIXELS:
+        raise Rejection(UNDECODABLE, f"32 bits a pixel (Pillow's mode {picture.mode}): no way to tell black from white")
+    flags = {ANIMATED} if frames > 1 else set()
+    return flags | {ROTATED} if read_orientation(picture) != 1 else flags
+
+
+def read_orientation(picture: Image) -> int:
+    """The EXIF orientation that is left to apply, 1..8; HEIF's own rotation is part of its decoding."""
+    from PIL import ExifTags
+
+    try:
+        found = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # noqa: BLE001  broken metadata says nothing about the picture
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def _load(picture: Image) -> Image:
+    """All pixels in memory, as stored: Pillow turns a TIFF by its orientation tag, which is undone."""
+    from PIL.Image import Transpose
+
+    undo = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_90,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_270,
+    }
+    turned = read_orientation(picture) if picture.format == "TIFF" else 1
+    picture.load()
+    return picture.transpose(undo[turned]) if turned in undo else picture
+
+
+def _to_png_mode(picture: Image) -> Image:
+    """The picture in a mode of `LOSSLESS_MODES`."""
+    if picture.mode in LOSSLESS_MODES:
+        return picture
+    if picture.mode.startswith("I;16"):  # other byte orders
+        from PIL import Image as Pillow
+
+        return Pillow.fromarray(np.asarray(picture).astype(np.uint16))
+    if picture.mode == "LAB":
+        return _lab_to_rgb(picture)
+    return picture.convert("RGBA" if picture.has_transparency_data and picture.mode != "RGBX" else "RGB")
+
+
+def _lab_to_rgb(picture: Image) -> Image:
+    from PIL import ImageCms
+
+    profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    return ImageCms.applyTransform(picture, ImageCms.buildTransform(*profiles, "LAB", "RGB"))  # type: ignore[return-value]
+
+
+def to_rgb(picture: Image) -> np.ndarray:
+    """The reference pixels, uint8 [height, width, 3]."""
+    from PIL import Image as Pillow
+
+    plain = _to_png_mode(picture)
+    if plain.mode == "I;16":
+        plain = Pillow.fromarray((np.asarray(plain) >> 8).astype(np.uint8))
+    return np.asarray(plain if plain.mode == "RGB" else plain.convert("RGB"))
+
+
+def decode_with_tensorflow(content: bytes) -> np.ndarray | str:
+    """TensorFlow's pixels, uint8 [height, width, 3], as the transform graph will see them; or what it complains of."""
+    import tensorflow as tf
+
+    try:
+        with tf.device("/cpu:0"):
+            return tf.io.decode_image(content, channels=3, expand_animations=False).numpy()
+    except tf.errors.OpError as error:
+        return error.message
+
+
+def _agrees(content: bytes, form: str, pixels: np.ndarray) -> bool:
+    """Whether TensorFlow sees the pixels that Pillow sees; row by row, or large pictures take their size once more."""
+    if form not in features.FORMATS:
+        return False
+    seen = decode_with_tensorflow(content)
+    if isinstance(seen, str) or seen.shape != pixels.shape:
+        return False
+    rows = zip(seen, pixels, strict=True)
+    if form == "jpeg":
+        return float(np.mean([np.abs(a.astype(np.int16) - b).mean() for a, b in rows])) <= MAX_JPEG_DIFFERENCE
+    return all(np.array_equal(a, b) for a, b in rows)
+
+
+def _luma(pixels: np.ndarray) -> np.ndarray:
+    """The luma of a thumbnail, uint8 [h, w]."""
+    from PIL import Image as Pillow
+
+    grey = Pillow.fromarray(pixels).convert("L")
+    return np.asarray(grey.reduce(max(1, min(min(grey.size) // THUMBNAIL_SIDE, MAX_REDUCTION))))
+
+
+def _explain(error: Exception) -> str:
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):  # its text holds an address in memory
+        return "Pillow: the header is broken"
+    return (
+        f"Pillow: {error}" if isinstance(error, OSError | SyntaxError) else f"Pillow: {type(error).__name__}: {error}"
+    )
+
+
+def _is_cut(content: bytes, form: str) -> bool:
+    """Of a file that does not decode: whether its end is missing."""
+    size = len(content)
+    if form == "jpeg":
+        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda") or b"\xff\xda" not in content
+    if form == "png":
+        return b"IEND" not in content
+    if form == "gif":
+        return not content.rstrip(b"\0").endswith(b";")
+    if form == "bmp":
+        return int.from_bytes(content[2:6], "little") > size
+    if form == "webp":
+        return int.from_bytes(content[4:8], "little") + 8 > size
+    return form != "tiff" and _ends_within_a_box(content)
+
+
+def _ends_within_a_box(content: bytes) -> bool:
+    """Whether the last box of an ISO base media file (ISO/IEC 14496-12) is cut."""
+    place = 0
+    while place + 8 <= len(content):
+        length = int.from_bytes(content[place : place + 4], "big")
+        if length < 8:  # to the end of the file, or of 64 bits
+            return False
+        place += length
+    return place != len(content)

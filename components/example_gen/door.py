@@ -1,0 +1,91 @@
+"""What a scan means for a run: whether it may go on, and what is said of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from components import features
+from components.errors import GateRefused, InputError
+from components.example_gen.scan import Scan
+from components.limits import bad_fraction_reasons
+from components.options import DataOptions
+
+
+def refuse_data(scan: Scan, options: DataOptions) -> None:
+    """Stops where a class is missing or too much of the data is bad.
+
+    Raises:
+        InputError: see `refuse_empty_class` and `refuse_one_sided_class`.
+        GateRefused: over `max_bad_fraction`, in all or in one class; names the worst files.
+    """
+    refuse_empty_class(scan)
+    rejected = (asdict(row) for row in scan.rows if row.reason)
+    if reasons := bad_fraction_reasons(scan.dataset, rejected, options.max_bad_fraction):
+        raise GateRefused("data", reasons)
+    refuse_one_sided_class(scan)
+
+
+def refuse_empty_class(scan: Scan) -> None:
+    """Stops where a class has no usable image at all.
+
+    Raises:
+        InputError: names the class, its first rejected files with their reasons, and what to do.
+    """
+    for label in scan.dataset["classes"]:
+        if not any(_counts(scan, label)):
+            count, examples = _rejected(scan, label)
+            raise InputError(
+                f"data.path: class '{label}' has no usable image ({count} were rejected).{examples}\n"
+                "Replace the files, or remove that class."
+            )
+
+
+def refuse_one_sided_class(scan: Scan) -> None:
+    """Stops where a class has usable images on one side of the split only.
+
+    Raises:
+        InputError: names the class, its first rejected files with their reasons, and what to do.
+    """
+    for label in scan.dataset["classes"]:
+        train, evaluation = _counts(scan, label)
+        if train and evaluation:
+            continue
+        empty, other = ("train", "eval") if evaluation else ("eval", "train")
+        count, examples = _rejected(scan, label)
+        raise InputError(
+            f"data.path: class '{label}' has no image on the {empty} side ({train + evaluation} on the {other} side, "
+            f"{count} rejected).{examples}\n"
+            "Add images to that class, or change data.eval_fraction where the data gives no split."
+        )
+
+
+def _counts(scan: Scan, label: str) -> tuple[int, int]:
+    train, evaluation = (scan.dataset["per_class"][split][label] for split in features.SPLITS)
+    return train, evaluation
+
+
+def _rejected(scan: Scan, label: str) -> tuple[int, str]:
+    bad = [row for row in scan.rows if row.label == label and row.reason]
+    return len(bad), "".join(f"\n  {row.name}: {row.reason} ({row.detail})" for row in bad[:5])
+
+
+def write_ledger(path: Path, scan: Scan) -> None:
+    """Writes the rejected files, a JSON line each; the file is there even if it is empty."""
+    lines = [row.to_json() for row in scan.rows if row.reason]
+    path.write_text("".join(line + "\n" for line in lines), "utf-8")
+
+
+def describe_scan(scan: Scan, seconds: float) -> str:
+    """One line for the terminal; the rejected files are counted by reason."""
+    data = scan.dataset
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in data["reasons"].items())
+    bad = f"; {data['quarantined']:,} quarantined: {reasons}" if reasons else ""
+    count = data["leakage_groups"]
+    leaks = f"; {count:,} leak{'s' * (count > 1)} between train and eval" if count else ""
+    rate = f"{data['found'] / max(seconds, 1e-3):,.0f} files/s"
+    read = "" if scan.read == len(scan.listing.sources) else f", {scan.read:,} of them new"
+    return (
+        f"{data['found']:,} files{read} ({data['layout'].replace('_', ' ')}): {len(data['classes'])} classes, "
+        f"{data['train']:,} train + {data['eval']:,} eval images, {rate}{bad}{leaks}"
+    )

@@ -1,0 +1,97 @@
+"""What a data set is before anything is read: things that may be images, with their label, split and group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+IGNORED = {
+    "hidden": "its name, or that of a folder it is in, starts with a dot",
+    "system": "written by an operating system: Thumbs.db, desktop.ini, __MACOSX",
+    "outside_classes": "in no class's folder",
+    "test_folder": "in a test split, beside a validation split",
+    "special": "a pipe, a socket or a device",
+    "manifest": "the manifest itself",
+    "not_in_manifest": "the manifest does not name it",
+    "not_a_record": "beside TFRecord files, not one itself",
+    "not_an_image": "neither its name nor its content is an image's",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One thing that may be an image: a file, a member of an archive, or a record.
+
+    Attributes:
+        name: unique in its listing; relative to the data folder with `/` where there is a folder.
+        label: the class name; empty where a problem hides it.
+        path: where to read it: the file, or the archive or TFRecord file that it is in; of a TFRecord file in an
+            archive: the archive, a zero byte, the member.
+        kind: how to read it, a key of `readers.READERS`: `file`, `zip`, `tar`, `tfrecord`.
+        position: of a member: its index (`zip`) or byte offset (`tar`, `tfrecord`) in the unpacked stream.
+        split: `train` or `eval`; empty where the content decides.
+        group: sources of one group stay on one side; empty: none.
+        size: bytes, as listed.
+        mtime_ns: of the file at `path`, in ns; 0: unknown.
+        inode: of the file at `path`; 0: unknown.
+        problem: why it cannot be read, where listing already tells (a broken link, a path that leaves its archive).
+    """
+
+    name: str
+    label: str
+    path: str
+    kind: str = "file"
+    position: int = 0
+    split: str = ""
+    group: str = ""
+    size: int = 0
+    mtime_ns: int = 0
+    inode: int = 0
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class Listing:
+    """What a data path holds.
+
+    Attributes:
+        root: the folder, manifest, archive or TFRecord file, as given.
+        layout: a key of `LAYOUTS`.
+        sources: what may be an image, sorted by name.
+        ignored: names of the files left aside, each with why: a key of `IGNORED`.
+        folders: names of all class folders, empty ones too.
+        container: where the files are: `folder`, `zip archive`, `tar archive`, ...; for people.
+    """
+
+    root: str
+    layout: str
+    sources: list[Source] = field(default_factory=list)
+    ignored: list[tuple[str, str]] = field(default_factory=list)
+    folders: set[str] = field(default_factory=set)
+    container: str = "folder"
+
+    @property
+    def labels(self) -> list[str]:
+        """The class names, sorted: their order is the label index."""
+        return sorted({source.label for source in self.sources if source.label})
+
+
+@dataclass(slots=True)
+class Tree:
+    """All that a folder or an archive holds, before any layout is read into it.
+
+    Attributes:
+        root: the folder or archive, as given.
+        files: what may be an image, with its name below the root, and no label yet. A name that ends with `/` is a
+            folder that could not be listed.
+        folders: names of all folders, below the root.
+        ignored: as in `Listing`.
+        refused: sources with a problem that have no place in the tree.
+        container: as in `Listing`.
+    """
+
+    root: str
+    files: list[Source] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    ignored: list[tuple[str, str]] = field(default_factory=list)
+    refused: list[Source] = field(default_factory=list)
+    container: str = "folder"

@@ -1,0 +1,133 @@
+"""What earlier scans found out, in one SQLite file: contents by a file's identity, and the side of each image.
+
+A second run over an unchanged folder reads no image to know its content: a file of the same path, size, modification
+time and inode is taken to be the same one, as git does it. As in git, a file that was changed just before it was read
+is not trusted, since a second change within the clock's tick would go unseen.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from urllib.parse import quote
+
+from components.example_gen.images import UNREADABLE, Inspection
+from components.example_gen.sources import Source
+
+SETTLED_NS = 2_000_000_000  # file systems keep modification times in steps of up to 2 s (FAT)
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (
+    place BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, inode INTEGER, inspector TEXT, inspection TEXT
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sides (
+    sha256 TEXT, eval_fraction REAL, side TEXT, PRIMARY KEY (sha256, eval_fraction)
+) WITHOUT ROWID;
+"""
+
+
+class Memory:
+    """The open file. Nothing is written until `remember` or `keep_sides` is called, and never if it is read only."""
+
+    def __init__(self, database: sqlite3.Connection, writable: bool) -> None:
+        self._database = database
+        self._writable = writable
+
+    def recall(self, sources: Iterable[Source], inspector: str) -> Iterator[Inspection | None]:
+        """What is known of each source, in their order; None where it must be read.
+
+        Args:
+            sources: as listed now.
+            inspector: digest of the inspecting code and its limits; what another one found counts nothing.
+        """
+        query = "SELECT inspection FROM files WHERE place=? AND size=? AND mtime_ns=? AND inode=? AND inspector=?"
+        for source in sources:
+            found = self._database.execute(query, (*_identity(source), inspector)).fetchone()
+            yield _parse(found[0]) if found and source.mtime_ns else None
+
+    def remember(self, found: Iterable[tuple[Source, Inspection]], inspector: str, started_ns: int) -> None:
+        """Keeps what was found, unless it may be stale already or could be otherwise next time.
+
+        Args:
+            found: sources and what was found of them.
+            inspector: as in `recall`.
+            started_ns: when the first of them was read (`time.time_ns`).
+        """
+        self._write(
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                (*_identity(source), inspector, _format(inspection))
+                for source, inspection in found
+                if inspection.reason != UNREADABLE and 0 < source.mtime_ns < started_ns - SETTLED_NS
+            ),
+        )
+
+    def sides(self, digests: Iterable[str], eval_fraction: float) -> list[str]:
+        """The side that each image was given in an earlier run; empty if it was never seen."""
+        query = "SELECT side FROM sides WHERE sha256=? AND eval_fraction=?"
+        rows = (self._database.execute(query, (digest, eval_fraction)).fetchone() for digest in digests)
+        return [row[0] if row else "" for row in rows]
+
+    def keep_sides(self, sides: Iterable[tuple[str, str]], eval_fraction: float) -> None:
+        """Keeps the side of images, (digest, side) each; one that has a side already keeps that."""
+        rows = ((digest, eval_fraction, side) for digest, side in sides)
+        self._write("INSERT OR IGNORE INTO sides VALUES (?, ?, ?)", rows)
+
+    def _write(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
+        if self._writable:
+            with self._database:  # all of them or none
+                self._database.executemany(statement, rows)
+
+
+@contextmanager
+def open_memory(path: str, writable: bool = True) -> Iterator[Memory]:
+    """Opens a memory.
+
+    Args:
+        path: the file; made if it is not there. Empty: a memory that lasts as long as it is open.
+        writable: False changes nothing on disk; `remember` and `keep_sides` then do nothing.
+    """
+    if not path or not (writable or os.path.exists(path)):
+        database = _connect(":memory:")
+    elif writable:
+        database = _connect_or_replace(path)
+    else:
+        database = sqlite3.connect(f"file:{quote(os.path.abspath(path))}?mode=ro", uri=True)
+    try:
+        yield Memory(database, writable)
+    finally:
+        database.close()
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=60)
+    database.executescript(SCHEMA)
+    return database
+
+
+def _connect_or_replace(path: str) -> sqlite3.Connection:
+    """A file that is no database any more (a full disk, a broken copy) is set aside: all in it can be made again."""
+    try:
+        return _connect(path)
+    except sqlite3.DatabaseError:
+        os.replace(path, f"{path}.corrupt-{time.time_ns()}")
+        return _connect(path)
+
+
+def _identity(source: Source) -> tuple[bytes, int, int, int]:
+    path = source.path if "://" in source.path else os.path.abspath(source.path)
+    place = path if source.kind == "file" else f"{path}\0{source.name}"
+    return os.fsencode(place), source.size, source.mtime_ns, source.inode
+
+
+def _format(inspection: Inspection) -> str:
+    return json.dumps({key: value for key, value in asdict(inspection).items() if value not in ("", 0, ())})
+
+
+def _parse(text: str) -> Inspection:
+    values = json.loads(text)
+    return Inspection(**{**values, "flags": tuple(values.get("flags", ()))})

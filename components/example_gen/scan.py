@@ -1,0 +1,213 @@
+"""The data at the door: every file inspected, compared with the others, and given its side.
+
+`graft check`, the start of `graft run` and ImageExampleGen all call `scan_data`; what differs is what they do with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib import metadata
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+from components.example_gen import convert, images, jpeg
+from components.example_gen.judge import Findings, judge_rows
+from components.example_gen.manifest import Row, digest_rows, make_row, summarise_rows
+from components.example_gen.memory import Memory
+from components.example_gen.readers import TooLarge, Unreadable, read_source
+from components.example_gen.sources import Listing, Source
+from components.options import DataOptions
+
+BATCH = 64
+WORTH_PROCESSES = 512  # below, starting processes takes longer than the work
+REMEMBER_EACH = 512
+REMOTE_READERS = 32  # a remote file is mostly waited for
+SIDE_CAR = "side_car"  # a flag that never reaches a manifest: neither suffix nor content claims to be an image
+CODECS = ("numpy", "pdqhash", "pi-heif", "pillow", "simplejpeg")
+
+
+@dataclass(frozen=True)
+class Looking:
+    """How to go about a scan.
+
+    Attributes:
+        report: called with the number of sources done and their total, now and then.
+        prepare: called before this process decodes anything, since that may be TensorFlow's first use.
+        verify: read every file, whatever the memory knows.
+    """
+
+    report: Callable[[int, int], None] = lambda done, total: None
+    prepare: Callable[[], None] = lambda: None
+    verify: bool = False
+
+
+@dataclass
+class Scan:
+    """What was found.
+
+    Attributes:
+        listing: what was scanned.
+        rows: of `listing.sources`, in their order, then of `listing.ignored`.
+        findings: groups of names: copies, conflicts, leakage.
+        dataset: counts over the rows, the fingerprint and the layout, as `dataset.json` keeps them.
+        read: how many sources were read; the others were remembered.
+    """
+
+    listing: Listing
+    rows: list[Row]
+    findings: Findings
+    dataset: dict[str, Any] = field(default_factory=dict)
+    read: int = 0
+
+
+def scan_data(
+    listing: Listing,
+    options: DataOptions,
+    memory: Memory,
+    looking: Looking = Looking(),
+) -> Scan:
+    """Inspects and compares all sources; writes nothing but the memory of what was read, if that is writable.
+
+    Args:
+        listing: what to scan.
+        options: limits and rules.
+        memory: of earlier scans; files it knows are not read.
+        looking: reports, preparations, and whether the memory is believed.
+    """
+    rows, read = inspect_all(listing.sources, options, memory, looking)
+    fingerprint = digest_rows(row for row in rows if not row.ignored)
+    findings = judge_rows(rows, options, memory)
+    rows += [Row(name, ignored=why) for name, why in listing.ignored]
+    dataset = summarise_rows(rows, listing.labels) | findings.counts
+    dataset |= {"fingerprint": fingerprint, "layout": listing.layout, "container": listing.container}
+    return Scan(listing, rows, findings, dataset, read)
+
+
+def inspect_all(sources: list[Source], options: DataOptions, memory: Memory, looking: Looking) -> tuple[list[Row], int]:
+    """A row a source, in their order, and how many of them were read; what was read is remembered."""
+    limits = limits_of(options)
+    inspector, started_ns = digest_inspector(limits), time.time_ns()
+    rows: list[Any] = [None] * len(sources)
+    unknown = []
+    known: Iterable[Any] = repeat(None) if looking.verify else memory.recall(sources, inspector)
+    for index, (source, inspection) in enumerate(zip(sources, known)):  # noqa: B905  `repeat` has no end
+        if inspection is None:
+            unknown.append(index)
+        else:
+            rows[index] = _row(source, inspection)
+    done = len(sources) - len(unknown)
+    looking.report(done, len(sources))
+    fresh: list[tuple[Source, images.Inspection]] = []
+    for index, inspection in inspect_sources([(i, sources[i]) for i in unknown], limits, looking.prepare):
+        rows[index] = _row(sources[index], inspection)
+        fresh.append((sources[index], inspection))
+        done += 1
+        if len(fresh) == REMEMBER_EACH:
+            memory.remember(fresh, inspector, started_ns)
+            looking.report(done, len(sources))
+            fresh.clear()
+    memory.remember(fresh, inspector, started_ns)
+    looking.report(done, len(sources))
+    return rows, len(unknown)
+
+
+def limits_of(options: DataOptions) -> images.Limits:
+    """What an image may be, in pixels and bytes."""
+    return images.Limits(options.max_pixels, options.min_side, options.max_file_megabytes << 20)
+
+
+def keep_sides(scan: Scan, options: DataOptions, memory: Memory) -> None:
+    """Remembers which side each image is on, where the data itself does not say: none will ever move."""
+    if not any(source.split for source in scan.listing.sources):
+        memory.keep_sides(((row.sha256, row.split) for row in scan.rows if row.is_example), options.eval_fraction)
+
+
+def digest_inspector(limits: images.Limits) -> str:
+    """Digest of all that decides what an inspection finds: the code, the codecs' versions and the limits."""
+    versions = [f"{name} {metadata.version(name)}" for name in CODECS]
+    code = b"".join(Path(str(module.__file__)).read_bytes() for module in (images, jpeg, convert))
+    return hashlib.sha256(repr((versions, limits)).encode() + code).hexdigest()[:16]
+
+
+def inspect_sources(
+    sources: list[tuple[int, Source]], limits: images.Limits, prepare: Callable[[], None]
+) -> Iterator[tuple[int, images.Inspection]]:
+    """Reads and inspects, in parallel; gives each source's number and what was found, in any order.
+
+    Local JPEGs go to processes of their own, one a processor: their decoder holds the interpreter's lock. Everything
+    else is decoded by TensorFlow too, which this process has or will have loaded anyway, so it stays in threads here.
+    """
+    sources.sort(key=lambda pair: (pair[1].path, pair[1].position))  # archives are fast in the order of storage
+    jpegs = [pair for pair in sources if _suits_a_process(pair[1])]
+    if len(jpegs) < WORTH_PROCESSES:
+        jpegs = []
+    else:
+        sources = [pair for pair in sources if not _suits_a_process(pair[1])]
+    if sources:
+        prepare()
+    threads = REMOTE_READERS if sources and "://" in sources[0][1].path else os.cpu_count()
+    with ThreadPoolExecutor(threads) as pool:
+        for batch in pool.map(lambda batch: inspect_batch(batch, limits), _batches(sources, 8)):
+            yield from batch
+    if jpegs:
+        yield from _inspect_in_processes(jpegs, limits)
+
+
+def _suits_a_process(source: Source) -> bool:
+    return source.name.lower().endswith((".jpg", ".jpeg")) and "://" not in source.path
+
+
+def _inspect_in_processes(
+    sources: list[tuple[int, Source]], limits: images.Limits
+) -> Iterator[tuple[int, images.Inspection]]:
+    from joblib import Parallel, delayed
+    from joblib.externals.loky import get_reusable_executor
+
+    workers = Parallel(n_jobs=os.cpu_count(), return_as="generator", batch_size=1, pre_dispatch="3*n_jobs")
+    try:
+        for batch in workers(delayed(_inspect_quietly)(batch, limits) for batch in _batches(sources, BATCH)):
+            yield from batch
+    finally:
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
+def _inspect_quietly(batch: list[tuple[int, Source]], limits: images.Limits) -> list[tuple[int, images.Inspection]]:
+    """In a worker process: a picture there that only TensorFlow can judge must not take a GPU, nor fill the log."""
+    os.environ["CUDA_VISIBLE_DEVICES"], os.environ["TF_CPP_MIN_LOG_LEVEL"] = "", "3"
+    return inspect_batch(batch, limits)
+
+
+def inspect_batch(batch: Iterable[tuple[int, Source]], limits: images.Limits) -> list[tuple[int, images.Inspection]]:
+    """Reads and inspects some sources, one after the other."""
+    return [(index, inspect_source(source, limits)) for index, source in batch]
+
+
+def inspect_source(source: Source, limits: images.Limits) -> images.Inspection:
+    """Reads and inspects one source; a file that is no image by any account is flagged `SIDE_CAR`."""
+    if source.problem:
+        return images.Inspection(reason=images.UNREADABLE, detail=source.problem)
+    try:
+        content = read_source(source, limits.max_bytes)
+    except TooLarge as error:
+        return images.Inspection(bytes=source.size, reason=images.TOO_LARGE, detail=str(error))
+    except Unreadable as error:
+        return images.Inspection(reason=images.UNREADABLE, detail=str(error))
+    if images.is_ignorable(source.name, content):
+        return images.Inspection(hashlib.sha256(content).hexdigest(), len(content), flags=(SIDE_CAR,))
+    return images.inspect_image(source.name, content, limits)
+
+
+def _row(source: Source, inspection: images.Inspection) -> Row:
+    if SIDE_CAR in inspection.flags:
+        return Row(source.name, sha256=inspection.sha256, bytes=inspection.bytes, ignored="not_an_image")
+    return make_row(source, inspection)
+
+
+def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,178 @@
+"""`graft check`: what a run would find in the data, without changing anything."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from components import features
+from components.errors import GateRefused, InputError
+from components.example_gen.door import refuse_data
+from components.example_gen.memory import open_memory
+from components.example_gen.scan import Looking, Scan, scan_data
+from components.example_gen.sources import list_sources
+from components.options import DataOptions
+from pipeline import sample
+from pipeline.progress import quiet_tensorflow
+
+SHOWN = 10  # of each list; `--json` has them all
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A scan, and what a run would say to it: `accepted`, `refused` (exit code 3) or `unusable` (exit code 2)."""
+
+    scan: Scan
+    verdict: str
+    reasons: list[str]
+
+
+def check_data(options: DataOptions, memory: Path | None, report: Callable[[int, int], None]) -> Checked:
+    """Scans the data as a run would.
+
+    Args:
+        options: of the configuration; `path` is set.
+        memory: of an earlier run, so that images keep their side; it is not changed. None: there is none.
+        report: called with the number of files done and their total.
+
+    Raises:
+        InputError: there is nothing that could be scanned.
+    """
+    with _located(options) as path, open_memory(str(memory or ""), writable=False) as known:
+        listing = list_sources(path, options)
+        scan = scan_data(listing, options, known, Looking(report, quiet_tensorflow, verify=True))
+    try:
+        refuse_data(scan, options)
+    except GateRefused as error:
+        return Checked(scan, "refused", error.reasons)
+    except InputError as error:
+        return Checked(scan, "unusable", str(error).splitlines())
+    return Checked(scan, "accepted", [])
+
+
+@contextmanager
+def _located(options: DataOptions) -> Iterator[str]:
+    if options.path is None:
+        raise InputError("data.path: no data is given.\nCheck a folder, or add --data DIR or data.path.")
+    if not sample.is_sample(options.path):
+        yield options.path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield str(sample.write_sample(options.path, Path(folder)))
+
+
+def as_json(checked: Checked) -> dict[str, Any]:
+    """All that was found, for programs: `found` = `ignored` + images in `examples` + length of `quarantined`."""
+    scan = checked.scan
+    data = scan.dataset
+    return {
+        "found": data["found"],
+        "ignored": data["ignored"],
+        "ignored_reasons": data["ignored_reasons"],
+        "examples": data["per_class"],
+        "quarantined": [
+            {"path": row.name, "reason": row.reason, "detail": row.detail} for row in scan.rows if row.reason
+        ],
+        **scan.findings.__dict__,
+        "formats": data["formats"],
+        "flags": data["flags"],
+        "layout": data["layout"],
+        "container": data["container"],
+        "fingerprint": data["fingerprint"],
+        "verdict": checked.verdict,
+        "reasons": checked.reasons,
+    }
+
+
+def print_report(console: Console, checked: Checked) -> None:
+    """The same for people, in 80 columns."""
+    scan, data = checked.scan, checked.scan.dataset
+    console.print(
+        f"[bold]{escape(scan.listing.root)}[/]: {data['found']:,} files, {data['layout'].replace('_', ' ')} in a "
+        f"{data['container']}",
+        soft_wrap=True,
+    )
+    console.print(_count_classes(data))
+    facts = Table.grid(padding=(0, 2))
+    for name, text in _facts(scan):
+        facts.add_row(f"[bold]{name}[/]", escape(text))
+    console.print(facts)
+    _print_ledger(console, scan)
+    for name, groups in scan.findings.__dict__.items():
+        _print_groups(console, name.replace("_", "-"), groups)
+    _print_verdict(console, checked)
+
+
+def _count_classes(data: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("class", overflow="fold")
+    for name in (*features.SPLITS, "bad"):
+        table.add_column(name, justify="right")
+    counts = [data["per_class"][split] for split in features.SPLITS] + [data["bad"]]
+    for label in data["classes"]:
+        table.add_row(escape(label), *(f"{count[label]:,}" for count in counts))
+    table.add_row("[bold]all[/]", *(f"[bold]{sum(count.values()):,}[/]" for count in counts))
+    return table
+
+
+def _facts(scan: Scan) -> Iterator[tuple[str, str]]:
+    data = scan.dataset
+    yield "formats", _counted(data["formats"]) or "none"
+    if sizes := [(row.width, row.height) for row in scan.rows if row.is_example]:
+        columns = [sorted(column) for column in zip(*sizes, strict=True)]
+        yield (
+            "size",
+            ", ".join(
+                f"{name} {column[0]:,} to {column[-1]:,} (median {median(column):,.0f})"
+                for name, column in zip(("width", "height"), columns, strict=True)
+            ),
+        )
+    if data["flags"]:
+        yield "flags", _counted(data["flags"])
+    yield "ignored", _counted(data["ignored_reasons"]) or "none"
+    yield "quarantined", _counted(data["reasons"]) or "none"
+    yield "fingerprint", data["fingerprint"]
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+def _print_ledger(console: Console, scan: Scan) -> None:
+    rejected = [row for row in scan.rows if row.reason]
+    for row in rejected[:SHOWN]:
+        console.print(f"  [yellow]{row.reason}[/] {escape(row.name)}: {escape(row.detail)}", soft_wrap=True)
+    _print_rest(console, len(rejected))
+
+
+def _print_groups(console: Console, name: str, groups: list[list[str]]) -> None:
+    if not groups:
+        console.print(f"[bold]{name}[/]: none")
+        return
+    console.print(f"[bold]{name}[/]: {len(groups):,} group{'s' * (len(groups) > 1)}")
+    for group in groups[:SHOWN]:
+        console.print("  " + escape(" = ".join(group[:SHOWN])) + (" ..." if len(group) > SHOWN else ""), soft_wrap=True)
+    _print_rest(console, len(groups))
+
+
+def _print_rest(console: Console, count: int) -> None:
+    if count > SHOWN:
+        console.print(f"  ... and {count - SHOWN:,} more; --json has all", style="dim")
+
+
+def _print_verdict(console: Console, checked: Checked) -> None:
+    if checked.verdict == "accepted":
+        console.print("[bold green]A run would go on with this data.[/]")
+        return
+    console.print(f"[bold yellow]A run would stop here: the data is {checked.verdict}.[/]")
+    for reason in checked.reasons:
+        console.print(f"  {escape(reason)}", soft_wrap=True)

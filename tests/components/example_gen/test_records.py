@@ -1,0 +1,121 @@
+"""One record at a time: what stands in it, and in which order the work is done."""
+
+import json
+import os
+
+import pytest
+import tensorflow as tf
+
+from components import features
+from components.errors import InputError
+from components.example_gen.images import Limits, inspect_image
+from components.example_gen.judge import Findings
+from components.example_gen.manifest import Row, make_row
+from components.example_gen.records import BATCH, make_example, read_again, write_worklist
+from components.example_gen.scan import Scan
+from components.example_gen.sources import Listing, Source
+from tests import pictures
+
+LIMITS = Limits(10**6, 1, 10**6)
+
+
+def parse(record):
+    return tf.train.Example.FromString(record).features.feature
+
+
+def test_a_record_holds_the_features_of_the_contract():
+    row = Row("cats/é.png", "été", "train", "", "ab" * 32, 3, "png", 16, 20, 4, 7.25, 1.5)
+    parsed = parse(make_example(row, b"xyz", 7))
+    values = {
+        name: (list(f.bytes_list.value) or list(f.int64_list.value) or list(f.float_list.value))
+        for name, f in parsed.items()
+    }
+    assert values == {
+        features.IMAGE: [b"xyz"],
+        features.LABEL_TEXT: ["été".encode()],
+        features.LABEL: [7],
+        features.FILENAME: ["cats/é.png".encode()],
+        features.SHA256: [b"ab" * 32],
+        features.FORMAT: [b"png"],
+        features.HEIGHT: [16],
+        features.WIDTH: [20],
+        features.CHANNELS: [4],
+        features.BYTE_SIZE: [3],
+        features.BRIGHTNESS: [7.25],
+        features.CONTRAST: [1.5],
+        features.ASPECT_RATIO: [1.25],
+    }
+    kinds = {"BYTES": "bytes_list", "INT": "int64_list", "FLOAT": "float_list"}
+    for name, kind in features.STATISTICS_FEATURES.items():
+        assert getattr(parsed[name], kinds[kind]).value
+
+
+def test_a_file_name_that_is_not_utf8_keeps_its_bytes():
+    row = Row(os.fsdecode(b"cats/\xe9.png"), "cats", "train", "", "ab" * 32, 3, "png", 1, 1, 3)
+    assert parse(make_example(row, b"xyz", 0))[features.FILENAME].bytes_list.value[0] == b"cats/\xe9.png"
+
+
+def test_what_tensorflow_cannot_decode_is_stored_as_png():
+    content = pictures.encode(pictures.noise(40, 50), "webp", lossless=True)
+    row = make_row(Source("a.webp", "cats", "a.webp"), inspect_image("a.webp", content, LIMITS))
+    parsed = parse(make_example(row, content, 0))
+    assert row.format == "webp"
+    assert parsed[features.FORMAT].bytes_list.value[0] == b"png"
+    pixels = tf.io.decode_image(parsed[features.IMAGE].bytes_list.value[0], channels=3)
+    assert (pixels.numpy() == pictures.noise(40, 50)).all()
+
+
+def source_and_row(tmp_path, content):
+    path = pictures.write(tmp_path / "a.png", content)
+    source = Source("a.png", "cats", str(path), size=len(content))
+    return source, make_row(source, inspect_image("a.png", content, LIMITS))
+
+
+def test_the_content_that_was_inspected_is_read_again(tmp_path):
+    content = pictures.encode(pictures.noise())
+    assert read_again(*source_and_row(tmp_path, content), 10**6) == content
+
+
+def test_a_file_that_changed_since_is_refused(tmp_path):
+    source, row = source_and_row(tmp_path, pictures.encode(pictures.noise()))
+    pictures.write(tmp_path / "a.png", pictures.encode(pictures.noise(seed=1)))
+    with pytest.raises(
+        InputError, match=r"a\.png changed while the run was reading it\.\nStart the run again"
+    ) as error:
+        read_again(source, row, 10**6)
+    assert "--verify" in str(error.value)
+
+
+def test_a_file_that_is_gone_since_is_refused(tmp_path):
+    source, row = source_and_row(tmp_path, pictures.encode(pictures.noise()))
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(InputError, match=r"a\.png cannot be read any more: No such file"):
+        read_again(source, row, 10**6)
+
+
+def scan_of(kind, count):
+    sources = [Source(f"{i:03d}", "ab"[i % 2], "/archive", kind, position=count - i) for i in range(count)]
+    rows = [Row(s.name, s.label, "train", sha256=f"{(i * 7919) % count:04d}") for i, s in enumerate(sources)]
+    rows[3].reject("empty", "0 bytes")
+    rows.append(Row("z", ignored="hidden"))
+    return Scan(Listing("/", "class_folders", sources), rows, Findings())
+
+
+def read_worklist(path, ranges):
+    text = path.read_bytes()
+    for offset, length, count in ranges:
+        lines = text[offset : offset + length].splitlines()
+        assert len(lines) == count
+        yield from (json.loads(line) for line in lines)
+
+
+@pytest.mark.parametrize("kind", ["file", "zip", "tar", "tfrecord"])
+def test_files_are_read_in_the_order_of_their_digests_archives_in_that_of_storage(tmp_path, kind):
+    path = tmp_path / "list"
+    ranges = write_worklist(str(path), scan_of(kind, 3 * BATCH))
+    work = list(read_worklist(path, ranges))
+    assert [count for _, _, count in ranges] == [BATCH, BATCH, BATCH - 1]
+    stored = kind in ("tar", "tfrecord")
+    keys = [place["position"] if stored else json.loads(row)["sha256"] for place, row, _ in work]
+    assert keys == sorted(keys)
+    assert {(json.loads(row)["label"], label) for _, row, label in work} == {("a", 0), ("b", 1)}

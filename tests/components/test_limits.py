@@ -1,0 +1,100 @@
+"""The limit on unusable files."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.limits import WORST, bad_fraction_reasons, percent, take_in_turn
+
+
+def dataset(**classes):
+    """`dataset.json` of classes with (train, eval, bad) files."""
+    return {
+        "per_class": {
+            "train": {label: counts[0] for label, counts in classes.items()},
+            "eval": {label: counts[1] for label, counts in classes.items()},
+        },
+        "bad": {label: counts[2] for label, counts in classes.items()},
+    }
+
+
+def row(label, reason="truncated", name="1.jpg"):
+    return {"name": f"{label}/{name}", "label": label, "reason": reason, "detail": "of 8 rows, 3 are there"}
+
+
+def test_the_limit_itself_is_let_through():
+    assert bad_fraction_reasons(dataset(cats=(80, 19, 1), dogs=(80, 19, 1)), [row("cats"), row("dogs")], 0.01) == []
+
+
+@pytest.mark.parametrize("bad", range(1, 100))
+def test_no_rounding_at_the_limit(bad):
+    assert bad_fraction_reasons(dataset(cats=(100 - bad, 0, bad)), [row("cats")], bad / 100) == []
+    assert bad_fraction_reasons(dataset(cats=(100 - bad, 0, bad)), [row("cats")], bad / 100 - 1e-9) != []
+
+
+def test_one_class_over_the_limit_is_named_with_its_files_only():
+    reasons = bad_fraction_reasons(dataset(cats=(30, 8, 2), dogs=(900, 95, 5)), [row("dogs"), row("cats")], 0.01)
+    assert reasons == [
+        "class 'cats': 2 of 40 images are unusable (5 %); the limit is 1 % (data.max_bad_fraction)",
+        "mend or remove these files, or raise data.max_bad_fraction; the worst:",
+        "cats/1.jpg: truncated (of 8 rows, 3 are there)",
+    ]
+
+
+def test_all_classes_together_may_be_over_the_limit():
+    reasons = bad_fraction_reasons(dataset(cats=(90, 0, 10), dogs=(1000, 0, 20)), [row("dogs"), row("cats")], 0.02)
+    assert reasons[0] == (
+        "all classes: 30 of 1,120 images are unusable (2.6786 %); the limit is 2 % (data.max_bad_fraction)"
+    )
+    assert reasons[1].startswith("class 'cats': 10 of 100 images are unusable (10 %)")
+    assert [line.partition(":")[0] for line in reasons[3:]] == ["dogs/1.jpg", "cats/1.jpg"]
+
+
+def test_a_class_without_a_usable_image_is_all_bad():
+    assert (
+        "class 'cats': 3 of 3 images are unusable (100 %)"
+        in bad_fraction_reasons(dataset(cats=(0, 0, 3), dogs=(1, 1, 0)), [], 0.9)[0]
+    )
+
+
+def test_a_limit_of_zero_takes_no_bad_file_and_a_limit_of_one_any():
+    counts = dataset(cats=(10_000, 0, 1))
+    assert bad_fraction_reasons(counts, [row("cats")], 0.0)[0].startswith("all classes: 1 of 10,001 images")
+    assert bad_fraction_reasons(dataset(cats=(0, 0, 5)), [], 1.0) == []
+    assert bad_fraction_reasons(dataset(cats=(0, 0, 0)), [], 0.0) == []
+
+
+def test_copies_are_no_loss():
+    rows = [row("cats", "duplicate_of"), row("cats", "empty", "2.jpg")]
+    assert bad_fraction_reasons(dataset(cats=(1, 1, 0)), rows[:1], 0.0) == []
+    assert bad_fraction_reasons(dataset(cats=(1, 1, 1)), rows, 0.0)[3:] == [
+        "cats/2.jpg: empty (of 8 rows, 3 are there)"
+    ]
+
+
+def test_ten_files_are_named_and_every_reason_has_its_turn():
+    rows = [row("cats", "truncated", f"{n}.jpg") for n in range(20)] + [row("cats", "empty", "z.jpg")]
+    named = bad_fraction_reasons(dataset(cats=(1, 1, 21)), iter(rows), 0.0)[3:]
+    assert len(named) == WORST
+    assert named[0].startswith("cats/z.jpg: empty")
+    assert [line.partition(":")[0] for line in named[1:]] == [f"cats/{n}.jpg" for n in range(9)]
+
+
+@given(st.lists(st.sampled_from("abc")), st.integers(0, 12))
+def test_turns_leave_nothing_out_while_there_is_room(reasons, count):
+    rows = [{"name": str(number), "reason": reason} for number, reason in enumerate(reasons)]
+    taken = take_in_turn(iter(rows), count)
+    assert len(taken) == min(count, len(rows))
+    assert len({row["name"] for row in taken}) == len(taken)
+    if count >= len(set(reasons)):
+        assert {row["reason"] for row in taken} == set(reasons)
+
+
+def test_percentages_are_not_rounded_to_the_limit_they_are_over():
+    assert [percent(share) for share in (0.01, 0.010001, 0.125, 1.0, 0.0)] == [
+        "1 %",
+        "1.0001 %",
+        "12.5 %",
+        "100 %",
+        "0 %",
+    ]
