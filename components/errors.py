@@ -28,3 +28,8 @@ def did_you_mean(word: str, known: list[str]) -> str:
 
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text; the name of its type where it has no text."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.errors import GateRefused, InputError, did_you_mean
+from components.errors import GateRefused, InputError, did_you_mean, first_line
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,17 @@ def test_a_refusal_names_its_gate_and_every_reason():
 def test_an_input_error_can_be_caught_as_a_value_error():
     with pytest.raises(ValueError, match="mend me"):
         raise InputError("mend me")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("bad shape\nand a long tale"), "bad shape"),
+        (ValueError("\n  bad shape\n"), "bad shape"),
+        (OSError(2, "No such file"), "[Errno 2] No such file"),
+        (KeyError(), "KeyError"),
+        (RuntimeError("\n"), "RuntimeError"),
+    ],
+)
+def test_the_first_line_of_an_error_is_never_empty(error, line):
+    assert first_line(error) == line
