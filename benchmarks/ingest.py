@@ -33,7 +33,7 @@ def main() -> None:
         print(json.dumps(MEASUREMENTS[arguments.only](Path(arguments.data), Path(arguments.scratch))))
         return
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as folder:
-        rows = [row for size in arguments.sizes for row in measure_size(Path(arguments.data), Path(folder), size)]
+        rows = [row for size in arguments.sizes for row in measure_size(arguments, Path(folder), size)]
     print_table(rows)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
@@ -45,18 +45,23 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", required=True, help="folder with JPEGs, in any depth")
     parser.add_argument("--sizes", type=int, nargs="+", default=[3000, 12000, 48000], help="numbers of images")
     parser.add_argument("--scratch", help="where to put the copies (23 kB an image, twice); default: the system's")
+    parser.add_argument(
+        "--evict", action="store_true", help="before each measurement, drop the files from the page cache"
+    )
     parser.add_argument("--json", help="write the figures into this file, too")
     parser.add_argument("--only", choices=list(MEASUREMENTS), help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def measure_size(data: Path, scratch: Path, size: int) -> list[dict[str, object]]:
+def measure_size(arguments: argparse.Namespace, scratch: Path, size: int) -> list[dict[str, object]]:
     """The three measurements at one size."""
     tree = scratch / f"images-{size}"
     print(f"{size:,} images: copying...", file=sys.stderr)
-    total = write_copies(data, tree, size)
+    total = write_copies(Path(arguments.data), tree, size)
     rows = []
     for name in MEASUREMENTS:
+        if arguments.evict:
+            evict(tree)
         print(f"{size:,} images: {name}...", file=sys.stderr)
         command = [sys.executable, __file__, "--only", name, "--data", str(tree), "--scratch", str(scratch)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -82,6 +87,14 @@ def write_copies(data: Path, tree: Path, size: int) -> int:
         os.utime(path, (settled, settled))
         total += len(content)
     return total
+
+
+def evict(tree: Path) -> None:
+    """Drops all files below a folder from the page cache: the next reader waits for the storage."""
+    os.sync()
+    for path in tree.rglob("*.jpg"):
+        with open(path, "rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def measure_hashing(tree: Path, scratch: Path) -> dict[str, float]:

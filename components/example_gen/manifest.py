@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from components import features
@@ -65,7 +65,8 @@ class Row:
 
     def to_json(self) -> str:
         """One line of the manifest, without the fields that say nothing."""
-        return json.dumps({key: value for key, value in asdict(self).items() if value not in ("", 0, ())})
+        values = ((name, getattr(self, name)) for name in Row.__slots__)  # `asdict` copies deeply: 10 times slower
+        return json.dumps({name: value for name, value in values if value not in ("", 0, ())})
 
 
 def make_row(source: Source, found: Inspection) -> Row:

@@ -13,7 +13,6 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from urllib.parse import quote
 
 from components.example_gen.images import UNREADABLE, Inspection
@@ -125,7 +124,8 @@ def _identity(source: Source) -> tuple[bytes, int, int, int]:
 
 
 def _format(inspection: Inspection) -> str:
-    return json.dumps({key: value for key, value in asdict(inspection).items() if value not in ("", 0, ())})
+    values = ((name, getattr(inspection, name)) for name in Inspection.__slots__)
+    return json.dumps({name: value for name, value in values if value not in ("", 0, ())})
 
 
 def _parse(text: str) -> Inspection:
