@@ -83,9 +83,11 @@ def describe_scan(scan: Scan, seconds: float) -> str:
     bad = f"; {data['quarantined']:,} quarantined: {reasons}" if reasons else ""
     count = data["leakage_groups"]
     leaks = f"; {count:,} leak{'s' * (count > 1)} between train and eval" if count else ""
+    changes = scan.class_map.describe()
     rate = f"{data['found'] / max(seconds, 1e-3):,.0f} files/s"
     read = "" if scan.read == len(scan.listing.sources) else f", {scan.read:,} of them new"
     return (
         f"{data['found']:,} files{read} ({data['layout'].replace('_', ' ')}): {len(data['classes'])} classes, "
         f"{data['train']:,} train + {data['eval']:,} eval images, {rate}{bad}{leaks}"
+        f"{'; ' if changes else ''}{changes}"
     )

@@ -23,7 +23,7 @@ from components.example_gen.door import describe_scan, refuse_empty_class, refus
 from components.example_gen.manifest import Row
 from components.example_gen.memory import open_memory
 from components.example_gen.records import ReadBatch, WriteShards, finish_splits, reads_in_sequence, write_worklist
-from components.example_gen.scan import Looking, Scan, keep_sides, scan_data
+from components.example_gen.scan import Looking, Scan, keep_places, scan_data
 from components.example_gen.sources import list_sources
 from components.options import DataOptions
 
@@ -55,7 +55,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             check_fingerprint(exec_properties.get("data_fingerprint"), scan)
             refuse_empty_class(scan)
             refuse_one_sided_class(scan)
-            keep_sides(scan, options, memory)
+            keep_places(scan, options, memory)
         write_manifest(manifest.uri, scan)
         worklist = os.path.join(manifest.uri, ".worklist")
         ranges = write_worklist(worklist, scan)

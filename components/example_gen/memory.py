@@ -1,4 +1,4 @@
-"""What earlier scans found out, in one SQLite file: contents by a file's identity, and the side of each image.
+"""What earlier scans found out, in one SQLite file: contents by a file's identity, side and class of each image.
 
 A second run over an unchanged folder reads no image to know its content: a file of the same path, size, modification
 time and inode is taken to be the same one, as git does it. As in git, a file that was changed just before it was read
@@ -26,6 +26,8 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE TABLE IF NOT EXISTS sides (
     sha256 TEXT, eval_fraction REAL, side TEXT, PRIMARY KEY (sha256, eval_fraction)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS classes (label TEXT PRIMARY KEY, number INTEGER);
+CREATE TABLE IF NOT EXISTS labels (sha256 TEXT PRIMARY KEY, label TEXT) WITHOUT ROWID;
 """
 
 
@@ -75,6 +77,22 @@ class Memory:
         """Keeps the side of images, (digest, side) each; one that has a side already keeps that."""
         rows = ((digest, eval_fraction, side) for digest, side in sides)
         self._write("INSERT OR IGNORE INTO sides VALUES (?, ?, ?)", rows)
+
+    def classes(self) -> list[str]:
+        """The classes of earlier runs, in the order of their index."""
+        return [label for (label,) in self._database.execute("SELECT label FROM classes ORDER BY number")]
+
+    def labels(self, digests: Iterable[str]) -> list[str]:
+        """The class that each image had in an earlier run; empty if it was never seen."""
+        query = "SELECT label FROM labels WHERE sha256=?"
+        rows = (self._database.execute(query, (digest,)).fetchone() for digest in digests)
+        return [row[0] if row else "" for row in rows]
+
+    def keep_classes(self, classes: Iterable[str], labels: Iterable[tuple[str, str]]) -> None:
+        """Keeps the order of the classes, and the class of images, (digest, label) each."""
+        self._write("DELETE FROM classes", [()])
+        self._write("INSERT INTO classes VALUES (?, ?)", ((label, number) for number, label in enumerate(classes)))
+        self._write("INSERT OR REPLACE INTO labels VALUES (?, ?)", labels)
 
     def _write(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
         if self._writable:

@@ -40,7 +40,7 @@ def write_worklist(path: str, scan: Scan) -> list[Range]:
     The order is that of the digests, so that classes and folders are mixed in every shard and the same data gives the
     same order; in archives it is that of storage.
     """
-    labels = {label: index for index, label in enumerate(scan.listing.labels)}
+    labels = {label: index for index, label in enumerate(scan.class_map.classes)}
     pairs = [pair for pair in zip(scan.listing.sources, scan.rows, strict=False) if pair[1].is_example]
     pairs.sort(key=lambda pair: _reading_order(*pair))
     ranges, offset = [], 0

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from components.example_gen import convert, images, jpeg
+from components.example_gen.classes import ClassMap, map_classes
 from components.example_gen.judge import Findings, judge_rows
 from components.example_gen.manifest import Row, digest_rows, make_row, summarise_rows
 from components.example_gen.memory import Memory
@@ -55,6 +56,7 @@ class Scan:
         listing: what was scanned.
         rows: of `listing.sources`, in their order, then of `listing.ignored`.
         findings: groups of names: copies, conflicts, leakage.
+        class_map: the classes in the order of their index.
         dataset: counts over the rows, the fingerprint and the layout, as `dataset.json` keeps them.
         read: how many sources were read; the others were remembered.
     """
@@ -62,6 +64,7 @@ class Scan:
     listing: Listing
     rows: list[Row]
     findings: Findings
+    class_map: ClassMap
     dataset: dict[str, Any] = field(default_factory=dict)
     read: int = 0
 
@@ -84,9 +87,11 @@ def scan_data(
     fingerprint = digest_rows(row for row in rows if not row.ignored)
     findings = judge_rows(rows, options, memory)
     rows += [Row(name, ignored=why) for name, why in listing.ignored]
-    dataset = summarise_rows(rows, listing.labels) | findings.counts
+    class_map = map_classes(listing.labels, rows, memory)
+    dataset = summarise_rows(rows, class_map.classes) | findings.counts
+    dataset["class_changes"] = {"new": class_map.new, "gone": class_map.gone, "renamed": class_map.renamed}
     dataset |= {"fingerprint": fingerprint, "layout": listing.layout, "container": listing.container}
-    return Scan(listing, rows, findings, dataset, read)
+    return Scan(listing, rows, findings, class_map, dataset, read)
 
 
 def inspect_all(sources: list[Source], options: DataOptions, memory: Memory, looking: Looking) -> tuple[list[Row], int]:
@@ -122,10 +127,12 @@ def limits_of(options: DataOptions) -> images.Limits:
     return images.Limits(options.max_pixels, options.min_side, options.max_file_megabytes << 20)
 
 
-def keep_sides(scan: Scan, options: DataOptions, memory: Memory) -> None:
-    """Remembers which side each image is on, where the data itself does not say: none will ever move."""
+def keep_places(scan: Scan, options: DataOptions, memory: Memory) -> None:
+    """Remembers which index each class has, and which side each image is on where the data itself does not say."""
+    examples = [row for row in scan.rows if row.is_example]
+    memory.keep_classes(scan.class_map.places, ((row.sha256, row.label) for row in examples))
     if not any(source.split for source in scan.listing.sources):
-        memory.keep_sides(((row.sha256, row.split) for row in scan.rows if row.is_example), options.eval_fraction)
+        memory.keep_sides(((row.sha256, row.split) for row in examples), options.eval_fraction)
 
 
 def digest_inspector(limits: images.Limits) -> str:

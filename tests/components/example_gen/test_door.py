@@ -5,6 +5,7 @@ import json
 import pytest
 
 from components.errors import GateRefused, InputError
+from components.example_gen.classes import ClassMap
 from components.example_gen.door import describe_scan, refuse_data, write_ledger
 from components.example_gen.judge import Findings
 from components.example_gen.manifest import Row, summarise_rows
@@ -26,7 +27,7 @@ def scan_of(rows, read=None, **findings):
     found = Findings(**findings)
     facts = {"layout": "class_folders", "container": "folder", "fingerprint": "f" * 64}
     dataset = summarise_rows(rows, CLASSES) | found.counts | facts
-    return Scan(listing, rows, found, dataset, len(rows) if read is None else read)
+    return Scan(listing, rows, found, ClassMap(CLASSES), dataset, len(rows) if read is None else read)
 
 
 def refuse(rows, limit=1.0):

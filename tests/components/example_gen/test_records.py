@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from components import features
 from components.errors import InputError
+from components.example_gen.classes import ClassMap
 from components.example_gen.images import Limits, inspect_image
 from components.example_gen.judge import Findings
 from components.example_gen.manifest import Row, make_row
@@ -98,7 +99,7 @@ def scan_of(kind, count):
     rows = [Row(s.name, s.label, "train", sha256=f"{(i * 7919) % count:04d}") for i, s in enumerate(sources)]
     rows[3].reject("empty", "0 bytes")
     rows.append(Row("z", ignored="hidden"))
-    return Scan(Listing("/", "class_folders", sources), rows, Findings())
+    return Scan(Listing("/", "class_folders", sources), rows, Findings(), ClassMap(["a", "b"]))
 
 
 def read_worklist(path, ranges):

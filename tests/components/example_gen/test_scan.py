@@ -9,7 +9,7 @@ import pytest
 from components.example_gen import scan as scanning
 from components.example_gen.images import REASONS
 from components.example_gen.memory import open_memory
-from components.example_gen.scan import Looking, keep_sides, scan_data
+from components.example_gen.scan import Looking, keep_places, scan_data
 from components.example_gen.sources import list_sources
 from components.options import DataOptions
 from tests import pictures
@@ -41,7 +41,7 @@ def look(tmp_path):
     def call(root, options=OPTIONS, **how):
         with open_memory(str(tmp_path / "data.sqlite")) as memory:
             scan = scan_data(list_sources(str(root), options), options, memory, Looking(**how))
-            keep_sides(scan, options, memory)
+            keep_places(scan, options, memory)
         return scan
 
     return call
