@@ -86,31 +86,60 @@ class TransformOptions(Options):
         return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+class AugmentOptions(Options):
+    """Random views of the training images; none by default. The backbone sees each view once, and it is kept."""
+
+    flip: Literal["none", "horizontal", "both"] = "none"
+    rotation: Annotated[float, Field(ge=0.0, le=180.0)] = Field(0.0, description="Largest angle, in degrees.")
+    zoom: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="Largest share of a side that is cropped.")
+    brightness: Fraction = Field(0.0, description="Largest change of all pixels, as a share of white.")
+    contrast: Fraction = Field(0.0, description="Largest change of the contrast, as a share.")
+    views: Positive = Field(2, description="Fixed views an image, beside the plain one.")
+
+
 class TrainerOptions(Options):
     """Backbone, head and how the head is trained."""
 
-    backbone: str = Field("MobileNetV2", description="A row of components/trainer/backbones.py.")
+    backbone: str = Field(
+        "MobileNetV2", description="A row of components/trainer/backbones.py, or a path: .keras or SavedModel."
+    )
     backbone_args: dict[str, float | int | str | bool] = Field(
         default_factory=dict, description="Further arguments of the backbone's constructor, such as alpha: 0.35."
     )
+    backbone_scaling: Literal["auto", "-1..1", "0..1", "torch", "caffe", "inside"] = Field(
+        "auto", description="What the backbone expects of its pixels; auto: as its row says, for a path `inside`."
+    )
     weights: str = Field("imagenet", description="`imagenet` (Keras' download), a weights file, or `none`.")
+    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        None, description="The weights file must have this digest."
+    )
+    pooling: Literal["avg", "max", "both"] = "avg"
+    hidden_units: Annotated[int, Field(ge=0)] = Field(0, description="Width of a ReLU layer in the head; 0: none.")
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
     learning_rate: Annotated[float, Field(gt=0.0)] = 0.001
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="Of the learning rate.")
+    warmup_epochs: Annotated[float, Field(ge=0.0)] = Field(0.0, description="Epochs in which the rate rises from 0.")
     l2: Annotated[float, Field(ge=0.0)] = Field(0.0, description="L2 penalty on the head's kernel.")
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more.")
     epochs: Positive = 20
     batch_size: Positive = Field(32, description="Global batch size of the head's training.")
     feature_batch_size: Positive = Field(64, description="Global batch size of the pass through the backbone.")
+    feature_dtype: Literal["float32", "float16"] = Field("float32", description="Of the features that are kept.")
     early_stopping_patience: Annotated[int, Field(ge=0)] = Field(
         5, description="Epochs without a better validation loss before training stops; 0: never stop early."
     )
     validation_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.1, description="Share of the train split that early stopping watches; the eval split stays unseen."
     )
+    augment: AugmentOptions = AugmentOptions()
     devices: Annotated[str, Field(pattern=r"^(auto|cpu|cpu:[1-9]\d*|gpu|gpu:\d+(,\d+)*)$")] = Field(
         "auto", description="`auto`, `cpu`, `cpu:N` (N replicas), `gpu`, `gpu:0,1`."
     )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    deterministic: bool = Field(True, description="The same data, options and seed give the same bytes.")
     tensorboard: bool = Field(True, description="Write TensorBoard logs into the ModelRun artifact.")
+    histograms: bool = Field(False, description="Histograms of the head's weights among them.")
 
 
 class EvaluatorOptions(Options):

@@ -28,6 +28,10 @@ app = typer.Typer(
 )
 models = typer.Typer(help="The versions in a serving directory.", no_args_is_help=True)
 app.add_typer(models, name="models")
+kept_features = typer.Typer(help="The features that runs keep in a working directory.", no_args_is_help=True)
+app.add_typer(kept_features, name="features")
+weights = typer.Typer(help="The pretrained weights that a backbone starts from.", no_args_is_help=True)
+app.add_typer(weights, name="weights")
 
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override one option; may be repeated.")
@@ -247,3 +251,48 @@ def models_list(
             "[green]serving[/]" if row.serving else "",
         )
     Console(highlight=False).print(table)
+
+
+@weights.command("fetch", epilog="Example: graft weights fetch configs/cats_and_dogs.yaml --cache weights")
+def weights_fetch(
+    config: Annotated[str, typer.Argument(help="YAML file, such as configs/sample.yaml.")],
+    cache: Annotated[
+        Path | None, typer.Option(help="Keep them in this folder. Default: $GRAFT_WEIGHTS, or Keras' own cache.")
+    ] = None,
+    settings: Settings = None,
+) -> None:
+    """Fetches the ImageNet weights of a configuration ahead of a run, and says how to pin them.
+
+    For a machine without internet: fetch with --cache DIR, copy DIR there, and set GRAFT_WEIGHTS=DIR.
+    """
+    from pipeline.config import load_config
+
+    checked = load_config(config, settings)  # first: its errors are instant
+
+    from pipeline.progress import quiet_tensorflow
+    from pipeline.weights import fetch_weights, showing_progress
+
+    quiet_tensorflow()
+    with showing_progress():
+        fetched = fetch_weights(checked, cache)
+    print("\n".join(fetched.describe(cache)))
+
+
+@kept_features.command(
+    "prune", epilog="Example: graft features prune work/cats-and-dogs --older-than 30d --max-size 5GB"
+)
+def features_prune(
+    workdir: Annotated[Path, typer.Argument(help="Working directory.")],
+    older_than: Annotated[
+        str | None, typer.Option(help="Remove what no run used for so long: 30d, 12h.", metavar="AGE")
+    ] = None,
+    max_size: Annotated[
+        str | None, typer.Option(help="Remove the least recently used until so much is left: 5GB.", metavar="SIZE")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, remove nothing.")] = False,
+) -> None:
+    """Makes room in the feature store. What is removed is computed again where a run needs it."""
+    from pipeline.prune import describe, parse_age, parse_size, prune_features
+
+    age, size = parse_age(older_than) if older_than else None, parse_size(max_size) if max_size else None
+    print(describe(prune_features(workdir, age, size, dry_run), dry_run))

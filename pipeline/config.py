@@ -17,9 +17,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from components.errors import InputError, did_you_mean
 from components.options import DataOptions, EvaluatorOptions, GateOptions, Options, TrainerOptions, TransformOptions
-from components.trainer.backbones import check_request
+from components.trainer.backbones import check_request, is_saved_model
 
-PATH_KEYS = (("data", "path"), ("trainer", "weights"))
+PATH_KEYS = (("data", "path"), ("trainer", "weights"), ("trainer", "backbone"))
 
 
 class Config(Options):
@@ -169,6 +169,7 @@ def _anchor(content: dict[str, Any], section: str, key: str, folder: Path) -> No
         and value not in ("imagenet", "none")
         and ":" not in value
         and not Path(value).is_absolute()
+        and (key != "backbone" or is_saved_model(value))
     ):
         content[section][key] = str(folder / value)
 

@@ -102,6 +102,8 @@ def create_pipeline(plan: Plan) -> Pipeline:
         custom_config={
             "options": config.trainer.to_json(),
             "weights_sha256": plan.weights_sha256,
+            "features_dir": str(plan.workdir / "features"),
+            "checkpoint_dir": str(plan.workdir / "checkpoints"),
             "source_fingerprint": sources["Trainer"],
         },
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import time
@@ -19,6 +18,9 @@ from components.example_gen.door import describe_scan, refuse_data, write_ledger
 from components.example_gen.memory import open_memory
 from components.example_gen.scan import Looking, Scan, scan_data
 from components.example_gen.sources import Listing, list_sources
+from components.options import TrainerOptions
+from components.trainer.backbones import is_saved_model
+from components.trainer.digests import digest_path
 from pipeline import sample
 from pipeline.config import Config, Plan, model_key
 from pipeline.fingerprint import library_versions, source_fingerprints
@@ -144,7 +146,7 @@ def prepare(config: Config) -> None:
 def make_plan(config: Config, workdir: Workdir, scan: Scan, enable_cache: bool) -> Plan:
     """Finds out what the DAG depends on: the data's fingerprint, the code's, and the served version."""
     digest = scan.dataset["fingerprint"]
-    sources, weights = source_fingerprints(), hash_weights(config.trainer.weights)
+    sources, weights = source_fingerprints(), hash_weights(config.trainer)
     key = model_key(config, digest, sources, weights)
     parent = find_parent(workdir.serving, key, enable_cache)
     return Plan(
@@ -166,11 +168,11 @@ def _key_of(version: Path) -> str:
     return str(versions.read_passport(version).get("model_key", ""))
 
 
-def hash_weights(weights: str) -> str:
-    """sha256 of a weights file; empty for `imagenet` and `none`."""
-    if weights in ("imagenet", "none"):
-        return ""
-    return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+def hash_weights(trainer: TrainerOptions) -> str:
+    """Digest of the files that the backbone starts from, its own and its weights'; empty where there is none."""
+    paths = [trainer.backbone] if is_saved_model(trainer.backbone) else []
+    paths += [] if trainer.weights in ("imagenet", "none") else [trainer.weights]
+    return "".join(digest_path(path) for path in paths)
 
 
 def find_parent(serving: Path, key: str, enable_cache: bool) -> int | None:

@@ -28,12 +28,12 @@ TRAIN_COUNT, EVAL_COUNT = 36, 15
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _two_cpu_devices():
+def _four_cpu_devices():
     """Replicas need logical devices, which can only be made before TensorFlow is first used."""
     if "tensorflow" in sys.modules:
         from components.trainer.devices import prepare_process
 
-        prepare_process("cpu:2")
+        prepare_process("cpu:4")
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +41,7 @@ def strategies():
     """One strategy a setting: two of them on the same devices take each other's collective operations for their own."""
     from components.trainer.devices import make_strategy
 
-    return {devices: make_strategy(devices) for devices in ("cpu", "cpu:2")}
+    return {devices: make_strategy(devices) for devices in ("cpu", "cpu:2", "cpu:4")}
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def trained(tmp_path_factory, train_records, eval_records, transform_uri, weight
     """What the Trainer's `run_fn` made of the records: `model` (an artifact's uri), `path` (the SavedModel), `run`."""
     from components.trainer.train import run_fn
 
-    model, run = tmp_path_factory.mktemp("model"), tmp_path_factory.mktemp("model_run")
+    model, run, kept = (tmp_path_factory.mktemp(name) for name in ("model", "model_run", "kept"))
     options = TrainerOptions(
         backbone_args=ALPHA,
         weights=weights_file,
@@ -188,7 +188,11 @@ def trained(tmp_path_factory, train_records, eval_records, transform_uri, weight
     )
     run_fn(
         SimpleNamespace(
-            custom_config={"options": options.to_json()},
+            custom_config={
+                "options": options.to_json(),
+                "features_dir": str(kept / "features"),
+                "checkpoint_dir": str(kept / "checkpoints"),
+            },
             transform_output=transform_uri,
             train_files=train_records.pattern,
             eval_files=eval_records.pattern,
@@ -196,20 +200,20 @@ def trained(tmp_path_factory, train_records, eval_records, transform_uri, weight
             model_run_dir=str(run),
         )
     )
-    return SimpleNamespace(model=model, path=model / "Format-Serving", run=run, options=options)
+    return SimpleNamespace(model=model, path=model / "Format-Serving", run=run, kept=kept, options=options)
 
 
 @pytest.fixture(scope="session")
 def stubborn_model(tmp_path_factory, transform, weights_file):
     """An export that answers the first class for every image, with certainty; the uri of its artifact."""
-    from components.trainer.build import build_backbone
+    from components.trainer.build import make_backbone
     from components.trainer.head import Head
     from components.trainer.signatures import ServedModel, export_model
 
-    backbone, _ = build_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
+    backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
     head = Head(np.zeros([1280, 3], np.float32), np.array([100.0, 0.0, 0.0], np.float32))
     model = tmp_path_factory.mktemp("stubborn")
-    served = ServedModel(backbone, "-1..1", head, transform, CLASSES)
+    served = ServedModel(backbone, "avg", head, transform, CLASSES)
     export_model(served, str(model / "Format-Serving"), {"classes": CLASSES, "weights_sha256": "5" * 64})
     return model
 

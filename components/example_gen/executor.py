@@ -19,7 +19,7 @@ from tfx.types import artifact_utils
 
 from components import features
 from components.errors import InputError
-from components.example_gen.door import describe_scan, refuse_empty_class, refuse_one_sided_class
+from components.example_gen.door import refuse_empty_class, refuse_one_sided_class
 from components.example_gen.manifest import Row
 from components.example_gen.memory import open_memory
 from components.example_gen.records import ReadBatch, WriteShards, finish_splits, reads_in_sequence, write_worklist
@@ -69,7 +69,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         tf.io.gfile.remove(worklist)
         finish_splits(examples.uri)
         describe_artifact(examples, scan.dataset)
-        progress.info(describe_scan(scan, time.monotonic() - started), extra={"done": True})
+        progress.info(describe_records(scan, time.monotonic() - started), extra={"done": True})
 
 
 def _report(done: int, total: int) -> None:
@@ -113,3 +113,12 @@ def describe_artifact(examples: types.Artifact, dataset: dict[str, Any]) -> None
     examples_utils.set_payload_format(examples, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
     examples_utils.set_file_format(examples, FILE_FORMAT)
     examples.set_string_custom_property("data_fingerprint", dataset["fingerprint"])
+
+
+def describe_records(scan: Scan, seconds: float) -> str:
+    """One line for the terminal; what is in the data was said at the door."""
+    data = scan.dataset
+    count = data["train"] + data["eval"]
+    converted = data["flags"].get("converted", 0)
+    words = f"{data['train']:,} train + {data['eval']:,} eval images, {data['bytes'] / 1e6:,.0f} MB"
+    return f"{words}, {count / max(seconds, 1e-3):,.0f} images/s" + (f"; {converted:,} as PNG" if converted else "")

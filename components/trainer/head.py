@@ -1,45 +1,64 @@
-"""The head: dropout and a dense softmax on pooled features, trained under the strategy."""
+"""The head: dropout and a dense softmax on pooled features, with a hidden layer if asked for."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from components.errors import InputError
 from components.options import TrainerOptions
+from components.trainer.boards import Board
+from components.trainer.checkpoints import Checkpoints, Course, checkpoints_of, digest_training
 from components.trainer.data import Split
-from components.trainer.devices import global_batch_size
+from components.trainer.loop import unpack
+from components.trainer.plan import Recipe
+from components.trainer.task import HeadTask
+from components.trainer.workers import is_chief, same_everywhere, share_bytes
 
 progress = logging.getLogger("graft.progress")
 
 
 @dataclass(frozen=True)
 class Head:
-    """A trained head: logits = features @ kernel + bias.
+    """A trained head: logits = features @ kernel + bias, behind a ReLU layer where `hidden` has one.
+
+    Two classes are two logits in a softmax like any other number of classes: there is no sigmoid head.
 
     Attributes:
-        kernel: float32 [d, classes].
+        kernel: float32 [d, classes]; [units, classes] behind a hidden layer.
         bias: float32 [classes].
         history: per epoch, a list a name: `loss`, `accuracy`, and `val_*` where images were held out.
+        hidden: kernel float32 [d, units] and bias float32 [units] of the layer before, or None.
     """
 
     kernel: np.ndarray
     bias: np.ndarray
     history: dict[str, list[float]] = field(default_factory=dict)
+    hidden: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(kernel, bias) of each layer, in the order of the data; a ReLU stands between two of them."""
+        return [*([self.hidden] if self.hidden else []), (self.kernel, self.bias)]
 
     def digest(self) -> str:
         """sha256 over the weights' bytes."""
-        return hashlib.sha256(self.kernel.tobytes() + self.bias.tobytes()).hexdigest()
+        return hashlib.sha256(b"".join(array.tobytes() for layer in self.layers for array in layer)).hexdigest()
+
+    def logits(self, values: tf.Tensor) -> tf.Tensor:
+        """float32 [n, classes] from features float32 [n, d]."""
+        for kernel, bias in self.layers[:-1]:
+            values = tf.nn.relu(tf.matmul(values, kernel) + bias)
+        return tf.matmul(values, self.kernel) + self.bias
 
     def probabilities(self, values: np.ndarray) -> np.ndarray:
         """float32 [n, classes] from features float32 [n, d]."""
-        return tf.nn.softmax(tf.matmul(values, self.kernel) + self.bias).numpy()
+        return tf.nn.softmax(self.logits(values)).numpy()
 
 
 def hold_out(split: Split, fraction: float) -> np.ndarray:
@@ -62,104 +81,73 @@ def train_head(
     classes: int,
     options: TrainerOptions,
     log_dir: str,
+    checkpoint_dir: str = "",
 ) -> Head:
-    """Trains the head.
+    """Trains the head: the same to 1e-5 on any number of replicas and workers, bit for bit when repeated on as many.
 
     Args:
         strategy: the replicas; the batch is global.
-        values: float32 [n, d], the train split's features.
+        values: float32 [n, d], the train split's features, in an order that does not depend on the machine.
         split: their labels.
-        classes: how many there are.
+        classes: how many there are, at least 2.
         options: epochs, learning rate and so on.
         log_dir: for TensorBoard.
+        checkpoint_dir: where the training is kept after each epoch, local or remote; empty: nowhere. A training of the
+            same features, labels, options and replicas goes on from what is there, and only the chief worker needs to
+            see it. Left as it is: the caller removes it (`remove_checkpoints`) when the model is written.
+
+    Raises:
+        InputError: fewer than two classes, a loss or weights that are not finite, or workers that see different data.
     """
-    keras.utils.set_random_seed(options.seed)
-    held = hold_out(split, options.validation_fraction)
-    batch_size = global_batch_size(strategy, options.batch_size)
-    batches, steps = _batches(values[~held], split.labels[~held], batch_size, options.seed)
-    with strategy.scope():
-        # Keras (3.12 with TensorFlow 2.16) fails to trace several steps at once on several replicas.
-        steps_at_once = steps if strategy.num_replicas_in_sync == 1 else 1
-        model = _compile_head(values.shape[1], classes, steps, steps_at_once, options)
-    callbacks = _callbacks(values[held], split.labels[held], options, log_dir)
-    history = model.fit(batches, steps_per_epoch=steps, epochs=options.epochs, verbose=0, callbacks=callbacks)
-    kernel, bias = (weight.numpy() for weight in model.layers[-1].weights)
-    return Head(kernel, bias, {name: [float(x) for x in column] for name, column in history.history.items()})
-
-
-def _batches(values: np.ndarray, labels: np.ndarray, batch_size: int, seed: int) -> tuple[tf.data.Dataset, int]:
-    """Endless full batches: a short last one could leave a replica empty, and its mean would not be a number."""
-    count = len(labels)
-    with tf.device("/cpu:0"):
-        rows, targets = tf.constant(values), tf.constant(labels)
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    order = tf.data.Dataset.range(count).shuffle(count, seed=seed, reshuffle_each_iteration=True).repeat()
-    batches = order.batch(batch_size, drop_remainder=True).map(
-        lambda index: (tf.gather(rows, index), tf.gather(targets, index))
+    check_labels(split.labels, classes)
+    recipe = Recipe.of(options)
+    held = hold_out(split, recipe.validation_fraction)
+    task = HeadTask(strategy, recipe, values, split.labels, held, classes)
+    digest = digest_training(
+        values, split.labels, held, recipe.to_json(), str(classes), str(strategy.num_replicas_in_sync)
     )
-    return batches.prefetch(2).with_options(options), max(1, count // batch_size)
+    same_everywhere(strategy, digest)
+
+    kept = checkpoints_of(checkpoint_dir, digest) if checkpoint_dir and is_chief() else None
+    course = resume(strategy, kept) or task.start()
+    with closing(Board(log_dir, options.tensorboard and is_chief(), options.histograms and is_chief())) as board:
+        while not task.is_done(course):
+            course = task.run_epoch(course, board)
+            if kept:
+                kept.save(course)
+    layers = unpack(task.result(course).astype(np.float32), task.widths)
+    return Head(*layers[-1], course.history, layers[0] if len(layers) > 1 else None)
 
 
-def _compile_head(width: int, classes: int, steps: int, steps_at_once: int, options: TrainerOptions) -> keras.Model:
-    model = keras.Sequential(
-        [
-            keras.Input([width], name="features"),
-            keras.layers.Dropout(options.dropout, seed=options.seed),
-            keras.layers.Dense(
-                classes, name="logits", kernel_regularizer=keras.regularizers.L2(options.l2) if options.l2 else None
-            ),
-        ]
-    )
-    rate = keras.optimizers.schedules.CosineDecay(options.learning_rate, steps * options.epochs)
-    model.compile(
-        optimizer=keras.optimizers.Adam(rate),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        steps_per_execution=steps_at_once,
-        jit_compile=False,  # XLA on a CPU takes longer to compile this than to run it
-    )
-    return model
+def check_labels(labels: np.ndarray, classes: int) -> None:
+    """Refuses what no classifier can learn from.
+
+    Args:
+        labels: int64 [n].
+        classes: the size of the class map.
+
+    Raises:
+        InputError: one class only, or labels that the class map does not have.
+    """
+    found = np.unique(labels)
+    if len(found) < 2:
+        raise InputError(
+            f"A classifier needs at least two classes; the train split has {len(labels):,} images of {len(found)}.\n"
+            "Add images of another class, or look at why they were refused: graft check."
+        )
+    if found[0] < 0 or found[-1] >= classes:
+        raise InputError(
+            f"The labels of {classes} classes are 0 to {classes - 1}; the train split has {found[0]} to {found[-1]}.\n"
+            "Run the ingest again (--no-cache)."
+        )
 
 
-def _callbacks(values: np.ndarray, labels: np.ndarray, options: TrainerOptions, log_dir: str) -> list[Any]:
-    callbacks: list[Any] = [keras.callbacks.TerminateOnNaN()]
-    if len(labels):
-        callbacks.append(WatchHeldOut(values, labels))
-        if options.early_stopping_patience:
-            callbacks.append(
-                keras.callbacks.EarlyStopping(
-                    monitor="val_loss", patience=options.early_stopping_patience, restore_best_weights=True
-                )
-            )
-    if options.tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(log_dir, write_graph=False))
-    callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=_report_epoch(options.epochs)))
-    return callbacks
-
-
-def _report_epoch(epochs: int) -> Callable[[int, dict[str, float]], None]:
-    def report(epoch: int, logs: dict[str, float]) -> None:
-        shown = "val_accuracy" if "val_accuracy" in logs else "accuracy"
-        progress.info("head: epoch %d of %d, %s %.3f", epoch + 1, epochs, shown, logs[shown])
-
-    return report
-
-
-class WatchHeldOut(keras.callbacks.Callback):
-    """Adds `val_loss` and `val_accuracy` to an epoch's logs: one matrix product, whatever the replicas are."""
-
-    def __init__(self, values: np.ndarray, labels: np.ndarray) -> None:
-        super().__init__()
-        self._values, self._labels = values, labels
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Measures the head as it is after this epoch."""
-        kernel, bias = (weight.numpy() for weight in self.model.layers[-1].weights)
-        logits = self._values @ kernel + bias
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        rows = np.arange(len(self._labels))
-        log_likelihood = shifted[rows, self._labels] - np.log(np.exp(shifted).sum(axis=1))
-        if logs is not None:
-            logs["val_loss"] = float(-log_likelihood.mean())
-            logs["val_accuracy"] = float((logits.argmax(axis=1) == self._labels).mean())
+def resume(strategy: tf.distribute.Strategy, kept: Checkpoints | None) -> Course | None:
+    """How far an earlier training came, as the chief finds it and tells the other workers; None: there is none."""
+    course = kept.load() if kept else None
+    content = share_bytes(strategy, course.to_bytes() if course else b"")
+    if not content:
+        return None
+    course = Course.from_bytes(content)
+    progress.info("head: going on after epoch %d, from a checkpoint", course.epoch)
+    return course

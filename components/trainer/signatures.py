@@ -6,36 +6,37 @@ import json
 import os
 from typing import Any
 
-import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
 from components import features
-from components.trainer.backbones import Scaling
-from components.trainer.build import scale_pixels
-from components.trainer.features import pool
+from components.trainer.build import BuiltBackbone, scale_pixels
+from components.trainer.features import Pooling, pool
 from components.trainer.head import Head
 
 
 class ServedModel(tf.Module):
-    """Pixels, scaling, frozen backbone in inference mode, pooling, dense softmax."""
+    """Pixels, scaling, frozen backbone in inference mode, pooling, dense softmax; all of it in float32."""
 
     def __init__(
         self,
-        backbone: keras.Model,
-        scaling: Scaling,
+        backbone: BuiltBackbone,
+        pooling: Pooling,
         head: Head,
         transform: tft.TFTransformOutput,
         classes: list[str],
     ) -> None:
         super().__init__()
         self.transform_layer = transform.transform_features_layer()
-        self.backbone = backbone
-        self.scaling = scaling
-        self.kernel = tf.Variable(head.kernel, trainable=True, name="head/kernel")
-        self.bias = tf.Variable(head.bias, trainable=True, name="head/bias")
+        self.backbone = backbone.model
+        self.scaling = backbone.scaling
+        self.has_maps = backbone.output == "maps"
+        self.pooling = pooling
+        self.hidden = [tf.Variable(array, name="head/hidden") for array in head.hidden or ()]
+        self.kernel = tf.Variable(head.kernel, name="head/kernel")
+        self.bias = tf.Variable(head.bias, name="head/bias")
         self.classes = tf.constant(classes)
-        shape = [None, *backbone.input_shape[1:]]
+        shape = [None, *backbone.model.input_shape[1:]]
         self.maps = tf.function(self._maps, input_signature=[tf.TensorSpec(shape, tf.float32)])
 
     def _maps(self, pixels: tf.Tensor) -> tf.Tensor:
@@ -45,10 +46,21 @@ class ServedModel(tf.Module):
         """string [batch] to float32 [batch, height, width, 3] in 0..255."""
         return self.transform_layer({features.IMAGE: tf.reshape(image_bytes, [-1, 1])})[features.PIXELS]
 
+    def pooled(self, image_bytes: tf.Tensor) -> tf.Tensor:
+        """string [batch] to the head's input, float32 [batch, d]."""
+        return pool(self.maps(self.decode(image_bytes)), self.pooling)
+
+    def logits(self, pooled: tf.Tensor) -> tf.Tensor:
+        """float32 [batch, d] to [batch, classes]."""
+        return tf.matmul(self._hide(pooled), self.kernel) + self.bias
+
+    def _hide(self, pooled: tf.Tensor) -> tf.Tensor:
+        """The hidden layer, where there is one."""
+        return tf.nn.relu(tf.matmul(pooled, self.hidden[0]) + self.hidden[1]) if self.hidden else pooled
+
     def classify(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """string [batch] to label string [batch], probability [batch], probabilities [batch, classes]."""
-        pooled = pool(self.maps(self.decode(image_bytes)))
-        probabilities = tf.nn.softmax(tf.matmul(pooled, self.kernel) + self.bias)
+        probabilities = tf.nn.softmax(self.logits(self.pooled(image_bytes)))
         best = tf.argmax(probabilities, axis=1)
         return {
             features.OUTPUT_LABEL: tf.gather(self.classes, best),
@@ -71,33 +83,73 @@ class ServedModel(tf.Module):
     def explain(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """`explain`: the class activation map of the predicted class (Zhou et al., 2016, arXiv:1512.04150).
 
-        With average pooling and one dense layer the map is exact: its mean over the image, plus the bias, is the logit.
-        Evidence against the class is cut at 0; the strongest evidence is 1.
+        The logit is a sum over places, plus a bias, whatever the pooling: the mean takes every place alike, the
+        largest value comes from one place (shared where several are largest), and a ReLU layer is linear for the
+        units that are on. So the map is exact and needs no gradient. Evidence against the class is cut at 0; the
+        strongest evidence is 1.
         """
         maps = self.maps(self.decode(image_bytes))
-        best = tf.argmax(tf.matmul(pool(maps), self.kernel) + self.bias, axis=1)
-        weights = tf.gather(tf.transpose(self.kernel), best)
-        evidence = tf.nn.relu(tf.einsum("bhwd,bd->bhw", maps, weights))
+        best, evidence = self.evidence(maps)
+        evidence = tf.nn.relu(evidence)
         strongest = tf.reduce_max(evidence, axis=[1, 2], keepdims=True)
         return {
             features.OUTPUT_LABEL: tf.gather(self.classes, best),
             features.OUTPUT_CAM: tf.math.divide_no_nan(evidence, strongest),
         }
 
+    def evidence(self, maps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """What each place adds to the largest logit: its label int64 [batch], and float32 [batch, h, w].
+
+        Args:
+            maps: float32 [batch, h, w, d], of the backbone.
+        """
+        pooled = pool(maps, self.pooling)
+        best = tf.argmax(self.logits(pooled), axis=1)
+        shares = SHARES[self.pooling]
+        weights = tf.split(self._weights_for(pooled, best), len(shares), axis=1)
+        parts = [tf.einsum("bhwd,bd->bhw", share(maps), part) for share, part in zip(shares, weights, strict=True)]
+        return best, tf.add_n(parts)
+
+    def _weights_for(self, pooled: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        """What each pooled feature adds to the logit of a label, for these images: float32 [batch, d]."""
+        weights = tf.gather(tf.transpose(self.kernel), label)
+        if not self.hidden:
+            return weights
+        is_on = tf.cast(self._hide(pooled) > 0, tf.float32)
+        return tf.matmul(weights * is_on, self.hidden[0], transpose_b=True)
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_BYTES)])
     def embed(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """`embed`: the pooled features, float32 [batch, d]."""
-        return {features.OUTPUT_FEATURES: pool(self.maps(self.decode(image_bytes)))}
+        return {features.OUTPUT_FEATURES: self.pooled(image_bytes)}
+
+
+def _mean_shares(maps: tf.Tensor) -> tf.Tensor:
+    """What each place adds to the mean: float32 [batch, h, w, d]."""
+    return maps / tf.cast(tf.shape(maps)[1] * tf.shape(maps)[2], tf.float32)
+
+
+def _largest_shares(maps: tf.Tensor) -> tf.Tensor:
+    """What each place adds to the largest value: float32 [batch, h, w, d]."""
+    largest = tf.cast(maps == tf.reduce_max(maps, axis=[1, 2], keepdims=True), tf.float32)
+    return maps * largest / tf.reduce_sum(largest, axis=[1, 2], keepdims=True)
+
+
+SHARES = {"avg": [_mean_shares], "max": [_largest_shares], "both": [_mean_shares, _largest_shares]}
 
 
 def export_model(model: ServedModel, path: str, facts: dict[str, Any]) -> None:
-    """Writes the SavedModel with its class names and what it is made of."""
+    """Writes the SavedModel with its class names and what it is made of.
+
+    A backbone that gives vectors has no places, so there is no `explain` then.
+    """
     signatures = {
         features.SERVE_BYTES: model.serve_bytes,
         features.SERVE_EXAMPLES: model.serve_examples,
-        features.EXPLAIN: model.explain,
         features.EMBED: model.embed,
     }
+    if model.has_maps:
+        signatures[features.EXPLAIN] = model.explain
     tf.saved_model.save(model, path, signatures=signatures)
     _write_asset(path, features.LABELS_ASSET, "".join(f"{name}\n" for name in facts["classes"]))
     _write_asset(path, features.FACTS_ASSET, json.dumps(facts, indent=2, sort_keys=True))

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from components.options import (
+    AugmentOptions,
     DataGateOptions,
     DataOptions,
     EvaluatorOptions,
@@ -20,6 +21,7 @@ from components.options import (
 ALL = [
     DataOptions,
     TransformOptions,
+    AugmentOptions,
     TrainerOptions,
     EvaluatorOptions,
     DataGateOptions,

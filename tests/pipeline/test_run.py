@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from components import versions
 from components.errors import InputError
 from components.example_gen.sources import list_sources
+from components.options import TrainerOptions
 from pipeline import __main__ as console_script
 from pipeline.cli import app
 from pipeline.config import Config
@@ -67,12 +68,25 @@ def test_the_first_model_pushed_again_has_no_parent(tmp_path):
 
 @pytest.mark.parametrize("weights", ["imagenet", "none"])
 def test_weights_that_are_no_file_have_no_digest(weights):
-    assert hash_weights(weights) == ""
+    assert hash_weights(TrainerOptions(weights=weights)) == ""
 
 
 def test_the_digest_of_weights_is_that_of_the_file(tmp_path):
     path = pictures.write(tmp_path / "w.h5", b"abc")
-    assert hash_weights(str(path)) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert (
+        hash_weights(TrainerOptions(weights=str(path)))
+        == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
+
+
+def test_a_saved_backbone_is_digested_with_all_its_files(tmp_path):
+    trunk = tmp_path / "trunk"
+    pictures.write(trunk / "saved_model.pb", b"graph")
+    before = hash_weights(TrainerOptions(backbone=str(trunk)))
+    pictures.write(trunk / "variables" / "v", b"1")
+    after = hash_weights(TrainerOptions(backbone=str(trunk)))
+    assert len(before) == len(after) == 64
+    assert before != after
 
 
 @pytest.fixture

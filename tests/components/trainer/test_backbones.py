@@ -3,7 +3,7 @@
 import pytest
 
 from components.errors import InputError
-from components.trainer.backbones import BACKBONES, check_request, find_backbone
+from components.trainer.backbones import BACKBONES, check_request, choose_scaling, find_backbone, is_saved_model
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -49,8 +49,70 @@ def test_an_unknown_argument_is_answered_with_those_that_are_allowed():
 
 @pytest.mark.parametrize(
     ("name", "arguments"),
-    [("MobileNetV2", {"alpha": "wide"}), ("MobileNetV2", {"alpha": 0}), ("MobileNetV3Small", {"minimalistic": "no"})],
+    [
+        ("MobileNetV2", {"alpha": "wide"}),
+        ("MobileNetV2", {"alpha": 0}),
+        ("MobileNetV3Small", {"minimalistic": "no"}),
+        ("MobileNet", {"depth_multiplier": 0.5}),
+        ("MobileNet", {"depth_multiplier": True}),
+    ],
 )
 def test_an_argument_of_the_wrong_kind_is_refused_before_anything_is_built(name, arguments):
     with pytest.raises(InputError, match=f"trainer.backbone_args.*{next(iter(arguments))}"):
         check_request(name, (224, 224), arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "saved"),
+    [
+        ("MobileNetV2", False),
+        ("MobileNetV4", False),
+        ("trunk.keras", True),
+        ("./trunk", True),
+        ("/models/trunk", True),
+        ("gs://bucket/trunk", True),
+        ("trunk", False),
+    ],
+)
+def test_a_path_means_a_saved_model(name, saved):
+    assert is_saved_model(name) is saved
+
+
+def test_a_folder_where_the_user_stands_is_known_by_its_content(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trunk").mkdir()
+    assert not is_saved_model("trunk")
+    (tmp_path / "trunk" / "saved_model.pb").touch()
+    assert is_saved_model("trunk")
+
+
+def test_the_answer_to_an_unknown_backbone_says_how_to_name_ones_own():
+    with pytest.raises(InputError, match=r"named by its path: a .keras file or a SavedModel folder, such as ./trunk"):
+        find_backbone("trunk")
+
+
+def test_a_saved_model_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"a .keras file or a SavedModel; there is no .*gone.keras.\nRelative paths"):
+        check_request(str(tmp_path / "gone.keras"), (64, 64), {})
+
+
+def test_a_saved_model_takes_no_arguments(tmp_path):
+    path = tmp_path / "trunk.keras"
+    path.touch()
+    check_request(str(path), (1, 1), {})
+    with pytest.raises(InputError, match=r"a saved model takes none, got alpha for .*trunk.keras.\nLeave them out"):
+        check_request(str(path), (64, 64), {"alpha": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "scaling"),
+    [
+        ("MobileNetV2", "auto", "-1..1"),
+        ("VGG16", "auto", "caffe"),
+        ("VGG16", "torch", "torch"),
+        ("./trunk.keras", "auto", "inside"),
+        ("./trunk.keras", "0..1", "0..1"),
+    ],
+)
+def test_the_scaling_is_the_rows_unless_the_configuration_says_another(name, option, scaling):
+    assert choose_scaling(name, option) == scaling

@@ -1,38 +1,128 @@
-"""Every row of the table builds, at its smallest size, without weights."""
+"""Every row of the table is what `keras.applications` makes of it, and can be exported."""
 
 import importlib
 import inspect
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.trainer.backbones import BACKBONES, find_backbone
-from components.trainer.build import build_backbone, digest_weights, scale_pixels
+from components.errors import InputError
+from components.trainer.backbones import BACKBONES, check_request, find_backbone
+from components.trainer.build import build_backbone, digest_weights, make_backbone, scale_pixels
 from components.trainer.features import fold_backbone, pool
 from tests import pictures
 from tests.conftest import ALPHA
+
+# The others repeat the layers of these, more often or wider: these are folded with real variables.
+FOLDED = (
+    "ConvNeXtTiny",
+    "EfficientNetB0",
+    "MobileNetV2",
+    "MobileNetV3Small",
+    "ResNet50V2",
+    "VGG16",
+)
 
 
 def constructor_of(name):
     return getattr(keras.applications, find_backbone(name).constructor)
 
 
+def module_of(name):
+    return importlib.import_module(constructor_of(name).__module__)
+
+
+@contextmanager
+def without_variables():
+    """Networks made inside have shapes and no variables; a graph of them makes the values on the way, see `fill`."""
+    with keras.StatelessScope(initialize_variables=False):
+        yield
+
+
+def fill(model):
+    """Convolutions average, the rest is 1: drawing Keras' initial values would take most of the test."""
+
+    def value(shape, dtype=None):
+        return tf.fill(shape, tf.constant(1.0 / np.prod(shape[:-1]), dtype or tf.float32))
+
+    for variable in model.variables:
+        variable._initializer = value
+
+
+def in_a_thread(function, *arguments):
+    """Keras keeps variables that were never made in a list of the thread: it goes with it."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(function, *arguments).result()
+
+
+def export_unmade(name):
+    """Shape of the network's output, the kinds of its layers, and features of two images through a graph of it."""
+    row = BACKBONES[name]
+    shape = (row.smallest_size, row.smallest_size, 3)
+    pixels = tf.constant(np.stack([pictures.noise(*shape[:2], seed) for seed in (1, 2)]), tf.float32)
+    with without_variables():
+        model = constructor_of(name)(weights=None, include_top=False, input_shape=shape)
+        fill(model)
+        kinds = [type(layer).__name__ for layer in model.layers]
+        forward = tf.function(lambda x: pool(model(scale_pixels(x, row.scaling), training=False)), autograph=False)
+        features = forward.get_concrete_function(tf.TensorSpec([None, *shape], tf.float32))(pixels)
+        return model.output_shape, kinds, features.numpy()
+
+
+def smallest_of_keras(name):
+    side = BACKBONES[name].smallest_size - 1
+    with pytest.raises(ValueError, match=f"at least {side + 1}x{side + 1}"), without_variables():
+        constructor_of(name)(weights=None, include_top=False, input_shape=(side, side, 3))
+
+
+def test_the_table_holds_every_image_model_of_keras():
+    made = {
+        name
+        for name, value in vars(keras.applications).items()
+        if inspect.isfunction(value) and "include_top" in inspect.signature(value).parameters
+    }
+    assert set(BACKBONES) == made
+
+
 @pytest.mark.parametrize("name", BACKBONES)
+def test_a_row_is_what_keras_makes_of_it(name):
+    row = BACKBONES[name]
+    shape, kinds, features = in_a_thread(export_unmade, name)
+    assert shape[-1] == row.width
+    assert len(shape) == 4
+    assert features.shape == (2, row.width)
+    assert np.isfinite(features).all()
+    assert (row.scaling == "inside") is bool({"Rescaling", "Normalization", "PreStem"} & set(kinds))
+    in_a_thread(smallest_of_keras, name)
+    with pytest.raises(InputError, match=f"{name} takes images of at least {row.smallest_size} x"):
+        check_request(name, (row.smallest_size - 1,) * 2, {})
+    pixels = pictures.noise(4, 5).astype(np.float32)[None]
+    expected = module_of(name).preprocess_input(pixels.copy(), data_format="channels_last")
+    np.testing.assert_allclose(scale_pixels(tf.constant(pixels), row.scaling), expected, atol=1e-4)
+    parameters = inspect.signature(constructor_of(name)).parameters
+    assert {key: parameters[key].default for key in row.arguments} == row.arguments
+
+
+@pytest.mark.parametrize("name", FOLDED)
 def test_a_row_builds_at_its_smallest_size_and_folds_without_change(name):
     row = BACKBONES[name]
     side = row.smallest_size
     keras.utils.set_random_seed(1)
-    backbone, digest = build_backbone(name, (side, side), {}, "none")
-    assert backbone.input_shape == (None, side, side, 3)
-    assert backbone.output_shape[-1] == row.width
-    assert not backbone.trainable_weights
-    assert digest == digest_weights(backbone)
+    built = make_backbone(name, (side, side), {}, "none")
+    assert built.model.input_shape == (None, side, side, 3)
+    assert built.shape == built.model.output_shape[1:]
+    assert (built.width, built.output, built.scaling) == (row.width, "maps", row.scaling)
+    assert (built.weights_file, built.weights_sha256) == (None, None)
+    assert not built.model.trainable_weights
+    assert built.digest == digest_weights(built.model)
 
     pixels = tf.constant(pictures.noise(side, side)[None], tf.float32)
-    unfolded = pool(backbone(scale_pixels(pixels, row.scaling), training=False)).numpy()
-    folded = fold_backbone(backbone, row.scaling)(pixels).numpy()
+    unfolded = pool(built.model(scale_pixels(pixels, row.scaling), training=False)).numpy()
+    folded = fold_backbone(built.model, row.scaling)(pixels).numpy()
     assert folded.shape == (1, row.width)
     largest = np.abs(unfolded).max()
     assert largest > 0  # Keras' initial weights let some networks fade, so the error is taken relative to it
@@ -40,25 +130,37 @@ def test_a_row_builds_at_its_smallest_size_and_folds_without_change(name):
     keras.backend.clear_session()
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-def test_the_smallest_size_is_the_smallest_that_keras_takes(name):
-    side = BACKBONES[name].smallest_size - 1
-    with pytest.raises(ValueError, match=f"at least {side + 1}x{side + 1}"):
-        constructor_of(name)(weights=None, include_top=False, input_shape=(side, side, 3))
+def test_depthwise_convolutions_of_a_convnext_give_the_same_without_xla():
+    keras.utils.set_random_seed(1)
+    plain = constructor_of("ConvNeXtTiny")(weights=None, include_top=False, input_shape=(32, 32, 3))
+    keras.utils.set_random_seed(1)
+    built = make_backbone("ConvNeXtTiny", (32, 32), {}, "none")
+    assert digest_weights(plain) == built.digest
+    for layer in (*plain.layers, *built.model.layers):  # layer scale begins at 1e-6, which would hide the convolutions
+        if type(layer).__name__ == "LayerScale":
+            layer.gamma.assign(tf.ones_like(layer.gamma))
+    pixels = pictures.noise(32, 32).astype(np.float32)[None]
+    np.testing.assert_allclose(built.model(pixels, training=False), plain(pixels, training=False), atol=1e-3)
+    traced = tf.function(lambda x: built.model(x, training=False)).get_concrete_function(
+        tf.TensorSpec([None, 32, 32, 3], tf.float32)
+    )
+    functions = traced.graph.as_graph_def().library.function
+    assert not any(function.attr["_XlaMustCompile"].b for function in functions if "_XlaMustCompile" in function.attr)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-def test_the_scaling_is_that_of_the_weights(name):
-    module = importlib.import_module(constructor_of(name).__module__)
-    pixels = pictures.noise(4, 5).astype(np.float32)[None]
-    expected = module.preprocess_input(pixels.copy(), data_format="channels_last")
-    np.testing.assert_allclose(scale_pixels(tf.constant(pixels), BACKBONES[name].scaling), expected, atol=1e-4)
+def test_pixels_between_0_and_1_are_for_models_of_ones_own():
+    pixels = tf.constant([[[[0.0, 51.0, 255.0]]]])
+    np.testing.assert_allclose(scale_pixels(pixels, "0..1"), [[[[0.0, 0.2, 1.0]]]], rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name, row in BACKBONES.items() if row.arguments])
-def test_the_arguments_of_a_row_are_arguments_of_keras_with_their_default(name):
-    parameters = inspect.signature(constructor_of(name)).parameters
-    assert {key: parameters[key].default for key in BACKBONES[name].arguments} == BACKBONES[name].arguments
+def test_the_scaling_can_be_another_than_the_rows():
+    built = make_backbone("MobileNetV2", (32, 32), ALPHA, "none", scaling="torch")
+    assert built.scaling == "torch"
+
+
+def test_weights_that_are_no_file_cannot_be_pinned():
+    with pytest.raises(InputError, match=r"trainer.weights_sha256: weights 'none' have no file to pin"):
+        make_backbone("MobileNetV2", (32, 32), ALPHA, "none", weights_sha256="0" * 64)
 
 
 def test_arguments_reach_the_network():
@@ -68,8 +170,9 @@ def test_arguments_reach_the_network():
 
 
 def test_height_and_width_are_not_swapped():
-    backbone, _ = build_backbone("MobileNetV2", (64, 128), ALPHA, "none")
-    assert backbone.output_shape == (None, 2, 4, 1280)
+    built = make_backbone("MobileNetV2", (64, 128), ALPHA, "none")
+    assert built.model.output_shape == (None, 2, 4, 1280)
+    assert built.shape == (2, 4, 1280)
 
 
 def test_the_digest_follows_the_weights_and_not_the_process():

@@ -133,3 +133,40 @@ def test_pixels_are_those_of_their_image_and_the_filling_repeats_the_last(eval_r
 
 def test_the_image_size_is_that_of_the_transform_graph(transform):
     assert image_size(transform) == (SIDE, SIDE)
+
+
+def test_images_are_told_apart_by_the_bytes_in_the_records(train_records, eval_records):
+    split = read_split(train_records.pattern)
+    wanted = [hashlib.sha256(content).digest() for content in train_records.contents]
+    assert [digest.ljust(32, b"\0") for digest in split.digests().tolist()] == wanted
+    both = join_splits(split, read_split(eval_records.pattern))
+    assert both.digests()[:36].tolist() == split.digests().tolist()
+    ordered, _ = in_content_order(split, np.zeros([36, 1]))
+    assert [digest.hex() for digest in ordered.digests().tolist()] == [name.decode() for name in ordered.sha256]
+    unread = Split([], split.sha256, split.labels, split.texts)
+    assert unread.digests().tolist() == split.digests().tolist()
+
+
+@pytest.mark.parametrize("rows", [[], [14], [0, 3, 4, 5, 9], list(range(15))])
+def test_only_what_is_wanted_is_decoded(eval_records, transform, rows, tmp_path):
+    """The others may be no images at all."""
+    records = []
+    for row, serialized in enumerate(eval_records.serialized):
+        example = tf.train.Example.FromString(serialized)
+        if row not in rows:
+            example.features.feature["image/encoded"].bytes_list.value[0] = b"no image"
+        records.append(example.SerializeToString())
+    with tf.io.TFRecordWriter(str(tmp_path / "data")) as writer:
+        for record in records:
+            writer.write(record)
+    wanted = np.isin(np.arange(15), rows)
+    found = list(pixel_batches(read_split([str(tmp_path / "data")]), transform, 4, wanted).as_numpy_iterator())
+    assert len(found) == -(-len(rows) // 4)
+    assert [index for batch, _ in found for index in batch if index >= 0] == rows
+
+
+def test_a_record_that_is_not_the_one_of_the_split_is_marked(train_records, eval_records, transform):
+    split = read_split(eval_records.pattern)
+    other = Split(read_split(train_records.pattern).files, split.sha256, split.labels, split.texts)
+    for batch, _ in pixel_batches(other, transform, 16).as_numpy_iterator():
+        assert (batch[batch != -1] == -2).all()

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from components.errors import InputError
-from components.trainer.devices import global_batch_size, make_strategy, prepare_process
+from components.trainer.devices import describe_devices, global_batch_size, make_strategy, prepare_process
 
 without_gpu = pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="this machine has a GPU")
 
@@ -46,8 +46,8 @@ def test_a_gpu_index_beyond_the_last_is_refused(monkeypatch):
 def test_more_replicas_than_the_process_was_split_into_come_too_late():
     tf.constant(np.float32(0)) + 1  # TensorFlow is in use
     for call in (make_strategy, prepare_process):
-        with pytest.raises(InputError, match="already fixed its CPU devices, 'cpu:3' comes too late") as caught:
-            call("cpu:3")
+        with pytest.raises(InputError, match="already fixed its CPU devices, 'cpu:9' comes too late") as caught:
+            call("cpu:9")
         assert "graft run does so for trainer.devices" in str(caught.value)
 
 
@@ -73,3 +73,55 @@ def test_a_fresh_process_is_split_as_asked():
 )
 def test_every_replica_gets_the_same_share_of_a_batch(strategies, devices, batch, expected):
     assert global_batch_size(strategies[devices], batch) == expected
+
+
+@pytest.mark.parametrize(
+    ("devices", "batch", "line"),
+    [
+        ("cpu", 32, "1 replica, batch 32"),
+        ("cpu:2", 32, "2 replicas, batch 32 (16 a replica)"),
+        ("cpu:4", 30, "4 replicas, batch 30 (at most 8 a replica)"),
+    ],
+)
+def test_the_closing_line_has_the_global_batch_and_a_replica_s_share(strategies, devices, batch, line):
+    assert describe_devices(strategies[devices], batch) == line
+
+
+def test_gpus_take_memory_as_they_need_it_from_the_start(monkeypatch):
+    gpus = [tf.config.PhysicalDevice(f"/physical_device:GPU:{index}", "GPU") for index in range(2)]
+    grown = []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: gpus)
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", lambda gpu, wanted: grown.append((gpu, wanted)))
+    prepare_process("auto")
+    assert grown == [(gpus[0], True), (gpus[1], True)]
+
+    def too_late(gpu, wanted):
+        raise RuntimeError("Physical devices cannot be modified after being initialized")
+
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", too_late)
+    prepare_process("gpu")
+
+
+TWO_WORKERS = '{"cluster": {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}, "task": {"type": "worker", "index": 0}}'
+
+
+def test_several_workers_have_one_cpu_replica_each(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", TWO_WORKERS)
+    prepare_process("cpu:9")  # nothing is split: the strategy could not use it
+    with pytest.raises(InputError, match="'cpu:2' with the workers of TF_CONFIG: a worker has one CPU") as caught:
+        make_strategy("cpu:2")
+    assert "Use 'cpu', and start more workers" in str(caught.value)
+
+
+def test_workers_cannot_be_joined_after_tensorflow_was_used(monkeypatch):
+    tf.constant(np.float32(0)) + 1
+    monkeypatch.setenv("TF_CONFIG", TWO_WORKERS)
+    with pytest.raises(InputError, match="with the workers of TF_CONFIG comes too late") as caught:
+        make_strategy("cpu")
+    assert "Give the Trainer a process of its own on each worker" in str(caught.value)
+
+
+def test_a_malformed_tf_config_is_refused_before_a_strategy_is_made(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "{")
+    with pytest.raises(InputError, match="TF_CONFIG: expected"):
+        make_strategy("cpu")

@@ -5,8 +5,10 @@ import pytest
 import tensorflow as tf
 
 from components import features
-from components.trainer.build import build_backbone, scale_pixels
+from components.trainer.build import build_backbone, make_backbone, scale_pixels
 from components.trainer.features import pool
+from components.trainer.head import Head
+from components.trainer.signatures import ServedModel
 from tests.conftest import ALPHA, CLASSES, SIDE
 
 SHAPES = {  # signature: input, outputs with dtype and shape
@@ -120,6 +122,44 @@ def test_the_activation_map_is_exact(model, images, transform, weights_file):
     expected = np.divide(positive, strongest, out=np.zeros_like(positive), where=strongest > 0)
     found = model.signatures[features.EXPLAIN](images)[features.OUTPUT_CAM]
     np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def backbone(weights_file):
+    return make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
+
+
+@pytest.mark.parametrize("units", [0, 5])
+@pytest.mark.parametrize("pooling", ["avg", "max", "both"])
+def test_what_the_places_add_is_the_logit_whatever_the_pooling_and_the_head(
+    backbone, transform, images, pooling, units
+):
+    random = np.random.default_rng(3)
+
+    def layer(before, after):
+        return (
+            random.normal(0, 0.05, [before, after]).astype(np.float32),
+            random.normal(0, 0.1, after).astype(np.float32),
+        )
+
+    width = 2560 if pooling == "both" else 1280
+    hidden = layer(width, units) if units else None
+    head = Head(*layer(units or width, 3), hidden=hidden)
+    served = ServedModel(backbone, pooling, head, transform, CLASSES)
+    pixels = served.decode(images)
+    maps, pooled = served.maps(pixels), served.pooled(images)
+    logits = head.logits(pooled).numpy()
+    best, evidence = served.evidence(maps)
+    np.testing.assert_array_equal(best, logits.argmax(axis=1))
+    weights = head.kernel[:, best.numpy()].T
+    constant = head.bias[best.numpy()]
+    if hidden:
+        is_on = (pooled.numpy() @ hidden[0] + hidden[1]) > 0
+        constant = constant + (weights * is_on * hidden[1]).sum(axis=1)
+    np.testing.assert_allclose(evidence.numpy().sum(axis=(1, 2)) + constant, logits.max(axis=1), atol=1e-3, rtol=1e-3)
+    np.testing.assert_allclose(
+        served.classify(images)[features.OUTPUT_PROBABILITIES], head.probabilities(pooled), atol=1e-5
+    )
 
 
 def test_an_image_without_evidence_has_an_empty_map_not_nan(stubborn_model, images):

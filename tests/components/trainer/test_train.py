@@ -1,16 +1,21 @@
 """The whole `run_fn` on real records: what it leaves, and that training and serving say the same."""
 
+import functools
 import hashlib
 import io
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from components import features
+from components.options import AugmentOptions
+from components.trainer.build import BuiltBackbone
 from components.trainer.head import Head
-from components.trainer.train import describe_model, describe_run
+from components.trainer.store import FeatureStore
+from components.trainer.train import describe_model, run_fn
 from tests.conftest import ALPHA, CLASSES, EVAL_COUNT, SIDE, TRAIN_COUNT
 
 
@@ -65,30 +70,73 @@ def test_predictions_of_the_training_path_are_those_of_the_export(trained, eval_
         np.testing.assert_allclose(probabilities, wanted[1], atol=1e-5)
 
 
-class FourByFive:
-    """As much of a backbone as `describe_model` reads."""
-
-    output_shape = (None, 4, 5, 7)
-
-
-def facts_of(trained, digest, kernel):
+def facts_of(trained, digest, kernel, shape=(4, 5, 7)):
     head = Head(np.full([7, 2], kernel, np.float32), np.zeros(2, np.float32), {"loss": [1.0, 0.5]})
-    return describe_model(trained.options, (128, 160), ["a", "b"], FourByFive(), digest, head), head
+    backbone = BuiltBackbone(None, "-1..1", digest, shape)
+    return describe_model(trained.options, (128, 160), ["a", "b"], backbone, head)
 
 
 def test_the_weights_digest_follows_backbone_and_head(trained):
-    first, _ = facts_of(trained, "a" * 64, 1.0)
-    again, _ = facts_of(trained, "a" * 64, 1.0)
-    other_backbone, _ = facts_of(trained, "b" * 64, 1.0)
-    other_head, _ = facts_of(trained, "a" * 64, 1.1)
+    first, again = facts_of(trained, "a" * 64, 1.0), facts_of(trained, "a" * 64, 1.0)
+    other_backbone, other_head = facts_of(trained, "b" * 64, 1.0), facts_of(trained, "a" * 64, 1.1)
     assert first == again
     assert len({row["weights_sha256"] for row in (first, other_backbone, other_head)}) == 3
 
 
-@pytest.mark.parametrize(("replicas", "shown"), [(1, False), (3, True)])
-def test_the_closing_line_has_counts_rate_and_accuracy(trained, replicas, shown):
-    facts, head = facts_of(trained, "a" * 64, 1.0)
-    line = describe_run(facts, head, {"images": 12345, "images_per_second": 678.9, "replicas": replicas}, 0.9876)
-    for part in ("12,345 images", "4x5x7", "679 images/s", "2 epochs", "0.988"):
-        assert part in line
-    assert ("3 replicas" in line) is shown
+def test_a_backbone_of_vectors_has_no_pooling(trained):
+    assert facts_of(trained, "a" * 64, 1.0)["pooling"] == "avg"
+    assert facts_of(trained, "a" * 64, 1.0, (7,))["pooling"] is None
+
+
+def run_again(trained, train_records, eval_records, transform_uri, tmp_path, **changes):
+    options = trained.options.model_copy(update=changes)
+    run_fn(
+        SimpleNamespace(
+            custom_config={"options": options.to_json(), "features_dir": str(trained.kept / "features")},
+            transform_output=transform_uri,
+            train_files=train_records.pattern,
+            eval_files=eval_records.pattern,
+            serving_model_dir=str(tmp_path / "Format-Serving"),
+            model_run_dir=str(tmp_path / "run"),
+        )
+    )
+    history = json.loads((tmp_path / "run" / features.HISTORY_FILE).read_text())
+    return history, json.loads((tmp_path / "Format-Serving" / "assets" / features.FACTS_ASSET).read_text())
+
+
+@pytest.fixture
+def again(trained, train_records, eval_records, transform_uri, tmp_path):
+    return functools.partial(run_again, trained, train_records, eval_records, transform_uri, tmp_path)
+
+
+def test_the_same_run_again_sees_no_image_and_gives_the_same_head(again, trained, said):
+    history, facts = again()
+    assert (history["features_computed"], history["features_kept"]) == (0, TRAIN_COUNT + EVAL_COUNT)
+    assert facts == read_facts(trained)
+    assert f"0 features computed, {TRAIN_COUNT + EVAL_COUNT} from the store; 1 replica" in said()[-1]
+
+
+def test_fixed_views_are_computed_once_and_change_the_head(again, trained, tmp_path):
+    history, facts = again(augment=AugmentOptions(flip="horizontal", views=2))
+    assert (history["views"], history["features_computed"]) == (2, 2 * TRAIN_COUNT)
+    assert facts["head_sha256"] != read_facts(trained)["head_sha256"]
+    assert again(augment=AugmentOptions(flip="horizontal", views=2))[0]["features_computed"] == 0
+
+
+def test_pooling_and_a_hidden_layer_are_served(again):
+    history, facts = again(pooling="both", hidden_units=8, epochs=3)
+    assert history["features_computed"] == TRAIN_COUNT + EVAL_COUNT
+    assert (facts["pooling"], facts["feature_width"], facts["hidden_units"]) == ("both", 2560, 8)
+
+
+def test_kept_features_of_another_image_fail_the_run(again, trained, monkeypatch):
+    def read(self, digests, width):
+        return np.ones([len(digests), width], np.float32), np.ones(len(digests), bool)
+
+    monkeypatch.setattr(FeatureStore, "read", read)
+    with pytest.raises(RuntimeError, match="Kept features are not what the exported model computes"):
+        again()
+
+
+def test_checkpoints_are_gone_when_the_model_is_written(trained):
+    assert not (trained.kept / "checkpoints").exists() or not list((trained.kept / "checkpoints").rglob("*.ckpt"))

@@ -1,13 +1,15 @@
 """Weights files: those that fit, and what is said of those that do not."""
 
-import socket
-from pathlib import Path
-
 import keras
+import numpy as np
 import pytest
 
 from components.errors import InputError
-from components.trainer.build import build_backbone, digest_weights, find_misfit, load_weights_file
+from components.trainer.build import build_backbone, digest_weights, make_backbone
+from components.trainer.digests import digest_of
+from components.trainer.weights import IMAGENET_DEVIATIONS_RGB, find_misfit, load_weights_file
+from tests import pictures
+from tests.components.trainer.published import write_legacy
 
 SIZE = (32, 32)
 
@@ -35,20 +37,6 @@ def files(tmp_path_factory):
 def target():
     """The network that files are loaded into where it does not matter what becomes of it."""
     return build()
-
-
-def write_legacy(model, path: Path):
-    """The layout of the files that Keras publishes: layers in order, weights under their names."""
-    import h5py
-
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
-        for layer in model.layers:
-            group = file.create_group(layer.name)
-            names = [f"{layer.name}/{weight.name}:0".encode() for weight in layer.weights]
-            group.attrs["weight_names"] = names
-            for name, weight in zip(names, layer.weights, strict=True):
-                group[name.decode()] = weight.numpy()
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5", ".keras"])
@@ -127,16 +115,63 @@ def test_half_a_file_is_refused(files, target, tmp_path):
         load_weights_file(target, "MobileNetV2", str(cut))
 
 
-def test_imagenet_weights_that_cannot_be_fetched_come_with_the_ways_out(monkeypatch, tmp_path):
-    def refuse(*args, **kwargs):
-        raise OSError(101, "Network is unreachable")
+def test_a_file_that_was_pinned_is_loaded_and_another_is_refused(files):
+    path = str(files[0] / "narrow.h5")
+    built = make_backbone("MobileNetV2", SIZE, {"alpha": 0.35}, path, weights_sha256=digest_of(path))
+    assert (built.weights_file, built.weights_sha256) == (path, digest_of(path))
+    with pytest.raises(InputError, match=f"expected {'0' * 64},\nfound {digest_of(path)} in {path}"):
+        make_backbone("MobileNetV2", SIZE, {"alpha": 0.35}, path, weights_sha256="0" * 64)
 
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr("keras.src.backend.config.keras_home", lambda: str(tmp_path))
-    with pytest.raises(InputError) as caught:
-        build_backbone("MobileNetV2", (224, 224), {}, "imagenet")
-    text = str(caught.value)
-    assert text.startswith("trainer.weights: the ImageNet weights of MobileNetV2 could not be had: ")
-    assert "unreachable" in text.splitlines()[0]
-    assert "--set trainer.weights=PATH" in text
+
+def test_a_missing_file_is_refused_before_anything_is_built(tmp_path):
+    with pytest.raises(InputError, match=r"there is no file .*gone.h5"):
+        make_backbone("MobileNetV2", SIZE, {}, str(tmp_path / "gone.h5"), weights_sha256="0" * 64)
+
+
+@pytest.fixture(scope="module")
+def efficient(tmp_path_factory):
+    """An EfficientNetB0 as Keras publishes it, deviations for variances, in each kind of file, and Keras' network."""
+    folder = tmp_path_factory.mktemp("efficient")
+    keras.utils.set_random_seed(4)
+    model = keras.applications.EfficientNetB0(weights=None, include_top=False, input_shape=(*SIZE, 3))
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.adapt_mean.assign([0.485, 0.456, 0.406])
+            layer.adapt_variance.assign(IMAGENET_DEVIATIONS_RGB)
+            layer.finalize_state()
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(np.stack([pictures.noise(*SIZE, seed) for seed in range(8)]), training=True)  # else activations fade to 1e-6
+    write_legacy(model, folder / "w.h5")
+    model.save_weights(folder / "w.weights.h5")
+    model.save(folder / "w.keras")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keras.src.utils.file_utils.get_file", lambda *args, **kwargs: str(folder / "w.h5"))
+        own = keras.applications.EfficientNetB0(weights="imagenet", include_top=False, input_shape=(*SIZE, 3))
+    return folder, own, model
+
+
+def seen_by_the_first_convolution(network, pixels):
+    return keras.Model(network.input, network.get_layer("stem_conv_pad").output)(pixels, training=False).numpy()
+
+
+@pytest.mark.parametrize("name", ["w.h5", "w.weights.h5", "w.keras"])
+def test_a_file_of_an_efficientnet_gives_the_features_that_keras_has_for_imagenet(efficient, name):
+    folder, own, uncorrected = efficient
+    pixels = pictures.noise(*SIZE).astype(np.float32)[None]
+    built = make_backbone("EfficientNetB0", SIZE, {}, str(folder / name))
+    expected, found, wrong = (seen_by_the_first_convolution(x, pixels) for x in (own, built.model, uncorrected))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(wrong - expected).max() > 0.5
+    expected, found = (network(pixels, training=False).numpy() for network in (own, built.model))
+    largest = np.abs(expected).max()
+    assert 0 < largest < 1e6
+    np.testing.assert_allclose(found / largest, expected / largest, atol=1e-2)  # rounding grows with random weights
+
+
+def test_statistics_of_an_efficientnet_that_are_right_stay_as_they_are(tmp_path):
+    model = keras.applications.EfficientNetB0(weights=None, include_top=False, input_shape=(*SIZE, 3))
+    built = make_backbone("EfficientNetB0", SIZE, {}, "none")
+    model.save(tmp_path / "w.keras")
+    load_weights_file(built.model, "EfficientNetB0", str(tmp_path / "w.keras"))
+    assert digest_weights(built.model) == digest_weights(model)

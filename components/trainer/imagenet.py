@@ -1,0 +1,167 @@
+"""The files behind `trainer.weights: imagenet`: which one a backbone needs, where it is kept, how it gets there.
+
+The cache is the folder that the environment variable GRAFT_WEIGHTS names, else Keras' own (`models` below $KERAS_HOME
+or ~/.keras). A download is complete or absent: it is written beside its place, checked, and moved there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import time
+import urllib.request
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from components.errors import InputError, first_line
+from components.trainer.backbones import check_request, find_backbone
+from components.trainer.digests import CHUNK, digest_of
+
+CACHE_VARIABLE = "GRAFT_WEIGHTS"
+TIMEOUT = 20.0  # seconds without an answer: a machine without internet is told so soon
+
+progress = logging.getLogger("graft.progress")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A file that Keras publishes.
+
+    Attributes:
+        name: its name in the cache.
+        url: where it is.
+        digest: what Keras says of its content, md5 (32 hex digits) or sha256 (64); empty where it says nothing.
+    """
+
+    name: str
+    url: str
+    digest: str
+
+
+class _FoundError(Exception):
+    """Carries a file out of a constructor of Keras."""
+
+    def __init__(self, file: Published) -> None:
+        super().__init__(file.name)
+        self.file = file
+
+
+def find_published(name: str, image_size: tuple[int, int], arguments: dict[str, Any]) -> Published:
+    """The file with the ImageNet weights of a backbone without its top.
+
+    Keras knows it only inside the constructor, which asks for it when all layers are there. So the constructor is run,
+    without making variables (0.02 to 1.2 s), in a thread of its own: Keras' counters of names stay as they were.
+
+    Raises:
+        InputError: Keras has no such weights, for example of another width.
+    """
+    check_request(name, image_size, arguments)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_ask_constructor, name, image_size, arguments).result()
+
+
+def _ask_constructor(name: str, image_size: tuple[int, int], arguments: dict[str, Any]) -> Published:
+    import keras
+    from keras.src.utils import file_utils
+
+    constructor = getattr(keras.applications, find_backbone(name).constructor)
+    original = file_utils.get_file
+    file_utils.get_file = _answer
+    try:
+        with keras.StatelessScope(initialize_variables=False), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras says which size the weights are of
+            constructor(weights="imagenet", include_top=False, input_shape=(*image_size, 3), **arguments)
+    except _FoundError as found:
+        return found.file
+    except ValueError as error:
+        raise InputError(
+            f"trainer.backbone_args: Keras publishes no ImageNet weights of {name} with {arguments}: "
+            f"{first_line(error)}\nUse other arguments, or give a file: --set trainer.weights=PATH."
+        ) from error
+    finally:
+        file_utils.get_file = original
+    raise RuntimeError(f"keras.applications.{name} did not ask for its weights.")
+
+
+def _answer(fname: str, origin: str, file_hash: str | None = None, **_: Any) -> None:
+    raise _FoundError(Published(fname, origin, file_hash or ""))
+
+
+def cache_folder() -> Path:
+    """Where ImageNet weights are kept on this machine."""
+    own = os.environ.get(CACHE_VARIABLE)
+    if own:
+        return Path(own).expanduser()
+    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
+
+
+def fetch_published(file: Published, folder: Path) -> Path:
+    """The file's place in the cache, fetched where it is not there or is not what Keras published.
+
+    Raises:
+        InputError: it cannot be fetched or kept; names both ways out.
+    """
+    path = folder / file.name
+    is_broken = path.is_file() and not _is_as_published(path, file.digest)
+    if path.is_file() and not is_broken:
+        return path
+    try:
+        _download(file, path)
+    except (OSError, ValueError) as error:
+        state = "is damaged" if is_broken else "is not there"
+        raise InputError(
+            f"trainer.weights: the ImageNet weights could not be had: {path} {state}, and fetching it from {file.url} "
+            f"failed: {first_line(error)}\n"
+            f"Either run `graft weights fetch CONFIG --cache DIR` on a machine with internet, copy DIR here, and set "
+            f"{CACHE_VARIABLE}=DIR;\nor give the path of a weights file: --set trainer.weights=PATH."
+        ) from error
+    return path
+
+
+def _download(file: Published, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as target, urllib.request.urlopen(file.url, timeout=TIMEOUT) as source:
+            _copy(source, target, file.name, int(source.headers.get("Content-Length") or 0))
+        if not _is_as_published(Path(beside), file.digest):
+            raise ValueError(f"what arrived is not what Keras published (expected digest {file.digest})")
+        os.chmod(beside, 0o644)  # mkstemp's are for their owner only; a cache may be shared
+        os.replace(beside, path)
+    finally:
+        Path(beside).unlink(missing_ok=True)
+
+
+def _copy(source: IO[bytes], target: IO[bytes], name: str, expected: int) -> None:
+    done, said = 0, time.monotonic()
+    while chunk := source.read(CHUNK):
+        target.write(chunk)
+        done += len(chunk)
+        if time.monotonic() - said > 1.0:
+            said = time.monotonic()
+            progress.info("fetching %s, %.0f of %.0f MB", name, done / 1e6, max(done, expected) / 1e6)
+    if expected and done != expected:
+        raise ValueError(f"the connection broke after {done:,} of {expected:,} bytes")
+
+
+def _is_as_published(path: Path, digest: str) -> bool:
+    algorithm = "md5" if len(digest) == 32 else "sha256"
+    return not digest or digest_of(path, algorithm) == digest
+
+
+def check_pin(path: str, found: str, pin: str | None) -> None:
+    """Holds a file's sha256 against `trainer.weights_sha256`.
+
+    Raises:
+        InputError: they differ.
+    """
+    if pin and pin.strip().lower() != found:
+        raise InputError(
+            f"trainer.weights_sha256: expected {pin.strip().lower()},\nfound {found} in {path}.\n"
+            "Get the file that was pinned (a cached one: delete it, then `graft weights fetch CONFIG`); if this one is "
+            f"meant,\nset trainer.weights_sha256 to what was found."
+        )

@@ -1,0 +1,66 @@
+"""A small problem for the head, and a training of it in a process of its own.
+
+Run as a program it trains one head and prints what came out as JSON: `python -m tests.components.trainer.toys FACTS`.
+"""
+
+import hashlib
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+
+from components.options import TrainerOptions
+
+
+def toy(count=150, classes=3, width=8, seed=0, noise=0.3):
+    """Features around one corner a class, and who they are."""
+    from components.trainer.data import Split
+
+    random = np.random.default_rng(seed)
+    labels = random.permutation(count) % classes
+    values = (np.eye(width)[labels] * 4 + random.normal(0, noise, (count, width))).astype(np.float32)
+    digests = [hashlib.sha256(f"{seed} {index}".encode()).hexdigest().encode() for index in range(count)]
+    return values, Split([], np.array(digests, object), labels.astype(np.int64), np.array([b""] * count, object))
+
+
+def toy_options(**options):
+    """What the tests train with, unless they say otherwise."""
+    return TrainerOptions(**{"learning_rate": 0.05, "epochs": 15, "tensorboard": False, **options})
+
+
+def train_toy(facts):
+    """Trains a head as `facts` say: `problem` for `toy`, `options`, `checkpoints` (a folder), `repeat` (exactly)."""
+    from components.trainer.devices import describe_devices, make_strategy, prepare_process, repeat_exactly
+    from components.trainer.head import train_head
+
+    options = toy_options(**facts["options"])
+    if facts.get("repeat"):
+        repeat_exactly()
+    prepare_process(options.devices)
+    strategy = make_strategy(options.devices)
+    values, split = toy(**facts["problem"])
+    classes = int(split.labels.max()) + 1
+    head = train_head(strategy, values, split, classes, options, facts["logs"], facts.get("checkpoints", ""))
+    return SimpleNamespace(head=head, devices=describe_devices(strategy, options.batch_size))
+
+
+def main(facts):
+    """Trains, and prints the head."""
+    done = train_toy(facts)
+    answer = {
+        "digest": done.head.digest(),
+        "kernel": done.head.kernel.tolist(),
+        "history": done.head.history,
+        "devices": done.devices,
+    }
+    print("ANSWER " + json.dumps(answer), flush=True)
+
+
+def answer_of(output):
+    """What `main` printed."""
+    return json.loads(output.rpartition("ANSWER ")[2])
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
