@@ -87,14 +87,32 @@ class TransformOptions(Options):
 
 
 class AugmentOptions(Options):
-    """Random views of the training images; none by default. The backbone sees each view once, and it is kept."""
+    """Random views of the training images; none by default."""
 
     flip: Literal["none", "horizontal", "both"] = "none"
     rotation: Annotated[float, Field(ge=0.0, le=180.0)] = Field(0.0, description="Largest angle, in degrees.")
     zoom: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="Largest share of a side that is cropped.")
     brightness: Fraction = Field(0.0, description="Largest change of all pixels, as a share of white.")
     contrast: Fraction = Field(0.0, description="Largest change of the contrast, as a share.")
-    views: Positive = Field(2, description="Fixed views an image, beside the plain one.")
+    views: Annotated[int, Field(ge=0)] = Field(
+        2, description="Fixed views an image, beside the plain one, kept; 0: a fresh one each epoch, not kept."
+    )
+
+
+class FineTuneOptions(Options):
+    """The second stage: the backbone's last layers learn too, after the head. Batch norms stay as they are."""
+
+    layers: Annotated[int, Field(ge=0)] = Field(0, description="So many of the backbone's last layers; 0: none.")
+    from_layer: str | None = Field(None, description="Instead of `layers`: this layer and all after it.")
+    learning_rate: Annotated[float, Field(gt=0.0)] = Field(1e-5, description="Follows `schedule`, as the head's does.")
+    epochs: Positive = Field(5, description="The best one counts, if the held-out images are better off than before.")
+    batch_size: Positive = Field(32, description="Global batch size of this stage.")
+    checkpoint_steps: Positive = Field(50, description="Steps between two checkpoints; each epoch ends with one.")
+
+    @property
+    def asked_for(self) -> bool:
+        """Whether there is a second stage."""
+        return self.layers > 0 or self.from_layer is not None
 
 
 class TrainerOptions(Options):
@@ -126,6 +144,9 @@ class TrainerOptions(Options):
     batch_size: Positive = Field(32, description="Global batch size of the head's training.")
     feature_batch_size: Positive = Field(64, description="Global batch size of the pass through the backbone.")
     feature_dtype: Literal["float32", "float16"] = Field("float32", description="Of the features that are kept.")
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        "float32", description="Of the backbone's pass over the train images; head, evaluation and export are float32."
+    )
     early_stopping_patience: Annotated[int, Field(ge=0)] = Field(
         5, description="Epochs without a better validation loss before training stops; 0: never stop early."
     )
@@ -133,6 +154,7 @@ class TrainerOptions(Options):
         0.1, description="Share of the train split that early stopping watches; the eval split stays unseen."
     )
     augment: AugmentOptions = AugmentOptions()
+    fine_tune: FineTuneOptions = FineTuneOptions()
     devices: Annotated[str, Field(pattern=r"^(auto|cpu|cpu:[1-9]\d*|gpu|gpu:\d+(,\d+)*)$")] = Field(
         "auto", description="`auto`, `cpu`, `cpu:N` (N replicas), `gpu`, `gpu:0,1`."
     )

@@ -133,20 +133,17 @@ def _recolour(pixels: tf.Tensor, draws: tf.Tensor, augmentation: Augmentation) -
     return pixels
 
 
-def describe_cost(images: int, views: int, epochs: int, images_per_second: float) -> str:
+def describe_cost(images: int, views: int, epochs: int, images_per_second: float = 0.0) -> str:
     """What augmentation costs, in words for the output.
 
     Args:
         images: in the train split.
         views: fixed views an image; 0: fresh ones each epoch.
         epochs: of the head.
-        images_per_second: of the backbone.
+        images_per_second: of the backbone; 0: not known, since everything came from the store.
     """
     passes = images * (views or epochs)
     each = f"{views} kept views" if views else f"fresh views in {epochs} epochs"
     keeps = "once, then from the store" if views else "in every run"
-    seconds = passes / max(images_per_second, 1e-9)
-    return (
-        f"augmentation: {images:,} images x {each} = {passes:,} backbone passes, about {seconds:,.0f} s at "
-        f"{images_per_second:,.0f} images/s, {keeps}"
-    )
+    time = f", about {passes / images_per_second:,.0f} s" if images_per_second else ""
+    return f"augmentation: {images:,} images x {each} = {passes:,} backbone passes{time}, {keeps}"

@@ -1,4 +1,4 @@
-"""The head's training on disk after each epoch, so that a killed run goes on from there, bit for bit.
+"""A training on disk after each epoch or some steps, so that a killed run goes on from there, bit for bit.
 
 A file is a line with the sha256 of the rest, and the rest: a NumPy archive. It is written under another name and then
 renamed, so that a crash leaves no half a file under the real one; the sha256 finds what a disk does to it later.
@@ -24,7 +24,7 @@ progress = logging.getLogger("graft.progress")
 log = logging.getLogger("graft.run")
 
 KEPT = 2
-FILE_NAME = re.compile(r"epoch-(\d{6})\.ckpt")
+FILE_NAME = re.compile(r"epoch-(\d{6})(?:-step-(\d{6}))?\.ckpt")
 DAMAGE = (ValueError, KeyError, OSError, EOFError, TypeError)  # what NumPy, zipfile and JSON raise on garbage
 
 
@@ -37,12 +37,16 @@ class Course:
         epoch: how many are done.
         best: float64 [p], the parameters with the lowest validation loss; those of `state` where nothing is held out.
         history: per epoch, a list a name.
+        step: how many steps of the epoch after those are done.
+        sums: over the images of these steps, the loss, and how many were right.
     """
 
     state: State
     epoch: int = 0
     best: np.ndarray = field(default_factory=lambda: np.zeros(0))
     history: dict[str, list[float]] = field(default_factory=dict)
+    step: int = 0
+    sums: tuple[float, ...] = (0.0, 0.0)
 
     def after(self, state: State, logs: dict[str, float]) -> Course:
         """One epoch later; without `val_loss` in the logs the latest parameters are the best."""
@@ -53,7 +57,8 @@ class Course:
 
     def to_bytes(self) -> bytes:
         """The inverse of `from_bytes`."""
-        facts = json.dumps({"epoch": self.epoch, "history": self.history})
+        place = {"epoch": self.epoch, "step": self.step, "sums": self.sums}
+        facts = json.dumps({**place, "history": self.history})
         buffer = io.BytesIO()
         np.savez(buffer, facts=np.frombuffer(facts.encode(), np.uint8), best=self.best, **self.state._asdict())
         return buffer.getvalue()
@@ -68,7 +73,8 @@ class Course:
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             facts = json.loads(stored["facts"].tobytes())
             state = State(*(stored[name] for name in State._fields))
-            return cls(state, facts["epoch"], stored["best"], facts["history"])
+            place = {"epoch": facts["epoch"], "step": facts["step"], "sums": tuple(facts["sums"])}
+            return cls(state, best=stored["best"], history=facts["history"], **place)
 
 
 def seal(content: bytes) -> bytes:
@@ -94,16 +100,19 @@ class Checkpoints:
 
     Attributes:
         folder: local or remote; one training's own, see `checkpoints_of`.
+        stage: what is trained, in words for the output.
     """
 
     folder: str
+    stage: str = "head"
 
     def save(self, course: Course) -> None:
         """Writes a checkpoint and keeps the last two.
 
         A disk that is full costs the checkpoint, not the training.
         """
-        path = os.path.join(self.folder, f"epoch-{course.epoch:06d}.ckpt")
+        within = f"-step-{course.step:06d}" if course.step else ""
+        path = os.path.join(self.folder, f"epoch-{course.epoch:06d}{within}.ckpt")
         scratch = f"{path}.tmp-{os.getpid()}"
         try:
             tf.io.gfile.makedirs(self.folder)
@@ -132,13 +141,14 @@ class Checkpoints:
     def _set_aside(self, path: str, error: Exception) -> None:
         aside = f"{path}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}"
         tf.io.gfile.rename(path, aside, overwrite=True)
-        progress.info("head: checkpoint %s is damaged, going back one", os.path.basename(path))
+        progress.info("%s: checkpoint %s is damaged, going back one", self.stage, os.path.basename(path))
         log.warning("checkpoint %s is damaged (%s): kept as %s, the one before is used", path, error, aside)
 
     def _paths(self) -> list[str]:
         """Oldest first."""
-        names = sorted(name for name in tf.io.gfile.listdir(self.folder) if FILE_NAME.fullmatch(name))
-        return [os.path.join(self.folder, name) for name in names]
+        found = (FILE_NAME.fullmatch(name) for name in tf.io.gfile.listdir(self.folder))
+        names = sorted((int(match[1]), int(match[2] or 0), match[0]) for match in found if match)
+        return [os.path.join(self.folder, name) for _, _, name in names]
 
 
 def digest_training(values: np.ndarray, labels: np.ndarray, held: np.ndarray, *facts: str) -> str:
@@ -149,9 +159,9 @@ def digest_training(values: np.ndarray, labels: np.ndarray, held: np.ndarray, *f
     return digest.hexdigest()
 
 
-def checkpoints_of(folder: str, digest: str) -> Checkpoints:
+def checkpoints_of(folder: str, digest: str, stage: str = "head") -> Checkpoints:
     """The checkpoints of the training with this digest: another one finds nothing and starts from scratch."""
-    return Checkpoints(os.path.join(folder, digest[:32]))
+    return Checkpoints(os.path.join(folder, digest[:32]), stage)
 
 
 def remove_checkpoints(folder: str) -> None:

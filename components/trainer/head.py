@@ -17,7 +17,7 @@ from components.trainer.checkpoints import Checkpoints, Course, checkpoints_of, 
 from components.trainer.data import Split
 from components.trainer.loop import unpack
 from components.trainer.plan import Recipe
-from components.trainer.task import HeadTask
+from components.trainer.task import FreshViews, HeadTask
 from components.trainer.workers import is_chief, same_everywhere, share_bytes
 
 progress = logging.getLogger("graft.progress")
@@ -76,7 +76,7 @@ def hold_out(split: Split, fraction: float) -> np.ndarray:
 
 def train_head(
     strategy: tf.distribute.Strategy,
-    values: np.ndarray,
+    values: np.ndarray | FreshViews,
     split: Split,
     classes: int,
     options: TrainerOptions,
@@ -87,7 +87,8 @@ def train_head(
 
     Args:
         strategy: the replicas; the batch is global.
-        values: float32 [n, d], the train split's features, in an order that does not depend on the machine.
+        values: float32 [n, d], the train split's features, in an order that does not depend on the machine; or views
+            that are new in each epoch.
         split: their labels.
         classes: how many there are, at least 2.
         options: epochs, learning rate and so on.
@@ -100,12 +101,13 @@ def train_head(
         InputError: fewer than two classes, a loss or weights that are not finite, or workers that see different data.
     """
     check_labels(split.labels, classes)
+    views = values if isinstance(values, FreshViews) else None
+    plain = values.plain if isinstance(values, FreshViews) else values
     recipe = Recipe.of(options)
     held = hold_out(split, recipe.validation_fraction)
-    task = HeadTask(strategy, recipe, values, split.labels, held, classes)
-    digest = digest_training(
-        values, split.labels, held, recipe.to_json(), str(classes), str(strategy.num_replicas_in_sync)
-    )
+    task = HeadTask(strategy, recipe, plain, split.labels, held, classes, views.refresh if views else None)
+    facts = (recipe.to_json(), str(classes), str(strategy.num_replicas_in_sync), views.facts if views else "")
+    digest = digest_training(plain, split.labels, held, *facts)
     same_everywhere(strategy, digest)
 
     kept = checkpoints_of(checkpoint_dir, digest) if checkpoint_dir and is_chief() else None

@@ -114,7 +114,7 @@ class Loop:
         self._strategy, self._recipe, self._widths = strategy, recipe, widths
         self._replicas = strategy.num_replicas_in_sync
         with tf.device("/cpu:0"):  # a GPU gets the rows of a batch, never all of them
-            self._values, self._labels = tf.constant(values), tf.constant(labels)
+            self._values, self._labels = tf.Variable(values, trainable=False), tf.constant(labels)
         self._weights = weights
         self._penalty = np.concatenate([np.repeat([recipe.l2, 0.0], [a * b, b]) for a, b in pairwise(widths)])
         self._graph_epoch = tf.function(self._run_steps, autograph=False)
@@ -142,6 +142,10 @@ class Loop:
         loss, right = totals.numpy() / len(rows)
         broken_at = None if bool(sane) else int(steps) - 1
         return State(*(x.numpy() for x in after)), Epoch(float(loss), float(right), broken_at)
+
+    def replace_values(self, values: np.ndarray) -> None:
+        """Takes other features of the same images, float32 [n, d], from now on."""
+        self._values.assign(values)
 
     def measure(self, params: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
         """Loss (without dropout and penalty) and accuracy over these rows, n > 0."""

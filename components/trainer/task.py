@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +15,22 @@ from components.trainer.boards import Board
 from components.trainer.checkpoints import Course
 from components.trainer.loop import Loop, start_state
 from components.trainer.plan import Recipe, learning_rates, shuffle, stopped_early, weigh_classes
+
+
+@dataclass(frozen=True)
+class FreshViews:
+    """Features of which each epoch gets others.
+
+    Attributes:
+        plain: of the images themselves, float32 [n, d].
+        refresh: from an epoch, counted from 0, to the features of that epoch's views, float32 [n, d].
+        facts: what tells these views from others, for checkpoints.
+    """
+
+    plain: np.ndarray
+    refresh: Callable[[int], np.ndarray]
+    facts: str = ""
+
 
 progress = logging.getLogger("graft.progress")
 
@@ -32,6 +50,7 @@ class HeadTask:
         labels: np.ndarray,
         held: np.ndarray,
         classes: int,
+        refresh: Callable[[int], np.ndarray] | None = None,
     ) -> None:
         """Says so where there are fewer images than a batch has.
 
@@ -42,7 +61,9 @@ class HeadTask:
             labels: int64 [n].
             held: bool [n], True for the images that are only watched.
             classes: how many there are.
+            refresh: where each epoch learns from views of its own; what is watched stays as it is.
         """
+        self._refresh = refresh
         self.widths = tuple(width for width in (values.shape[1], recipe.hidden_units, classes) if width)
         self._recipe, self._values = recipe, values
         self._rows, self._held = np.flatnonzero(~held), np.flatnonzero(held)
@@ -74,6 +95,10 @@ class HeadTask:
             InputError: the loss or a weight is no longer finite.
         """
         number, began = course.epoch, time.monotonic()
+        if self._refresh:
+            fresh = self._refresh(number)
+            fresh[self._held] = self._values[self._held]
+            self._loop.replace_values(fresh)
         order = shuffle(self._rows, self._recipe.seed, number)
         rates = learning_rates(self._recipe, self._steps, number)
         state, epoch = self._loop.run_epoch(course.state, order, rates, self._batch, number * self._steps)

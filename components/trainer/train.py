@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import os
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -18,17 +17,16 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components import features
 from components.options import TrainerOptions
-from components.trainer.augment import Augmentation, View
-from components.trainer.build import BuiltBackbone, make_backbone
+from components.trainer.build import BuiltBackbone
 from components.trainer.checkpoints import remove_checkpoints
-from components.trainer.data import Split, class_names, image_size, in_content_order, join_splits, read_split
+from components.trainer.data import Split, class_names, image_size, in_content_order, read_split
 from components.trainer.devices import describe_devices, make_strategy, repeat_exactly
-from components.trainer.features import FeaturePass, Features, fold_backbone, gather_features
+from components.trainer.features import Features, gather_features
+from components.trainer.fine_tune import FineTuned, fine_tune
 from components.trainer.head import Head, train_head
-from components.trainer.keys import describe_key, digest_transform
+from components.trainer.inputs import build, gather_inputs, make_pass
 from components.trainer.proof import check_parity, parity_limit, sample_rows
 from components.trainer.signatures import ServedModel, export_model
-from components.trainer.store import FeatureStore
 from components.trainer.workers import is_chief
 
 progress = logging.getLogger("graft.progress")
@@ -48,28 +46,25 @@ def run_fn(fn_args: FnArgs) -> None:
         repeat_exactly()  # on a CPU the ops used here repeat anyway, and tf.data would lose its parallel calls
     transform = tft.TFTransformOutput(fn_args.transform_output)
     train, evaluation = read_split(fn_args.train_files), read_split(fn_args.eval_files)
-    classes = class_names(train)
+    classes, size = class_names(train), image_size(transform)
 
-    size = image_size(transform)
     progress.info("building %s at %d x %d", options.backbone, *size)
-    backbone = make_backbone(
-        *(options.backbone, size, options.backbone_args, options.weights),
-        *(options.backbone_scaling, options.weights_sha256),
-    )
-    feature_pass = FeaturePass(
-        strategy,
-        fold_backbone(backbone.model, backbone.scaling, options.pooling),
-        transform,
-        options.feature_batch_size,
-    )
-    store_of = stores(fn_args.custom_config.get("features_dir", ""), options, size, backbone, transform)
-    everyone = join_splits(train, evaluation)
-    found = gather_features(feature_pass, everyone, store_of(None))
-    views = gather_views(feature_pass, train, options, store_of)
-
-    learned, values = in_content_order(*tile_views(train, found.values[: len(train)], views))
+    backbone = build(options, size)
+    exact = make_pass(strategy, backbone, transform, options)
+    inputs = gather_inputs(exact, backbone, options, (train, evaluation), fn_args.custom_config.get("features_dir", ""))
     checkpoints = fn_args.custom_config.get("checkpoint_dir", "")
-    head = train_head(strategy, values, learned, len(classes), options, fn_args.model_run_dir, checkpoints)
+    head = train_head(
+        strategy, inputs.values, inputs.learned, len(classes), options, fn_args.model_run_dir, checkpoints
+    )
+    tuned = None
+    proven, found = inputs.everyone, inputs.found
+    eval_values = found.values[len(train) :]
+    if options.fine_tune.asked_for:
+        tuned = fine_tune(strategy, backbone, head, train, transform, options, checkpoints, fn_args.model_run_dir)
+        backbone, head = tuned.backbone, tuned.head
+        if tuned.kept:  # what is kept in the store is of the backbone as it was
+            proven, found = evaluation, gather_features(make_pass(strategy, backbone, transform, options), evaluation)
+            eval_values = found.values
     if not is_chief():
         return
 
@@ -77,75 +72,35 @@ def run_fn(fn_args: FnArgs) -> None:
     facts = describe_model(options, size, classes, backbone, head)
     served = ServedModel(backbone, options.pooling, head, transform, classes)
     export_model(served, fn_args.serving_model_dir, facts)
-    sample = sample_rows(found.kept)
-    limit = parity_limit(feature_dtype=options.feature_dtype)
-    parity = check_parity(
-        found.values, everyone, sample, lambda images: served.embed(images)[features.OUTPUT_FEATURES], limit
-    )
+    parity = prove(served, proven, found, options)
     if checkpoints:
         remove_checkpoints(checkpoints)
 
-    ordered, eval_values = in_content_order(evaluation, found.values[len(train) :])
+    ordered, eval_values = in_content_order(evaluation, eval_values)
     probabilities = head.probabilities(eval_values)
-    rates = describe_features(strategy, everyone, found, views, parity)
+    rates = describe_features(strategy, len(inputs.everyone), inputs.found, inputs.views, parity)
+    rates |= {"deterministic": options.deterministic and (tuned is None or tuned.deterministic)}
+    rates |= describe_tuning(tuned) if tuned else {}
     record_run(fn_args.model_run_dir, head, rates, ordered, probabilities)
     accuracy = float((probabilities.argmax(axis=1) == ordered.labels).mean())
-    words = [found.describe(), describe_devices(strategy, options.batch_size)]
-    words += [f"{len(head.history['loss'])} epochs", f"eval accuracy {accuracy:.3f}"]
-    progress.info("; ".join(words), extra={"done": True})
+    words = [inputs.found.describe(), describe_devices(strategy, options.batch_size), inputs.cost]
+    words += [f"{len(head.history['loss'])} epochs", tuned.describe() if tuned else ""]
+    words += [f"eval accuracy {accuracy:.3f}"]
+    progress.info("; ".join(word for word in words if word), extra={"done": True})
 
 
-def stores(
-    folder: str, options: TrainerOptions, size: tuple[int, int], backbone: BuiltBackbone, transform: Any
-) -> Callable[[View | None], FeatureStore | None]:
-    """Gives the store of a view (None: the plain image); without a folder there is none.
+def prove(served: ServedModel, split: Split, found: Features, options: TrainerOptions) -> float:
+    """Holds features that the head learned from against those of the export, on a sample; the largest difference.
 
-    Args:
-        folder: `features/` of the working directory; may be empty.
-        options: of the Trainer.
-        size: of the images, pixels.
-        backbone: whose features they are.
-        transform: the `TFTransformOutput` that makes the pixels.
+    Raises:
+        RuntimeError: they are not the same.
     """
-    if not folder:
-        return lambda view: None
-    facts = {
-        "backbone": options.backbone,
-        "backbone_args": options.backbone_args,
-        "scaling": backbone.scaling,
-        "pooling": options.pooling,
-        "image_size": list(size),
-    }
-    transform_sha256 = digest_transform(transform)
+    limit = parity_limit(options.precision, options.feature_dtype)
 
-    def store_of(view: View | None) -> FeatureStore:
-        key = describe_key(backbone.digest, facts, transform_sha256, view.facts() if view else None)
-        return FeatureStore(folder, key, options.feature_dtype, writable=is_chief())
+    def embed(images: tf.Tensor) -> tf.Tensor:
+        return served.embed(images)[features.OUTPUT_FEATURES]
 
-    return store_of
-
-
-def gather_views(
-    feature_pass: FeaturePass,
-    train: Split,
-    options: TrainerOptions,
-    store_of: Callable[[View | None], FeatureStore | None],
-) -> list[Features]:
-    """Features of the fixed views of each train image; none where nothing is augmented."""
-    wish = options.augment
-    augmentation = Augmentation(wish.flip, wish.rotation, wish.zoom, wish.brightness, wish.contrast)
-    if not augmentation.changes_anything:
-        return []
-    chosen = [View(augmentation, options.seed, number + 1) for number in range(wish.views)]
-    return [gather_features(feature_pass, train, store_of(view), view) for view in chosen]
-
-
-def tile_views(train: Split, values: np.ndarray, views: list[Features]) -> tuple[Split, np.ndarray]:
-    """The train split once for the plain images and once for each view, and all features in that order."""
-    tiled = train
-    for _ in views:
-        tiled = join_splits(tiled, train)
-    return tiled, np.concatenate([values, *(view.values for view in views)])
+    return check_parity(found.values, split, sample_rows(found.kept), embed, limit)
 
 
 def describe_model(
@@ -170,15 +125,28 @@ def describe_model(
     }
 
 
+def describe_tuning(tuned: FineTuned) -> dict[str, Any]:
+    """What the second stage came to, for the record."""
+    return {
+        "fine_tune": {
+            "kept": tuned.kept,
+            "before": tuned.before,
+            "after": tuned.after,
+            "history": tuned.history,
+            "why_not_deterministic": tuned.reason or None,
+        }
+    }
+
+
 def describe_features(
-    strategy: tf.distribute.Strategy, split: Split, found: Features, views: list[Features], parity: float
+    strategy: tf.distribute.Strategy, images: int, found: Features, views: list[Features], parity: float
 ) -> dict[str, Any]:
     """Counts and rates of the feature pass, for the record."""
     computed = found.computed + sum(view.computed for view in views)
     seconds = found.seconds + sum(view.seconds for view in views)
     return {
         "replicas": strategy.num_replicas_in_sync,
-        "images": len(split),
+        "images": images,
         "views": len(views),
         "features_computed": computed,
         "features_kept": int(found.kept.sum()) + sum(int(view.kept.sum()) for view in views),

@@ -10,6 +10,7 @@ from components.options import (
     DataGateOptions,
     DataOptions,
     EvaluatorOptions,
+    FineTuneOptions,
     GateOptions,
     Options,
     QualityGateOptions,
@@ -22,6 +23,7 @@ ALL = [
     DataOptions,
     TransformOptions,
     AugmentOptions,
+    FineTuneOptions,
     TrainerOptions,
     EvaluatorOptions,
     DataGateOptions,
@@ -68,6 +70,12 @@ def test_options_do_not_change_under_a_stage(options):
         setattr(made, next(iter(options.model_fields)), 1)
 
 
+def test_a_second_stage_is_asked_for_by_number_or_by_name():
+    assert not FineTuneOptions().asked_for
+    assert FineTuneOptions(layers=1).asked_for
+    assert FineTuneOptions(from_layer="block_16_expand").asked_for
+
+
 def test_one_number_is_a_square():
     assert TransformOptions(image_size=160).image_size == (160, 160)
     assert TransformOptions(image_size=[96, 128]).image_size == (96, 128)
@@ -97,6 +105,9 @@ def test_other_image_sizes_are_refused(value):
         (TrainerOptions, {"batch_size": 0}),
         (TrainerOptions, {"early_stopping_patience": -1}),
         (TrainerOptions, {"validation_fraction": 1.0}),
+        (FineTuneOptions, {"layers": -1}),
+        (FineTuneOptions, {"learning_rate": 0.0}),
+        (FineTuneOptions, {"checkpoint_steps": 0}),
         (TrainerOptions, {"seed": -1}),
         (TrainerOptions, {"seed": 2**32}),
         (TrainerOptions, {"backbone_args": {"alpha": [0.35]}}),

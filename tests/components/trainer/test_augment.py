@@ -128,9 +128,9 @@ def test_the_key_holds_all_that_decides_a_view():
 
 def test_the_cost_is_said():
     assert describe_cost(2000, 3, 20, 500.0) == (
-        "augmentation: 2,000 images x 3 kept views = 6,000 backbone passes, about 12 s at 500 images/s, "
-        "once, then from the store"
+        "augmentation: 2,000 images x 3 kept views = 6,000 backbone passes, about 12 s, once, then from the store"
     )
     assert "2,000 images x fresh views in 20 epochs = 40,000 backbone passes, about 80 s" in describe_cost(
         2000, 0, 20, 500.0
     )
+    assert "6,000 backbone passes, once" in describe_cost(2000, 3, 20)

@@ -6,12 +6,13 @@ import io
 import json
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from components import features
-from components.options import AugmentOptions
+from components.options import AugmentOptions, FineTuneOptions
 from components.trainer.build import BuiltBackbone
 from components.trainer.head import Head
 from components.trainer.store import FeatureStore
@@ -121,6 +122,34 @@ def test_fixed_views_are_computed_once_and_change_the_head(again, trained, tmp_p
     assert (history["views"], history["features_computed"]) == (2, 2 * TRAIN_COUNT)
     assert facts["head_sha256"] != read_facts(trained)["head_sha256"]
     assert again(augment=AugmentOptions(flip="horizontal", views=2))[0]["features_computed"] == 0
+
+
+def test_fresh_views_cost_a_pass_an_epoch_and_are_not_kept(again, trained, said):
+    history, facts = again(augment=AugmentOptions(flip="horizontal", zoom=0.2, views=0), epochs=3)
+    assert (history["views"], history["features_computed"]) == (0, 0)
+    assert facts["head_sha256"] != read_facts(trained)["head_sha256"]
+    words = f"augmentation: {TRAIN_COUNT} images x fresh views in 3 epochs = {3 * TRAIN_COUNT} backbone passes"
+    assert words in said()[-1]
+    assert again(augment=AugmentOptions(flip="horizontal", zoom=0.2, views=0), epochs=3)[1] == facts
+
+
+def test_half_precision_passes_the_train_images_and_the_export_stays_exact(again, trained):
+    history, facts = again(precision="mixed_bfloat16")
+    assert history["features_computed"] == TRAIN_COUNT  # the eval images were kept in float32
+    assert 1e-5 < history["parity"] < 0.15
+    assert facts["backbone_sha256"] == read_facts(trained)["backbone_sha256"]
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_a_second_stage_is_served_where_it_helps_and_recorded(again, trained, said):
+    tuning = FineTuneOptions(layers=6, learning_rate=1e-3, epochs=2, batch_size=12)
+    history, facts = again(fine_tune=tuning, epochs=2)
+    stage = history["fine_tune"]
+    assert len(stage["history"]["val_loss"]) == 2
+    assert stage["kept"] == (stage["after"]["loss"] < stage["before"]["loss"])
+    assert stage["kept"] == (facts["backbone_sha256"] != read_facts(trained)["backbone_sha256"])
+    assert history["parity"] < 2e-3
+    assert "fine-tuning: held-out loss" in said()[-1]
 
 
 def test_pooling_and_a_hidden_layer_are_served(again):

@@ -1,0 +1,165 @@
+"""What the head learns from: features of the images and of their views, kept or computed, in one order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.options import TrainerOptions
+from components.trainer.augment import Augmentation, View, describe_cost
+from components.trainer.build import BuiltBackbone, make_backbone
+from components.trainer.data import Split, image_size, in_content_order, join_splits
+from components.trainer.features import FeaturePass, Features, augmented_features, fold_backbone, gather_features
+from components.trainer.keys import describe_key, digest_transform
+from components.trainer.store import FeatureStore
+from components.trainer.task import FreshViews
+from components.trainer.workers import is_chief
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the head learns from, and how it was come by.
+
+    Attributes:
+        learned: the train split in the order of its content, once for each kept view.
+        values: float32 [n, d], features of `learned`; or views that are new in each epoch.
+        everyone: train split, then eval split, in the order of their files.
+        found: the features of `everyone`.
+        views: of the train split, one after the other.
+        cost: what augmentation costs, in words; empty without it.
+    """
+
+    learned: Split
+    values: np.ndarray | FreshViews
+    everyone: Split
+    found: Features
+    views: list[Features]
+    cost: str
+
+
+def build(options: TrainerOptions, size: tuple[int, int]) -> BuiltBackbone:
+    """The frozen backbone that the options ask for, under Keras' present dtype policy."""
+    return make_backbone(
+        *(options.backbone, size, options.backbone_args, options.weights),
+        *(options.backbone_scaling, options.weights_sha256),
+    )
+
+
+def make_pass(
+    strategy: tf.distribute.Strategy, backbone: BuiltBackbone, transform: Any, options: TrainerOptions
+) -> FeaturePass:
+    """The pass through a backbone as it is now."""
+    folded = fold_backbone(backbone.model, backbone.scaling, options.pooling)
+    return FeaturePass(strategy, folded, transform, options.feature_batch_size)
+
+
+def gather_inputs(
+    exact: FeaturePass, backbone: BuiltBackbone, options: TrainerOptions, splits: tuple[Split, Split], folder: str
+) -> Inputs:
+    """Features of both splits and of the views that the options ask for.
+
+    Args:
+        exact: the pass in float32: what is evaluated, and learned from unless the options say otherwise.
+        backbone: whose pass it is.
+        options: of the Trainer.
+        splits: train and eval, in the order of their files.
+        folder: `features/` of the working directory; may be empty: then nothing is kept.
+    """
+    train, evaluation = splits
+    feature_pass = in_precision(exact, options)
+    store_of = stores(folder, options, backbone, exact.transform)
+    everyone = join_splits(train, evaluation)
+    if feature_pass is exact:  # one pass over both
+        found = gather_features(exact, everyone, store_of(None))
+    else:
+        of_train = gather_features(feature_pass, train, store_of(None))
+        found = join_features(of_train, gather_features(exact, evaluation, store_of(None, "float32")))
+    fixed, fresh = choose_views(options)
+    views = [gather_features(feature_pass, train, store_of(view), view) for view in fixed]
+    rate = found.computed / found.seconds if found.computed else 0.0
+    cost = describe_cost(len(train), len(fixed), options.epochs, rate) if fixed or fresh else ""
+    learned, values = in_content_order(*tile_views(train, found.values[: len(train)], views))
+    inputs = refresh_views(feature_pass, train, values, fresh) if fresh else values
+    return Inputs(learned, inputs, everyone, found, views, cost)
+
+
+def in_precision(exact: FeaturePass, options: TrainerOptions) -> FeaturePass:
+    """The same pass in the precision of the options: with a network of its own, or `exact` itself for float32."""
+    if options.precision == "float32":
+        return exact
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(options.precision)
+    try:
+        backbone = build(options, image_size(exact.transform))
+        return replace(exact, forward=fold_backbone(backbone.model, backbone.scaling, options.pooling))
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def join_features(train: Features, evaluation: Features) -> Features:
+    """Features of the train split and of the eval split as those of both."""
+    return Features(
+        np.concatenate([train.values, evaluation.values]),
+        np.concatenate([train.kept, evaluation.kept]),
+        train.computed + evaluation.computed,
+        train.seconds + evaluation.seconds,
+    )
+
+
+def stores(
+    folder: str, options: TrainerOptions, backbone: BuiltBackbone, transform: Any
+) -> Callable[..., FeatureStore | None]:
+    """Gives the store of a view (None: the plain image) in a precision; without a folder there is none."""
+    if not folder:
+        return lambda view, precision="": None
+    facts = {
+        "backbone": options.backbone,
+        "backbone_args": options.backbone_args,
+        "scaling": backbone.scaling,
+        "pooling": options.pooling,
+        "image_size": list(image_size(transform)),
+    }
+    transform_sha256 = digest_transform(transform)
+
+    def store_of(view: View | None, precision: str = options.precision) -> FeatureStore:
+        passed = {**facts, "precision": precision}
+        key = describe_key(backbone.digest, passed, transform_sha256, view.facts() if view else None)
+        return FeatureStore(folder, key, options.feature_dtype, writable=is_chief())
+
+    return store_of
+
+
+def choose_views(options: TrainerOptions) -> tuple[list[View], Callable[[int], View] | None]:
+    """The fixed views of each train image, or what gives an epoch (from 0) its fresh one; nothing if none is asked."""
+    wish = options.augment
+    augmentation = Augmentation(wish.flip, wish.rotation, wish.zoom, wish.brightness, wish.contrast)
+    if not augmentation.changes_anything:
+        return [], None
+    if not wish.views:
+        return [], lambda epoch: View(augmentation, options.seed, epoch + 1)
+    return [View(augmentation, options.seed, number + 1) for number in range(wish.views)], None
+
+
+def refresh_views(
+    feature_pass: FeaturePass, train: Split, plain: np.ndarray, fresh: Callable[[int], View]
+) -> FreshViews:
+    """Features of a new view of each image in each epoch, in the order of their content; nothing is kept."""
+
+    def refresh(epoch: int) -> np.ndarray:
+        return in_content_order(train, augmented_features(feature_pass, train, fresh(epoch)))[1]
+
+    return FreshViews(plain, refresh, json.dumps(fresh(0).facts(), sort_keys=True))
+
+
+def tile_views(train: Split, values: np.ndarray, views: list[Features]) -> tuple[Split, np.ndarray]:
+    """The train split once for the plain images and once for each view, and all features in that order."""
+    tiled = train
+    for _ in views:
+        tiled = join_splits(tiled, train)
+    return tiled, np.concatenate([values, *(view.values for view in views)])
