@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from components import versions
-from components.errors import GateRefused, InputError
+from components.errors import GateRefused, InputError, first_line
 from components.example_gen.door import describe_scan, refuse_data, write_ledger
 from components.example_gen.memory import open_memory
 from components.example_gen.scan import Looking, Scan, scan_data
@@ -88,7 +88,7 @@ def run_pipeline(config: Config, root: Path, wishes: Wishes = Wishes()) -> Outco
                 with progress.shown():
                     _run_from_the_door(config, listing, workdir, wishes, (run, summary, progress))
             except BaseException as error:
-                summary.reasons = summary.reasons or [_first_line(error)]
+                summary.reasons = summary.reasons or [first_line(error)]
                 raise
             finally:
                 _take_time(summary, progress)
@@ -217,17 +217,13 @@ def _execute(plan: Plan, runner: str, summary: Summary, progress: Progress, work
         _note_refusal(summary, trace.error)
     elif trace.error is not None:
         summary.status = "failed"
-        summary.reasons = [f"{trace.failed_node or 'the run'}: {_first_line(trace.error)}"]
+        summary.reasons = [f"{trace.failed_node or 'the run'}: {first_line(trace.error)}"]
         raise trace.error
 
 
 def _take_time(summary: Summary, progress: Progress) -> None:
     summary.seconds |= {name: value for name, value in progress.seconds.items() if name != "Start-up"}
     summary.seconds["total"] = round(time.time() - psutil.Process().create_time(), 3)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def describe_start(console: Console, config: Config, data: str, workdir: Path) -> None:

@@ -14,7 +14,7 @@ from tfx.orchestration.beam import beam_dag_runner
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher
 
-from components.errors import GateRefused, InputError
+from components.errors import GateRefused, InputError, first_line
 from pipeline.notes import describe_outputs
 
 log = logging.getLogger("graft.run")
@@ -69,7 +69,7 @@ def _say_why(error: BaseException) -> str:
         return "interrupted"
     if isinstance(error, InputError):
         return "the input is not usable"
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return first_line(error)
 
 
 _trace: Trace | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -181,35 +181,47 @@ def pixel_batches(
     Returns:
         (index int64 [batch], pixels float32 [batch, height, width, 3] in 0..255).
     """
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    # Autotuning looks for the fastest decoding as if it had the processors to itself, and so takes them from the
+    # backbone on a CPU: 820 images/s with it, 1,000 without (two processors, MobileNetV2 0.35 at 160 x 160).
+    options.autotune.enabled = False
+    batches = wanted_records(split, np.ones(len(split), bool) if wanted is None else wanted).batch(batch_size)
+    to_pixels = fill_with_pixels(split, transform, batch_size)
+    return batches.map(to_pixels, num_parallel_calls=os.cpu_count()).prefetch(2).with_options(options)
+
+
+def wanted_records(split: Split, wanted: np.ndarray) -> tf.data.Dataset:
+    """(index int64, serialized record) of some images of a split, bool [n]; the others are neither parsed nor decoded.
+
+    Records beyond the last image come too, so that they are noticed.
+    """
+    mask = tf.constant(np.append(wanted, True))
+    return open_records(split.files).enumerate().filter(lambda index, _: mask[tf.minimum(index, len(split))])
+
+
+def fill_with_pixels(
+    split: Split, transform: tft.TFTransformOutput, places: int
+) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Gives a function from a batch of `wanted_records` to one of `pixel_batches`, filled up to so many places."""
     layer = transform.transform_features_layer()
     spec = {
         features.IMAGE: tf.io.FixedLenFeature([1], tf.string),
         features.SHA256: tf.io.FixedLenFeature([], tf.string),
     }
-    # One more at the end stands for records beyond the last: they are wanted, so that they are noticed.
-    mask = tf.constant(np.append(np.ones(len(split), bool) if wanted is None else wanted, True))
     names = tf.constant([*split.sha256, b""])
-
-    def is_wanted(index: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
-        return mask[tf.minimum(index, len(split))]
 
     def transform_batch(index: tf.Tensor, records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         parsed = tf.io.parse_example(records, spec)
         expected = parsed.pop(features.SHA256) == tf.gather(names, tf.minimum(index, len(split)))
         index = tf.where(expected, index, tf.constant(-2, tf.int64))
         pixels = layer(parsed)[features.PIXELS]
-        missing = batch_size - tf.shape(index)[0]
+        missing = places - tf.shape(index)[0]
         pixels = tf.concat([pixels, tf.repeat(pixels[-1:], missing, axis=0)], axis=0)
         index = tf.concat([index, tf.fill([missing], tf.constant(-1, tf.int64))], axis=0)
-        return tf.ensure_shape(index, [batch_size]), tf.ensure_shape(pixels, [batch_size, *pixels.shape[1:]])
+        return tf.ensure_shape(index, [places]), tf.ensure_shape(pixels, [places, *pixels.shape[1:]])
 
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    # Autotuning looks for the fastest decoding as if it had the processors to itself, and so takes them from the
-    # backbone on a CPU: 820 images/s with it, 1,000 without (two processors, MobileNetV2 0.35 at 160 x 160).
-    options.autotune.enabled = False
-    batches = open_records(split.files).enumerate().filter(is_wanted).batch(batch_size)
-    return batches.map(transform_batch, num_parallel_calls=os.cpu_count()).prefetch(2).with_options(options)
+    return transform_batch
 
 
 def image_size(transform: tft.TFTransformOutput) -> tuple[int, int]:

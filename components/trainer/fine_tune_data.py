@@ -8,8 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components import features
-from components.trainer.data import Split, open_records
+from components.trainer.data import Split, fill_with_pixels, wanted_records
 
 SHUFFLED_AT_ONCE = 4096  # encoded images in memory, some 100 MB; ingest has mixed the files already
 
@@ -32,33 +31,18 @@ def shuffled_batches(
         filled up, and -2 where the record is not the one that the split names.
     """
     size, places = shape
-    layer = transform.transform_features_layer()
-    spec = {
-        features.IMAGE: tf.io.FixedLenFeature([1], tf.string),
-        features.SHA256: tf.io.FixedLenFeature([], tf.string),
-    }
-    wanted = np.zeros(len(split) + 1, bool)  # the last one stands for records beyond the split, which are noticed
-    wanted[[*rows, len(split)]] = True
-    mask, names = tf.constant(wanted), tf.constant([*split.sha256, b""])
-
-    def transform_batch(index: tf.Tensor, records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        parsed = tf.io.parse_example(records, spec)
-        expected = parsed.pop(features.SHA256) == tf.gather(names, tf.minimum(index, len(split)))
-        index = tf.where(expected, index, tf.constant(-2, tf.int64))
-        pixels = layer(parsed)[features.PIXELS]
-        missing = places - tf.shape(index)[0]
-        pixels = tf.concat([pixels, tf.repeat(pixels[-1:], missing, axis=0)], axis=0)
-        index = tf.concat([index, tf.fill([missing], tf.constant(-1, tf.int64))], axis=0)
-        return tf.ensure_shape(index, [places]), tf.ensure_shape(pixels, [places, *pixels.shape[1:]])
-
+    wanted = np.zeros(len(split), bool)
+    wanted[rows] = True
     options = tf.data.Options()
     options.autotune.enabled = False  # it takes the processors from the training, see `pixel_batches`
-    records = open_records(split.files).enumerate()
-    records = records.filter(lambda index, _: mask[tf.minimum(index, len(split))])
-    windows = records.batch(SHUFFLED_AT_ONCE).enumerate()
+    windows = wanted_records(split, wanted).batch(SHUFFLED_AT_ONCE).enumerate()
     records = windows.map(lambda number, window: _mix(number, window[0], window[1], seed)).unbatch()
     batches = records.skip(first * size).batch(size)
-    return batches.map(transform_batch, num_parallel_calls=os.cpu_count()).prefetch(2).with_options(options)
+    return (
+        batches.map(fill_with_pixels(split, transform, places), num_parallel_calls=os.cpu_count())
+        .prefetch(2)
+        .with_options(options)
+    )
 
 
 def _mix(number: tf.Tensor, index: tf.Tensor, records: tf.Tensor, seed: int) -> tuple[tf.Tensor, tf.Tensor]:
