@@ -44,6 +44,7 @@ lock: ## compile requirements/*.in into locks with hashes; UPGRADE=1 for the new
 	@echo "Compiling requirements/*.txt..."
 	@uv="$$(scripts/setup_env.sh uv)" && cd requirements && \
 	"$$uv" $(COMPILE) uv.in -o uv.txt && \
+	"$$uv" $(COMPILE) build.in -o build.txt && \
 	"$$uv" $(COMPILE) tfx-1.16.in --override overrides.txt -o tfx-1.16.txt && \
 	"$$uv" $(COMPILE) dev.in --constraint tfx-1.16.txt -o dev.txt
 

@@ -16,6 +16,7 @@ readonly TFX_VERSION=1.16
 readonly RUNTIME_LOCK=requirements/tfx-$TFX_VERSION.txt
 readonly DEV_LOCK=requirements/dev.txt
 readonly UV_LOCK=requirements/uv.txt
+readonly BUILD_LOCK=requirements/build.txt
 readonly OLDEST_UV=0.5.0
 readonly TOOLS=.tools
 readonly VENV=.venv
@@ -35,7 +36,7 @@ digest() {
 
 # What the environment was made from. The folder is part of it: a virtual environment does not survive a move.
 fingerprint() {
-    { pwd -P && cat "$@" setup.py && grep '^__version__' pipeline/__init__.py; } | digest
+    { pwd -P && cat "$@" "$BUILD_LOCK" setup.py && grep '^__version__' pipeline/__init__.py; } | digest
 }
 
 is_ready() { # stamp
@@ -181,11 +182,11 @@ install() { # lock...
     fi
     : >"$UNFINISHED"
     rm -f "$VENV"/.runtime-* "$VENV"/.dev-*
-    # Some packages have no wheel; they are built with the setuptools of the lock, not with the newest.
+    # Some packages have no wheel; they are built with the tools of a lock of their own, not with the newest.
     # Bytecode is compiled now: where PYTHONDONTWRITEBYTECODE is set, as in many images, each run would pay for it
     # (`from tfx import v1`: 21 s without, 8 s with).
     "$UV" pip sync --quiet --compile-bytecode --python "$python" --require-hashes \
-        -b "$RUNTIME_LOCK" "$@"
+        -b "$BUILD_LOCK" "$@"
     "$UV" pip install --quiet --python "$python" --no-deps --no-build-isolation --editable .
     for lock in "$@"; do : >"$(stamp_of "$lock")"; done
     rm -f "$UNFINISHED"
