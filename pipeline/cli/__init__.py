@@ -1,0 +1,9 @@
+"""The commands of `graft`, and what they print. Nothing heavy is imported before a command needs it.
+
+A module a command or group; importing it adds it to `app`, in the order of the help text.
+"""
+
+from pipeline.cli import run, check, predict, models, weights, features  # isort: skip  # noqa: F401
+from pipeline.cli.app import app
+
+__all__ = ["app"]

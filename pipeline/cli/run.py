@@ -1,0 +1,45 @@
+"""`graft run`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.app import app
+from pipeline.cli.common import Settings
+
+
+@app.command(epilog="Example: graft run configs/cats_and_dogs.yaml --data photos --set trainer.epochs=5")
+def run(
+    config: Annotated[str, typer.Argument(help="YAML file, such as configs/sample.yaml.")],
+    data: Annotated[str | None, typer.Option(help="Folder of images; wins over data.path.")] = None,
+    workdir: Annotated[Path | None, typer.Option(help="Working directory. Default: work/<name>.")] = None,
+    settings: Settings = None,
+    cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Reuse what an earlier run made.")] = True,
+    if_changed: Annotated[
+        bool, typer.Option("--if-changed", help="End at once (unchanged, code 0) where data and options are as served.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file, also those that look unchanged since the last run.")
+    ] = False,
+) -> None:
+    """Runs the whole pipeline on this machine: ingest, train, evaluate, check, push.
+
+    Exit code 0: pushed, or nothing to do. 2: bad usage, configuration or input. 3: a gate said no. 1: failed.
+    """
+    from pipeline.config import load_config
+
+    checked = load_config(config, settings, data)  # first: its errors are instant
+
+    from pipeline.run import Wishes, run_pipeline
+
+    wishes = Wishes(enable_cache=cache, verify=verify, if_changed=if_changed)
+    try:
+        outcome = run_pipeline(checked, workdir or Path("work") / checked.name, wishes)
+    except KeyboardInterrupt:  # Typer would say no more than "Aborted"
+        print("Interrupted. The next run continues from what is complete.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    raise typer.Exit(outcome.code)

@@ -1,0 +1,38 @@
+"""`graft weights`: what a backbone starts from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.app import add_group
+from pipeline.cli.common import Settings
+
+weights = add_group("weights", "The pretrained weights that a backbone starts from.")
+
+
+@weights.command("fetch", epilog="Example: graft weights fetch configs/cats_and_dogs.yaml --cache weights")
+def weights_fetch(
+    config: Annotated[str, typer.Argument(help="YAML file, such as configs/sample.yaml.")],
+    cache: Annotated[
+        Path | None, typer.Option(help="Keep them in this folder. Default: $GRAFT_WEIGHTS, or Keras' own cache.")
+    ] = None,
+    settings: Settings = None,
+) -> None:
+    """Fetches the ImageNet weights of a configuration ahead of a run, and says how to pin them.
+
+    For a machine without internet: fetch with --cache DIR, copy DIR there, and set GRAFT_WEIGHTS=DIR.
+    """
+    from pipeline.config import load_config
+
+    checked = load_config(config, settings)  # first: its errors are instant
+
+    from pipeline.progress import quiet_tensorflow
+    from pipeline.weights import fetch_weights, showing_progress
+
+    quiet_tensorflow()
+    with showing_progress():
+        fetched = fetch_weights(checked, cache)
+    print("\n".join(fetched.describe(cache)))
