@@ -27,7 +27,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.12",
     packages=find_packages(include=["pipeline", "pipeline.*", "components", "components.*"]),
-    package_data={"components": ["**/*.pbtxt"], "pipeline": ["**/*.html"]},
+    package_data={"components": ["**/*.pbtxt"], "pipeline": ["**/*.css", "**/*.html", "**/*.js"]},
     install_requires=[
         "google-crc32c",
         "h5py",
@@ -44,8 +44,10 @@ setup(
         "scikit-learn",
         "scipy",
         "simplejpeg",
+        "starlette",
         "tfx>=1.16,<1.22",
         "typer",
+        "uvicorn",
     ],
     entry_points={"console_scripts": ["graft = pipeline.__main__:main"]},
 )

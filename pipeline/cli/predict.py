@@ -1,104 +1,68 @@
-"""`graft predict`, and the forms of its answers."""
+"""`graft predict`."""
 
 from __future__ import annotations
 
 import sys
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from pipeline.cli.app import app
 from pipeline.cli.common import counting
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from pipeline.predict import Prediction
-
 
 class Format(str, Enum):
-    """How predictions are printed."""
+    """How predictions are written."""
 
     TABLE = "table"
     JSON = "json"
+    JSONL = "jsonl"
     CSV = "csv"
+    PARQUET = "parquet"
 
 
-@app.command(epilog="Example: graft predict work/sample/serving/1764000000 a.jpg folder/ --format csv")
+@app.command(
+    epilog="Examples: graft predict work/sample a.jpg folder/ 'more/**/*.png'; "
+    "graft predict work/sample list.csv --output answers.parquet --top-k 3 --explain overlays"
+)
 def predict(
     model: Annotated[str, typer.Argument(help="serving/<version>, or a working directory: its served version.")],
-    images: Annotated[list[str], typer.Argument(help="Image files and folders.", metavar="IMAGE...")],
-    form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    images: Annotated[
+        list[str], typer.Argument(help="Files, folders, globs, manifests (.csv, .jsonl: a path).", metavar="IMAGE...")
+    ],
+    form: Annotated[Format | None, typer.Option("--format", help="Default: as --output says, or a table.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
+    top_k: Annotated[int, typer.Option(min=0, help="Only the N most probable classes; 0: all.", metavar="N")] = 0,
+    explain: Annotated[
+        Path | None, typer.Option(help="Write activation overlays into this folder.", metavar="DIR")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images that the model sees at once.", metavar="N")] = 32,
 ) -> None:
     """Answers with label and probabilities for image files and folders.
 
     A file that is no image gets an error line of its own; the others still get answers, and the exit code is 2.
     """
-    from pipeline.predict import list_inputs, predict_files
+    from pipeline.predict.inputs import count_inputs, find_inputs
+    from pipeline.predict.writers import Shape, form_of, open_writer
+
+    chosen = form_of(form.value if form else None, output)
+    total = count_inputs(images)
+
+    from pipeline.models import class_names, find_model
+    from pipeline.predict.answers import predict_files
     from pipeline.progress import quiet_tensorflow
 
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names that are not UTF-8
-    paths = list_inputs(images)
+    shape = Shape(class_names(find_model(model)), top_k, overlays=explain is not None)
     quiet_tensorflow()
-    failed = _PRINTERS[form](_with_progress(predict_files(model, paths), len(paths)))
-    if failed:
-        print(f"Error: {failed} of {len(paths)} files got no answer.", file=sys.stderr)
-        raise typer.Exit(2)
-
-
-def _with_progress(predictions: Iterable[Prediction], total: int) -> Iterable[Prediction]:
-    with counting("Predicting") as report:
-        for done, prediction in enumerate(predictions, start=1):
-            yield prediction
+    failed = 0
+    with counting("Predicting") as report, open_writer(chosen, output, shape) as writer:
+        for done, row in enumerate(predict_files(model, find_inputs(images), batch_size, explain), start=1):
+            writer.write(row)
+            failed += bool(row.error)
             report(done, total)
-
-
-def _print_table(predictions: Iterable[Prediction]) -> int:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("image", "label", "probability", "others"):
-        table.add_column(name, justify="right" if name == "probability" else "left", overflow="fold")
-    rows = list(predictions)
-    for row in rows:
-        if row.error:
-            table.add_row(escape(row.path), "[red]error[/]", "", f"[red]{escape(row.error)}[/]")
-            continue
-        ranked = sorted(row.probabilities.items(), key=lambda pair: -pair[1])
-        others = ", ".join(f"{name} {value:.4f}" for name, value in ranked[1:4])
-        table.add_row(escape(row.path), escape(row.label), f"{row.probability:.4f}", escape(others))
-    Console(highlight=False).print(table)
-    return sum(bool(row.error) for row in rows)
-
-
-def _print_json(predictions: Iterable[Prediction]) -> int:
-    import json
-
-    rows = list(predictions)
-    answers = [
-        {"path": row.path, "error": row.error}
-        if row.error
-        else {"path": row.path, "label": row.label, "probability": row.probability, "probabilities": row.probabilities}
-        for row in rows
-    ]
-    print(json.dumps(answers, indent=2, ensure_ascii=False))
-    return sum(bool(row.error) for row in rows)
-
-
-def _print_csv(predictions: Iterable[Prediction]) -> int:
-    import csv
-
-    rows = list(predictions)
-    names = sorted({name for row in rows for name in row.probabilities})
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["path", "label", "probability", *names, "error"])
-    for row in rows:
-        values = [f"{row.probabilities[name]:.6f}" if row.probabilities else "" for name in names]
-        writer.writerow([row.path, row.label, f"{row.probability:.6f}" if row.label else "", *values, row.error])
-    return sum(bool(row.error) for row in rows)
-
-
-_PRINTERS = {Format.TABLE: _print_table, Format.JSON: _print_json, Format.CSV: _print_csv}
+    if failed:
+        print(f"Error: {failed:,} of {total:,} files got no answer.", file=sys.stderr)
+        raise typer.Exit(2)

@@ -1,0 +1,1 @@
+"""`graft predict`: answers for files, folders and manifests, from a pushed model."""

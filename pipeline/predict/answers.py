@@ -1,0 +1,150 @@
+"""The model behind the answers: a SavedModel's signatures over batches of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components import features
+from components.errors import InputError, first_line
+from pipeline.models import class_names, find_model
+from pipeline.predict.overlays import Overlays
+from pipeline.predict.reading import Image, read_ahead
+
+BATCH = 32
+READERS = 8  # threads; local files need few, files on a network more
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One image's answer, or why there is none.
+
+    Attributes:
+        path: as it was given, or found in a folder that was given.
+        label: the most probable class; empty with an error.
+        probability: of the label, 0..1.
+        probabilities: of every class, by name.
+        error: why the image got no answer.
+        overlay: the file with the activation overlay; empty where none was asked for.
+    """
+
+    path: str
+    label: str = ""
+    probability: float = 0.0
+    probabilities: dict[str, float] = field(default_factory=dict)
+    error: str = ""
+    overlay: str = ""
+
+    def ranked(self, count: int = 0) -> list[tuple[str, float]]:
+        """Classes and probabilities, the most probable first; the first `count` of them, or all."""
+        return sorted(self.probabilities.items(), key=lambda pair: -pair[1])[: count or None]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model.
+
+    Attributes:
+        names: of the classes, in the order of the label index.
+        signatures: by name; each takes a string tensor [batch] and gives a dict of tensors.
+    """
+
+    names: list[str]
+    signatures: dict[str, Callable[..., Any]]
+
+    def probabilities(self, contents: list[bytes]) -> np.ndarray:
+        """float32 [batch, classes], 0..1."""
+        return self._run(features.SERVE_BYTES, features.OUTPUT_PROBABILITIES, contents)
+
+    def activations(self, contents: list[bytes]) -> np.ndarray:
+        """float32 [batch, h, w], 0..1: where the evidence for the most probable class is."""
+        return self._run(features.EXPLAIN, features.OUTPUT_CAM, contents)
+
+    def _run(self, signature: str, output: str, contents: list[bytes]) -> np.ndarray:
+        import tensorflow as tf
+
+        answer = self.signatures[signature](tf.constant(contents, tf.string))[output].numpy()
+        return np.asarray(answer)
+
+
+def load_model(model: str) -> Model:
+    """Loads what `find_model` means by a path.
+
+    Raises:
+        InputError: there is no such model, or Graft did not make it.
+    """
+    folder = find_model(model)
+    names = class_names(folder)
+
+    import tensorflow as tf
+
+    return Model(names, dict(tf.saved_model.load(str(folder)).signatures))
+
+
+def predict_files(
+    model: str, paths: Iterable[str], batch_size: int = BATCH, explain: Path | None = None
+) -> Iterator[Prediction]:
+    """Answers in the order of the paths; a bad file gets an error and takes no other down.
+
+    Files are read and checked ahead while the model answers; memory does not grow with their number.
+
+    Args:
+        model: a version's folder, or a serving or working directory.
+        paths: of files.
+        batch_size: images that the model sees at once.
+        explain: a folder for activation overlays, one file an image; None: none.
+
+    Raises:
+        InputError: there is no such model, or it cannot explain.
+    """
+    loaded = load_model(model)
+    if explain and features.EXPLAIN not in loaded.signatures:
+        raise InputError(
+            f"--explain: {model} has no `{features.EXPLAIN}` signature: its backbone gives vectors, without places.\n"
+            "Leave --explain out."
+        )
+    with ThreadPoolExecutor(READERS) as pool:
+        overlays = Overlays(explain, pool) if explain else None
+        images = read_ahead(pool, paths, 2 * batch_size)
+        while chunk := list(islice(images, batch_size)):
+            yield from answer_batch(loaded, chunk, overlays)
+
+
+def answer_batch(model: Model, images: list[Image], overlays: Overlays | None = None) -> list[Prediction]:
+    """Answers for some images, errors in their places."""
+    good = [image for image in images if not image.error]
+    rows = iter(_answer(model, good, overlays))
+    return [Prediction(image.name, error=image.error) if image.error else next(rows) for image in images]
+
+
+def _answer(model: Model, images: list[Image], overlays: Overlays | None) -> list[Prediction]:
+    """One answer an image. What TensorFlow refuses although it was checked fails alone, not with its batch."""
+    import tensorflow as tf
+
+    if not images:
+        return []
+    contents = [image.content for image in images]
+    try:
+        probabilities = model.probabilities(contents)
+        files = overlays.write(images, model.activations(contents)) if overlays else [""] * len(images)
+    except tf.errors.InvalidArgumentError as error:
+        if len(images) == 1:
+            return [Prediction(images[0].name, error=f"undecodable: {first_line(error)}")]
+        return [row for image in images for row in _answer(model, [image], overlays)]
+    return [
+        to_prediction(image.name, row, model.names, file)
+        for image, row, file in zip(images, probabilities, files, strict=True)
+    ]
+
+
+def to_prediction(name: str, row: Any, names: list[str], overlay: str = "") -> Prediction:
+    """From a row of probabilities to an answer."""
+    probabilities = {label: float(value) for label, value in zip(names, row, strict=True)}
+    label = max(probabilities, key=lambda name: probabilities[name])
+    return Prediction(name, label, probabilities[label], probabilities, overlay=overlay)

@@ -1,0 +1,117 @@
+"""Which images are meant: files, folders, globs and manifests, one path at a time; no list of all is ever made."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from components.errors import InputError
+from components.example_gen import images
+
+MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
+FORM = "Expected a header with the column `path`, or a JSON object a line with the key `path`."
+
+
+def find_inputs(paths: Iterable[str]) -> Iterator[str]:
+    """The files that are meant, in the order given; folders sorted by name.
+
+    Args:
+        paths: files (also missing ones: they get an error row), folders (all images below them), globs with `*`, `?`
+            or `[...]` (`**` crosses folders), and manifests (`.csv`, `.tsv`, `.jsonl` with a `path`, relative to the
+            manifest).
+
+    Raises:
+        InputError: a manifest is none.
+    """
+    for path in paths:
+        if Path(path).is_dir():
+            yield from _walk(path)
+        elif Path(path).suffix.lower() in MANIFEST_SUFFIXES and Path(path).is_file():
+            yield from read_manifest(path)
+        elif not os.path.lexists(path) and glob.has_magic(path):
+            yield from _match(path)
+        else:
+            yield path
+
+
+def count_inputs(paths: Iterable[str]) -> int:
+    """How many files `find_inputs` gives.
+
+    Raises:
+        InputError: none.
+    """
+    paths = list(paths)
+    count = sum(1 for _ in find_inputs(paths))
+    if not count:
+        raise InputError(f"Expected image files or folders with images, found no image in {', '.join(paths)}.")
+    return count
+
+
+def _walk(folder: str) -> Iterator[str]:
+    """All images below a folder, without hidden files."""
+    for current, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            path = os.path.join(current, name)
+            if not name.startswith(".") and (Path(name).suffix.lower() in images.IMAGE_SUFFIXES or _starts_right(path)):
+                yield path
+
+
+def _starts_right(path: str) -> bool:
+    if not os.path.isfile(path):  # a pipe would be waited for
+        return False
+    with open(path, "rb") as file:
+        return images.sniff_format(file.read(16)) is not None
+
+
+def _match(pattern: str) -> Iterator[str]:
+    """The images that a glob matches; folders among them are walked."""
+    for path in sorted(glob.iglob(pattern, recursive=True)):
+        if not os.path.isdir(path):
+            yield path
+        elif not pattern.endswith("**"):  # which matches what is in the folder as well
+            yield from _walk(path)
+
+
+def read_manifest(path: str) -> Iterator[str]:
+    """The paths in a manifest, relative ones taken from its folder.
+
+    Raises:
+        InputError: no UTF-8, no column `path`, or a row without one; says the line.
+    """
+    rows = _json_rows(path) if path.lower().endswith(".jsonl") else _csv_rows(path)
+    try:
+        for line, value in rows:
+            if not isinstance(value, str) or not value.strip():
+                raise InputError(f"{path}: line {line} has no path.\n{FORM}")
+            yield os.path.join(os.path.dirname(path), value)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is no manifest: {error}.\n{FORM}") from error
+
+
+def _csv_rows(path: str) -> Iterator[tuple[int, object]]:
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        first = file.readline()
+        file.seek(0)
+        reader = csv.DictReader(file, delimiter=max(",;\t", key=first.count))
+        columns = {(name or "").strip().lower(): name for name in reader.fieldnames or []}
+        if "path" not in columns:
+            raise InputError(f"{path}: found the columns {', '.join(columns) or 'none'}.\n{FORM}")
+        for row in reader:
+            yield reader.line_num, row[columns["path"]]
+
+
+def _json_rows(path: str) -> Iterator[tuple[int, object]]:
+    with open(path, encoding="utf-8-sig") as file:
+        for line, text in enumerate(file, 1):
+            if not text.strip():
+                continue
+            try:
+                row = json.loads(text)
+            except ValueError as error:
+                raise InputError(f"{path}: line {line} is no JSON: {error}.\n{FORM}") from error
+            yield line, row.get("path") if isinstance(row, dict) else None

@@ -1,0 +1,77 @@
+"""From a file to what the model takes: checked and converted exactly as ingest does it for training."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+from components.example_gen import images
+from components.example_gen.convert import encode_for_tensorflow
+from components.example_gen.readers import Unreadable, read_source
+from components.example_gen.scan import limits_of
+from components.example_gen.sources import Source
+from components.options import DataOptions
+
+LIMITS = limits_of(DataOptions(min_side=1))
+_one_at_a_time = threading.Lock()  # Pillow's limits, which the check lifts, are of the whole process
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image, or why there is none.
+
+    Attributes:
+        name: as it was given.
+        content: the encoded image that the model takes; empty with an error.
+        error: `reason: detail`, the reason a key of `images.REASONS`.
+    """
+
+    name: str
+    content: bytes = b""
+    error: str = ""
+
+
+def check_image(name: str, content: bytes, limits: images.Limits = LIMITS) -> Image:
+    """Inspects an encoded image and converts what TensorFlow would get wrong. Never raises; safe in threads."""
+    if images.sniff_format(content) == "jpeg":
+        return _check(name, content, limits)
+    with _one_at_a_time:
+        return _check(name, content, limits)
+
+
+def _check(name: str, content: bytes, limits: images.Limits) -> Image:
+    found = images.inspect_image(name, content, limits)
+    if found.reason:
+        return Image(name, error=f"{found.reason}: {found.detail}")
+    return Image(name, encode_for_tensorflow(content, found)[0])
+
+
+def read_image(path: str) -> Image:
+    """Reads and checks one local file."""
+    return check_source(Source(path, "", path))
+
+
+def check_source(source: Source, limits: images.Limits = LIMITS) -> Image:
+    """Reads and checks one source: a file, a member of an archive, or a record."""
+    if source.problem:
+        return Image(source.name, error=f"unreadable: {source.problem}")
+    try:
+        content = read_source(source, limits.max_bytes)
+    except Unreadable as error:
+        return Image(source.name, error=f"unreadable: {error}")
+    return check_image(source.name, content, limits)
+
+
+def read_ahead(pool: ThreadPoolExecutor, paths: Iterable[str], ahead: int) -> Iterator[Image]:
+    """Images in the order of their paths, while up to `ahead` more are being read."""
+    waiting: deque[Future[Image]] = deque()
+    rest = iter(paths)
+    while True:
+        waiting.extend(pool.submit(read_image, path) for path in islice(rest, ahead + 1 - len(waiting)))
+        if not waiting:
+            return
+        yield waiting.popleft().result()

@@ -1,0 +1,239 @@
+"""The forms of the answers. All but the table are written row by row; to add one, add a class and a row to `FORMS`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import indent
+from typing import IO, Any, Protocol
+
+from components.errors import InputError
+from pipeline.predict.answers import Prediction
+
+ROW_GROUP = 4096  # rows of a Parquet file that are held before they are written
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a row holds.
+
+    Attributes:
+        names: of the classes, in the order of the label index.
+        top_k: so many of the most probable classes only; 0: all.
+        overlays: whether rows name the file of their overlay.
+    """
+
+    names: list[str]
+    top_k: int = 0
+    overlays: bool = False
+
+    def to_object(self, row: Prediction) -> dict[str, Any]:
+        """A row as JSON has it: an answer or an error."""
+        if row.error:
+            return {"path": row.path, "error": row.error}
+        ranked = dict(row.ranked(self.top_k)) if self.top_k else row.probabilities
+        answer = {"path": row.path, "label": row.label, "probability": row.probability, "probabilities": ranked}
+        return answer | ({"overlay": row.overlay} if self.overlays else {})
+
+    def columns(self) -> list[str]:
+        """The columns of CSV and Parquet. A class whose name is a column's gets `class:` before it."""
+        fixed = ["path", "label", "probability"]
+        last = ["overlay", "error"] if self.overlays else ["error"]
+        if self.top_k:
+            ranks = range(2, min(self.top_k, len(self.names)) + 1)
+            return [*fixed, *(f"{name}_{rank}" for rank in ranks for name in ("label", "probability")), *last]
+        taken = {*fixed, *last}
+        return [*fixed, *(f"class:{name}" if name in taken else name for name in self.names), *last]
+
+    def to_cells(self, row: Prediction) -> list[Any]:
+        """A row's values, one a column; None where there is none."""
+        last = [row.overlay or None, row.error or None] if self.overlays else [row.error or None]
+        width = len(self.columns())
+        if row.error:
+            return [row.path, *[None] * (width - 1 - len(last)), *last]
+        if self.top_k:
+            others: list[Any] = [value for pair in row.ranked(self.top_k)[1:] for value in pair]
+        else:
+            others = [row.probabilities[name] for name in self.names]
+        return [row.path, row.label, row.probability, *others, *last]
+
+
+class Writer(Protocol):
+    """Takes rows, one at a time."""
+
+    def write(self, row: Prediction) -> None:
+        """Adds a row."""
+
+    def close(self) -> None:
+        """Writes what is left; the file is whole then."""
+
+
+class TableWriter:
+    """For people: aligned columns, so all rows are held until the end."""
+
+    def __init__(self, file: IO[str], shape: Shape) -> None:
+        from rich.table import Table
+
+        self._file, self._others = file, (shape.top_k or 4) - 1
+        self._table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in ("image", "label", "probability", "others", *(("overlay",) if shape.overlays else ())):
+            self._table.add_column(name, justify="right" if name == "probability" else "left", overflow="fold")
+
+    def write(self, row: Prediction) -> None:
+        """Adds a row."""
+        from rich.markup import escape
+
+        if row.error:
+            self._table.add_row(escape(row.path), "[red]error[/]", "", f"[red]{escape(row.error)}[/]")
+            return
+        others = ", ".join(f"{name} {value:.4f}" for name, value in row.ranked()[1 : self._others + 1])
+        cells = [row.path, row.label, f"{row.probability:.4f}", others, *((row.overlay,) if row.overlay else ())]
+        self._table.add_row(*(escape(cell) for cell in cells))
+
+    def close(self) -> None:
+        """Prints the table."""
+        from rich.console import Console
+
+        Console(file=self._file, highlight=False).print(self._table)
+
+
+class JsonWriter:
+    """One array of objects."""
+
+    def __init__(self, file: IO[str], shape: Shape) -> None:
+        self._file, self._shape, self._start = file, shape, "[\n"
+
+    def write(self, row: Prediction) -> None:
+        """Writes an object."""
+        text = json.dumps(self._shape.to_object(row), indent=2, ensure_ascii=False)
+        self._file.write(self._start + indent(text, "  "))
+        self._start = ",\n"
+
+    def close(self) -> None:
+        """Closes the array."""
+        self._file.write("[]\n" if self._start == "[\n" else "\n]\n")
+
+
+class JsonLinesWriter:
+    """An object a line."""
+
+    def __init__(self, file: IO[str], shape: Shape) -> None:
+        self._file, self._shape = file, shape
+
+    def write(self, row: Prediction) -> None:
+        """Writes a line."""
+        self._file.write(json.dumps(self._shape.to_object(row), ensure_ascii=False) + "\n")
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+
+class CsvWriter:
+    """A header and a line a row (RFC 4180, with line feeds)."""
+
+    def __init__(self, file: IO[str], shape: Shape) -> None:
+        import csv
+
+        self._shape, self._csv = shape, csv.writer(file, lineterminator="\n")
+        self._csv.writerow(shape.columns())
+
+    def write(self, row: Prediction) -> None:
+        """Writes a line."""
+        self._csv.writerow(f"{cell:.6f}" if isinstance(cell, float) else cell for cell in self._shape.to_cells(row))
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+
+class ParquetWriter:
+    """Columns as in CSV; probabilities are float32."""
+
+    def __init__(self, file: IO[bytes], shape: Shape) -> None:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        texts = {"path", "label", "overlay", "error"} | {f"label_{rank}" for rank in range(2, shape.top_k + 1)}
+        self._shape, self._rows = shape, list[list[Any]]()
+        self._schema = pa.schema(
+            [(name, pa.string() if name in texts else pa.float32()) for name in shape.columns()],
+        )
+        self._parquet = parquet.ParquetWriter(file, self._schema)
+
+    def write(self, row: Prediction) -> None:
+        """Adds a row; writes a group of them now and then."""
+        self._rows.append([_as_text(cell) for cell in self._shape.to_cells(row)])
+        if len(self._rows) == ROW_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        """Writes the last group and the footer."""
+        self._flush()
+        self._parquet.close()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        columns = zip(*self._rows, strict=True) if self._rows else [[]] * len(self._schema)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
+        self._parquet.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._rows.clear()
+
+
+def _as_text(cell: Any) -> Any:
+    """Text that is UTF-8: names of files may be any bytes."""
+    return cell.encode("utf-8", "backslashreplace").decode() if isinstance(cell, str) else cell
+
+
+FORMS: dict[str, Any] = {
+    "table": TableWriter,
+    "json": JsonWriter,
+    "jsonl": JsonLinesWriter,
+    "csv": CsvWriter,
+    "parquet": ParquetWriter,
+}
+
+
+def form_of(form: str | None, output: Path | None) -> str:
+    """The form that is meant: as said, or by the suffix of the output; a table where nothing is said.
+
+    Raises:
+        InputError: Parquet without a file.
+    """
+    chosen = form or (output.suffix.lstrip(".").lower() if output else "table")
+    if chosen not in FORMS:
+        raise InputError(f"--output {output}: cannot tell the form by its suffix.\nGive --format {'|'.join(FORMS)}.")
+    if chosen == "parquet" and output is None:
+        raise InputError("--format parquet: Parquet is no text for a terminal.\nGive --output FILE.")
+    return chosen
+
+
+@contextmanager
+def open_writer(form: str, output: Path | None, shape: Shape) -> Iterator[Writer]:
+    """A writer on standard output, or on a file that appears under its name only when it is whole."""
+    if output is None:
+        writer: Writer = FORMS[form](sys.stdout, shape)
+        yield writer
+        writer.close()
+        return
+    partial = output.with_name(f".{output.name}.partial")
+    options: dict[str, Any] = {"mode": "wb"} if form == "parquet" else {"mode": "w", "encoding": "utf-8"}
+    if form != "parquet":
+        options |= {"errors": "backslashreplace", "newline": ""}
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        file = open(partial, **options)  # noqa: SIM115  closed below, before it gets its name
+    except OSError as error:
+        raise InputError(f"--output {output}: cannot write there: {error.strerror}.") from error
+    try:
+        with file:
+            writer = FORMS[form](file, shape)
+            yield writer
+            writer.close()
+        os.replace(partial, output)
+    finally:
+        partial.unlink(missing_ok=True)
