@@ -1,5 +1,7 @@
 """The errors whose text is written for the user; everything else is a failure inside."""
 
+from typing import Any
+
 
 class InputError(ValueError):
     """Usage, configuration or input is wrong: the user can mend it (exit code 2).
@@ -14,12 +16,14 @@ class GateRefused(RuntimeError):
     Attributes:
         gate: which gate, one of `data`, `quality`, `servability`.
         reasons: a line each, with the measured value and the limit.
+        verdict: everything that was looked at, as `components.gates.Gate.to_dict` gives it.
     """
 
-    def __init__(self, gate: str, reasons: list[str]) -> None:
+    def __init__(self, gate: str, reasons: list[str], verdict: dict[str, Any] | None = None) -> None:
         super().__init__(f"The {gate} gate said no: " + "; ".join(reasons))
         self.gate = gate
         self.reasons = reasons
+        self.verdict = verdict or {"passed": False, "checks": [], "reasons": reasons, "override": None}
 
 
 def did_you_mean(word: str, known: list[str]) -> str:

@@ -27,6 +27,7 @@ from tfx.utils import io_utils, path_utils
 
 from components import features
 from components.errors import InputError
+from components.gates import FAIL, PASS, Check, Gate, Override, Verdict
 from components.options import EvaluatorOptions, QualityGateOptions
 
 CANDIDATE, BASELINE = "candidate", "baseline"
@@ -99,24 +100,27 @@ def _metrics_spec(metric: Metric, classes: int, model_names: list[str]) -> tfma.
     return spec
 
 
-def judge(metrics: dict[str, Any], baseline: dict[str, Any] | None, gate: QualityGateOptions) -> tuple[bool, list[str]]:
-    """Whether the candidate may be pushed, and every reason against it.
+def judge(metrics: dict[str, Any], baseline: dict[str, Any] | None, gate: QualityGateOptions) -> list[Check]:
+    """Holds the candidate against its limits.
 
     Args:
         metrics: the candidate's, as `read_metrics` gives them.
         baseline: the served model's on the same images, or None.
         gate: the limits.
     """
-    reasons = []
     accuracy = metrics["accuracy"]
-    if accuracy < gate.min_accuracy - ROUNDING:
-        reasons.append(f"accuracy {accuracy:.4f} is below gates.quality.min_accuracy {gate.min_accuracy:.4f}")
-    if baseline and baseline["accuracy"] - accuracy > gate.max_accuracy_drop + ROUNDING:
-        reasons.append(
-            f"accuracy {accuracy:.4f} is {baseline['accuracy'] - accuracy:.4f} below the served model's "
+    verdict: Verdict = PASS if accuracy >= gate.min_accuracy - ROUNDING else FAIL
+    reason = f"accuracy {accuracy:.4f} is below gates.quality.min_accuracy {gate.min_accuracy:.4f}"
+    checks = [Check("accuracy", accuracy, gate.min_accuracy, verdict, "" if verdict == PASS else reason)]
+    if baseline:
+        drop = baseline["accuracy"] - accuracy
+        verdict = PASS if drop <= gate.max_accuracy_drop + ROUNDING else FAIL
+        reason = (
+            f"accuracy {accuracy:.4f} is {drop:.4f} below the served model's "
             f"{baseline['accuracy']:.4f}; gates.quality.max_accuracy_drop is {gate.max_accuracy_drop:.4f}"
         )
-    return not reasons, reasons
+        checks.append(Check("accuracy_drop", drop, gate.max_accuracy_drop, verdict, "" if verdict == PASS else reason))
+    return checks
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -142,11 +146,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             run_tfma(pipeline, input_dict["examples"], models, config, options.batch_size, evaluation.uri)
         tell_apart = len(models) > 1  # TFMA keeps no name where there is one model
         metrics = {name: read_metrics(evaluation.uri, name if tell_apart else None, classes) for name in models}
-        blessed, reasons = judge(metrics[CANDIDATE], metrics.get(BASELINE), gate)
+        checks = judge(metrics[CANDIDATE], metrics.get(BASELINE), gate)
+        result = Gate(tuple(checks)).overridden_by(Override.from_json(exec_properties["override"]))
         _write_json(evaluation.uri, features.EVALUATION_FILE, metrics)
-        _write_json(evaluation.uri, features.VERDICT_FILE, {"passed": blessed, "reasons": reasons})
-        mark_blessing(artifact_utils.get_single_instance(output_dict["blessing"]), blessed, models)
-        progress.info(describe_metrics(metrics, blessed), extra={"done": True})
+        _write_json(evaluation.uri, features.VERDICT_FILE, result.to_dict())
+        mark_blessing(artifact_utils.get_single_instance(output_dict["blessing"]), result.lets_through, models)
+        progress.info(describe_metrics(metrics, result), extra={"done": True})
 
 
 def run_tfma(
@@ -263,11 +268,11 @@ def _write_json(uri: str, name: str, content: Any) -> None:
     io_utils.write_string_file(os.path.join(uri, name), json.dumps(content, indent=2))
 
 
-def describe_metrics(metrics: dict[str, dict[str, Any]], blessed: bool) -> str:
+def describe_metrics(metrics: dict[str, dict[str, Any]], result: Gate) -> str:
     """One line for the terminal."""
     ours = metrics[CANDIDATE]
     against = f" (served {metrics[BASELINE]['accuracy']:.3f})" if BASELINE in metrics else ""
-    verdict = "blessed" if blessed else "not blessed"
+    verdict = "blessed" if result.passed else "overridden" if result.lets_through else "not blessed"
     area = f", AUC {ours['auc']:.3f}" if ours["auc"] is not None else ""
     return f"accuracy {ours['accuracy']:.3f} of {ours['examples']:,}{against}{area}, {verdict}"
 
@@ -278,6 +283,7 @@ class EvaluatorSpec(ComponentSpec):
     PARAMETERS = {
         "options": ExecutionParameter(type=str),
         "gate": ExecutionParameter(type=str),
+        "override": ExecutionParameter(type=str),
         "source_fingerprint": ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -302,9 +308,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         examples: types.BaseChannel,
         model: types.BaseChannel,
         baseline_model: types.BaseChannel,
-        options: str,
-        gate: str,
-        source_fingerprint: str,
+        **properties: str,
     ) -> None:
         """Makes the node.
 
@@ -312,19 +316,16 @@ class Evaluator(base_beam_component.BaseBeamComponent):
             examples: with an `eval` split.
             model: the candidate.
             baseline_model: of `BaselineModel`: the served model, or a typed "none".
-            options: an `EvaluatorOptions` as JSON.
-            gate: a `QualityGateOptions` as JSON.
-            source_fingerprint: digest of the code behind this node, part of the cache key.
+            **properties: `options`: an `EvaluatorOptions` as JSON; `gate`: a `QualityGateOptions` as JSON; `override`:
+                of `gates.override_for`; `source_fingerprint`: digest of the code behind this node.
         """
         super().__init__(
             EvaluatorSpec(
                 examples=examples,
                 model=model,
                 baseline_model=baseline_model,
-                options=options,
-                gate=gate,
-                source_fingerprint=source_fingerprint,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),
+                **properties,
             )
         )

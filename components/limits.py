@@ -8,13 +8,16 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from components import features
+from components.gates import Check, at_most
 
 NO_LOSS = "duplicate_of"  # a copy that is left out costs nothing
 WORST = 10
 
 
-def bad_fraction_reasons(dataset: dict[str, Any], worst: Iterable[dict[str, Any]], limit: float) -> list[str]:
-    """Why there are too many unusable files, over all and in each class; nothing where there are not.
+def check_bad_fraction(
+    dataset: dict[str, Any], worst: Iterable[dict[str, Any]], limit: float
+) -> tuple[list[Check], list[str]]:
+    """Holds the share of unusable files, over all and in each class, against its limit.
 
     Copies that are left out count neither as images nor as unusable.
 
@@ -24,23 +27,29 @@ def bad_fraction_reasons(dataset: dict[str, Any], worst: Iterable[dict[str, Any]
         limit: `data.max_bad_fraction`, 0..1; the largest share that is let through.
 
     Returns:
-        A line for each share over the limit, what to do, and up to ten files of the classes concerned, taken in turn
-        from each reason.
+        A check over all and one for each class over the limit; and, where one fails, what to do and the worst files.
     """
     bad: dict[str, int] = dataset["bad"]
     total = {label: count + _examples(dataset, label) for label, count in bad.items()}
-    shares = [("all classes", sum(bad.values()), sum(total.values()))]
-    shares += [(f"class '{label}'", bad[label], total[label]) for label in sorted(bad)]
-    over = [share for share in shares if share[1] and share[1] / share[2] > limit]
-    if not over:
-        return []
-    concerned = {label for label in bad if shares[0] in over or (f"class '{label}'", bad[label], total[label]) in over}
+    everything = _check_share("unusable", "all classes", (sum(bad.values()), sum(total.values())), limit)
+    each = {
+        label: _check_share(f"unusable/{label}", f"class '{label}'", (bad[label], total[label]), limit)
+        for label in sorted(bad)
+    }
+    over = [check for check in each.values() if check.stops]
+    if not over and not everything.stops:
+        return [everything], []
+    concerned = {label for label, check in each.items() if check.stops or everything.stops}
     rows = [row for row in worst if row["label"] in concerned and row["reason"] != NO_LOSS]
-    return [
-        *(_describe(*share, limit) for share in over),
+    return [everything, *over], [
         "mend or remove these files, or raise data.max_bad_fraction; the worst:",
         *(f"{row['name']}: {row['reason']} ({row.get('detail', '')})" for row in take_in_turn(rows, WORST)),
     ]
+
+
+def _check_share(name: str, where: str, counts: tuple[int, int], limit: float) -> Check:
+    bad, total = counts
+    return at_most(name, bad / total if total else 0.0, limit, _describe(where, bad, total, limit))
 
 
 def _examples(dataset: dict[str, Any], label: str) -> int:
@@ -49,7 +58,7 @@ def _examples(dataset: dict[str, Any], label: str) -> int:
 
 def _describe(where: str, bad: int, total: int, limit: float) -> str:
     return (
-        f"{where}: {bad:,} of {total:,} images are unusable ({percent(bad / total)}); "
+        f"{where}: {bad:,} of {total:,} images are unusable ({percent(bad / total if total else 0.0)}); "
         f"the limit is {percent(limit)} (data.max_bad_fraction)"
     )
 

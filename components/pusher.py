@@ -29,10 +29,12 @@ from tfx.types.standard_component_specs import PusherSpec as StockSpec
 from tfx.utils import json_utils
 
 from components import features, versions
-from components.artifacts import Manifest
+from components.artifacts import DataVerdict, Manifest, read_verdicts
+from components.gates import DATA, QUALITY, SERVABILITY, used_override
 
 LOCK_FILE = ".push.lock"
 PARTIAL_PREFIX = ".partial-"
+VERDICTS = {DATA: "data_verdict", QUALITY: "evaluation", SERVABILITY: "infra_blessing"}  # gate: input with its verdict
 progress = logging.getLogger("graft.progress")
 
 
@@ -61,9 +63,9 @@ class Executor(stock.Executor):
             return
         custom = json.loads(exec_properties["custom_config"])
         data = Data(*(Path(artifact_utils.get_single_uri(input_dict[name])) for name in ("manifest", "statistics")))
-        version = publish_model(
-            Path(self.GetModelPath(input_dict)), Path(custom["serving_dir"]), custom["passport"], data
-        )
+        uris = {gate: artifact_utils.get_single_uri(input_dict[channel]) for gate, channel in VERDICTS.items()}
+        passport = {**custom["passport"], "override": used_override(read_verdicts(uris))}
+        version = publish_model(Path(self.GetModelPath(input_dict)), Path(custom["serving_dir"]), passport, data)
         self._MarkPushed(pushed, pushed_destination=str(version))
         progress.info(f"version {version.name}", extra={"done": True})
 
@@ -179,6 +181,8 @@ class PusherSpec(StockSpec):
         **{name: ChannelParameter(type=row.type) for name, row in StockSpec.INPUTS.items()},
         "manifest": ChannelParameter(type=Manifest),
         "statistics": ChannelParameter(type=standard_artifacts.ExampleStatistics),
+        "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
+        "data_verdict": ChannelParameter(type=DataVerdict),
     }
 
 
@@ -199,7 +203,8 @@ class Pusher(base_component.BaseComponent):
         Args:
             push_destination: a folder, as TFX's Pusher takes it.
             custom_config: `serving_dir`, `passport`, and `source_fingerprint`: digest of the code behind this node.
-            **inputs: `model`, `model_blessing`, `infra_blessing`, `manifest` and `statistics`, none left out.
+            **inputs: `model`, `model_blessing`, `infra_blessing`, `manifest`, `statistics`, `evaluation` and
+                `data_verdict`, none left out.
 
         Raises:
             ValueError: an input is missing.

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from components.errors import InputError, did_you_mean
+from components.gates import Override
 from components.options import DataOptions, EvaluatorOptions, GateOptions, Options, TrainerOptions, TransformOptions
 from components.trainer.backbones import check_request, is_saved_model
 
@@ -52,6 +53,7 @@ class Plan:
         baseline: the version to compare with: a number, or `none`.
         parent: the version being served when the run began, None at first.
         enable_cache: whether nodes may reuse earlier results.
+        override: who lets which gates say no without stopping, and why; None: nobody.
     """
 
     config: Config
@@ -64,6 +66,7 @@ class Plan:
     baseline: str = "none"
     parent: int | None = None
     enable_cache: bool = True
+    override: Override | None = None
 
     @property
     def serving_dir(self) -> Path:

@@ -19,6 +19,7 @@ from components.baseline import BaselineModel
 from components.data_gate.component import DataGate
 from components.evaluator import Evaluator
 from components.example_gen.component import ImageExampleGen
+from components.gates import DATA, QUALITY, SERVABILITY, override_for
 from components.pusher import Pusher
 from components.schema import SCHEMA_FILE, ImportSchemaGen
 from components.servable_check.component import ServableCheck
@@ -77,6 +78,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
         data=config.data.model_dump_json(include={"classes", "max_bad_fraction"}),
         serving_dir=str(plan.serving_dir),
         version=plan.baseline,
+        override=override_for(DATA, plan.override),
         source_fingerprint=sources["DataGate"],
     )
 
@@ -121,6 +123,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
         baseline_model=baseline.outputs["baseline_model"],
         options=config.evaluator.to_json(),
         gate=config.gates.quality.to_json(),
+        override=override_for(QUALITY, plan.override),
         source_fingerprint=sources["Evaluator"],
     )
     servable = ServableCheck(
@@ -128,6 +131,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
         model_run=trainer.outputs["model_run"],
         examples=examples,
         gate=config.gates.servability.to_json(),
+        override=override_for(SERVABILITY, plan.override),
         source_fingerprint=sources["ServableCheck"],
     )
     pusher = Pusher(
@@ -136,6 +140,8 @@ def create_pipeline(plan: Plan) -> Pipeline:
         infra_blessing=servable.outputs["blessing"],
         manifest=ingest.outputs["manifest"],
         statistics=statistics.outputs["statistics"],
+        evaluation=evaluator.outputs["evaluation"],
+        data_verdict=data_gate.outputs["verdict"],
         push_destination=pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(plan.serving_dir))
         ),

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from rich.console import Console
-from rich.markup import escape
 
 from components import versions
 from components.errors import GateRefused, InputError, first_line
@@ -18,18 +16,18 @@ from components.example_gen.door import describe_scan, refuse_data, write_ledger
 from components.example_gen.memory import open_memory
 from components.example_gen.scan import Looking, Scan, scan_data
 from components.example_gen.sources import Listing, list_sources
+from components.gates import DATA, Override
 from components.options import TrainerOptions
 from components.trainer.backbones import is_saved_model
 from components.trainer.digests import digest_path
 from pipeline import sample
 from pipeline.config import Config, Plan, model_key
 from pipeline.fingerprint import library_versions, source_fingerprints
+from pipeline.overrides import read_override
 from pipeline.progress import Progress, output_to
+from pipeline.report.ending import describe_end, describe_start, describe_unused_override
 from pipeline.report.summary import Summary, describe_version, fill_summary, find_artifacts
 from pipeline.workdir import Workdir
-
-SHOWN = 16  # reasons on the terminal: some shares and ten files; summary.json has all
-EXIT_CODES = {"pushed": 0, "unchanged": 0, "failed": 1, "data_refused": 3, "not_blessed": 3, "not_servable": 3}
 
 
 @dataclass(frozen=True)
@@ -49,12 +47,14 @@ class Wishes:
         enable_cache: False executes every node again.
         verify: read every file, also those that look unchanged since an earlier run.
         if_changed: end at once where the model that would come out is being served already.
+        override: who lets which gates say no without stopping, and why.
         runner: a row of `pipeline.runners.RUNNERS`.
     """
 
     enable_cache: bool = True
     verify: bool = False
     if_changed: bool = False
+    override: Override | None = None
     runner: str = "beam"
 
 
@@ -94,6 +94,7 @@ def run_pipeline(config: Config, root: Path, wishes: Wishes = Wishes()) -> Outco
                 _take_time(summary, progress)
                 path = summary.write(run)
             code = describe_end(console, summary, path)
+            describe_unused_override(console, wishes.override, summary)
     return Outcome(code, summary, path)
 
 
@@ -106,7 +107,7 @@ def _run_from_the_door(
         scan = look_at_data(config, listing, workdir, wishes.verify, progress)
         summary.dataset = scan.dataset
         write_ledger(run / "quarantine.jsonl", scan)
-        refuse_data(scan, config.data)
+        refuse_data(scan, config.data, wishes.override is not None and DATA in wishes.override.gates)
     except GateRefused as error:
         _note_refusal(summary, error)
         progress.finish("Data", "refused", f"the {error.gate} gate said no")
@@ -115,7 +116,7 @@ def _run_from_the_door(
         progress.finish("Data", "refused", "the data is not usable")
         raise
     progress.finish("Data", "done", describe_scan(scan, progress.elapsed()))
-    plan = make_plan(config, workdir, scan, wishes.enable_cache)
+    plan = make_plan(config, workdir, scan, wishes)
     served = versions.served_version(workdir.serving)
     if wishes.if_changed and served is not None and _key_of(workdir.serving / str(served)) == plan.model_key:
         summary.status, summary.model = "unchanged", describe_version(workdir.serving / str(served))
@@ -125,7 +126,7 @@ def _run_from_the_door(
 
 def _note_refusal(summary: Summary, error: GateRefused) -> None:
     summary.status, summary.reasons = "data_refused", error.reasons
-    summary.gates["data"] = {"passed": False, "reasons": error.reasons}
+    summary.gates[error.gate] = error.verdict
 
 
 def look_at_data(config: Config, listing: Listing, workdir: Workdir, verify: bool, progress: Progress) -> Scan:
@@ -143,12 +144,12 @@ def prepare(config: Config) -> None:
     prepare_process(config.trainer.devices)
 
 
-def make_plan(config: Config, workdir: Workdir, scan: Scan, enable_cache: bool) -> Plan:
+def make_plan(config: Config, workdir: Workdir, scan: Scan, wishes: Wishes) -> Plan:
     """Finds out what the DAG depends on: the data's fingerprint, the code's, and the served version."""
     digest = scan.dataset["fingerprint"]
     sources, weights = source_fingerprints(), hash_weights(config.trainer)
     key = model_key(config, digest, sources, weights)
-    parent = find_parent(workdir.serving, key, enable_cache)
+    parent = find_parent(workdir.serving, key, wishes.enable_cache)
     return Plan(
         config=config,
         workdir=workdir.root,
@@ -159,8 +160,16 @@ def make_plan(config: Config, workdir: Workdir, scan: Scan, enable_cache: bool) 
         weights_sha256=weights,
         baseline="none" if parent is None else str(parent),
         parent=parent,
-        enable_cache=enable_cache,
+        enable_cache=wishes.enable_cache,
+        override=wishes.override or find_override(workdir.serving, key),
     )
+
+
+def find_override(serving: Path, key: str) -> Override | None:
+    """The override by which this very model is being served, so that an identical run is an identical plan."""
+    served = versions.served_version(serving)
+    passport = versions.read_passport(serving / str(served)) if served is not None else {}
+    return read_override(passport) if passport.get("model_key") == key else None
 
 
 def _key_of(version: Path) -> str:
@@ -224,42 +233,3 @@ def _execute(plan: Plan, runner: str, summary: Summary, progress: Progress, work
 def _take_time(summary: Summary, progress: Progress) -> None:
     summary.seconds |= {name: value for name, value in progress.seconds.items() if name != "Start-up"}
     summary.seconds["total"] = round(time.time() - psutil.Process().create_time(), 3)
-
-
-def describe_start(console: Console, config: Config, data: str, workdir: Path) -> None:
-    """Says what is about to happen."""
-    size = "x".join(str(side) for side in config.transform.image_size)
-    trainer = config.trainer
-    arguments = "".join(f", {name} {value}" for name, value in trainer.backbone_args.items())
-    console.print(f"[bold]{config.name}[/]: {trainer.backbone}{arguments}, images {size}")
-    for name, value in (("weights", trainer.weights), ("data", _short(Path(data))), ("workdir", _short(workdir))):
-        console.print(f"  {name:<8} {escape(value)}", soft_wrap=True)
-
-
-def describe_end(console: Console, summary: Summary, path: Path) -> int:
-    """Says how the run ended, where things are and what to do next; gives the exit code."""
-    code = EXIT_CODES[summary.status]
-    accuracy = summary.metrics.get("accuracy")
-    measured = f", accuracy {accuracy:.4f} on {summary.metrics['examples']:,} images" if accuracy is not None else ""
-    total = f"{summary.seconds['total']:.0f} s"
-    latest = _short(path.parent.parent / "latest" / path.name)
-    if code == 0 and summary.model:
-        word = "Pushed" if summary.status == "pushed" else "Unchanged: already serving"
-        model = _short(Path(summary.model["path"]))
-        console.print(f"[bold green]{word} version {summary.model['version']}[/]{measured} ({total})")
-        console.print(f"  model    {escape(model)}", soft_wrap=True)
-        console.print(f"  summary  {escape(latest)}", soft_wrap=True)
-        console.print(f"  next     graft predict {escape(model)} IMAGE...", soft_wrap=True)
-    else:
-        console.print(f"[bold yellow]Not pushed: {summary.status}[/]{measured} ({total})")
-        for reason in summary.reasons[:SHOWN]:
-            console.print(f"  {escape(reason)}", soft_wrap=True)
-        console.print(f"  summary  {escape(latest)}", soft_wrap=True)
-        console.print("  next     mend what the reasons name, or change the limit under gates: in the configuration")
-    return code
-
-
-def _short(path: Path) -> str:
-    """The path from where the user stands, where that is shorter."""
-    relative = os.path.relpath(path)
-    return relative if len(relative) < len(str(path)) else str(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0.anomalies_pb2 import Anomalies
@@ -11,18 +11,29 @@ if TYPE_CHECKING:
 NAMED_VALUES = 10  # of a long list of allowed values, so many are named
 
 
-def describe_anomalies(anomalies: Anomalies, schema: Schema, split: str) -> list[str]:
-    """A line for each anomaly of one split: the feature, what was measured, and what the schema allows."""
+class Anomaly(NamedTuple):
+    """What does not fit the schema: where, what was measured, and what is allowed (empty where anything is)."""
+
+    place: str
+    found: str
+    allowed: str
+
+    def describe(self) -> str:
+        """A line for the reader."""
+        return f"{self.place}: {self.found}" + (f"; allowed: {self.allowed}" if self.allowed else "")
+
+
+def list_anomalies(anomalies: Anomalies, schema: Schema, split: str) -> list[Anomaly]:
+    """The anomalies of one split, by feature."""
     features = {feature.name: feature for feature in schema.feature}
-    lines = []
+    rows = []
     for name, info in sorted(anomalies.anomaly_info.items()):
         found = " ".join(info.description.split()).rstrip(".")
         allowed = describe_domain(features[name], schema) if name in features else ""
-        limit = f"; allowed: {allowed}" if allowed else ""
-        lines.append(f"{split} split, {name}: {found[:1].lower()}{found[1:]}{limit}")
+        rows.append(Anomaly(f"{split} split, {name}", f"{found[:1].lower()}{found[1:]}", allowed))
     if anomalies.HasField("dataset_anomaly_info"):
-        lines.append(f"{split} split: {anomalies.dataset_anomaly_info.description}")
-    return lines
+        rows.append(Anomaly(f"{split} split", anomalies.dataset_anomaly_info.description, ""))
+    return rows
 
 
 def describe_domain(feature: Feature, schema: Schema) -> str:
@@ -40,11 +51,7 @@ def describe_domain(feature: Feature, schema: Schema) -> str:
     return f"{lowest} to {domain.max:g}" if domain.HasField("max") else f"{lowest} or more"
 
 
-def describe_missing_classes(dataset: dict[str, Any], expected: list[str] | None) -> list[str]:
-    """A line for each class of `data.classes` without an example in any split of `dataset.json`."""
+def list_missing_classes(dataset: dict[str, Any], expected: list[str] | None) -> list[str]:
+    """Each class of `data.classes` without an example in any split of `dataset.json`."""
     there = {label for counts in dataset["per_class"].values() for label, count in counts.items() if count}
-    return [
-        f"class '{label}' has no image; it is expected by data.classes"
-        for label in dict.fromkeys(expected or [])
-        if label not in there
-    ]
+    return [label for label in dict.fromkeys(expected or []) if label not in there]

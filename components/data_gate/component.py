@@ -16,7 +16,7 @@ class DataGateSpec(ComponentSpec):
 
     PARAMETERS = {
         name: ExecutionParameter(type=str)
-        for name in ("options", "data", "serving_dir", "version", "source_fingerprint")
+        for name in ("options", "data", "serving_dir", "version", "override", "source_fingerprint")
     }
     INPUTS = {
         "anomalies": ChannelParameter(type=standard_artifacts.ExampleAnomalies),
@@ -50,7 +50,8 @@ class DataGate(base_component.BaseComponent):
             manifest: of ImageExampleGen.
             **properties: `options`: a `DataGateOptions` as JSON; `data`: a `DataOptions` as JSON, of which
                 `max_bad_fraction` and `classes` count here; `serving_dir`: where versions are pushed; `version`: to
-                compare with, `served`, `none` or a number; `source_fingerprint`: digest of the code behind this node.
+                compare with, `served`, `none` or a number; `override`: of `gates.override_for`; `source_fingerprint`:
+                digest of the code behind this node.
         """
         super().__init__(
             DataGateSpec(

@@ -17,10 +17,12 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components import features, versions
-from components.data_gate.anomalies import describe_anomalies, describe_missing_classes
+from components.data_gate.anomalies import list_anomalies, list_missing_classes
 from components.data_gate.drift import Shift, list_unmeasured, measure_shifts
 from components.errors import GateRefused
-from components.limits import bad_fraction_reasons
+from components.gates import DATA, FAIL, PASS, WARN, Check, Gate, Override, warnings_of
+from components.gates import Verdict as Outcome
+from components.limits import check_bad_fraction
 from components.options import DataGateOptions, DataOptions
 
 if TYPE_CHECKING:
@@ -28,40 +30,46 @@ if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList as Statistics
 
 NONE, SERVED = "none", "served"  # what stands for a version
+VERDICTS: dict[str, Outcome] = {"stop": FAIL, "warn": WARN}  # what the options say, and what a check then is
 progress = logging.getLogger("graft.progress")
 
 
 @dataclass
 class Verdict:
-    """What speaks against the data; with any `reasons`, the run stops.
+    """What was looked at in the data; with any check that stops, the run stops.
 
     Attributes:
-        reasons: a line each, with the measured value and the limit.
-        warnings: likewise, of what the options let pass.
+        checks: all of them.
+        files: where there are too many unusable files: what to do, and the worst ones.
         notes: what could not be compared, and why.
         measured: {`drift` or `skew`: {split: {feature: {`value`, `limit`}}}}, the version compared with.
     """
 
-    reasons: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     measured: dict[str, Any] = field(default_factory=dict)
 
-    def add(self, lines: list[str], what_to_do: str) -> None:
-        """Takes lines as reasons (`stop`) or warnings (`warn`)."""
-        (self.reasons if what_to_do == "stop" else self.warnings).extend(lines)
-
     def add_shifts(self, kind: str, split: str, other: str, shifts: list[Shift], what_to_do: str) -> None:
-        """Takes the measurements of one split, and lines for those over their limit."""
-        rows = {shift.feature: {"value": round(shift.value, 4), "limit": round(shift.limit, 4)} for shift in shifts}
-        self.measured.setdefault(kind, {})[split] = rows
-        lines = [shift.describe(f"{split} split", other) for shift in shifts if shift.is_over]
-        self.add([f"{line}; gates.data.on_{kind} decides" for line in lines], what_to_do)
+        """Takes the measurements of one split; those over their limit stop or warn."""
+        self.measured.setdefault(kind, {})[split] = {
+            shift.feature: {"value": round(shift.value, 4), "limit": round(shift.limit, 4)} for shift in shifts
+        }
+        for shift in shifts:
+            reason = f"{shift.describe(f'{split} split', other)}; gates.data.on_{kind} decides" if shift.is_over else ""
+            verdict = VERDICTS[what_to_do] if shift.is_over else PASS
+            name = f"{kind}/{split}/{shift.feature}"
+            self.checks.append(Check(name, round(shift.value, 4), round(shift.limit, 4), verdict, reason))
+
+    def to_gate(self) -> Gate:
+        """The result, with what the report shows beside the checks."""
+        extra = {"warnings": warnings_of(self.checks), "notes": self.notes, "measured": self.measured}
+        return Gate(tuple(self.checks), notes=tuple(self.files), extra=extra)
 
     def describe(self) -> str:
         """One line for the terminal."""
-        if self.warnings:
-            return f"{len(self.warnings)} warning{'s' * (len(self.warnings) > 1)}: {self.warnings[0]}"
+        if warnings := warnings_of(self.checks):
+            return f"{len(warnings)} warning{'s' * (len(warnings) > 1)}: {warnings[0]}"
         version = self.measured.get("version")
         like = f", no drift against version {version}" if version is not None and "drift" in self.measured else ""
         return "; ".join([f"no anomaly{like}", *self.notes])
@@ -79,7 +87,8 @@ class Executor(base_executor.BaseExecutor):
         """Writes the verdict.
 
         Raises:
-            GateRefused: with every reason: too many unusable files; anomalies, drift or skew whose option says `stop`.
+            GateRefused: with every reason: too many unusable files; anomalies, drift or skew whose option says `stop`;
+                and no override.
         """
         inputs = {name: artifact_utils.get_single_instance(artifacts) for name, artifacts in input_dict.items()}
         options = DataGateOptions.from_json(exec_properties["options"])
@@ -90,20 +99,24 @@ class Executor(base_executor.BaseExecutor):
         judge_anomalies(verdict, inputs["anomalies"], schema, options)
         judge_drift(verdict, statistics, schema, (exec_properties["serving_dir"], exec_properties["version"]), options)
         judge_skew(verdict, statistics, schema, options)
-        if verdict.reasons:
-            raise GateRefused("data", verdict.reasons)
+        gate = verdict.to_gate().overridden_by(Override.from_json(exec_properties["override"]))
+        if not gate.lets_through:
+            raise GateRefused(DATA, gate.reasons, gate.to_dict())
         target = artifact_utils.get_single_instance(output_dict["verdict"])
-        content = json.dumps({"passed": True, **verdict.__dict__}, indent=2)
-        io_utils.write_string_file(os.path.join(target.uri, features.VERDICT_FILE), content)
-        progress.info(verdict.describe(), extra={"done": True})
+        io_utils.write_string_file(os.path.join(target.uri, features.VERDICT_FILE), gate.to_json())
+        said = verdict.describe() if gate.passed else f"overridden: {gate.reasons[0]}"
+        progress.info(said, extra={"done": True})
 
 
 def judge_files(verdict: Verdict, uri: str, data: DataOptions, options: DataGateOptions) -> None:
     """Holds the counts of the manifest against `data.max_bad_fraction` and `data.classes`."""
     dataset = json.loads(_read(os.path.join(uri, features.DATASET_FILE)))
     rejected = read_rows(os.path.join(uri, features.LEDGER_FILE))
-    verdict.add(bad_fraction_reasons(dataset, rejected, data.max_bad_fraction), "stop")
-    verdict.add(describe_missing_classes(dataset, data.classes), options.on_anomaly)
+    checks, verdict.files = check_bad_fraction(dataset, rejected, data.max_bad_fraction)
+    verdict.checks += checks
+    for label in list_missing_classes(dataset, data.classes):
+        reason = f"class '{label}' has no image; it is expected by data.classes"
+        verdict.checks.append(Check(f"classes/{label}", 0, 1, VERDICTS[options.on_anomaly], reason))
 
 
 def judge_anomalies(verdict: Verdict, anomalies: types.Artifact, schema: Schema, options: DataGateOptions) -> None:
@@ -112,8 +125,14 @@ def judge_anomalies(verdict: Verdict, anomalies: types.Artifact, schema: Schema,
 
     for split in artifact_utils.decode_split_names(anomalies.split_names):
         path = os.path.join(artifact_utils.get_split_uri([anomalies], split), features.ANOMALIES_FILE)
-        found = anomalies_pb2.Anomalies.FromString(_read(path))
-        verdict.add(describe_anomalies(found, schema, split), options.on_anomaly)
+        found = list_anomalies(anomalies_pb2.Anomalies.FromString(_read(path)), schema, split)
+        kind = VERDICTS[options.on_anomaly]
+        verdict.checks += [
+            Check(f"anomaly/{row.place}", row.found, row.allowed or "as the schema says", kind, row.describe())
+            for row in found
+        ]
+        if not found:
+            verdict.checks.append(Check(f"anomalies/{split}", 0, 0, PASS))
 
 
 def judge_drift(

@@ -8,22 +8,35 @@ from pathlib import Path
 from components import features
 from components.errors import GateRefused, InputError
 from components.example_gen.scan import Scan
-from components.limits import bad_fraction_reasons
+from components.gates import DATA, Gate
+from components.limits import check_bad_fraction
 from components.options import DataOptions
 
 
-def refuse_data(scan: Scan, options: DataOptions) -> None:
+def refuse_data(scan: Scan, options: DataOptions, overridden: bool = False) -> None:
     """Stops where a class is missing or too much of the data is bad.
+
+    Args:
+        scan: of all files.
+        options: read is `max_bad_fraction`.
+        overridden: too many bad files do not stop here; DataGate records who said so.
 
     Raises:
         InputError: see `refuse_empty_class` and `refuse_one_sided_class`.
         GateRefused: over `max_bad_fraction`, in all or in one class; names the worst files.
     """
     refuse_empty_class(scan)
-    rejected = (asdict(row) for row in scan.rows if row.reason)
-    if reasons := bad_fraction_reasons(scan.dataset, rejected, options.max_bad_fraction):
-        raise GateRefused("data", reasons)
+    gate = judge_files(scan, options)
+    if not gate.passed and not overridden:
+        raise GateRefused(DATA, gate.reasons, gate.to_dict())
     refuse_one_sided_class(scan)
+
+
+def judge_files(scan: Scan, options: DataOptions) -> Gate:
+    """Holds the unusable files against `max_bad_fraction`, as DataGate will."""
+    rejected = (asdict(row) for row in scan.rows if row.reason)
+    checks, notes = check_bad_fraction(scan.dataset, rejected, options.max_bad_fraction)
+    return Gate(tuple(checks), notes=tuple(notes))
 
 
 def refuse_empty_class(scan: Scan) -> None:

@@ -20,6 +20,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx.utils import io_utils, path_utils
 
 from components import features
+from components.gates import FAIL, PASS, Check, Gate, Override, at_most
 from components.options import ServabilityGateOptions
 
 PROBE = Path(__file__).with_name("probe.py")
@@ -56,12 +57,17 @@ class Executor(base_executor.BaseExecutor):
         answer, failure = run_probe(request, gate.timeout_seconds)
         expected = read_predictions(model_run.uri)
         labels = read_labels(request["model"])
-        measured, reasons = ({}, [failure]) if answer is None else judge_answers(answer, expected, labels, gate)
+        if answer is None:
+            measured: dict[str, Any] = {}
+            checks = [Check("loads", "no", "yes", FAIL, failure)]
+        else:
+            measured, checks = judge_answers(answer, expected, labels, gate)
+        result = Gate(tuple(checks), extra={"measured": measured})
+        result = result.overridden_by(Override.from_json(exec_properties["override"]))
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-        mark_blessing(blessing, not reasons)
-        verdict = {"passed": not reasons, "reasons": reasons, "measured": measured}
-        io_utils.write_string_file(os.path.join(blessing.uri, features.VERDICT_FILE), json.dumps(verdict, indent=2))
-        progress.info(describe_verdict(measured, reasons), extra={"done": True})
+        mark_blessing(blessing, result.lets_through)
+        io_utils.write_string_file(os.path.join(blessing.uri, features.VERDICT_FILE), result.to_json())
+        progress.info(describe_verdict(measured, result), extra={"done": True})
 
 
 def run_probe(request: dict[str, Any], timeout: int) -> tuple[dict[str, Any] | None, str]:
@@ -99,31 +105,30 @@ def read_labels(model: str) -> list[str]:
 
 def judge_answers(
     answer: dict[str, Any], expected: dict[str, np.ndarray], labels: list[str], gate: ServabilityGateOptions
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[dict[str, Any], list[Check]]:
     """Compares each served answer with the training path's.
 
     Returns:
-        What was measured, and every reason against the export.
+        What was measured, and the checks.
     """
     answers = answer["answers"]
+    widths = {len(row["probabilities"]) for row in answers}
+    if widths - {len(labels)}:
+        reason = f"serving_default does not answer with one probability a class; there are {len(labels)} classes"
+        return {}, [Check("classes", max(widths), len(labels), FAIL, reason)]
     known = [row for row in answers if row["sha256"] in expected]
-    reasons = []
-    if any(len(row["probabilities"]) != len(labels) for row in answers):
-        return {}, [f"serving_default does not answer with one probability a class; there are {len(labels)} classes"]
-    if len(known) < len(answers) or not answers:
-        reasons.append(f"{len(answers) - len(known)} of {len(answers)} replayed images are unknown to the Trainer")
+    unknown = len(answers) - len(known)
+    reason = f"{unknown} of {len(answers)} replayed images are unknown to the Trainer"
+    checks = [Check("images", len(known), len(answers), PASS if known and not unknown else FAIL, reason)]
     to_training = [float(np.abs(expected[row["sha256"]] - row["probabilities"]).max()) for row in known]
     to_examples = [float(np.abs(np.subtract(row["from_example"], row["probabilities"])).max()) for row in answers]
-    for name, differences in (("the training path", to_training), ("serve_examples", to_examples)):
-        worst = max(differences, default=0.0)
-        if not worst <= gate.max_difference:
-            reasons.append(
-                f"serving_default differs from {name} by {worst:.2g} in probability; "
-                f"gates.servability.max_difference is {gate.max_difference:.2g}"
-            )
-    wrong = [row for row in answers if row["label"] != labels[int(np.argmax(row["probabilities"]))]]
-    if wrong:
-        reasons.append(f"{len(wrong)} labels are not the most probable class of {features.LABELS_ASSET}")
+    checks += [
+        _check_difference("parity/training", "the training path", to_training, gate),
+        _check_difference("parity/serve_examples", "serve_examples", to_examples, gate),
+    ]
+    wrong = sum(row["label"] != labels[int(np.argmax(row["probabilities"]))] for row in answers)
+    reason = f"{wrong} labels are not the most probable class of {features.LABELS_ASSET}"
+    checks.append(at_most("labels", wrong, 0, reason))
     measured = {
         "images": len(answers),
         "max_difference": max(to_training, default=0.0),
@@ -131,7 +136,16 @@ def judge_answers(
         "median_batch_milliseconds": round(float(np.median(answer["batch_milliseconds"] or [0.0])), 1),
         "peak_rss_mb": round(answer["peak_rss_mb"], 1),
     }
-    return measured, reasons
+    return measured, checks
+
+
+def _check_difference(name: str, other: str, differences: list[float], gate: ServabilityGateOptions) -> Check:
+    worst = float(np.max(differences)) if differences else 0.0  # NaN stays NaN, and fails
+    reason = (
+        f"serving_default differs from {other} by {worst:.2g} in probability; "
+        f"gates.servability.max_difference is {gate.max_difference:.2g}"
+    )
+    return at_most(name, worst, gate.max_difference, reason)
 
 
 def mark_blessing(blessing: types.Artifact, blessed: bool) -> None:
@@ -140,10 +154,10 @@ def mark_blessing(blessing: types.Artifact, blessed: bool) -> None:
     blessing.set_int_custom_property("blessed", int(blessed))
 
 
-def describe_verdict(measured: dict[str, Any], reasons: list[str]) -> str:
+def describe_verdict(measured: dict[str, Any], result: Gate) -> str:
     """One line for the terminal."""
-    if reasons:
-        return f"not servable: {reasons[0]}"
+    if not result.passed:
+        return f"{'overridden' if result.lets_through else 'not servable'}: {result.reasons[0]}"
     return (
         f"{measured['images']} images, {measured['max_difference']:.0e} from training, "
         f"loads in {measured['load_seconds']:.1f} s"
@@ -153,7 +167,7 @@ def describe_verdict(measured: dict[str, Any], reasons: list[str]) -> str:
 class ServableCheckSpec(ComponentSpec):
     """Inputs, outputs and execution properties of `ServableCheck`."""
 
-    PARAMETERS = {"gate": ExecutionParameter(type=str), "source_fingerprint": ExecutionParameter(type=str)}
+    PARAMETERS = {name: ExecutionParameter(type=str) for name in ("gate", "override", "source_fingerprint")}
     INPUTS = {
         "model": ChannelParameter(type=standard_artifacts.Model),
         "model_run": ChannelParameter(type=standard_artifacts.ModelRun),
@@ -173,8 +187,7 @@ class ServableCheck(base_component.BaseComponent):
         model: types.BaseChannel,
         model_run: types.BaseChannel,
         examples: types.BaseChannel,
-        gate: str,
-        source_fingerprint: str,
+        **properties: str,
     ) -> None:
         """Makes the node.
 
@@ -182,16 +195,15 @@ class ServableCheck(base_component.BaseComponent):
             model: the export.
             model_run: of the Trainer, with what the training path answered for the eval split.
             examples: with an `eval` split.
-            gate: a `ServabilityGateOptions` as JSON.
-            source_fingerprint: digest of the code behind this node, part of the cache key.
+            **properties: `gate`: a `ServabilityGateOptions` as JSON; `override`: of `gates.override_for`;
+                `source_fingerprint`: digest of the code behind this node.
         """
         super().__init__(
             ServableCheckSpec(
                 model=model,
                 model_run=model_run,
                 examples=examples,
-                gate=gate,
-                source_fingerprint=source_fingerprint,
                 blessing=types.Channel(type=standard_artifacts.InfraBlessing),
+                **properties,
             )
         )

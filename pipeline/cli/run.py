@@ -25,18 +25,27 @@ def run(
     verify: Annotated[
         bool, typer.Option("--verify", help="Read every file, also those that look unchanged since the last run.")
     ] = False,
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--override", metavar="GATE", help="Push although this gate says no: data, quality, servability."),
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", help="Why; needed with --override, and kept in the passport.")
+    ] = None,
 ) -> None:
     """Runs the whole pipeline on this machine: ingest, train, evaluate, check, push.
 
     Exit code 0: pushed, or nothing to do. 2: bad usage, configuration or input. 3: a gate said no. 1: failed.
     """
     from pipeline.config import load_config
+    from pipeline.overrides import make_override
 
+    overridden = make_override(override or [], reason)
     checked = load_config(config, settings, data)  # first: its errors are instant
 
     from pipeline.run import Wishes, run_pipeline
 
-    wishes = Wishes(enable_cache=cache, verify=verify, if_changed=if_changed)
+    wishes = Wishes(enable_cache=cache, verify=verify, if_changed=if_changed, override=overridden)
     try:
         outcome = run_pipeline(checked, workdir or Path("work") / checked.name, wishes)
     except KeyboardInterrupt:  # Typer would say no more than "Aborted"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components import features, versions
+from components.gates import QUALITY, lets_through, used_override
 
 Artifacts = dict[str, dict[str, Any]]  # node id -> output key -> artifact with `uri` and custom properties
 
@@ -26,6 +27,7 @@ class Summary:
     cached: list[str] = field(default_factory=list)
     model: dict[str, Any] | None = None
     gates: dict[str, Any] = field(default_factory=dict)
+    override: dict[str, Any] | None = None
     trainer: dict[str, Any] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     peak_rss_mb: float = 0.0
@@ -95,10 +97,11 @@ def _fill_evaluation(summary: Summary, artifacts: Artifacts) -> None:
 
 
 def _fill_push(summary: Summary, pushed: Any, pushed_before: list[int]) -> None:
-    summary.reasons = [reason for gate in summary.gates.values() for reason in gate.get("reasons", [])]
+    stopping = {name: gate for name, gate in summary.gates.items() if not lets_through(gate)}
+    summary.reasons = [reason for gate in stopping.values() for reason in gate["reasons"]]
+    summary.override = used_override(summary.gates)
     if not pushed.custom_properties["pushed"].int_value:
-        refused = not summary.gates["quality"]["passed"]
-        summary.status = "not_blessed" if refused else "not_servable"
+        summary.status = "not_blessed" if QUALITY in stopping else "not_servable"
         return
     version = Path(pushed.custom_properties["pushed_destination"].string_value)
     summary.status = "unchanged" if int(version.name) in pushed_before else "pushed"

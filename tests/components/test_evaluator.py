@@ -5,10 +5,17 @@ import json
 import pytest
 
 from components import features
-from components.evaluator import BASELINE, CANDIDATE, METRICS, _value, describe_metrics, judge, make_eval_config
+from components.evaluator import BASELINE, CANDIDATE, METRICS, _value, describe_metrics, make_eval_config
+from components.evaluator import judge as judge_checks
+from components.gates import FAIL, Check, Gate
 from components.options import QualityGateOptions
 
 GATE = QualityGateOptions(min_accuracy=0.9, max_accuracy_drop=0.02)
+
+
+def judge(metrics, baseline, gate):
+    result = Gate(tuple(judge_checks(metrics, baseline, gate)))
+    return result.passed, result.reasons
 
 
 def test_a_good_candidate_passes():
@@ -95,7 +102,9 @@ def test_counts_are_whole_numbers():
 
 def test_the_closing_line_has_accuracy_count_and_verdict():
     ours = {"accuracy": 0.91234, "examples": 12345, "auc": 0.98765}
-    line = describe_metrics({CANDIDATE: ours}, blessed=True)
+    line = describe_metrics({CANDIDATE: ours}, Gate(()))
     assert line == "accuracy 0.912 of 12,345, AUC 0.988, blessed"
-    compared = describe_metrics({CANDIDATE: {**ours, "auc": None}, BASELINE: {"accuracy": 0.95}}, blessed=False)
+    compared = describe_metrics(
+        {CANDIDATE: {**ours, "auc": None}, BASELINE: {"accuracy": 0.95}}, Gate((Check("a", 1, 0, FAIL),))
+    )
     assert compared == "accuracy 0.912 of 12,345 (served 0.950), not blessed"

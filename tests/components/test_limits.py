@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.limits import WORST, bad_fraction_reasons, percent, take_in_turn
+from components.gates import Gate
+from components.limits import WORST, check_bad_fraction, percent, take_in_turn
+
+
+def bad_fraction_reasons(counts, rows, limit):
+    checks, notes = check_bad_fraction(counts, rows, limit)
+    return Gate(tuple(checks), notes=tuple(notes)).reasons
 
 
 def dataset(**classes):

@@ -17,7 +17,7 @@ from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 
 from components import features, pusher, versions
-from components.artifacts import Manifest
+from components.artifacts import DataVerdict, Manifest
 from components.pusher import (
     LOCK_FILE,
     PARTIAL_PREFIX,
@@ -221,7 +221,7 @@ def test_pushes_at_once_wait_for_each_other(tmp_path, serving):
     assert [versions.read_passport(path)["model_key"] for path in pushed] == keys
 
 
-def execute(tmp_path, model, serving, quality, servability):
+def execute(tmp_path, model, serving, quality, servability, **verdicts):
     candidate = tmp_path / "artifact"
     shutil.copytree(model, candidate / "Format-Serving")
     pushed = artifact(standard_artifacts.PushedModel, tmp_path / "pushed")
@@ -231,8 +231,12 @@ def execute(tmp_path, model, serving, quality, servability):
         "infra_blessing": [artifact(standard_artifacts.InfraBlessing, tmp_path / "i", blessed=servability)],
         "manifest": [artifact(Manifest, tmp_path / "data" / "manifest")],
         "statistics": [artifact(standard_artifacts.ExampleStatistics, tmp_path / "data" / "statistics")],
+        "evaluation": [artifact(standard_artifacts.ModelEvaluation, tmp_path / "e")],
+        "data_verdict": [artifact(DataVerdict, tmp_path / "d")],
     }
-    (tmp_path / "i").mkdir()
+    for folder, verdict in (("i", {}), ("e", {}), ("d", {}), *verdicts.items()):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / features.VERDICT_FILE).write_text(json.dumps(verdict))
     (tmp_path / "i" / ("INFRA_BLESSED" if servability else "INFRA_NOT_BLESSED")).touch()
     custom = json.dumps({"serving_dir": str(serving), "passport": PASSPORT})
     Executor(base_executor.BaseExecutor.Context()).Do(inputs, {"pushed_model": [pushed]}, {"custom_config": custom})
@@ -246,6 +250,13 @@ def test_a_blessed_model_is_pushed_and_recorded(tmp_path, model, serving, data, 
     assert pushed.get_string_custom_property("pushed_destination") == str(serving / str(version))
     assert versions.read_passport(serving / str(version))["dataset"] == describe_data(data.manifest)
     assert said() == [f"version {version}"]
+
+
+def test_an_override_that_a_gate_needed_is_in_the_passport(tmp_path, model, serving, data):
+    override = {"gates": ["data", "quality"], "who": "ann@lab", "when": "2026-01-31T12:00:00Z", "reason": "why not"}
+    execute(tmp_path, model, serving, 1, 1, e={"passed": False, "override": override}, d={"override": None})
+    (version,) = versions.list_versions(serving)
+    assert versions.read_passport(serving / str(version))["override"] == {**override, "gates": ["quality"]}
 
 
 @pytest.mark.parametrize(("quality", "servability"), [(0, 1), (1, 0), (0, 0)])
@@ -263,6 +274,8 @@ def channels(**others):
         "infra_blessing": types.Channel(type=standard_artifacts.InfraBlessing),
         "manifest": types.Channel(type=Manifest),
         "statistics": types.Channel(type=standard_artifacts.ExampleStatistics),
+        "evaluation": types.Channel(type=standard_artifacts.ModelEvaluation),
+        "data_verdict": types.Channel(type=DataVerdict),
         **others,
     }
 

@@ -5,6 +5,7 @@ import json
 import pytest
 from tfx.dsl.compiler import compiler
 
+from components.gates import Override
 from pipeline.config import Config, Plan
 from pipeline.dag import create_pipeline
 from pipeline.fingerprint import NODE_MODULES
@@ -12,10 +13,10 @@ from pipeline.fingerprint import NODE_MODULES
 SOURCES = {node: f"digest of {node}" for node in NODE_MODULES}
 
 
-def make(tmp_path, sources=SOURCES, baseline="none", **sections):
-    return create_pipeline(
-        Plan(Config.model_validate(sections), tmp_path, "/photos", "f" * 64, sources, {"tfx": "1"}, baseline=baseline)
-    )
+def make(tmp_path, sources=SOURCES, baseline="none", override=None, **sections):
+    config = Config.model_validate(sections)
+    facts = {"baseline": baseline, "override": override}
+    return create_pipeline(Plan(config, tmp_path, "/photos", "f" * 64, sources, {"tfx": "1"}, **facts))
 
 
 def nodes_of(pipeline):
@@ -53,7 +54,15 @@ def test_nothing_is_trained_before_the_data_gate_and_nothing_pushed_without_both
 def test_the_data_is_judged_by_all_that_is_known_of_it_and_published_with_the_model(tmp_path):
     nodes = nodes_of(make(tmp_path))
     assert set(nodes["DataGate"].inputs) == {"anomalies", "statistics", "schema", "manifest"}
-    assert {"manifest", "statistics"} <= set(nodes["Pusher"].inputs)
+    assert {"manifest", "statistics", "evaluation", "data_verdict"} <= set(nodes["Pusher"].inputs)
+
+
+@pytest.mark.parametrize(
+    ("gate", "node"), [("data", "DataGate"), ("quality", "Evaluator"), ("servability", "ServableCheck")]
+)
+def test_an_override_changes_the_cache_key_of_its_gate_alone(tmp_path, gate, node):
+    override = Override((gate,), "ann@lab", "2026-01-31T12:00:00Z", "a good reason")
+    assert changed(make(tmp_path), make(tmp_path, override=override)) == {node}
 
 
 def test_the_same_plan_gives_the_same_pipeline(tmp_path):

@@ -12,17 +12,16 @@ from typer.testing import CliRunner
 from components import versions
 from components.errors import InputError
 from components.example_gen.sources import list_sources
+from components.gates import Override
 from components.options import TrainerOptions
 from pipeline import __main__ as console_script
 from pipeline.cli import app
 from pipeline.config import Config
 from pipeline.progress import Progress
+from pipeline.report.ending import EXIT_CODES, describe_end, describe_start, describe_unused_override
 from pipeline.report.summary import Summary
 from pipeline.run import (
-    EXIT_CODES,
     Wishes,
-    describe_end,
-    describe_start,
     find_parent,
     hash_weights,
     look_at_data,
@@ -99,7 +98,9 @@ def planned(tmp_path):
     def call(**sections):
         config = Config.model_validate({"trainer": {"weights": "none"}, **sections})
         listing = list_sources(str(root), config.data)
-        return make_plan(config, workdir, look_at_data(config, listing, workdir, False, Progress(console_of())), True)
+        return make_plan(
+            config, workdir, look_at_data(config, listing, workdir, False, Progress(console_of())), Wishes()
+        )
 
     call.root, call.workdir = root, workdir
     return call
@@ -248,6 +249,26 @@ def test_a_refusal_gives_the_reasons_and_what_to_do(tmp_path, status):
     assert text.startswith(f"Not pushed: {status}")
     assert text.count("with a [bracket]") == 16
     assert "change the limit under gates:" in text
+
+
+def test_an_override_that_was_not_needed_is_said(tmp_path):
+    console = console_of()
+    asked = Override(("data", "quality"), "ann@lab", "2026-01-31T12:00:00Z", "why not")
+    summary = summary_of("pushed", gates={"data": {"passed": True}, "quality": {"passed": False}})
+    describe_unused_override(console, asked, summary)
+    assert (
+        console.file.getvalue() == "  note     the data gate passed: its override was not needed and is not recorded\n"
+    )
+    describe_unused_override(console, None, summary)
+    assert console.file.getvalue().count("\n") == 1
+
+
+def test_a_model_that_was_pushed_by_an_override_is_planned_with_it_again(planned):
+    kept = {"gates": ["quality"], "who": "ann@lab", "when": "2026-01-31T12:00:00Z", "reason": "why not"}
+    push(planned.workdir.serving, 7, model_key=planned().model_key, override=kept)
+    assert planned().override == Override(("quality",), *list(kept.values())[1:])
+    push(planned.workdir.serving, 9, model_key="another", override=kept)
+    assert planned().override is None
 
 
 def test_every_status_has_an_exit_code():

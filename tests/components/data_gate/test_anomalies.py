@@ -4,7 +4,7 @@ import pytest
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components import features
-from components.data_gate.anomalies import describe_anomalies, describe_domain, describe_missing_classes
+from components.data_gate.anomalies import describe_domain, list_anomalies, list_missing_classes
 from tests.components.data_gate.frames import changed, committed_schema, photographs, statistics_of
 
 
@@ -12,7 +12,8 @@ def lines_for(table, classes=None):
     import tensorflow_data_validation as tfdv
 
     schema = committed_schema(classes)
-    return describe_anomalies(tfdv.validate_statistics(statistics_of(table), schema), schema, "train")
+    rows = list_anomalies(tfdv.validate_statistics(statistics_of(table), schema), schema, "train")
+    return [row.describe() for row in rows]
 
 
 def test_photographs_fit_the_schema():
@@ -70,7 +71,8 @@ def test_a_feature_that_is_missing_or_new_is_an_anomaly():
 def test_anomalies_of_the_whole_set_have_a_line():
     found = anomalies_pb2.Anomalies()
     found.dataset_anomaly_info.description = "Low num examples"
-    assert describe_anomalies(found, committed_schema(), "eval") == ["eval split: Low num examples"]
+    (row,) = list_anomalies(found, committed_schema(), "eval")
+    assert row.describe() == "eval split: Low num examples"
 
 
 def test_long_lists_of_allowed_values_are_cut():
@@ -79,10 +81,7 @@ def test_long_lists_of_allowed_values_are_cut():
     assert describe_domain(label, schema).endswith("class 0008, class 0009 and 1,190 more")
 
 
-def test_expected_classes_without_an_image_have_a_line():
+def test_expected_classes_without_an_image_are_listed_once():
     dataset = {"per_class": {"train": {"cats": 3, "dogs": 0, "ants": 1}, "eval": {"cats": 0, "dogs": 0, "ants": 1}}}
-    assert describe_missing_classes(dataset, ["dogs", "cats", "été", "dogs"]) == [
-        "class 'dogs' has no image; it is expected by data.classes",
-        "class 'été' has no image; it is expected by data.classes",
-    ]
-    assert describe_missing_classes(dataset, None) == []
+    assert list_missing_classes(dataset, ["dogs", "cats", "été", "dogs"]) == ["dogs", "été"]
+    assert list_missing_classes(dataset, None) == []

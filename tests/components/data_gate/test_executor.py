@@ -14,6 +14,7 @@ from components.artifacts import DataVerdict, Manifest
 from components.data_gate.component import DataGate
 from components.data_gate.executor import Executor
 from components.errors import GateRefused
+from components.gates import Override
 from components.options import DataGateOptions, DataOptions
 from tests.components.data_gate.frames import (
     changed,
@@ -53,13 +54,14 @@ def make_inputs(folder, tables, dataset, ledger, classes):
 def judge(tmp_path):
     """Runs the node over tables; gives the verdict."""
 
-    def run(tables=TABLES, dataset=DATASET, ledger=(), classes=None, version="none", **options):
+    def run(tables=TABLES, dataset=DATASET, ledger=(), classes=None, version="none", override="", **options):
         inputs = make_inputs(tmp_path, tables, dataset, ledger, classes)
         properties = {
             "options": DataGateOptions(**options).to_json(),
             "data": DataOptions(classes=classes).to_json(),
             "serving_dir": str(tmp_path / "serving"),
             "version": version,
+            "override": override,
         }
         Executor().Do(inputs, {"verdict": [artifact(DataVerdict, tmp_path / "verdict")]}, properties)
         return json.loads((tmp_path / "verdict" / features.VERDICT_FILE).read_text())
@@ -94,6 +96,46 @@ def test_anomalies_of_every_split_stop_the_run(judge, tmp_path):
         "allowed: jpeg, png, gif, bmp",
     ]
     assert not (tmp_path / "verdict").exists()
+
+
+def test_a_refusal_carries_every_check_with_measured_value_and_limit(judge):
+    ledger = [{"name": "dogs/1.jpg", "label": "dogs", "reason": "empty", "detail": "0 bytes"}]
+    with pytest.raises(GateRefused) as caught:
+        judge(dataset={**DATASET, "bad": {"cats": 0, "dogs": 12}}, ledger=ledger)
+    verdict = caught.value.verdict
+    checks = {row["name"]: row for row in verdict["checks"]}
+    assert checks["unusable/dogs"] == {
+        "name": "unusable/dogs",
+        "measured": 12 / 162,
+        "limit": 0.01,
+        "verdict": "fail",
+        "reason": "class 'dogs': 12 of 162 images are unusable (7.4074 %); the limit is 1 % (data.max_bad_fraction)",
+        "stops": True,
+    }
+    assert checks["anomalies/train"]["verdict"] == "pass"
+    assert verdict["passed"] is False
+    assert verdict["reasons"] == caught.value.reasons
+
+
+OVERRIDE = Override(("data",), "ann@lab", "2026-01-31T12:00:00Z", "the old camera is gone")
+
+
+def test_an_override_lets_the_run_go_on_and_is_recorded_with_what_it_overrides(judge, said):
+    verdict = judge({**TABLES, "train": changed(TABLES["train"], channels=5)}, override=OVERRIDE.to_json())
+    assert verdict["passed"] is False
+    assert verdict["override"] == {
+        "gates": ["data"],
+        "who": "ann@lab",
+        "when": "2026-01-31T12:00:00Z",
+        "reason": "the old camera is gone",
+    }
+    assert "unexpectedly large value: 5" in verdict["reasons"][0]
+    assert said()[-1].startswith("overridden: train split, image/channels")
+
+
+def test_an_override_that_is_not_needed_is_not_recorded(judge):
+    verdict = judge(override=OVERRIDE.to_json())
+    assert (verdict["passed"], verdict["override"]) == (True, None)
 
 
 def test_anomalies_may_be_warnings(judge, said):
@@ -238,7 +280,14 @@ def test_the_node_hands_its_options_on():
         "schema": types.Channel(type=standard_artifacts.Schema),
         "manifest": types.Channel(type=Manifest),
     }
-    properties = {"options": "{}", "data": "{}", "serving_dir": "/s", "version": "7", "source_fingerprint": "abc"}
+    properties = {
+        "options": "{}",
+        "data": "{}",
+        "serving_dir": "/s",
+        "version": "7",
+        "override": "",
+        "source_fingerprint": "abc",
+    }
     node = DataGate(**channels, **properties)
     assert node.exec_properties == properties
     assert node.outputs["verdict"].type is DataVerdict

@@ -3,12 +3,19 @@
 import numpy as np
 import pytest
 
+from components.gates import FAIL, Check, Gate
 from components.options import ServabilityGateOptions
-from components.servable_check.component import describe_verdict, judge_answers
+from components.servable_check.component import describe_verdict
+from components.servable_check.component import judge_answers as check_answers
 
 GATE = ServabilityGateOptions()
 LABELS = ["cats", "dogs"]
 EXPECTED = {"a": np.array([0.75, 0.25], np.float32), "b": np.array([0.125, 0.875], np.float32)}
+
+
+def judge_answers(*arguments):
+    measured, checks = check_answers(*arguments)
+    return measured, Gate(tuple(checks)).reasons
 
 
 def answer(**changes):
@@ -96,8 +103,11 @@ def test_every_reason_is_given():
 
 def test_the_closing_line_says_what_was_measured_or_the_first_reason():
     measured = {"images": 64, "max_difference": 3.2e-7, "load_seconds": 2.34}
-    line = describe_verdict(measured, [])
+    line = describe_verdict(measured, Gate(()))
     assert "64 images" in line
     assert "3e-07 from training" in line
     assert "2.3 s" in line
-    assert describe_verdict(measured, ["it is broken", "it is slow"]) == "not servable: it is broken"
+    assert (
+        describe_verdict(measured, Gate((Check("a", 1, 0, FAIL, "it is broken"), Check("b", 1, 0, FAIL, "slow"))))
+        == "not servable: it is broken"
+    )

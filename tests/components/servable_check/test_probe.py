@@ -81,7 +81,7 @@ def execute(tmp_path, model, run, examples):
             "examples": [examples],
         },
         {"blessing": [blessing]},
-        {"gate": ServabilityGateOptions(images=EVAL_COUNT).to_json()},
+        {"gate": ServabilityGateOptions(images=EVAL_COUNT).to_json(), "override": ""},
     )
     return blessing, json.loads((tmp_path / "blessing" / features.VERDICT_FILE).read_text())
 

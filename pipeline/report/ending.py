@@ -1,0 +1,72 @@
+"""What the terminal shows before and after the nodes' lines."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from components.gates import Override, describe_checks
+from pipeline.config import Config
+from pipeline.report.summary import Summary
+
+SHOWN = 16  # reasons on the terminal: some shares and ten files; summary.json has all
+EXIT_CODES = {"pushed": 0, "unchanged": 0, "failed": 1, "data_refused": 3, "not_blessed": 3, "not_servable": 3}
+
+
+def describe_start(console: Console, config: Config, data: str, workdir: Path) -> None:
+    """Says what is about to happen."""
+    size = "x".join(str(side) for side in config.transform.image_size)
+    trainer = config.trainer
+    arguments = "".join(f", {name} {value}" for name, value in trainer.backbone_args.items())
+    console.print(f"[bold]{config.name}[/]: {trainer.backbone}{arguments}, images {size}")
+    for name, value in (("weights", trainer.weights), ("data", _short(Path(data))), ("workdir", _short(workdir))):
+        console.print(f"  {name:<8} {escape(value)}", soft_wrap=True)
+
+
+def describe_end(console: Console, summary: Summary, path: Path) -> int:
+    """Says how the run ended, where things are and what to do next; gives the exit code."""
+    code = EXIT_CODES[summary.status]
+    accuracy = summary.metrics.get("accuracy")
+    measured = f", accuracy {accuracy:.4f} on {summary.metrics['examples']:,} images" if accuracy is not None else ""
+    total = f"{summary.seconds['total']:.0f} s"
+    latest = _short(path.parent.parent / "latest" / path.name)
+    if code == 0 and summary.model:
+        word = "Pushed" if summary.status == "pushed" else "Unchanged: already serving"
+        model = _short(Path(summary.model["path"]))
+        console.print(f"[bold green]{word} version {summary.model['version']}[/]{measured} ({total})")
+        console.print(f"  model    {escape(model)}", soft_wrap=True)
+        console.print(f"  summary  {escape(latest)}", soft_wrap=True)
+        console.print(f"  next     graft predict {escape(model)} IMAGE...", soft_wrap=True)
+    else:
+        console.print(f"[bold yellow]Not pushed: {summary.status}[/]{measured} ({total})")
+    _describe_gates(console, summary)
+    if code or not summary.model:
+        console.print(f"  summary  {escape(latest)}", soft_wrap=True)
+        console.print("  next     mend what the reasons name, or change the limit under gates: in the")
+        console.print("           configuration, or push all the same: --override GATE --reason TEXT")
+    return code
+
+
+def describe_unused_override(console: Console, asked: Override | None, summary: Summary) -> None:
+    """Says of which gates the override was not needed; those gates passed."""
+    for gate in asked.gates if asked else ():
+        if summary.gates.get(gate, {}).get("passed"):
+            console.print(f"  note     the {gate} gate passed: its override was not needed and is not recorded")
+
+
+def _describe_gates(console: Console, summary: Summary) -> None:
+    """Every check that did not plainly pass, and what else stopped the run."""
+    for line in describe_checks(summary.gates, console.width):
+        console.print(escape(line), soft_wrap=True)
+    told = {row["reason"] for gate in summary.gates.values() for row in gate.get("checks", [])}
+    for reason in [reason for reason in summary.reasons if reason not in told][:SHOWN]:
+        console.print(f"  {escape(reason)}", soft_wrap=True)
+
+
+def _short(path: Path) -> str:
+    """The path from where the user stands, where that is shorter."""
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)
