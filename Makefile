@@ -5,6 +5,8 @@ BIN := .venv/bin
 CONFIG ?= configs/sample.yaml
 ARGS ?=
 PYTEST_ARGS ?=
+# A process a processor, each with TensorFlow in it; a file's tests stay together, as its fixtures are dear.
+SPREAD := -n auto --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help run test unit lint format lock pretrain clean runtime dev
@@ -18,13 +20,13 @@ run: runtime ## the pipeline on the embedded sample; CONFIG=configs/other.yaml A
 test: dev ## all tests, with the coverage floor
 	@echo "Unit tests, then end-to-end runs of graft, with coverage..."
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -q -m "not e2e" $(PYTEST_ARGS)
-	@$(BIN)/coverage run -m pytest -q -m e2e $(PYTEST_ARGS)
+	@$(BIN)/coverage run -m pytest -q -m "not e2e" $(SPREAD) $(PYTEST_ARGS)
+	@$(BIN)/coverage run -m pytest -q -m e2e $(SPREAD) $(PYTEST_ARGS)
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report
 
 unit: dev ## the fast tests only, without coverage; PYTEST_ARGS="-k name"
-	@$(BIN)/pytest -q -m "not e2e" $(PYTEST_ARGS)
+	@$(BIN)/pytest -q -m "not e2e" $(SPREAD) $(PYTEST_ARGS)
 
 lint: dev ## ruff, formatting, types, import contracts
 	@echo "Ruff..." && $(BIN)/ruff check --quiet .

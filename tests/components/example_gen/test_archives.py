@@ -69,7 +69,11 @@ def test_a_tar_with_a_zip_at_its_end_is_a_tar(tmp_path):
     assert archive_kind(path) == "tar"
 
 
-@pytest.mark.parametrize("content", [b"", b"x" * 2000, bytes(2000), b"\x1f\x8bbroken", gzip.compress(b"y" * 2000)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"x" * 2000, bytes(2000), b"\x1f\x8bbroken", gzip.compress(b"y" * 2000)],
+    ids=["empty", "text", "zeros", "broken gzip", "gzip"],
+)
 def test_other_files_are_no_archives(tmp_path, content):
     (tmp_path / "x.tar.gz").write_bytes(content)
     assert archive_kind(str(tmp_path / "x.tar.gz")) == ""

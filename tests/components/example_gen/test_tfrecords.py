@@ -133,6 +133,7 @@ def test_features_are_found_by_name():
         (trees.example(image=b"x", label=[1, 2]), "feature 'label' has 2 texts or integers instead of one"),
         (b"\xff\xff\xff", "no tf.Example"),
     ],
+    ids=range(9),
 )
 def test_records_that_are_not_as_expected(tmp_path, record, problem):
     options = {"image_feature": "image", "label_feature": "label"}
