@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 SPREAD := -n auto --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit lint format lock pretrain clean runtime dev
+.PHONY: help run test unit lint format lock pretrain bench clean runtime dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,9 @@ lock: ## compile requirements/*.in into locks with hashes; UPGRADE=1 for the new
 pretrain: runtime ## train the sample's backbone again (its weights are committed)
 	@echo "Pretraining the sample's backbone..."
 	@$(BIN)/python scripts/pretrain_sample.py $(ARGS)
+
+bench: dev ## the tutorial, a plain TFX pipeline and Graft side by side; ARGS="--data DIR --weights FILE"
+	@$(BIN)/python -m benchmarks.compare $(ARGS)
 
 clean: ## remove .venv, caches and coverage data; work/ (models, runs) stays
 	@rm -rf .venv .tools build dist *.egg-info .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache \
