@@ -20,7 +20,7 @@ from components.data_gate.component import DataGate
 from components.evaluator import Evaluator
 from components.example_gen.component import ImageExampleGen
 from components.gates import DATA, QUALITY, SERVABILITY, override_for
-from components.pusher import Pusher
+from components.pusher.component import Pusher
 from components.schema import SCHEMA_FILE, ImportSchemaGen
 from components.servable_check.component import ServableCheck
 from pipeline.config import Plan

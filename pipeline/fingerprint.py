@@ -26,7 +26,7 @@ NODE_MODULES: dict[str, tuple[str, ...]] = {
     "BaselineModel": ("components.baseline",),
     "Evaluator": ("components.evaluator",),
     "ServableCheck": ("components.servable_check.component", "components/servable_check/probe.py"),
-    "Pusher": ("components.pusher",),
+    "Pusher": ("components.pusher.component",),
 }
 LIBRARIES = ("tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")
 

@@ -17,7 +17,11 @@ def files_of(node):
 @pytest.mark.parametrize(
     ("node", "inside", "outside"),
     [
-        ("Trainer", ["components/trainer/backbones.py", "components/trainer/head.py"], ["components/pusher.py"]),
+        (
+            "Trainer",
+            ["components/trainer/backbones.py", "components/trainer/head.py"],
+            ["components/pusher/publish.py"],
+        ),
         ("Trainer", ["components/options.py", "components/features.py"], ["components/transform.py"]),
         (
             "ImageExampleGen",
@@ -27,8 +31,8 @@ def files_of(node):
         ("ServableCheck", ["components/servable_check/probe.py"], ["components/evaluator.py"]),
         ("ImportSchemaGen", ["components/schema.py", "components/schema.pbtxt"], ["components/transform.py"]),
         ("Transform", ["components/transform.py"], ["components/trainer/train.py"]),
-        ("Pusher", ["components/pusher.py", "components/versions.py"], ["components/trainer/head.py"]),
-        ("BaselineModel", ["components/baseline.py", "components/versions.py"], ["components/pusher.py"]),
+        ("Pusher", ["components/pusher/publish.py", "components/versions.py"], ["components/trainer/head.py"]),
+        ("BaselineModel", ["components/baseline.py", "components/versions.py"], ["components/pusher/publish.py"]),
     ],
 )
 def test_a_node_depends_on_its_own_files_and_no_others(node, inside, outside):
@@ -73,7 +77,7 @@ def test_the_digest_does_not_depend_on_the_place(copy):
         ("components/schema.pbtxt", {"ImportSchemaGen"}),
         ("components/servable_check/probe.py", {"ServableCheck"}),
         ("components/transform.py", {"Transform"}),
-        ("components/pusher.py", {"Pusher"}),
+        ("components/pusher/publish.py", {"Pusher"}),
         ("components/data_gate/drift.py", {"DataGate"}),
         ("components/versions.py", {"Pusher", "BaselineModel", "DataGate"}),
         ("components/features.py", OURS),

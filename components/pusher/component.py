@@ -1,0 +1,120 @@
+"""The Pusher as a TFX node: reads both blessings, and publishes a blessed model with its passport.
+
+Beside the model, a version holds what data it is made of: its statistics, which the next run's DataGate compares
+with, its counts, and the digests of its manifest and of its split.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.components.pusher import executor as stock
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.proto import pusher_pb2
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter
+from tfx.types.standard_component_specs import PusherSpec as StockSpec
+from tfx.utils import json_utils
+
+from components.artifacts import DataVerdict, Manifest, read_verdicts
+from components.errors import InputError
+from components.gates import DATA, QUALITY, SERVABILITY, used_override
+from components.pusher.passport import Data
+from components.pusher.publish import publish_model
+
+progress = logging.getLogger("graft.progress")
+FACTS = ("manifest", "statistics", "evaluation")  # in the order of `Data`
+VERDICTS = {DATA: "data_verdict", QUALITY: "evaluation", SERVABILITY: "infra_blessing"}  # gate: input with its verdict
+SAID = {
+    "pushed": "version {}",
+    "unchanged": "version {} holds this very model and is served",
+    "set_aside": "version {} holds this very model and was taken back: not pushed again",
+}
+
+
+class Executor(stock.Executor):
+    """TFX's Pusher with an atomic publish; runs where both blessings are given."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Publishes the model if both gates blessed it; marks the artifact either way."""
+        pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
+        if not self.CheckBlessing(input_dict):
+            self._MarkNotPushed(pushed)
+            progress.info("not pushed: a gate said no", extra={"done": True})
+            return
+        custom = json.loads(exec_properties["custom_config"])
+        serving = local_folder(custom["serving_dir"])
+        data = Data(*(artifact_utils.get_single_uri(input_dict[name]) for name in FACTS))
+        uris = {gate: artifact_utils.get_single_uri(input_dict[channel]) for gate, channel in VERDICTS.items()}
+        passport = {**custom["passport"], "override": used_override(read_verdicts(uris))}
+        published = publish_model(self.GetModelPath(input_dict), serving, passport, data)
+        self._MarkPushed(pushed, pushed_destination=str(serving / str(published.version)))
+        progress.info(SAID[published.how].format(published.version), extra={"done": True})
+
+
+def local_folder(serving_dir: str) -> Path:
+    """The serving directory as a path.
+
+    Raises:
+        InputError: it is remote; object stores rename no folder, so a version could be half there.
+    """
+    if "://" in serving_dir:
+        raise InputError(
+            f"Pusher: expected a folder on a mounted file system to push to, got {serving_dir}.\n"
+            "An object store cannot rename a folder, so a server might load half a version. Mount a volume."
+        )
+    return Path(serving_dir)
+
+
+class PusherSpec(StockSpec):
+    """The stock specification, and what the data and the verdicts on it were; nothing is optional."""
+
+    INPUTS = {
+        **{name: ChannelParameter(type=row.type) for name, row in StockSpec.INPUTS.items()},
+        "manifest": ChannelParameter(type=Manifest),
+        "statistics": ChannelParameter(type=standard_artifacts.ExampleStatistics),
+        "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
+        "data_verdict": ChannelParameter(type=DataVerdict),
+    }
+
+
+class Pusher(base_component.BaseComponent):
+    """TFX's Pusher with more inputs; what the stock node can do without is required here."""
+
+    SPEC_CLASS = PusherSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        push_destination: pusher_pb2.PushDestination,
+        custom_config: dict[str, Any],
+        **inputs: types.BaseChannel,
+    ) -> None:
+        """Makes the node.
+
+        Args:
+            push_destination: a folder, as TFX's Pusher takes it.
+            custom_config: `serving_dir`, `passport`, and `source_fingerprint`: digest of the code behind this node.
+            **inputs: `model`, `model_blessing`, `infra_blessing`, `manifest`, `statistics`, `evaluation` and
+                `data_verdict`, none left out.
+
+        Raises:
+            ValueError: an input is missing.
+        """
+        super().__init__(
+            PusherSpec(
+                push_destination=push_destination,
+                custom_config=json_utils.dumps(custom_config),
+                pushed_model=types.Channel(type=standard_artifacts.PushedModel),
+                **inputs,
+            )
+        )

@@ -1,0 +1,126 @@
+"""Which serving directory, and which version in it, a user means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components import features, pointer, versions
+from components.errors import InputError, did_you_mean
+
+# Words for versions, in the place of a number.
+NAMED: dict[str, Callable[[Path], int | None]] = {
+    "served": versions.served_version,
+    "previous": versions.previous_version,
+    "best": versions.best_version,
+    "newest": lambda serving: versions.list_versions(serving)[-1],
+}
+
+
+@dataclass(frozen=True)
+class Version:
+    """One pushed version.
+
+    Attributes:
+        number: its name.
+        path: its folder.
+        passport: empty for a model that Graft did not push.
+        serving: whether requests that name no version get its answers.
+        previous: whether a rollback goes back to it.
+        set_aside: how and when somebody took it back; None: nobody did.
+    """
+
+    number: int
+    path: Path
+    passport: dict[str, Any]
+    serving: bool
+    previous: bool = False
+    set_aside: pointer.Event | None = None
+
+
+def serving_dir(path: str) -> Path:
+    """The serving directory that a user means: the folder itself, or `serving/` of a working directory.
+
+    Raises:
+        InputError: there is none.
+    """
+    for candidate in (Path(path) / "serving", Path(path)):
+        if versions.list_versions(candidate):
+            return candidate
+    raise InputError(
+        f"Expected a working directory or a serving directory with pushed versions, found none in {path}.\n"
+        "Push one first: graft run CONFIG --data DIR --workdir DIR"
+    )
+
+
+def list_models(path: str) -> list[Version]:
+    """All versions, newest first.
+
+    Raises:
+        InputError: there is none, or the pointer is damaged or names a version that is not there.
+    """
+    folder = serving_dir(path)
+    served, previous = versions.served_version(folder), versions.previous_version(folder)
+    aside = (pointer.read_pointer(folder) or pointer.Pointer(None)).set_aside
+    return [
+        Version(
+            number,
+            folder / str(number),
+            versions.read_passport(folder / str(number)),
+            number == served,
+            number == previous,
+            aside.get(number),
+        )
+        for number in reversed(versions.list_versions(folder))
+    ]
+
+
+def choose_version(folder: Path, text: str) -> int:
+    """The version of a serving directory that a user means: its number, or a word of `NAMED`.
+
+    Raises:
+        InputError: there is no such version; says which there are.
+    """
+    numbers = versions.list_versions(folder)
+    if text in NAMED:
+        number = NAMED[text](folder)
+        if number is None:
+            raise InputError(f"There is no {text} version in {folder}; found: {', '.join(map(str, numbers))}.")
+        return number
+    if text.isascii() and text.isdecimal() and int(text) in numbers:
+        return int(text)
+    hint = did_you_mean(text, [*map(str, numbers), *NAMED])
+    raise InputError(
+        f"Expected a version in {folder}, got '{text}'.{hint}\n"
+        f"There are {', '.join(map(str, numbers))}, and the words {', '.join(NAMED)}."
+    )
+
+
+def find_model(path: str) -> Path:
+    """The SavedModel that a user means: a version's folder, or the served version of a serving or working directory.
+
+    Raises:
+        InputError: there is none.
+    """
+    if (Path(path) / versions.SAVED_MODEL_FILE).is_file():
+        return Path(path)
+    if not Path(path).is_dir():
+        raise InputError(
+            f"Expected a pushed model, found nothing at {path}.\nGive serving/<version>; graft models list shows them."
+        )
+    folder = serving_dir(path)
+    return folder / str(versions.served_version(folder))
+
+
+def class_names(model: Path) -> list[str]:
+    """The class names of a pushed model.
+
+    Raises:
+        InputError: the SavedModel was not made by Graft.
+    """
+    path = model / "assets" / features.LABELS_ASSET
+    if not path.is_file():
+        raise InputError(f"{model} is a SavedModel without assets/{features.LABELS_ASSET}: Graft did not make it.")
+    return path.read_text("utf-8").splitlines()

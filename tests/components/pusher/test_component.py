@@ -1,0 +1,117 @@
+"""The Pusher as a node of TFX."""
+
+import json
+import shutil
+
+import pytest
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.proto import pusher_pb2
+from tfx.types import standard_artifacts
+
+from components import features, versions
+from components.artifacts import DataVerdict, Manifest
+from components.errors import InputError
+from components.pusher.component import Executor, Pusher, local_folder
+from components.pusher.passport import describe_data
+from tests.components.pusher.models import METRICS, PASSPORT
+from tests.conftest import artifact
+
+
+def execute(tmp_path, model, serving, quality=1, servability=1, **verdicts):
+    candidate, made = tmp_path / "artifact", tmp_path / "made"
+    shutil.rmtree(candidate, ignore_errors=True)
+    shutil.copytree(model, candidate / "Format-Serving")
+    pushed = artifact(standard_artifacts.PushedModel, made / "pushed")
+    inputs = {
+        "model": [artifact(standard_artifacts.Model, candidate)],
+        "model_blessing": [artifact(standard_artifacts.ModelBlessing, made / "b", blessed=quality)],
+        "infra_blessing": [artifact(standard_artifacts.InfraBlessing, made / "i", blessed=servability)],
+        "manifest": [artifact(Manifest, tmp_path / "data" / "manifest")],
+        "statistics": [artifact(standard_artifacts.ExampleStatistics, tmp_path / "data" / "statistics")],
+        "evaluation": [artifact(standard_artifacts.ModelEvaluation, tmp_path / "data" / "evaluation")],
+        "data_verdict": [artifact(DataVerdict, made / "d")],
+    }
+    folders = {"infra_blessing": made / "i", "evaluation": tmp_path / "data" / "evaluation", "data_verdict": made / "d"}
+    for name, folder in folders.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / features.VERDICT_FILE).write_text(json.dumps(verdicts.get(name, {})))
+    (made / "i" / ("INFRA_BLESSED" if servability else "INFRA_NOT_BLESSED")).touch()
+    custom = json.dumps({"serving_dir": str(serving), "passport": PASSPORT})
+    Executor(base_executor.BaseExecutor.Context()).Do(inputs, {"pushed_model": [pushed]}, {"custom_config": custom})
+    return pushed
+
+
+def test_a_blessed_model_is_pushed_and_recorded(tmp_path, model, serving, data, said):
+    pushed = execute(tmp_path, model, serving)
+    (version,) = versions.list_versions(serving)
+    assert pushed.get_int_custom_property("pushed") == 1
+    assert pushed.get_string_custom_property("pushed_destination") == str(serving / str(version))
+    passport = versions.read_passport(serving / str(version))
+    assert passport["dataset"] == describe_data(data.manifest)
+    assert passport["metrics"] == METRICS
+    assert said() == [f"version {version}"]
+
+
+def test_a_model_that_is_served_already_is_recorded_again(tmp_path, model, serving, data, said):
+    first = execute(tmp_path, model, serving)
+    again = execute(tmp_path, model, serving)
+    (version,) = versions.list_versions(serving)
+    assert again.get_string_custom_property("pushed_destination") == str(serving / str(version))
+    assert first.get_int_custom_property("pushed") == again.get_int_custom_property("pushed") == 1
+    assert said() == [f"version {version}", f"version {version} holds this very model and is served"]
+
+
+def test_an_override_that_a_gate_needed_is_in_the_passport(tmp_path, model, serving, data):
+    override = {"gates": ["data", "quality"], "who": "ann@lab", "when": "2026-01-31T12:00:00Z", "reason": "why not"}
+    refused = {"passed": False, "override": override}
+    execute(tmp_path, model, serving, evaluation=refused, data_verdict={"override": None})
+    (version,) = versions.list_versions(serving)
+    assert versions.read_passport(serving / str(version))["override"] == {**override, "gates": ["quality"]}
+
+
+@pytest.mark.parametrize(("quality", "servability"), [(0, 1), (1, 0), (0, 0)])
+def test_a_model_that_a_gate_refused_is_not_pushed(tmp_path, model, serving, said, quality, servability):
+    pushed = execute(tmp_path, model, serving, quality, servability)
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert versions.list_versions(serving) == []
+    assert said() == ["not pushed: a gate said no"]
+
+
+def test_an_object_store_is_no_place_to_push_to():
+    with pytest.raises(InputError, match=r"folder on a mounted file system to push to, got gs://x/y.\n.*Mount a vol"):
+        local_folder("gs://x/y")
+
+
+def channels(**others):
+    kinds = {
+        "model": standard_artifacts.Model,
+        "model_blessing": standard_artifacts.ModelBlessing,
+        "infra_blessing": standard_artifacts.InfraBlessing,
+        "manifest": Manifest,
+        "statistics": standard_artifacts.ExampleStatistics,
+        "evaluation": standard_artifacts.ModelEvaluation,
+        "data_verdict": DataVerdict,
+    }
+    return {name: types.Channel(type=kind) for name, kind in kinds.items()} | others
+
+
+def test_the_node_is_a_pusher_with_its_data():
+    node = Pusher(pusher_pb2.PushDestination(), {"serving_dir": "/s", "passport": PASSPORT}, **channels())
+    assert set(node.inputs) == set(channels())
+    assert json.loads(node.exec_properties["custom_config"]) == {"serving_dir": "/s", "passport": PASSPORT}
+    assert node.outputs["pushed_model"].type is standard_artifacts.PushedModel
+    assert node.type_annotation is not None
+
+
+@pytest.mark.parametrize("missing", channels())
+def test_no_input_may_be_left_out(missing):
+    given = channels()
+    del given[missing]
+    with pytest.raises(ValueError, match=f"Missing argument '{missing}'"):
+        Pusher(pusher_pb2.PushDestination(), {}, **given)
+
+
+def test_an_input_of_another_type_is_refused():
+    with pytest.raises(TypeError, match="statistics"):
+        Pusher(pusher_pb2.PushDestination(), {}, **channels(statistics=types.Channel(type=Manifest)))
