@@ -145,7 +145,7 @@ class TrainerOptions(Options):
     feature_batch_size: Positive = Field(64, description="Global batch size of the pass through the backbone.")
     feature_dtype: Literal["float32", "float16"] = Field("float32", description="Of the features that are kept.")
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
-        "float32", description="Of the backbone's pass over the train images; head, evaluation and export are float32."
+        "float32", description="Of the backbone while it trains or is learned from; head, evaluation, export: float32."
     )
     early_stopping_patience: Annotated[int, Field(ge=0)] = Field(
         5, description="Epochs without a better validation loss before training stops; 0: never stop early."

@@ -39,6 +39,7 @@ class Course:
         history: per epoch, a list a name.
         step: how many steps of the epoch after those are done.
         sums: over the images of these steps, the loss, and how many were right.
+        scale: of the loss in float16, and the steps since it was last changed; see `precision.LossScale`.
     """
 
     state: State
@@ -47,17 +48,19 @@ class Course:
     history: dict[str, list[float]] = field(default_factory=dict)
     step: int = 0
     sums: tuple[float, ...] = (0.0, 0.0)
+    scale: tuple[float, int] = (1.0, 0)
 
     def after(self, state: State, logs: dict[str, float]) -> Course:
         """One epoch later; without `val_loss` in the logs the latest parameters are the best."""
         losses = self.history.get("val_loss", [])
         better = "val_loss" not in logs or not losses or logs["val_loss"] < min(losses)
         history = {name: [*self.history.get(name, []), value] for name, value in logs.items()}
-        return Course(state, self.epoch + 1, state.params if better else self.best, history)
+        best = state.params if better else self.best
+        return Course(state, self.epoch + 1, best, history, scale=self.scale)
 
     def to_bytes(self) -> bytes:
         """The inverse of `from_bytes`."""
-        place = {"epoch": self.epoch, "step": self.step, "sums": self.sums}
+        place = {"epoch": self.epoch, "step": self.step, "sums": self.sums, "scale": self.scale}
         facts = json.dumps({**place, "history": self.history})
         buffer = io.BytesIO()
         np.savez(buffer, facts=np.frombuffer(facts.encode(), np.uint8), best=self.best, **self.state._asdict())
@@ -73,7 +76,8 @@ class Course:
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             facts = json.loads(stored["facts"].tobytes())
             state = State(*(stored[name] for name in State._fields))
-            place = {"epoch": facts["epoch"], "step": facts["step"], "sums": tuple(facts["sums"])}
+            place = {"epoch": facts["epoch"], "step": facts["step"]}
+            place |= {name: tuple(facts[name]) for name in ("sums", "scale")}
             return cls(state, best=stored["best"], history=facts["history"], **place)
 
 

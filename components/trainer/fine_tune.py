@@ -23,12 +23,13 @@ from components.options import TrainerOptions
 from components.trainer.boards import Board
 from components.trainer.build import BuiltBackbone, digest_weights
 from components.trainer.checkpoints import Checkpoints, Course, checkpoints_of, digest_training
-from components.trainer.data import Split
+from components.trainer.data import Split, image_size
 from components.trainer.fine_tune_layers import Trunk, choose_layers, unfreeze, why_not_repeatable
 from components.trainer.fine_tune_task import FineTuneTask
 from components.trainer.head import Head, hold_out
 from components.trainer.keys import digest_transform
 from components.trainer.loop import unpack
+from components.trainer.precision import build_half
 from components.trainer.workers import is_chief, same_everywhere, share_bytes
 
 progress = logging.getLogger("graft.progress")
@@ -97,7 +98,8 @@ def fine_tune(  # noqa: PLR0913  a stage's inputs, each of another kind
         RuntimeError: the records are not those of the split any more.
     """
     held = check_held_out(train, options.validation_fraction)
-    trunk = unfreeze(backbone, options.pooling, options.fine_tune)
+    half = None if options.precision == "float32" else build_half(options, image_size(transform))
+    trunk = unfreeze(backbone, options.pooling, options.fine_tune, half)
     layers = choose_layers(backbone.model, options.fine_tune)
     reason = why_not_repeatable(strategy, layers, options.deterministic)
     start = np.concatenate([trunk.read(), *(part.ravel() for layer in head.layers for part in layer)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +15,7 @@ from components.options import FineTuneOptions
 from components.trainer.backbones import Scaling
 from components.trainer.build import BuiltBackbone, scale_pixels
 from components.trainer.features import Pooling, pool
+from components.trainer.precision import leaves
 
 SHOWN = 10  # layer names in an error
 
@@ -32,12 +32,15 @@ class Trunk:
         scaling: of its pixels.
         pooling: of its feature maps.
         variables: those that are given.
+        half: the same in half precision, with the same weights: what is learned with, while this one measures and is
+            kept; None: this one does both.
     """
 
     model: keras.Model
     scaling: Scaling
     pooling: Pooling
     variables: list[Any]
+    half: Trunk | None = None
 
     @cached_property
     def sizes(self) -> list[int]:
@@ -69,8 +72,16 @@ class Trunk:
         return pool(tf.cast(maps, tf.float32), self.pooling)
 
 
-def unfreeze(backbone: BuiltBackbone, pooling: Pooling, wish: FineTuneOptions) -> Trunk:
+def unfreeze(
+    backbone: BuiltBackbone, pooling: Pooling, wish: FineTuneOptions, half: BuiltBackbone | None = None
+) -> Trunk:
     """The backbone with the weights that the options ask to train; none of a batch norm.
+
+    Args:
+        backbone: in float32.
+        pooling: of its feature maps.
+        wish: which layers.
+        half: the same in half precision, to learn with; None: it learns in float32.
 
     Raises:
         InputError: a SavedModel, an unknown layer, or layers without a weight that could be trained.
@@ -82,7 +93,8 @@ def unfreeze(backbone: BuiltBackbone, pooling: Pooling, wish: FineTuneOptions) -
             f"trainer.fine_tune: expected layers with weights to train; the last {len(layers)} of the backbone "
             f"({_last(layers)}) have none, and batch norms stay as they are.\nSet a larger trainer.fine_tune.layers."
         )
-    return Trunk(backbone.model, backbone.scaling, pooling, variables)
+    learner = unfreeze(half, pooling, wish) if half else None
+    return Trunk(backbone.model, backbone.scaling, pooling, variables, learner)
 
 
 def choose_layers(model: keras.Model, wish: FineTuneOptions) -> list[keras.layers.Layer]:
@@ -91,7 +103,7 @@ def choose_layers(model: keras.Model, wish: FineTuneOptions) -> list[keras.layer
     Raises:
         InputError: a SavedModel, or no layer has that name.
     """
-    layers = list(_leaves(model))
+    layers = list(leaves(model))
     if any(isinstance(layer, keras.layers.TFSMLayer) for layer in layers):
         raise InputError(
             "trainer.fine_tune: expected a backbone made of Keras layers; this one is a SavedModel, which has none.\n"
@@ -126,14 +138,6 @@ def why_not_repeatable(strategy: tf.distribute.Strategy, layers: list[keras.laye
     return (
         f"on a GPU the gradient of depthwise convolutions ({len(depthwise)}, such as {depthwise[0]}) has no exact form"
     )
-
-
-def _leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _leaves(layer)
-        else:
-            yield layer
 
 
 def _weights_of(layer: keras.layers.Layer) -> list[Any]:

@@ -68,7 +68,9 @@ class TuneStep:
         self._graph_learn = tf.function(self._step, autograph=False)
         self._graph_measure = tf.function(self._measure, autograph=False)
 
-    def learn(self, state: State, batch: Batch, rate: float, step: int) -> tuple[State, np.ndarray, bool]:
+    def learn(
+        self, state: State, batch: Batch, rate: float, step: int, scale: float = 1.0
+    ) -> tuple[State, np.ndarray, bool]:
         """One step.
 
         Args:
@@ -76,13 +78,14 @@ class TuneStep:
             batch: with at least one image.
             rate: learning rate.
             step: counted from 0 over all epochs.
+            scale: of the loss while gradients are computed, see `LossScale`.
 
         Returns:
             The state after it, as tensors; over the images the sums of the loss with the L2 penalty and of those that
             were right, float64 [2]; whether loss and weights are numbers that a float32 holds.
         """
         inputs = (State(*(tf.convert_to_tensor(x, tf.float64) for x in state)), batch)
-        numbers = (tf.constant(rate, tf.float64), tf.constant(step, tf.int64))
+        numbers = (tf.constant(rate, tf.float64), tf.constant(step, tf.int64), tf.constant(scale, tf.float64))
         *after, sums, sane = self._graph_learn.get_concrete_function(*inputs, *numbers)(*inputs, *numbers)
         return State(*after), sums.numpy(), bool(sane)
 
@@ -91,9 +94,9 @@ class TuneStep:
         params = tf.convert_to_tensor(params, tf.float64)
         return self._graph_measure.get_concrete_function(params, batch)(params, batch).numpy()
 
-    def _step(self, state: State, batch: Batch, rate: tf.Tensor, step: tf.Tensor) -> tuple[Any, ...]:
+    def _step(self, state: State, batch: Batch, rate: tf.Tensor, step: tf.Tensor, scale: tf.Tensor) -> tuple[Any, ...]:
         size, penalty = len(self._penalty), tf.constant(self._penalty)
-        sums = self._reduce(self._learn, (state.params, batch, step))
+        sums = self._reduce(self._learn, (state.params, batch, step, scale))
         real = tf.reduce_sum(tf.cast(batch.index >= 0, tf.float64))
         loss = sums[size] / real + tf.reduce_sum(penalty * state.params**2)
         after = adam(state, sums[:size] / real + 2 * penalty * state.params, rate, step)
@@ -106,7 +109,7 @@ class TuneStep:
     def _reduce(self, function: Any, arguments: tuple[Any, ...]) -> tf.Tensor:
         return self._strategy.reduce(tf.distribute.ReduceOp.SUM, self._strategy.run(function, arguments), axis=None)
 
-    def _learn(self, params: tf.Tensor, batch: Batch, step: tf.Tensor) -> tf.Tensor:
+    def _learn(self, params: tf.Tensor, batch: Batch, step: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
         """Sums over this replica's share of a batch: gradient [p], loss, images that are right."""
         mine = self._cut(batch)
         if self._augmentation.changes_anything:
@@ -114,17 +117,20 @@ class TuneStep:
         with tf.GradientTape() as tape:
             tape.watch(params)
             masks = [self._mask(step, layer, batch.index.shape[0]) for layer in range(len(self._widths) - 1)]
-            loss, right = self._loss(params, mine, masks)
-        return tf.concat([tape.gradient(loss, params), tf.stack([loss, right])], axis=0)
+            loss, right = self._loss(self._trunk.half or self._trunk, params, mine, masks)
+            scaled = loss * scale
+        return tf.concat([tape.gradient(scaled, params) / scale, tf.stack([loss, right])], axis=0)
 
     def _score(self, params: tf.Tensor, batch: Batch) -> tf.Tensor:
-        return tf.stack(self._loss(params, self._cut(batch), [None] * (len(self._widths) - 1)))
+        return tf.stack(self._loss(self._trunk, params, self._cut(batch), [None] * (len(self._widths) - 1)))
 
-    def _loss(self, params: tf.Tensor, mine: Batch, masks: list[tf.Tensor | None]) -> tuple[tf.Tensor, tf.Tensor]:
+    def _loss(
+        self, trunk: Trunk, params: tf.Tensor, mine: Batch, masks: list[tf.Tensor | None]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Summed cross-entropy of the head's logits, and number of images that are right; empty places count 0."""
         real = mine.index >= 0
         labels = tf.gather(tf.constant(self._labels), tf.maximum(mine.index, 0))
-        signal = tf.cast(self._trunk.features(params[: self._of_trunk], mine.pixels), tf.float64)
+        signal = tf.cast(trunk.features(params[: self._of_trunk], mine.pixels), tf.float64)
         layers = unpack(params[self._of_trunk :], self._widths)
         for number, ((kernel, bias), mask) in enumerate(zip(layers, masks, strict=True)):
             signal = tf.matmul(signal if mask is None else signal * mask, kernel) + bias

@@ -23,6 +23,7 @@ from components.trainer.fine_tune_layers import Trunk
 from components.trainer.fine_tune_step import Batch, TuneStep
 from components.trainer.loop import State
 from components.trainer.plan import Recipe, learning_rates, weigh_classes
+from components.trainer.precision import LossScale
 
 progress = logging.getLogger("graft.progress")
 
@@ -59,14 +60,15 @@ class FineTuneTask:
         self._recipe = dataclasses.replace(
             Recipe.of(options), learning_rate=wish.learning_rate, epochs=wish.epochs, batch_size=self._batch
         )
-        self._every = wish.checkpoint_steps
+        self._every, self._precision = wish.checkpoint_steps, options.precision
         self._augmentation = Augmentation(view.flip, view.rotation, view.zoom, view.brightness, view.contrast)
         weights = weigh_classes(split.labels[self._rows], widths[-1], options.class_weights)
         self._step = TuneStep(strategy, trunk, self._recipe, widths, split.labels, weights, self._augmentation)
 
     def start(self, params: np.ndarray) -> Course:
         """Before the first step; `params`: float64 [p], trunk and head."""
-        return Course(State(params, np.zeros_like(params), np.zeros_like(params)), best=params)
+        scale = dataclasses.astuple(LossScale.first(self._precision))
+        return Course(State(params, np.zeros_like(params), np.zeros_like(params)), best=params, scale=scale)
 
     def is_done(self, course: Course) -> bool:
         """All epochs are over."""
@@ -93,21 +95,43 @@ class FineTuneTask:
         """
         epoch, first = course.epoch, course.step
         rates, began = learning_rates(self._recipe, self._steps, epoch), time.monotonic()
-        state, sums, done = course.state, np.array(course.sums), 0
+        state, sums, done, scale = course.state, np.array(course.sums), 0, LossScale(*course.scale)
         for step, batch in enumerate(self._batches(epoch, first), first + 1):
-            state, found, sane = self._step.learn(state, batch, rates[step - 1], epoch * self._steps + step - 1)
-            if not sane:
+            tried = self._learn(state, batch, (rates[step - 1], epoch * self._steps + step - 1), scale)
+            if tried is None:
                 raise self._not_finite("loss", epoch, step)
+            state, found, scale = tried
             sums, done = sums + found, done + int((batch.index.numpy() >= 0).sum())
             if step % self._every == 0 and step < self._steps:
                 self._tell_progress(epoch, step, done / (time.monotonic() - began))
-                yield dataclasses.replace(course, state=_fetch(state), step=step, sums=tuple(sums.tolist()))
+                reached = dataclasses.replace(course, state=_fetch(state), step=step, sums=tuple(sums.tolist()))
+                yield dataclasses.replace(reached, scale=dataclasses.astuple(scale))
         self._check_count(first * self._batch + done, len(self._rows))
         rate, fetched = done / (time.monotonic() - began), _fetch(state)
         logs = self._finish(epoch, fetched, sums / len(self._rows))
         board.write_epoch(epoch, logs, {"learning_rate": rates[-1], "examples_per_second": rate})
         self._tell_epoch(epoch, logs, rate)
-        yield dataclasses.replace(course, step=0, sums=(0.0, 0.0)).after(fetched, logs)
+        scaled = dataclasses.replace(course, scale=dataclasses.astuple(scale))
+        yield dataclasses.replace(scaled, step=0, sums=(0.0, 0.0)).after(fetched, logs)
+
+    def _learn(
+        self, state: State, batch: Batch, place: tuple[float, int], scale: LossScale
+    ) -> tuple[State, np.ndarray, LossScale] | None:
+        """One step, taken again with a smaller scale where float16 overflows; None: no scale makes it finite.
+
+        Args:
+            state: before it.
+            batch: what is learned from.
+            place: the learning rate, and which step it is.
+            scale: of the loss.
+        """
+        trying: LossScale | None = scale
+        while trying is not None:
+            after, found, sane = self._step.learn(state, batch, *place, trying.value)
+            if sane:
+                return after, found, trying.after_step(self._precision)
+            trying = trying.smaller()
+        return None
 
     def _finish(self, epoch: int, state: State, means: np.ndarray) -> dict[str, float]:
         watched = self.measure(state.params)
@@ -151,11 +175,13 @@ class FineTuneTask:
 
     def _not_finite(self, what: str, epoch: int, step: int) -> InputError:
         rate = learning_rates(self._recipe, self._steps, epoch)[step - 1]
+        narrow = self._precision == "mixed_float16"
         return InputError(
             f"Fine-tuning: the {what} is not finite at step {epoch * self._steps + step:,} (epoch {epoch + 1}, "
             f"learning rate {rate:.3g}): expected numbers that a float32 holds.\n"
             f"Try a lower trainer.fine_tune.learning_rate (now {self._recipe.learning_rate:.3g}; a tenth of it is a "
             "good next step), fewer trainer.fine_tune.layers, or trainer.warmup_epochs: 1."
+            + ("\nOr trainer.precision: mixed_bfloat16, which holds larger numbers than float16." if narrow else "")
         )
 
 

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from components.options import TrainerOptions
 from components.trainer.augment import Augmentation, View, describe_cost
-from components.trainer.build import BuiltBackbone, make_backbone
+from components.trainer.build import BuiltBackbone
 from components.trainer.data import Split, image_size, in_content_order, join_splits
 from components.trainer.features import FeaturePass, Features, augmented_features, fold_backbone, gather_features
 from components.trainer.keys import describe_key, digest_transform
+from components.trainer.precision import build_half
 from components.trainer.store import FeatureStore
 from components.trainer.task import FreshViews
 from components.trainer.workers import is_chief
@@ -41,14 +41,6 @@ class Inputs:
     found: Features
     views: list[Features]
     cost: str
-
-
-def build(options: TrainerOptions, size: tuple[int, int]) -> BuiltBackbone:
-    """The frozen backbone that the options ask for, under Keras' present dtype policy."""
-    return make_backbone(
-        *(options.backbone, size, options.backbone_args, options.weights),
-        *(options.backbone_scaling, options.weights_sha256),
-    )
 
 
 def make_pass(
@@ -93,13 +85,8 @@ def in_precision(exact: FeaturePass, options: TrainerOptions) -> FeaturePass:
     """The same pass in the precision of the options: with a network of its own, or `exact` itself for float32."""
     if options.precision == "float32":
         return exact
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(options.precision)
-    try:
-        backbone = build(options, image_size(exact.transform))
-        return replace(exact, forward=fold_backbone(backbone.model, backbone.scaling, options.pooling))
-    finally:
-        keras.config.set_dtype_policy(before)
+    backbone = build_half(options, image_size(exact.transform))
+    return replace(exact, forward=fold_backbone(backbone.model, backbone.scaling, options.pooling))
 
 
 def join_features(train: Features, evaluation: Features) -> Features:

@@ -24,7 +24,8 @@ from components.trainer.devices import describe_devices, make_strategy, repeat_e
 from components.trainer.features import Features, gather_features
 from components.trainer.fine_tune import FineTuned, fine_tune
 from components.trainer.head import Head, train_head
-from components.trainer.inputs import build, gather_inputs, make_pass
+from components.trainer.inputs import gather_inputs, make_pass
+from components.trainer.precision import build
 from components.trainer.proof import check_parity, parity_limit, sample_rows
 from components.trainer.signatures import ServedModel, export_model
 from components.trainer.workers import is_chief
