@@ -1,4 +1,7 @@
-"""Artifact types of our own that flow between nodes, and the file that every gate leaves in its artifact."""
+"""Artifact types of our own that flow between nodes, and the file that every gate leaves in its artifact.
+
+On Kubeflow a type is known by its name alone, of the form `namespace.Name`; `TYPES` leads from the name to the class.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,16 @@ from components import features
 class Manifest(types.Artifact):
     """Manifest, quarantine ledger and counts of the data that a run was given."""
 
-    TYPE_NAME = "GraftManifest"
+    TYPE_NAME = "graft.Manifest"
 
 
 class DataVerdict(types.Artifact):
     """What DataGate decided, and why."""
 
-    TYPE_NAME = "GraftDataVerdict"
+    TYPE_NAME = "graft.DataVerdict"
+
+
+TYPES: dict[str, type[types.Artifact]] = {kind.TYPE_NAME: kind for kind in (Manifest, DataVerdict)}
 
 
 def read_verdicts(uris: Mapping[str, str]) -> dict[str, dict[str, Any]]:

@@ -35,7 +35,8 @@ class Executor(stock.Executor):
         exec_properties: dict[str, Any],
     ) -> None:
         """Writes the schema; raises what the stock executor raises on a file that is no schema."""
-        super().Do(input_dict, output_dict, exec_properties)
+        here = {"schema_file": str(SCHEMA_FILE.parent / exec_properties["schema_file"])}  # an absolute one stays
+        super().Do(input_dict, output_dict, {**exec_properties, **here})
         classes = json.loads(exec_properties["classes"])
         if classes is None:
             return
@@ -72,7 +73,8 @@ class ImportSchemaGen(base_component.BaseComponent):
         """Makes the node.
 
         Args:
-            schema_file: a `tensorflow_metadata.proto.v0.Schema` in text form.
+            schema_file: a `tensorflow_metadata.proto.v0.Schema` in text form; a name: a file beside this module,
+                wherever the node runs.
             classes: `data.classes` as JSON: a list of class names, or null where any is welcome.
             source_fingerprint: digest over that file, part of the cache key.
         """

@@ -19,6 +19,7 @@ from components.errors import InputError, did_you_mean
 from components.gates import Override
 from components.options import DataOptions, EvaluatorOptions, GateOptions, Options, TrainerOptions, TransformOptions
 from components.trainer.backbones import check_request, is_saved_model
+from pipeline.kubeflow.options import KubeflowOptions
 
 PATH_KEYS = (("data", "path"), ("trainer", "weights"), ("trainer", "backbone"))
 
@@ -32,6 +33,7 @@ class Config(Options):
     trainer: TrainerOptions = TrainerOptions()
     evaluator: EvaluatorOptions = EvaluatorOptions()
     gates: GateOptions = GateOptions()
+    kubeflow: KubeflowOptions = KubeflowOptions()
 
     def to_yaml(self) -> str:
         """Every option with its value, as a configuration file."""
@@ -54,6 +56,8 @@ class Plan:
         parent: the version being served when the run began, None at first.
         enable_cache: whether nodes may reuse earlier results.
         override: who lets which gates say no without stopping, and why; None: nobody.
+        artifacts: where artifacts lie, local or remote; empty: below the working directory.
+        remembers: whether what is known of the data's files is kept in the working directory.
     """
 
     config: Config
@@ -67,6 +71,18 @@ class Plan:
     parent: int | None = None
     enable_cache: bool = True
     override: Override | None = None
+    artifacts: str = ""
+    remembers: bool = True
+
+    @property
+    def pipeline_root(self) -> str:
+        """Where artifacts lie."""
+        return self.artifacts or str(self.workdir / "artifacts")
+
+    @property
+    def memory(self) -> str:
+        """The file of what is known of the data's files; empty where nothing is kept."""
+        return str(self.workdir / "data.sqlite") if self.remembers else ""
 
     @property
     def serving_dir(self) -> Path:

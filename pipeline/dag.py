@@ -46,7 +46,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
         data_path=plan.data_path,
         options=config.data.model_copy(update=JUDGED_LATER).to_json(),
         data_fingerprint=plan.data_fingerprint,
-        memory=str(plan.workdir / "data.sqlite"),
+        memory=plan.memory,
         source_fingerprint=sources["ImageExampleGen"],
     )
     examples = ingest.outputs["examples"]
@@ -64,7 +64,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
         ),
     )
     schema = ImportSchemaGen(
-        schema_file=str(SCHEMA_FILE),
+        schema_file=SCHEMA_FILE.name,
         classes=json.dumps(config.data.classes),
         source_fingerprint=sources["ImportSchemaGen"],
     )
@@ -154,7 +154,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
 
     return Pipeline(
         pipeline_name=config.name,
-        pipeline_root=str(plan.workdir / "artifacts"),
+        pipeline_root=plan.pipeline_root,
         components=[
             *(ingest, statistics, schema, validator, data_gate),
             *(transform, trainer, baseline, evaluator, servable, pusher),
