@@ -20,7 +20,7 @@ def compile_command(
     config: Annotated[str, typer.Argument(help="YAML file with a `kubeflow:` section.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
     target: Annotated[Target, typer.Option(help="Open-source Kubeflow Pipelines, or Vertex AI.")] = Target.KFP,
-    data: Annotated[str | None, typer.Option(help="Where the data lies in a pod; wins over kubeflow.data_path.")] = None,
+    data: Annotated[str | None, typer.Option(help="Where the data lies in a pod: kubeflow.data_path.")] = None,
     settings: Settings = None,
 ) -> None:
     """Compiles the pipeline for Kubeflow Pipelines v2. Needs no network, no credentials and no data.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,23 @@ class Compiled:
         head = ["# A pipeline for Kubeflow Pipelines v2, made by `graft compile`; do not edit."]
         head += [f"# {key}: {value}" for key, value in sorted(self.labels.items())]
         documents = [self.spec, *([self.platform] if self.platform else [])]
-        return "\n".join(head) + "\n" + yaml.safe_dump_all(documents, sort_keys=True, width=120, allow_unicode=True)
+        text = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, width=120, allow_unicode=True)
+        return "\n".join(head) + "\n" + text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Without aliases, and with quotes around digests that another YAML reader might take for numbers (`12e45`)."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
+    style = "'" if re.fullmatch(r"[-+.0-9][-+.0-9_a-fA-F:]*", text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def compile_config(config: Config, target: Target) -> Compiled:

@@ -12,9 +12,7 @@ from pipeline.kubeflow.options import KubeflowOptions, Resources, Toleration
 
 def platform_document(cluster: KubeflowOptions, nodes: list[str], labels: dict[str, str]) -> dict[str, Any]:
     """Volumes, secrets, node selectors, tolerations and labels of each node's pod."""
-    executors = {
-        f"{node}_executor": _executor(cluster, cluster.nodes.get(node, Resources()), labels) for node in nodes
-    }
+    executors = {f"{node}_executor": _executor(cluster, cluster.nodes.get(node, Resources()), labels) for node in nodes}
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
 
 
@@ -31,7 +29,7 @@ def _executor(cluster: KubeflowOptions, own: Resources, labels: dict[str, str]) 
         ],
         "nodeSelector": {"labels": selector} if selector else None,
         "tolerations": [_toleration(toleration) for toleration in (*cluster.tolerations, *own.tolerations)],
-        "podMetadata": {"labels": labels},
+        "podMetadata": {"labels": dict(labels)},
     }
     return {key: value for key, value in content.items() if value}
 

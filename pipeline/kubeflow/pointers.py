@@ -1,7 +1,7 @@
 """Places inside execution properties, as JSON pointers (RFC 6901) that see through strings which hold JSON.
 
-TFX passes options as JSON in strings, and `custom_config` as JSON that holds more of it: `/custom_config/options/epochs`
-is a number all the same.
+TFX passes options as JSON in strings, and `custom_config` as JSON that holds more of it:
+`/custom_config/options/epochs` is a number all the same.
 """
 
 from __future__ import annotations

@@ -1,0 +1,145 @@
+"""The record of an executed pipeline: the same folder, summary and words as after `graft run`."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from ml_metadata.proto import metadata_store_pb2
+from rich.console import Console
+from rich.markup import escape
+
+from components import versions
+from components.errors import InputError
+from pipeline.kubeflow.checks import Target
+from pipeline.kubeflow.compiled import read_compiled
+from pipeline.kubeflow.execute import REFUSED, Walk, Walker, check_workdir, describe_failure, scratch_folder
+from pipeline.kubeflow.launcher import Launcher
+from pipeline.kubeflow.stores import Store, open_store
+from pipeline.report.summary import Artifacts, Summary, fill_summary
+from pipeline.run import Outcome, describe_end
+from pipeline.workdir import Workdir
+
+LARGE = ("examples", "model", "baseline_model", "transform_graph")  # nothing of the summary is in them
+GATE_STATUS = {"DataGate": "data_refused", "Plan": "data_refused"}
+
+
+def execute_file(path: Path, root: str, target: Target, given: dict[str, str], jobs: int, console: Console) -> Outcome:
+    """Runs a compiled pipeline on this machine.
+
+    Args:
+        path: what `graft compile` wrote.
+        root: folder or `s3://bucket/prefix` for all artifacts.
+        target: whose ways are imitated.
+        given: runtime parameters as text.
+        jobs: how many tasks may run at once.
+        console: for people.
+
+    Raises:
+        InputError: the file, a parameter or the root is not usable; nothing was run.
+    """
+    pipeline = read_compiled(path)
+    values = pipeline.resolve_parameters(given)
+    store = open_store(root)
+    workdir = Workdir(check_workdir(values, given))
+    values["workdir"] = str(workdir.root)
+    if "://" not in values["data_path"] and not values["data_path"].startswith("sample:"):
+        values["data_path"] = str(Path(values["data_path"]).resolve())
+    workdir.create()
+    with workdir.locked(), scratch_folder() as scratch:
+        run = workdir.new_run()
+        summary, started = Summary(run.name), time.monotonic()
+        pushed_before = versions.list_versions(workdir.serving)
+        describe_start(console, path, pipeline.name, target, store, values)
+        launcher = Launcher(store, target, f"{store.root}/{pipeline.name}/{run.name}", scratch)
+        walk = Walk()
+        try:
+            walk = Walker(pipeline, launcher, store, values, console, jobs).walk()
+            fill_summary(summary, collect_artifacts(walk, store, scratch / "shown"), pushed_before)
+            _note_failure(summary, walk)
+        finally:
+            _keep_logs(scratch, run)
+            summary.cached, summary.seconds = (
+                walk.cached,
+                {**walk.seconds, "total": round(time.monotonic() - started, 3)},
+            )
+            written = summary.write(run)
+        if walk.code not in (0, REFUSED):
+            for name, result in walk.failed:
+                result.log = run / "log.txt" if not result.log.exists() else result.log
+                console.print(*(escape(line) for line in describe_failure(name, result)), sep="\n", soft_wrap=True)
+            console.print("The next `graft execute` continues from what is complete.")
+            return Outcome(walk.code, summary, written)
+        return Outcome(describe_end(console, summary, written), summary, written)
+
+
+def describe_start(
+    console: Console, path: Path, name: str, target: Target, store: Store, values: dict[str, Any]
+) -> None:
+    """Says what is about to happen, and that the image is not used."""
+    console.print(f"[bold]{escape(name)}[/]: {escape(str(path))} as {target.value} would run it")
+    console.print("  image    not pulled: the tasks' commands run in this environment")
+    console.print(f"  root     {escape(store.root)}", soft_wrap=True)
+    for key, value in sorted(values.items()):
+        console.print(f"  {key:<8} {escape(str(value))}", soft_wrap=True)
+
+
+def collect_artifacts(walk: Walk, store: Store, folder: Path) -> Artifacts:
+    """The outputs of each complete task on the local disk, as ML Metadata would know them; large ones stay away."""
+    found: Artifacts = {}
+    for node, done in walk.done.items():
+        found[node] = {}
+        for name, content in done.artifacts.items():
+            place = folder / node / name
+            if name not in LARGE:
+                store.download(content["uri"], place)
+            found[node][name] = _as_artifact(content, place)
+    return found
+
+
+def _as_artifact(content: dict[str, Any], place: Path) -> metadata_store_pb2.Artifact:
+    artifact = metadata_store_pb2.Artifact(uri=str(place))
+    for key, value in content.get("metadata", {}).items():
+        if isinstance(value, float | int):
+            artifact.custom_properties[key].int_value = int(value)
+        else:
+            artifact.custom_properties[key].string_value = value if isinstance(value, str) else json.dumps(value)
+    return artifact
+
+
+def _note_failure(summary: Summary, walk: Walk) -> None:
+    """Says why the run ended early, as `graft run` does."""
+    if not walk.failed:
+        return
+    name, result = walk.failed[0]
+    if result.code != REFUSED:
+        summary.status = "failed"
+        summary.reasons = [f"{name}: exit code {result.code}: {' '.join(result.last_lines(1))}"]
+    elif name in GATE_STATUS:
+        summary.status, summary.reasons = GATE_STATUS[name], result.reasons
+        summary.gates["data"] = {"passed": False, "reasons": result.reasons}
+    else:
+        quality = summary.gates.get("quality", {"passed": True})
+        summary.status = "not_servable" if quality["passed"] else "not_blessed"
+        summary.reasons = [reason for gate in summary.gates.values() for reason in gate.get("reasons", [])]
+        summary.reasons = summary.reasons or result.reasons
+
+
+def _keep_logs(scratch: Path, run: Path) -> None:
+    with open(run / "log.txt", "ab") as file:
+        for log in sorted(scratch.glob("*.log"), key=lambda path: path.stat().st_mtime_ns):
+            file.write(f"=== {log.stem}\n".encode() + log.read_bytes())
+
+
+def parse_parameters(pairs: list[str]) -> dict[str, str]:
+    """`name=value` pairs of the command line.
+
+    Raises:
+        InputError: a pair without `=`.
+    """
+    for pair in pairs:
+        if "=" not in pair:
+            raise InputError(f"--param: expected name=value, got '{pair}'.\nExample: --param trainer_epochs=5")
+    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
