@@ -8,7 +8,6 @@ the launcher's local copies, fills in runtime parameters, and gives the UI its m
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -24,9 +23,9 @@ from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
 from tfx.orchestration.portable import outputs_utils
 from tfx.utils import import_utils
 
-from components import features
-from components.artifacts import TYPES
+from components.artifacts import TYPES, read_verdicts
 from components.errors import GateRefused
+from components.gates import lets_through
 from pipeline.kubeflow import places, pod, pointers
 from pipeline.kubeflow.review import headline_numbers, write_page
 
@@ -172,17 +171,12 @@ def refuse_unpushed(inputs: Artifacts, outputs: Artifacts) -> None:
     pushed = outputs.get("pushed_model")
     if not pushed or pushed[0].get_int_custom_property("pushed"):
         return
-    verdicts = [verdict for artifacts in inputs.values() for verdict in _verdicts(artifacts[0].uri)]
-    reasons = [reason for verdict in verdicts for reason in verdict.get("reasons", [])]
-    blessed = inputs["model_blessing"][0].get_int_custom_property("blessed")
-    gate, node = ("servability", "ServableCheck") if blessed else ("quality", "Evaluator")
-    raise GateRefused(gate, reasons or [f"{node} did not bless the model; its log and its review say why"])
+    from components.pusher.component import VERDICTS
 
-
-def _verdicts(folder: str) -> list[dict[str, Any]]:
-    path = Path(folder, features.VERDICT_FILE)
-    verdict = json.loads(path.read_text("utf-8")) if path.is_file() else {"passed": True}
-    return [] if verdict["passed"] else [verdict]
+    verdicts = read_verdicts({gate: inputs[channel][0].uri for gate, channel in VERDICTS.items()})
+    stopping = {gate: verdict for gate, verdict in verdicts.items() if not lets_through(verdict)}
+    gate = next(iter(stopping))
+    raise GateRefused(gate, [reason for v in stopping.values() for reason in v["reasons"]], stopping[gate])
 
 
 def show(shown: dict[str, proto.RuntimeArtifact], outputs: Artifacts, answer: proto.ExecutorOutput) -> None:

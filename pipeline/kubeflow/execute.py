@@ -39,6 +39,7 @@ class Done:
     artifacts: dict[str, Any]
     parameters: dict[str, Any]
     closing: str = ""
+    kept: list[str] = field(default_factory=list)  # URIs of the artifacts that have files
 
 
 @dataclass
@@ -130,7 +131,7 @@ class Walker:
             said = {REFUSED: "a gate said no", UNUSABLE: "the input is not usable"}
             self._say(task.name, word, seconds, said.get(result.code, f"exit code {result.code}"))
             return
-        walk.done[task.name] = done = Done(result.artifacts, result.parameters, result.closing)
+        walk.done[task.name] = done = Done(result.artifacts, result.parameters, result.closing, result.kept)
         self.store.write(f"{self._folder}/{key}.json", json.dumps(done.__dict__))
         self._say(task.name, "done", seconds, result.closing)
 
@@ -157,9 +158,7 @@ class Walker:
             return None
         text = self.store.read(f"{self._folder}/{key}.json")
         done = Done(**json.loads(text)) if text else None
-        shown = ("system.Metrics",)  # it is all metadata, and has no file
-        kept = [a for a in done.artifacts.values() if a["type"].get("schemaTitle") not in shown] if done else []
-        return done if done and all(self.store.exists(artifact["uri"]) for artifact in kept) else None
+        return done if done and all(self.store.exists(uri) for uri in done.kept) else None
 
     @contextmanager
     def _stopping_on_interrupt(self) -> Iterator[None]:

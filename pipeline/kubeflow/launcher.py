@@ -6,6 +6,7 @@ command are replaced, and what the command wrote about its outputs is merged wit
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -24,7 +25,7 @@ from pipeline.fingerprint import ROOT
 from pipeline.kubeflow.checks import Target
 from pipeline.kubeflow.compiled import Task
 from pipeline.kubeflow.places import FOLDERS, LOCAL_ROOT_VARIABLE
-from pipeline.kubeflow.pod import CLOSING, REASON
+from pipeline.kubeflow.pod import CLOSING, VERDICT
 from pipeline.kubeflow.stores import Store
 
 
@@ -46,6 +47,8 @@ class Result:
         parameters: values of its output parameters.
         log: file with all that it printed.
         command: as it was run.
+        kept: URIs of the artifacts that have files; some say all in their metadata.
+        verdict: of a gate that said no, {gate: what it said}.
     """
 
     code: int
@@ -53,24 +56,21 @@ class Result:
     parameters: dict[str, Any]
     log: Path
     command: list[str]
+    kept: list[str] = field(default_factory=list)
+    verdict: dict[str, Any] = field(default_factory=dict)
 
     @property
     def closing(self) -> str:
         """What the task said of its result, in one line."""
-        return next(iter(self._marked(CLOSING)[::-1]), "")
-
-    @property
-    def reasons(self) -> list[str]:
-        """Why a gate said no."""
-        return self._marked(REASON)
+        lines = [line for line in self._lines() if line.startswith(CLOSING)]
+        return lines[-1].removeprefix(CLOSING) if lines else ""
 
     def last_lines(self, count: int) -> list[str]:
         """The end of its log."""
-        return self.log.read_text("utf-8", errors="replace").splitlines()[-count:]
+        return self._lines()[-count:]
 
-    def _marked(self, mark: str) -> list[str]:
-        lines = self.log.read_text("utf-8", errors="replace").splitlines()
-        return [line.removeprefix(mark) for line in lines if line.startswith(mark)]
+    def _lines(self) -> list[str]:
+        return self.log.read_text("utf-8", errors="replace").splitlines()
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,12 @@ class Launcher:
             command = fill_placeholders([*task.container.command, *task.container.args], given, disk)
             code = self._run_command(command, disk, task, log)
             if code:
-                return Result(code, {}, {}, log, command)
+                said = disk / VERDICT
+                verdict = json.loads(said.read_text("utf-8")) if said.is_file() else {}
+                return Result(code, {}, {}, log, command, verdict=verdict)
             artifacts, parameters = self._collect(given, disk)
-        return Result(code, artifacts, parameters, log, command)
+        kept = [artifact["uri"] for artifact in artifacts.values() if self.store.exists(artifact["uri"])]
+        return Result(code, artifacts, parameters, log, command, kept)
 
     @contextmanager
     def _disk(self, name: str) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -9,9 +10,11 @@ import traceback
 from collections.abc import Callable
 
 from components.errors import GateRefused, InputError
+from pipeline.kubeflow.places import LOCAL_ROOT_VARIABLE, local_root
 from pipeline.progress import LOGGER, quiet_tensorflow
 
-CLOSING, REASON = "Result: ", "Reason: "  # at the start of a line; `graft execute` looks for them
+CLOSING = "Result: "  # at the start of a line; `graft execute` shows it
+VERDICT = "verdict.json"  # {gate: what it said}, for `graft execute`; a cluster keeps no outputs of a failed task
 
 
 class _Lines(logging.Formatter):
@@ -48,7 +51,9 @@ def exit_code_of(task: Callable[[], None]) -> int:
     try:
         task()
     except GateRefused as error:
-        _say(f"The {error.gate} gate said no. Nothing is pushed.", *(REASON + reason for reason in error.reasons))
+        _say(f"The {error.gate} gate said no. Nothing is pushed.", *(f"  {reason}" for reason in error.reasons))
+        if LOCAL_ROOT_VARIABLE in os.environ:
+            (local_root() / VERDICT).write_text(json.dumps({error.gate: error.verdict}), "utf-8")
         return 3
     except InputError as error:
         _say(f"Error: {error}")

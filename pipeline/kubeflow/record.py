@@ -13,17 +13,19 @@ from rich.markup import escape
 
 from components import versions
 from components.errors import InputError
+from components.gates import DATA, QUALITY, SERVABILITY, lets_through
 from pipeline.kubeflow.checks import Target
 from pipeline.kubeflow.compiled import read_compiled
 from pipeline.kubeflow.execute import REFUSED, Walk, Walker, check_workdir, describe_failure, scratch_folder
 from pipeline.kubeflow.launcher import Launcher
 from pipeline.kubeflow.stores import Store, open_store
+from pipeline.report.ending import describe_end
 from pipeline.report.summary import Artifacts, Summary, fill_summary
-from pipeline.run import Outcome, describe_end
+from pipeline.run import Outcome
 from pipeline.workdir import Workdir
 
 LARGE = ("examples", "model", "baseline_model", "transform_graph")  # nothing of the summary is in them
-GATE_STATUS = {"DataGate": "data_refused", "Plan": "data_refused"}
+REFUSALS = {DATA: "data_refused", QUALITY: "not_blessed", SERVABILITY: "not_servable"}
 
 
 def execute_file(path: Path, root: str, target: Target, given: dict[str, str], jobs: int, console: Console) -> Outcome:
@@ -117,14 +119,11 @@ def _note_failure(summary: Summary, walk: Walk) -> None:
     if result.code != REFUSED:
         summary.status = "failed"
         summary.reasons = [f"{name}: exit code {result.code}: {' '.join(result.last_lines(1))}"]
-    elif name in GATE_STATUS:
-        summary.status, summary.reasons = GATE_STATUS[name], result.reasons
-        summary.gates["data"] = {"passed": False, "reasons": result.reasons}
-    else:
-        quality = summary.gates.get("quality", {"passed": True})
-        summary.status = "not_servable" if quality["passed"] else "not_blessed"
-        summary.reasons = [reason for gate in summary.gates.values() for reason in gate.get("reasons", [])]
-        summary.reasons = summary.reasons or result.reasons
+        return
+    summary.gates = {**result.verdict, **summary.gates}
+    stopping = {gate: verdict for gate, verdict in summary.gates.items() if not lets_through(verdict)}
+    summary.status = next(status for gate, status in REFUSALS.items() if gate in stopping)
+    summary.reasons = [reason for verdict in stopping.values() for reason in verdict["reasons"]]
 
 
 def _keep_logs(scratch: Path, run: Path) -> None:
