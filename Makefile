@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 SPREAD := -n auto --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit lint format lock pretrain bench clean runtime dev
+.PHONY: help run test unit lint format lock image pretrain bench clean runtime dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -47,8 +47,13 @@ lock: ## compile requirements/*.in into locks with hashes; UPGRADE=1 for the new
 	@uv="$$(scripts/setup_env.sh uv)" && cd requirements && \
 	"$$uv" $(COMPILE) uv.in -o uv.txt && \
 	"$$uv" $(COMPILE) build.in -o build.txt && \
+	"$$uv" $(COMPILE) sbom.in -o sbom.txt && \
 	"$$uv" $(COMPILE) tfx-1.16.in --override overrides.txt -o tfx-1.16.txt && \
+	"$$uv" $(COMPILE) cuda-1.16.in --constraint tfx-1.16.txt -o cuda-1.16.txt && \
 	"$$uv" $(COMPILE) dev.in --constraint tfx-1.16.txt -o dev.txt
+
+image: ## the container image, with docker, podman or buildah; BASE=, ACCELERATOR=cuda, IMAGE=name:tag
+	@scripts/build_image.sh $(IMAGE)
 
 pretrain: runtime ## train the sample's backbone again (its weights are committed)
 	@echo "Pretraining the sample's backbone..."

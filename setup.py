@@ -49,5 +49,7 @@ setup(
         "typer",
         "uvicorn",
     ],
+    # The clients of `graft submit` and `graft schedule`; no worker needs them.
+    extras_require={"kubeflow": ["google-cloud-aiplatform", "kfp>=2.5,<3"]},
     entry_points={"console_scripts": ["graft = pipeline.__main__:main"]},
 )

@@ -1,0 +1,75 @@
+# The image of Graft's tasks: on Kubeflow, as Beam's workers, or as `graft` by hand. docs/image.md says how to build it
+# where there is no Docker Hub, no PyPI or no daemon; `make image` calls this file with what the machine has.
+#
+#   docker build -t graft .                                        CPU, TFX 1.16, Python 3.10
+#   docker build -t graft:gpu --build-arg ACCELERATOR=cuda .       with the CUDA libraries of tensorflow[and-cuda]
+#
+# Two optional secrets reach the build and no layer: `pip`, a pip.conf with the package index, and `ca`, a bundle of
+# certificates.
+
+# Any image with Python and a Debian or Ubuntu below it; Python's version is the one that the TFX line runs on.
+ARG BASE=docker.io/library/python:3.10-slim-bookworm
+
+# --- What the lock names, in a virtual environment; the only stage with a compiler and with network ------------------
+FROM ${BASE} AS packages
+ARG TFX=1.16
+ARG ACCELERATOR=cpu
+
+# Some packages have no wheel and are compiled.
+RUN command -v c++ >/dev/null || { apt-get update --quiet && apt-get install --yes --quiet --no-install-recommends g++; }
+
+WORKDIR /src
+COPY requirements requirements
+COPY scripts/image_packages.sh scripts/
+RUN --mount=type=secret,id=pip,target=/run/graft-pip.conf \
+    --mount=type=secret,id=ca,target=/run/graft-ca.pem \
+    sh scripts/image_packages.sh "${TFX}" "${ACCELERATOR}"
+
+# --- Graft itself, apart, so that a changed line does not move two gigabytes -----------------------------------------
+FROM packages AS graft
+COPY setup.py pyproject.toml ./
+COPY pipeline pipeline
+COPY components components
+RUN /tools/bin/uv pip install --quiet --offline --no-cache --no-deps --no-build-isolation --compile-bytecode \
+        --python /opt/graft/bin/python . \
+    && /tools/bin/cyclonedx-py environment --output-reproducible --of JSON -o /opt/graft/sbom.cdx.json /opt/graft/bin/python \
+    && mkdir /graft && cd /opt/graft \
+    && cp --recursive --parents sbom.cdx.json bin/graft lib/python*/site-packages/pipeline \
+        lib/python*/site-packages/components lib/python*/site-packages/graft-*.dist-info /graft
+
+# --- The image --------------------------------------------------------------------------------------------------------
+FROM ${BASE}
+ARG TFX=1.16
+ARG ACCELERATOR=cpu
+ARG VERSION=unknown
+ARG REVISION=unknown
+
+LABEL org.opencontainers.image.title="graft" \
+    org.opencontainers.image.description="A TFX pipeline for transfer learning on images" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}" \
+    graft.tfx="${TFX}" \
+    graft.accelerator="${ACCELERATOR}"
+
+# A number, so that Kubernetes can tell that it is not root; group 0, so that any other number may write here too.
+RUN useradd --uid 1000 --gid 0 --home-dir /home/graft --create-home graft && chmod 0775 /home/graft
+
+COPY --from=packages /opt/graft /opt/graft
+# pip's CUDA libraries lie in folders of their own; without CUDA, the list is empty.
+RUN for folder in /opt/graft/lib/python3.*/site-packages/nvidia/*/lib; do \
+        if [ -d "$folder" ]; then echo "$folder"; fi; \
+    done > /etc/ld.so.conf.d/graft-cuda.conf && ldconfig
+COPY --from=graft /graft /opt/graft
+COPY configs /home/graft/configs
+
+# USER and HOME in words: a cluster may start the container under a number that /etc/passwd does not have.
+ENV PATH=/opt/graft/bin:$PATH \
+    HOME=/home/graft \
+    USER=graft \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+WORKDIR /home/graft
+USER 1000:0
+ENTRYPOINT ["graft"]
+CMD ["--help"]
