@@ -1,11 +1,19 @@
-"""A configuration that compiles, and what it compiles to."""
+"""A configuration that compiles, what it compiles to, and a server on this machine to send it to."""
 
 import copy
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+import yaml
 
 from pipeline.config import Config
+from pipeline.kubeflow import connection
 from pipeline.kubeflow.checks import Target
+from tests.pipeline.kubeflow.kfp_server import KfpServer
 
 SECTIONS = {
     "name": "night",
@@ -35,3 +43,80 @@ def compiled():
     from pipeline.kubeflow.compile import compile_config
 
     return {target: compile_config(make_config(target), target) for target in Target}
+
+
+NODES = ("Plan", "ImageExampleGen", "DataGate", "Trainer", "Pusher")
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def server() -> Iterator[KfpServer]:
+    with KfpServer() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield running
+        running.over.set()
+        running.shutdown()
+        thread.join()
+    assert running.schema_errors == []
+
+
+@pytest.fixture(autouse=True)
+def fast_and_bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No credentials or context of the machine, and retries that do not wait."""
+    for name in ("GRAFT_KFP_TOKEN", "GRAFT_KFP_COOKIES", "KF_PIPELINES_SA_TOKEN_PATH", "KF_PIPELINES_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("GRAFT_NAMESPACE", raising=False)
+    monkeypatch.setattr(connection, "PACE", connection.Pace(attempts=3, pause=0.01, poll=0.02, patience=0.2))
+
+
+@pytest.fixture
+def graft(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """The command line, in this process: code, standard output, standard error."""
+    from pipeline.__main__ import main
+
+    def call(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["graft", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), captured.out, captured.err)
+
+    return call
+
+
+def write_pipeline(path: Path, epochs: int = 5, required: bool = False, platform: bool = True) -> Path:
+    """A small pipeline that a server takes, with the names of Graft's nodes."""
+    container = {"image": "registry.example.org/graft:1", "command": ["true"]}
+    parameters: dict[str, dict[str, object]] = {
+        "trainer_epochs": {"parameterType": "NUMBER_INTEGER", "defaultValue": epochs, "isOptional": True},
+        "data_path": {"parameterType": "STRING", "defaultValue": "/data", "isOptional": True},
+    }
+    if required:
+        parameters["data_path"] = {"parameterType": "STRING"}
+    spec = {
+        "pipelineInfo": {"name": "flowers"},
+        "schemaVersion": "2.1.0",
+        "sdkVersion": "tfx-1.16.0",
+        "defaultPipelineRoot": "s3://bucket/root",
+        "root": {
+            "inputDefinitions": {"parameters": parameters},
+            "dag": {"tasks": {node: {"taskInfo": {"name": node}, "componentRef": {"name": node}} for node in NODES}},
+        },
+        "components": {node: {"executorLabel": f"{node}_executor"} for node in NODES},
+        "deploymentSpec": {"executors": {f"{node}_executor": {"container": container} for node in NODES}},
+    }
+    kubernetes = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"Trainer_executor": {}}}}}}
+    path.write_text(yaml.safe_dump_all([spec, kubernetes][: 1 + platform], sort_keys=True), "utf-8")
+    return path
+
+
+@pytest.fixture
+def pipeline_file(tmp_path: Path) -> Path:
+    return write_pipeline(tmp_path / "flowers.yaml")

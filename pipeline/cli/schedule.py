@@ -1,0 +1,147 @@
+"""`graft schedule`: recurring runs, one a name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from pipeline.cli.app import app
+from pipeline.cli.cluster import What, Where, services_answer
+from pipeline.cli.grouped import flattened
+from pipeline.kubeflow.checks import Target
+
+if TYPE_CHECKING:
+    from pipeline.kubeflow.schedules import Change, Schedule
+
+HOST = "--host https://kubeflow.example.org/pipeline"
+
+
+class ConfigOrCommand(TyperGroup):
+    """`graft schedule CONFIG ...` is short for `graft schedule set CONFIG ...`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Puts the word in where the first argument is no command of the group."""
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            args = ["set", *args]
+        return super().parse_args(ctx, args)
+
+
+schedule = typer.Typer(
+    help="Recurring runs on Kubeflow or Vertex: graft schedule CONFIG --cron TIMES.",
+    no_args_is_help=True,
+    cls=ConfigOrCommand,
+)
+app.add_typer(schedule, name="schedule")
+
+Name = Annotated[str, typer.Argument(help="Of the schedule.")]
+
+
+@schedule.command("set", epilog=f'Example: graft schedule configs/kubeflow.yaml {HOST} --cron "0 0 3 * * *"')
+@flattened
+def schedule_set(
+    what: What,
+    where: Where,
+    cron: Annotated[str, typer.Option(help='Six fields, seconds first: "0 0 3 * * *" is every night at three, UTC.')],
+    name: Annotated[str | None, typer.Option(help="Of the schedule. Default: the pipeline's name.")] = None,
+) -> None:
+    """Makes a schedule, or changes the one of that name; the same again changes nothing.
+
+    At no time are two of a name active, and a change that fails is taken back. A paused schedule stays paused.
+    The word `set` may be left out.
+    """
+    from pipeline.kubeflow.cron import check_cron
+
+    times = check_cron(cron)
+    with services_answer(), what.package(where.target) as package:
+        values = package.check_parameters(what.parameters or [])
+        schedule_name = name or package.name
+        if where.target is Target.VERTEX:
+            from pipeline.kubeflow import vertex
+
+            place = vertex.connect(where.project, where.location)
+            change = vertex.schedule_run(place, vertex.Request(package, schedule_name, values, what.account), times)
+            link = change.schedule.identity
+        else:
+            from pipeline.kubeflow.schedules import schedule_run
+            from pipeline.kubeflow.submit import Request
+
+            server = where.server()
+            request = Request(package, schedule_name, what.experiment or package.name, values, what.account)
+            change = schedule_run(server, request, times)
+            link = server.link("recurringrun", change.schedule.identity)
+        pipeline = f"{package.name}, {len(package.nodes)} tasks, digest {package.digest}"
+        _describe(change, {"cron": times, "pipeline": pipeline, **values, "schedule": link})
+
+
+def _describe(change: Change, facts: dict[str, object]) -> None:
+    print(f"{change.what.capitalize()}: schedule {change.schedule.name}, {_state(change.schedule)}")
+    for key, value in facts.items():
+        print(f"  {key:<11} {value}")
+    for note in change.notes:
+        print(f"  note        {note}")
+
+
+@schedule.command("list", epilog=f"Example: graft schedule list {HOST}")
+@flattened
+def schedule_list(where: Where) -> None:
+    """Lists the schedules that Graft made."""
+    from rich.console import Console
+    from rich.table import Table
+
+    with services_answer():
+        module, place = where.schedules()
+        rows = module.list_schedules(place)
+    if not rows:
+        print("Graft has no schedule here.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("name", "cron", "state", "created", "id"):
+        table.add_column(title, overflow="fold")
+    seen: set[str] = set()
+    for row in sorted(rows, key=lambda one: (one.name, not one.enabled)):
+        state = _state(row) if row.name not in seen else "superseded"
+        seen.add(row.name)
+        table.add_row(row.name, row.cron, state, row.created[:19].replace("T", " "), row.identity)
+    Console(highlight=False).print(table)
+
+
+@schedule.command("pause", epilog=f"Example: graft schedule pause nightly {HOST}")
+@flattened
+def schedule_pause(name: Name, where: Where) -> None:
+    """Stops a schedule from starting runs; a run under way goes on."""
+    with services_answer():
+        module, place = where.schedules()
+        module.pause(place, name)
+    print(f"Paused: schedule {name}")
+
+
+@schedule.command("resume", epilog=f"Example: graft schedule resume nightly {HOST}")
+@flattened
+def schedule_resume(name: Name, where: Where) -> None:
+    """Lets a paused schedule start runs again; what it missed is not made up for."""
+    with services_answer():
+        module, place = where.schedules()
+        module.resume(place, name)
+    print(f"Active: schedule {name}")
+
+
+@schedule.command("delete", epilog=f"Example: graft schedule delete nightly {HOST}")
+@flattened
+def schedule_delete(
+    name: Name,
+    where: Where,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also while a run of it is under way: Kubeflow stops that run.")
+    ] = False,
+) -> None:
+    """Deletes a schedule. On Vertex, a run under way goes on; Kubeflow would stop it, so Graft asks for --force."""
+    with services_answer():
+        module, place = where.schedules()
+        module.delete(place, name, force)
+    print(f"Deleted: schedule {name}")
+
+
+def _state(schedule: Schedule) -> str:
+    return "active" if schedule.enabled else "paused"

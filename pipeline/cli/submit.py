@@ -1,0 +1,82 @@
+"""`graft submit`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.app import app
+from pipeline.cli.cluster import What, Where, services_answer
+from pipeline.cli.grouped import flattened
+from pipeline.kubeflow.checks import Target
+
+if TYPE_CHECKING:
+    from pipeline.kubeflow.package import Package
+    from pipeline.kubeflow.submit import Submitted
+    from pipeline.kubeflow.watch import Watch
+
+
+@app.command(epilog="Example: graft submit configs/kubeflow.yaml --host https://kubeflow.example.org/pipeline --wait")
+@flattened
+def submit(
+    what: What,
+    where: Where,
+    name: Annotated[
+        str | None, typer.Option(help="Of the run; one that is there already is taken. Default: with the time.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Show the nodes as they end; exit as the run does.")] = False,
+) -> None:
+    """Runs the pipeline on Kubeflow or Vertex, once.
+
+    Exit code 0: submitted; with --wait, the run succeeded. 1: the run or the server failed. 2: bad usage, or the
+    server refuses. 3: a gate said no.
+    """
+    with services_answer(), what.package(where.target) as package:
+        values = package.check_parameters(what.parameters or [])
+        run_name = name or f"{package.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
+        if where.target is Target.VERTEX:
+            from pipeline.kubeflow import vertex
+
+            place = vertex.connect(where.project, where.location)
+            submitted = vertex.submit_run(place, vertex.Request(package, run_name, values, what.account))
+            watch = vertex.watcher(place, submitted, package.nodes)
+        else:
+            from pipeline.kubeflow.submit import Request, submit_run, watcher
+
+            server = where.server()
+            request = Request(package, run_name, what.experiment or package.name, values, what.account)
+            submitted = submit_run(server, request)
+            watch = watcher(server, package, submitted)
+        _describe(package, submitted, values, wait)
+        if wait:
+            raise typer.Exit(_wait(watch, submitted))
+
+
+def _describe(package: Package, submitted: Submitted, values: dict[str, object], wait: bool) -> None:
+    word = "Taken, it was submitted before" if submitted.existed else "Submitted"
+    print(f"{word}: {submitted.name}")
+    print(f"  pipeline    {package.name}, {len(package.nodes)} tasks, digest {package.digest}")
+    if package.root:
+        print(f"  root        {package.root}")
+    for key, value in values.items():
+        print(f"  {key:<11} {value}")
+    print(f"  run         {submitted.link}")
+    if not wait:
+        print(f"  next        the same command with --name {submitted.name} --wait shows it until it ends")
+    sys.stdout.flush()
+
+
+def _wait(watch: Watch, submitted: Submitted) -> int:
+    from pipeline.kubeflow.watch import describe_end, judge
+
+    try:
+        state = watch.until_over()
+    except KeyboardInterrupt:
+        print(f"Interrupted. The run goes on: {submitted.link}", file=sys.stderr)
+        return 130
+    code, reasons = judge(state)
+    describe_end(watch.console, state, code, reasons, submitted.link)
+    return code

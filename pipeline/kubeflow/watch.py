@@ -1,0 +1,176 @@
+"""Waiting for a run on a server: a line a node as it ends, and the exit code that the run stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import sleep
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from components.errors import InputError
+from pipeline.kubeflow.answers import ServiceError
+from pipeline.kubeflow.connection import Pace
+from pipeline.progress import MARKS
+
+# Nodes that end a run because data or model are not good enough. Open-source Kubeflow does not hand on why a task
+# failed; where one of these fails without a word, it is taken for its "no".
+GATES = {"DataGate": "data", "Pusher": "quality or servability"}
+SAID_NO = "gate said no"
+
+SUCCEEDED = frozenset({"SUCCEEDED", "SKIPPED"})
+FAILED = frozenset({"FAILED", "CANCELED", "CANCELLED"})
+MARK_OF = {"SUCCEEDED": "done", "SKIPPED": "cached", "FAILED": "failed", "CANCELED": "refused", "CANCELLED": "refused"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One node of a run as a server tells of it: states are SUCCEEDED, SKIPPED, FAILED, RUNNING and the like."""
+
+    name: str
+    state: str
+    started: datetime | None = None
+    ended: datetime | None = None
+    error: str = ""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it ran; None where the server does not say."""
+        if self.started is None or self.ended is None:
+            return None
+        return max(0.0, (self.ended - self.started).total_seconds())
+
+
+@dataclass(frozen=True)
+class State:
+    """A run as a server tells of it."""
+
+    state: str
+    tasks: tuple[Task, ...] = ()
+    error: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has ended."""
+        return self.state in SUCCEEDED | FAILED
+
+
+@dataclass
+class Watch:
+    """Shows a run until it ends.
+
+    Attributes:
+        look: asks the server for the run.
+        nodes: of the pipeline; other tasks, such as a server's own, are not shown.
+        console: where lines go.
+        pace: of the looks.
+    """
+
+    look: Callable[[], State]
+    nodes: tuple[str, ...]
+    console: Console
+    pace: Pace
+    _shown: set[str] = field(default_factory=set)
+
+    def until_over(self) -> State:
+        """Looks again and again; a server that gives no answer for a while is waited for.
+
+        Raises:
+            InputError: the server refuses.
+            ServiceError: no answer for as long as the pace's patience.
+        """
+        silent = 0.0
+        while True:
+            try:
+                state = self.look()
+                silent = 0.0
+            except ServiceError as error:
+                silent += max(self.pace.poll, 0.001)
+                if not error.retry or silent > self.pace.patience:
+                    raise
+                self._say("·", "dim", "waiting", None, str(error).splitlines()[0])
+            else:
+                self._show(state.tasks)
+                if state.is_over:
+                    return state
+            sleep(self.pace.poll)
+
+    def _show(self, tasks: Iterable[Task]) -> None:
+        for task in tasks:
+            if task.state in SUCCEEDED | FAILED and task.name in self.nodes and task.name not in self._shown:
+                self._shown.add(task.name)
+                mark, style = MARKS[MARK_OF[task.state]]
+                word = {"SKIPPED": "cached"}.get(task.state, "" if task.state == "SUCCEEDED" else task.state.lower())
+                self._say(mark, style, task.name, task.seconds, task.error or word)
+
+    def _say(self, mark: str, style: str, name: str, seconds: float | None, text: str) -> None:
+        time_spent = f"{seconds:7.1f} s" if seconds is not None else " " * 9
+        self.console.print(
+            Text.assemble((f"{mark} ", style), (f"{name:<17}", "bold"), (f" {time_spent}  ", "dim"), text),
+            soft_wrap=True,
+        )
+
+
+def judge(state: State) -> tuple[int, list[str]]:
+    """The exit code of a run that is over, and the reasons: 0 succeeded, 3 a gate said no, 1 failed."""
+    if state.state in SUCCEEDED:
+        return 0, []
+    failed = [task for task in state.tasks if task.state in FAILED - {"CANCELED", "CANCELLED"}]
+    refused = [task for task in failed if is_refusal(task)]
+    reasons = [f"{task.name}: {task.error or _why(task)}" for task in refused or failed]
+    if refused and len(refused) == len(failed):
+        return 3, reasons
+    return 1, reasons or [state.error or f"the run was {state.state.lower()}"]
+
+
+def is_refusal(task: Task) -> bool:
+    """Whether a failed task is a gate's "no"."""
+    return SAID_NO in task.error or (task.name in GATES and not task.error)
+
+
+def _why(task: Task) -> str:
+    if task.name in GATES:
+        return f"the {GATES[task.name]} gate said no, or failed; its log has the reasons"
+    return "failed; its log has the reason"
+
+
+def read_state(run: Any, nodes: tuple[str, ...]) -> State:
+    """A run of the client as a `State`.
+
+    A server tells of its own helpers too (drivers, executors). A node is told by its name, and where it was tried
+    several times, the last try counts.
+    """
+    if not getattr(run, "state", None):
+        raise InputError("The server's answer tells no state of the run: it is not the API of Kubeflow Pipelines v2.")
+    known = {name.lower(): name for name in nodes}
+    details = run.run_details.task_details if run.run_details else None
+    tasks: dict[str, Task] = {}
+    for row in details or []:
+        name = known.get((row.display_name or "").lower())
+        if name is not None and _is_newer(row, tasks.get(name)):
+            tasks[name] = Task(name, row.state or "", row.start_time, row.end_time, _text(row.error))
+    return State(run.state, tuple(tasks.values()), _text(run.error))
+
+
+def _is_newer(row: Any, other: Task | None) -> bool:
+    return other is None or other.started is None or row.start_time is None or row.start_time >= other.started
+
+
+def _text(error: Any) -> str:
+    return " ".join((getattr(error, "message", None) or "").split())
+
+
+def describe_end(console: Console, state: State, code: int, reasons: list[str], link: str) -> None:
+    """Says how a run ended."""
+    if code == 0:
+        trained = next((task.state for task in state.tasks if task.name == "Trainer"), "")
+        unchanged = ": unchanged, data and options are those of an earlier run" if trained == "SKIPPED" else ""
+        console.print(f"[bold green]Succeeded[/]{unchanged}")
+        return
+    console.print("[bold yellow]Not pushed[/]: a gate said no" if code == 3 else "[bold red]Failed[/]")
+    for reason in reasons:
+        console.print(Text(f"  {reason}"), soft_wrap=True)
+    console.print(Text(f"  run         {link}"), soft_wrap=True)
