@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.kubeflow import connection
-from tests.pipeline.kubeflow.conftest import NODES, Ended, write_pipeline
+from tests.pipeline.kubeflow.conftest import NODES, Ended, make_config, write_pipeline
 from tests.pipeline.kubeflow.kfp_server import BASE, Fault, KfpServer
 
 Graft = Callable[..., Ended]
@@ -230,6 +230,25 @@ def test_a_parameter_without_a_default_must_be_given(graft: Graft, server: KfpSe
     assert done.code == 2
     assert "the parameter 'data_path' has no default; add --param data_path=VALUE." in done.err
     assert graft("submit", str(path), "--host", server.url, "--param", "data_path=/mnt/x").code == 0
+
+
+def test_what_graft_compiles_is_taken(graft: Graft, server: KfpServer, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(make_config().to_yaml(), "utf-8")
+    done = graft("submit", str(tmp_path / "config.yaml"), "--host", server.url, "--data", "/mnt/graft/other")
+    assert done.code == 0, done.err
+    (run,) = server.rows["runs"].values()  # the server has held it against the PipelineSpec proto
+    assert run["runtime_config"]["pipeline_root"] == "gs://bucket/root"
+    parameters = run["pipeline_spec"]["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
+    assert parameters["data_path"]["defaultValue"] == "/mnt/graft/other"
+    assert "kubernetes" in run["pipeline_spec"]["platform_spec"]["platforms"]
+
+
+def test_what_does_not_compile_is_not_sent(graft: Graft, server: KfpServer, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(make_config(kubeflow={"image": ""}).to_yaml(), "utf-8")
+    done = graft("submit", str(tmp_path / "config.yaml"), "--host", server.url)
+    assert done.code == 2
+    assert "kubeflow.image: expected a container image" in done.err
+    assert server.requests == []
 
 
 class TestWait:

@@ -11,7 +11,8 @@ from google.auth import credentials
 from google.cloud import aiplatform
 from google.cloud.aiplatform_v1 import types
 
-from tests.pipeline.kubeflow.conftest import NODES, Ended, write_pipeline
+from pipeline.kubeflow.checks import Target
+from tests.pipeline.kubeflow.conftest import NODES, Ended, make_config, write_pipeline
 from tests.pipeline.kubeflow.vertex_server import VertexServer
 
 Graft = Callable[..., Ended]
@@ -157,8 +158,25 @@ def test_a_region_is_needed(graft: Graft, pipeline_file: Path, monkeypatch: pyte
     assert "Add --location" in done.err
 
 
-def test_the_client_is_imported_only_when_asked_for() -> None:
-    code = "import sys, pipeline.cli, pipeline.kubeflow.submit, pipeline.kubeflow.schedules, pipeline.kubeflow.vertex"
-    found = "print([m for m in ('google.cloud.aiplatform', 'kfp', 'tensorflow') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", f"{code}; {found}"], capture_output=True, text=True, check=True)
+def test_what_graft_compiles_is_taken(graft: Graft, vertex: VertexServer, tmp_path: Path) -> None:
+    config = make_config(Target.VERTEX)
+    (tmp_path / "config.yaml").write_text(config.to_yaml(), "utf-8")
+    done = graft("submit", str(tmp_path / "config.yaml"), *AT, "--param", "trainer_epochs=3")
+    assert done.code == 0, done.err
+    (job,) = vertex.jobs.values()
+    assert job.runtime_config.gcs_output_directory == "gs://bucket/root"
+    assert job.runtime_config.parameter_values["trainer_epochs"] == 3
+    assert "Trainer" in job.pipeline_spec["root"]["dag"]["tasks"]
+
+
+@pytest.mark.parametrize(
+    ("modules", "absent"),
+    [
+        ("pipeline.cli", ["google.cloud.aiplatform", "kfp", "kfp_server_api", "tensorflow"]),
+        ("pipeline.kubeflow.schedules, pipeline.kubeflow.vertex", ["google.cloud.aiplatform", "tensorflow"]),
+    ],
+)
+def test_clients_are_imported_only_when_asked_for(modules: str, absent: list[str]) -> None:
+    code = f"import sys, {modules}; print([m for m in {absent} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
