@@ -177,6 +177,7 @@ class Walker:
 def cache_key(task: Task, inputs: Inputs) -> str:
     """What makes two executions the same to Kubeflow: image, command, parameters, artifacts by name, outputs."""
     content = {
+        "task": task.name,
         "container": json_format.MessageToDict(task.container),
         "parameters": inputs.parameters,
         "artifacts": {name: artifact["uri"] for name, artifact in inputs.artifacts.items()},

@@ -1,0 +1,190 @@
+"""The sample, compiled and executed task by task as a cluster would, against the run on this machine."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.e2e.conftest import NODES, ROOT, Finished, Run, graft, read_summary, served_versions
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]  # the first test waits for two whole runs
+
+WEIGHTS = ROOT / "configs" / "sample" / "mobilenet_v2_0.35_digits.weights.h5"
+BUCKET = "graft-artifacts"
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory):
+    """An S3 endpoint on this machine with one bucket."""
+    import boto3
+
+    log = tmp_path_factory.mktemp("moto") / "log.txt"
+    with open(log, "wb") as file:
+        command = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", "0"]
+        server = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL", wait_for_address(log, server))
+            for name, value in (
+                ("ACCESS_KEY_ID", "test"),
+                ("SECRET_ACCESS_KEY", "test"),
+                ("DEFAULT_REGION", "us-east-1"),
+            ):
+                patch.setenv(f"AWS_{name}", value)
+            boto3.client("s3").create_bucket(Bucket=BUCKET)
+            yield f"s3://{BUCKET}/runs"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def wait_for_address(log: Path, server: subprocess.Popen) -> str:
+    for _ in range(600):
+        line = next((line for line in log.read_text().splitlines() if "Running on http" in line), "")
+        if line:
+            address = line.split("Running on ")[1].split()[0]
+            urllib.request.urlopen(f"{address}/moto-api/", timeout=30).close()
+            return address
+        assert server.poll() is None, log.read_text()
+        time.sleep(0.1)
+    raise AssertionError(f"moto_server gave no address: {log.read_text()}")
+
+
+def compile_sample(target: str, folder: Path, *settings: str) -> Path:
+    workdir = "/gcs/bucket/graft" if target == "vertex" else "/mnt/graft"
+    options = {
+        "image": "registry.example/graft:0.1",
+        "pipeline_root": "gs://bucket/root",
+        "weights": str(WEIGHTS),
+        "workdir": workdir,
+        "volumes": [] if target == "vertex" else [{"claim": "graft", "mount_path": "/mnt/graft"}],
+    }
+    arguments = [f"--set=kubeflow.{key}={json.dumps(value)}" for key, value in options.items()]
+    output = folder / f"{target}.yaml"
+    finished = graft("compile", "configs/sample.yaml", "--target", target, "-o", output, *arguments, *settings)
+    assert finished.code == 0, finished.out + finished.err
+    return output
+
+
+def execute(file: Path, root: object, workdir: Path, *arguments: str) -> Finished:
+    return graft("execute", file, "--root", root, "--param", f"workdir={workdir}", "--jobs", "2", *arguments)
+
+
+def assert_equal_models(workdir: Path, summary: dict, local: Run) -> None:
+    """Accuracy, data, gates and every weight of the head are those of the local run."""
+    assert summary["status"] == local.summary["status"] == "pushed"
+    assert summary["metrics"] == local.summary["metrics"]
+    assert {k: v for k, v in summary["dataset"].items() if k != "root"} == {
+        k: v for k, v in local.summary["dataset"].items() if k != "root"
+    }
+    assert summary["gates"].keys() == local.summary["gates"].keys()
+    assert all(gate["passed"] for gate in summary["gates"].values())
+    assert summary["model"]["weights_sha256"] == local.summary["model"]["weights_sha256"]
+    ours, theirs = (load_variables(Path(path)) for path in (summary["model"]["path"], local.summary["model"]["path"]))
+    assert ours.keys() == theirs.keys()
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+    assert Path(summary["model"]["path"]).parent == workdir / "serving"
+
+
+def load_variables(model: Path) -> dict:
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(str(model / "variables" / "variables"))
+    shapes = reader.get_variable_to_shape_map()
+    return {name: reader.get_tensor(name) for name in shapes if name != "_CHECKPOINTABLE_OBJECT_GRAPH"}
+
+
+@pytest.fixture(scope="module")
+def on_kubeflow(tmp_path_factory, s3, sample_run):
+    """The sample as open-source Kubeflow runs it: untyped inputs, artifacts in S3."""
+    folder = tmp_path_factory.mktemp("kubeflow")
+    file = compile_sample("kfp", folder)
+    finished = execute(file, s3, folder / "work")
+    assert finished.code == 0, finished.out + finished.err
+    return file, folder / "work", finished
+
+
+def test_as_kubeflow_runs_it_over_s3_the_model_is_that_of_the_local_run(on_kubeflow, sample_run, s3):
+    _, workdir, finished = on_kubeflow
+    summary = read_summary(workdir)
+    assert_equal_models(workdir, summary, sample_run)
+    assert "image    not pulled" in finished.out
+    assert all(f"✓ {node}" in finished.out for node in ["Plan", *NODES])
+    assert summary["cached"] == []
+    assert summary["baseline"] is None
+    passport = json.loads(Path(summary["model"]["path"], "passport.json").read_text("utf-8"))
+    expected = json.loads(Path(sample_run.summary["model"]["path"], "passport.json").read_text("utf-8"))
+    assert passport["data_fingerprint"] == expected["data_fingerprint"]
+    assert passport["dataset"]["split_sha256"] == expected["dataset"]["split_sha256"]
+
+
+def test_the_ui_gets_numbers_and_a_page(on_kubeflow, s3):
+    import boto3
+
+    keys = [row["Key"] for row in boto3.client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]]
+    page = next(key for key in keys if key.endswith("/Evaluator/review"))
+    body = boto3.client("s3").get_object(Bucket=BUCKET, Key=page)["Body"].read().decode()
+    assert "The quality gate said yes" in body
+    records = [
+        json.loads(boto3.client("s3").get_object(Bucket=BUCKET, Key=k)["Body"].read()) for k in keys if "/tasks/" in k
+    ]
+    shown = next(r["artifacts"]["metrics"] for r in records if isinstance(r, dict) and "metrics" in r["artifacts"])
+    assert shown["metadata"]["accuracy"] == read_summary(on_kubeflow[1])["metrics"]["accuracy"]
+
+
+def test_a_second_run_over_the_same_data_is_unchanged_and_another_one_is_compared_with_the_first(on_kubeflow, s3):
+    file, workdir, _ = on_kubeflow
+    first = read_summary(workdir)
+    again = execute(file, s3, workdir)
+    summary = read_summary(workdir)
+    assert again.code == 0, again.out + again.err
+    assert sorted(summary["cached"]) == sorted(set(NODES) - {"Pusher"})
+    assert summary["status"] == "unchanged"
+    assert summary["metrics"] == first["metrics"]
+
+    other = execute(file, s3, workdir, "--param", "trainer_epochs=60")
+    summary = read_summary(workdir)
+    assert other.code == 0, other.out + other.err
+    assert {"ImageExampleGen", "Transform"} <= set(summary["cached"])
+    assert "Trainer" not in summary["cached"]
+    assert summary["baseline"]["version"] == first["model"]["version"]
+    assert summary["status"] == "pushed"
+    passport = json.loads(Path(summary["model"]["path"], "passport.json").read_text("utf-8"))
+    assert passport["parent"] == first["model"]["version"]
+    assert passport["config"]["trainer"]["epochs"] == 60
+    assert len(served_versions(workdir)) == 2
+
+
+def test_as_vertex_runs_it_the_model_is_that_of_the_local_run(tmp_path, sample_run):
+    finished = execute(compile_sample("vertex", tmp_path), tmp_path / "root", tmp_path / "work", "--as", "vertex")
+    assert finished.code == 0, finished.out + finished.err
+    assert_equal_models(tmp_path / "work", read_summary(tmp_path / "work"), sample_run)
+
+
+def test_a_changed_picture_is_ingested_again_and_an_unchanged_folder_is_not(tmp_path, sample_run):
+    file = compile_sample("kfp", tmp_path)
+    documents = list(yaml.safe_load_all(file.read_text("utf-8")))
+    tasks = documents[0]["root"]["dag"]["tasks"]
+    for name in set(tasks) - {"Plan", "ImageExampleGen"}:  # what follows is of no interest here
+        del tasks[name]
+    file.write_text(yaml.safe_dump_all(documents), "utf-8")
+    folder = tmp_path / "digits"
+    shutil.copytree(sample_run.workdir / "sample" / "digits", folder)
+
+    def ingest() -> list[str]:
+        finished = execute(file, tmp_path / "root", tmp_path / "work", "--param", f"data_path={folder}")
+        assert "ImageExampleGen" in finished.out, finished.out + finished.err
+        return read_summary(tmp_path / "work")["cached"]
+
+    assert ingest() == []
+    assert ingest() == ["ImageExampleGen"]
+    pictures = sorted((folder / "7").iterdir())
+    pictures[0].write_bytes(pictures[1].read_bytes())
+    assert ingest() == []
