@@ -53,6 +53,7 @@ class Plan:
         libraries: versions of what the code runs on.
         weights_sha256: digest of the weights file, empty for `imagenet` and `none`.
         baseline: the version to compare with: a number, or `none`.
+        best: likewise the best version ever pushed: a number, `none`, or empty: the node finds it.
         parent: the version being served when the run began, None at first.
         enable_cache: whether nodes may reuse earlier results.
         override: who lets which gates say no without stopping, and why; None: nobody.
@@ -68,6 +69,7 @@ class Plan:
     libraries: dict[str, str] = field(default_factory=dict)
     weights_sha256: str = ""
     baseline: str = "none"
+    best: str = ""
     parent: int | None = None
     enable_cache: bool = True
     override: Override | None = None

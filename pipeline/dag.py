@@ -17,7 +17,7 @@ from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 from components import features
 from components.baseline import BaselineModel
 from components.data_gate.component import DataGate
-from components.evaluator import Evaluator
+from components.evaluator.component import Evaluator
 from components.example_gen.component import ImageExampleGen
 from components.gates import DATA, QUALITY, SERVABILITY, override_for
 from components.pusher.component import Pusher
@@ -115,12 +115,14 @@ def create_pipeline(plan: Plan) -> Pipeline:
         model=model,
         serving_dir=str(plan.serving_dir),
         version=plan.baseline,
+        best=plan.best,
         source_fingerprint=sources["BaselineModel"],
     )
     evaluator = Evaluator(
         examples=examples,
         model=model,
         baseline_model=baseline.outputs["baseline_model"],
+        best_model=baseline.outputs["best_model"],
         options=config.evaluator.to_json(),
         gate=config.gates.quality.to_json(),
         override=override_for(QUALITY, plan.override),

@@ -24,7 +24,7 @@ NODE_MODULES: dict[str, tuple[str, ...]] = {
     "Transform": ("components.transform",),
     "Trainer": ("components.trainer.train",),
     "BaselineModel": ("components.baseline",),
-    "Evaluator": ("components.evaluator",),
+    "Evaluator": ("components.evaluator.component",),
     "ServableCheck": ("components.servable_check.component", "components/servable_check/probe.py"),
     "Pusher": ("components.pusher.component",),
 }

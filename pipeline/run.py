@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from components import versions
+from components.best import Best, find_best, held_against
 from components.errors import GateRefused, InputError, first_line
 from components.example_gen.door import describe_scan, refuse_data, write_ledger
 from components.example_gen.memory import open_memory
@@ -149,7 +150,7 @@ def make_plan(config: Config, workdir: Workdir, scan: Scan, wishes: Wishes) -> P
     digest = scan.dataset["fingerprint"]
     sources, weights = source_fingerprints(), hash_weights(config.trainer)
     key = model_key(config, digest, sources, weights)
-    parent = find_parent(workdir.serving, key, wishes.enable_cache)
+    parent, best = find_rivals(workdir.serving, key, wishes.enable_cache)
     return Plan(
         config=config,
         workdir=workdir.root,
@@ -159,6 +160,7 @@ def make_plan(config: Config, workdir: Workdir, scan: Scan, wishes: Wishes) -> P
         libraries=library_versions(),
         weights_sha256=weights,
         baseline="none" if parent is None else str(parent),
+        best="none" if best is None else str(best.version),
         parent=parent,
         enable_cache=wishes.enable_cache,
         override=wishes.override or find_override(workdir.serving, key),
@@ -184,20 +186,20 @@ def hash_weights(trainer: TrainerOptions) -> str:
     return "".join(digest_path(path) for path in paths)
 
 
-def find_parent(serving: Path, key: str, enable_cache: bool) -> int | None:
-    """The version that a candidate is compared with.
+def find_rivals(serving: Path, key: str, enable_cache: bool) -> tuple[int | None, Best | None]:
+    """The versions that a candidate is compared with: the served one, and the best one ever pushed.
 
-    That is the served version, unless this very model is being served already: then its own parent, so that an
-    identical run is an identical plan and nothing is executed again.
+    Where this very model is being served already, they are those that it was compared with itself, so that an identical
+    run is an identical plan and nothing is executed again.
     """
     served = versions.served_version(serving)
     if served is None:
-        return None
+        return None, None
     passport = versions.read_passport(serving / str(served))
     if enable_cache and passport.get("model_key") == key:
         parent = passport.get("parent")
-        return None if parent is None else int(parent)
-    return served
+        return None if parent is None else int(parent), held_against(passport)
+    return served, find_best(serving)
 
 
 def _report(done: int, total: int) -> None:

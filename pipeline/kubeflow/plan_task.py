@@ -27,7 +27,7 @@ from pipeline.config import Config, check_config, model_key
 from pipeline.fingerprint import code_digest, source_fingerprints
 from pipeline.kubeflow import pod, pointers
 from pipeline.kubeflow.places import to_local
-from pipeline.run import find_parent, hash_weights
+from pipeline.run import find_rivals, hash_weights
 from pipeline.workdir import Workdir
 
 progress = logging.getLogger("graft.progress")
@@ -119,7 +119,7 @@ def make_plan(config: Config, workdir: Workdir, data_path: str, fingerprint: str
         refuse_data(scan, config.data)
         fingerprint, closing = scan.dataset["fingerprint"], describe_scan(scan, time.monotonic() - started)
     key = model_key(config, fingerprint, source_fingerprints(), hash_weights(config.trainer))
-    parent = find_parent(workdir.serving, key, enable_cache=True)
+    parent, _ = find_rivals(workdir.serving, key, enable_cache=True)  # BaselineModel finds the best one itself
     served = versions.served_version(workdir.serving)
     compared = "no version is served" if served is None else f"served {served}, compared with {parent or 'none'}"
     progress.info(f"{closing}; {compared}", extra={"done": True})

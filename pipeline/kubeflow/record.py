@@ -24,7 +24,7 @@ from pipeline.report.summary import Artifacts, Summary, fill_summary
 from pipeline.run import Outcome
 from pipeline.workdir import Workdir
 
-LARGE = ("examples", "model", "baseline_model", "transform_graph")  # nothing of the summary is in them
+LARGE = ("examples", "model", "baseline_model", "best_model", "transform_graph")  # nothing of the summary is in them
 REFUSALS = {DATA: "data_refused", QUALITY: "not_blessed", SERVABILITY: "not_servable"}
 
 

@@ -13,9 +13,9 @@ from pipeline.fingerprint import NODE_MODULES
 SOURCES = {node: f"digest of {node}" for node in NODE_MODULES}
 
 
-def make(tmp_path, sources=SOURCES, baseline="none", override=None, **sections):
+def make(tmp_path, sources=SOURCES, baseline="none", best="none", override=None, **sections):
     config = Config.model_validate(sections)
-    facts = {"baseline": baseline, "override": override}
+    facts = {"baseline": baseline, "best": best, "override": override}
     return create_pipeline(Plan(config, tmp_path, "/photos", "f" * 64, sources, {"tfx": "1"}, **facts))
 
 
@@ -101,6 +101,10 @@ def test_the_place_of_the_data_is_no_option_of_the_ingest(tmp_path):
 
 def test_another_baseline_is_another_comparison_of_data_and_model(tmp_path):
     assert changed(make(tmp_path), make(tmp_path, baseline="7")) == {"DataGate", "BaselineModel"}
+
+
+def test_another_best_version_is_another_comparison_of_the_model(tmp_path):
+    assert changed(make(tmp_path), make(tmp_path, best="7")) == {"BaselineModel"}
 
 
 def test_everything_lies_in_the_working_directory(tmp_path):

@@ -28,7 +28,7 @@ def files_of(node):
             ["components/example_gen/split.py", "components/example_gen/images.py"],
             ["components/trainer"],
         ),
-        ("ServableCheck", ["components/servable_check/probe.py"], ["components/evaluator.py"]),
+        ("ServableCheck", ["components/servable_check/probe.py"], ["components/evaluator/executor.py"]),
         ("ImportSchemaGen", ["components/schema.py", "components/schema.pbtxt"], ["components/transform.py"]),
         ("Transform", ["components/transform.py"], ["components/trainer/train.py"]),
         ("Pusher", ["components/pusher/publish.py", "components/versions.py"], ["components/trainer/head.py"]),

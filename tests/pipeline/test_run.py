@@ -10,6 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from components import versions
+from components.best import Best
 from components.errors import InputError
 from components.example_gen.sources import list_sources
 from components.gates import Override
@@ -22,7 +23,7 @@ from pipeline.report.ending import EXIT_CODES, describe_end, describe_start, des
 from pipeline.report.summary import Summary
 from pipeline.run import (
     Wishes,
-    find_parent,
+    find_rivals,
     hash_weights,
     look_at_data,
     make_plan,
@@ -44,25 +45,33 @@ def push(serving, number, **passport):
 
 
 def test_nothing_is_compared_with_at_first(tmp_path):
-    assert find_parent(tmp_path / "serving", "k", True) is None
+    assert find_rivals(tmp_path / "serving", "k", True) == (None, None)
 
 
-def test_another_model_is_compared_with_what_is_being_served(tmp_path):
+def test_another_model_is_compared_with_what_is_being_served_and_with_the_best_ever(tmp_path):
+    push(tmp_path, 5, model_key="old", metrics={"accuracy": 0.9, "examples": 100})
+    push(tmp_path, 9, model_key="new", parent=5, metrics={"accuracy": 0.8, "examples": 100})
+    assert find_rivals(tmp_path, "k", True) == (9, Best(5, 0.9, 100))
+
+
+def test_the_model_that_is_being_served_already_is_compared_with_what_it_was_compared_with(tmp_path):
+    best = {"version": 3, "accuracy": 0.95, "examples": 50}
     push(tmp_path, 5, model_key="old")
-    push(tmp_path, 9, model_key="new", parent=5)
-    assert find_parent(tmp_path, "k", True) == 9
-
-
-def test_the_model_that_is_being_served_already_is_compared_with_its_parent(tmp_path):
-    push(tmp_path, 5, model_key="old")
-    push(tmp_path, 9, model_key="k", parent=5)
-    assert find_parent(tmp_path, "k", True) == 5
-    assert find_parent(tmp_path, "k", False) == 9
+    metrics = {"accuracy": 0.8, "examples": 100, "held_against": {"best": best}}
+    push(tmp_path, 9, model_key="k", parent=5, metrics=metrics)
+    assert find_rivals(tmp_path, "k", True) == (5, Best(3, 0.95, 50))
+    assert find_rivals(tmp_path, "k", False) == (9, Best(3, 0.95, 50))
 
 
 def test_the_first_model_pushed_again_has_no_parent(tmp_path):
-    push(tmp_path, 5, model_key="k", parent=None)
-    assert find_parent(tmp_path, "k", True) is None
+    push(
+        tmp_path,
+        5,
+        model_key="k",
+        parent=None,
+        metrics={"accuracy": 0.8, "examples": 9, "held_against": {"best": None}},
+    )
+    assert find_rivals(tmp_path, "k", True) == (None, None)
 
 
 @pytest.mark.parametrize("weights", ["imagenet", "none"])

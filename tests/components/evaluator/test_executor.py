@@ -3,6 +3,8 @@
 import io
 import json
 import os
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +13,32 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from components import features
 from components.errors import InputError
-from components.evaluator import METRICS, Executor, read_classes
+from components.evaluator.executor import Executor, read_classes
+from components.evaluator.metrics import METRICS
+from components.evaluator.rivals import why_not_runnable
+from components.gates import Override, override_for
 from components.options import EvaluatorOptions, QualityGateOptions
+from components.peers import Peer
 from pipeline.dag import BEAM_ARGS
+from tests.components.evaluator.toys import save_model, write_examples
 from tests.conftest import CLASSES, EVAL_COUNT, artifact
 
+OPTIONS = EvaluatorOptions(batch_size=4, slices=["class", "format", "size"], top_k=2, small_slice=5)
 
-def evaluate(out, examples, model, baseline, **gate):
+
+def peer_artifact(folder, model, identifier, peer):
+    """What BaselineModel leaves: the model, linked, and what it is to the candidate."""
+    folder.mkdir()
+    if model is not None:
+        (folder / "Format-Serving").symlink_to(model / "Format-Serving")
+    (folder / features.PEER_FILE).write_text(json.dumps(asdict(peer)))
+    return artifact(standard_artifacts.Model, folder, identifier)
+
+
+FIRST = Peer(reason="no version is being served yet")
+
+
+def evaluate(out, examples, model, baseline, best=None, peers=(None, None), override=None, **gate):
     context = base_beam_executor.BaseBeamExecutor.Context(beam_pipeline_args=BEAM_ARGS, tmp_dir=str(out), unique_id="1")
     made = {
         "evaluation": [artifact(standard_artifacts.ModelEvaluation, out / "evaluation")],
@@ -28,14 +49,15 @@ def evaluate(out, examples, model, baseline, **gate):
             "examples": [examples],
             "model": [artifact(standard_artifacts.Model, model, 7)],
             "baseline_model": [
-                artifact(standard_artifacts.Model, baseline or out / "none", 8, exists=int(bool(baseline)))
+                peer_artifact(out / "baseline", baseline, 8, peers[0] or (Peer(5, True) if baseline else FIRST))
             ],
+            "best_model": [peer_artifact(out / "best", best, 9, peers[1] or (Peer(3, True) if best else FIRST))],
         },
         made,
         {
-            "options": EvaluatorOptions(batch_size=4).to_json(),
+            "options": OPTIONS.to_json(),
             "gate": QualityGateOptions(**gate).to_json(),
-            "override": "",
+            "override": override_for("quality", override),
         },
     )
     read = {
@@ -137,7 +159,7 @@ def test_a_blessing_names_both_models(compared, trained, stubborn_model):
     assert blessing.get_int_custom_property("blessed") == 1
     assert blessing.get_string_custom_property("current_model") == str(trained.model)
     assert blessing.get_int_custom_property("current_model_id") == 7
-    assert blessing.get_string_custom_property("baseline_model") == str(stubborn_model)
+    assert blessing.get_string_custom_property("baseline_model").endswith("/baseline")
     assert os.listdir(blessing.uri) == ["BLESSED"]
 
 
@@ -165,3 +187,109 @@ def test_an_empty_eval_split_is_refused_with_what_to_do(tmp_path, stubborn_model
 
 def test_class_names_come_from_the_export(trained):
     assert read_classes(artifact(standard_artifacts.Model, trained.model)) == CLASSES
+
+
+def test_slices_are_those_that_were_asked_for_with_small_ones_marked(compared, expected):
+    labels, probabilities = expected
+    slices = compared[0]["candidate"]["slices"]
+    assert list(slices) == ["class", "format", "size"]
+    assert {name: row["examples"] for name, row in slices["class"].items()} == dict.fromkeys(sorted(CLASSES), 5)
+    assert sum(row["examples"] for row in slices["format"].values()) == EVAL_COUNT
+    assert set(slices["format"]) == {"png", "jpeg", "bmp", "gif"}
+    assert list(slices["size"]) == ["under 128 px"]
+    assert slices["size"]["under 128 px"]["accuracy"] == pytest.approx((probabilities.argmax(axis=1) == labels).mean())
+    assert {row["small"] for row in slices["format"].values()} == {True}
+    assert not slices["size"]["under 128 px"]["small"]
+
+
+def test_the_rows_of_images_hold_what_each_model_answered(compared, expected, tmp_path_factory):
+    labels, probabilities = expected
+    candidate = compared[0]["candidate"]
+    assert candidate["k"] == 2
+    rank = (probabilities > probabilities[np.arange(len(labels)), labels][:, None]).sum(axis=1)
+    assert candidate["top_k"] == pytest.approx((rank < 2).mean())
+    assert candidate["intervals"]["accuracy"][0] < candidate["accuracy"] <= candidate["intervals"]["accuracy"][1]
+
+
+def test_the_candidate_says_what_it_was_held_against(compared):
+    assert compared[0]["candidate"]["held_against"] == {"baseline": None, "best": None}  # no recorded accuracy
+
+
+def test_the_best_version_ever_is_run_on_the_same_images(tmp_path):
+    examples = write_examples(tmp_path / "examples", 60)
+    models = [save_model(tmp_path / name, range(wrong)) for name, wrong in (("a", 9), ("b", 9), ("c", 1))]
+    candidate, served, best = (Path(model.uri) for model in models)
+    metrics, verdict, blessing = evaluate(
+        tmp_path, examples, candidate, served, best, (None, Peer(3, True, "", 0.99, 15)), min_accuracy=0.0
+    )
+    checks = {row["name"]: row for row in verdict["checks"]}
+    assert {name: round(row["accuracy"] * 60) for name, row in metrics.items()} == {
+        "candidate": 51,
+        "baseline": 51,
+        "best": 59,
+    }
+    assert (checks["decay"]["verdict"], checks["decay"]["measured"]) == ("fail", pytest.approx(8 / 60))
+    assert checks["accuracy_drop"]["measured"] == 0.0
+    assert metrics["candidate"]["held_against"]["best"] == {
+        "version": 3,
+        "accuracy": 0.99,
+        "examples": 15,
+        "evaluated": True,
+        "reason": "",
+    }
+    assert blessing.get_int_custom_property("blessed") == 0
+
+
+def broken_model(folder, kind):
+    """A pushed version that cannot be evaluated."""
+    import tensorflow as tf
+
+    path = folder / "Format-Serving"
+    if kind == "garbage":
+        path.mkdir(parents=True)
+        (path / "saved_model.pb").write_bytes(b"no model")
+        return folder
+    module = tf.Module()
+    width = {"width": 2}.get(kind, 3)
+    module.call = tf.function(
+        lambda examples: {"probabilities": tf.ones([tf.shape(examples)[0], width]) / (0.0 if kind == "nan" else 1.0)},
+        input_signature=[tf.TensorSpec([None], tf.string, "examples")],
+    )
+    name = "other" if kind == "signature" else "serve_examples"
+    tf.saved_model.save(module, str(path), signatures={name: module.call})
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("garbage", "it does not work: "),
+        ("signature", "it has no signature serve_examples"),
+        ("width", "it answers with shape (1, 2) for one image of 3 classes"),
+        ("nan", "its probabilities are no numbers"),
+    ],
+)
+def test_a_pushed_version_that_cannot_be_evaluated_is_no_comparable_baseline(tmp_path, eval_records, kind, words):
+    reason = why_not_runnable(str(broken_model(tmp_path, kind) / "Format-Serving"), 3, eval_records.serialized[0])
+    assert reason.startswith(words)
+
+
+def test_a_broken_baseline_is_said_and_the_run_goes_on(tmp_path, stubborn_model, examples_artifact):
+    broken = broken_model(tmp_path / "model", "signature")
+    metrics, verdict, blessing = evaluate(
+        tmp_path, examples_artifact, stubborn_model, broken, min_accuracy=0.3, on_incomparable="push"
+    )
+    assert set(metrics) == {"candidate"}
+    check = next(row for row in verdict["checks"] if row["name"] == "baseline")
+    assert check["verdict"] == "warn"
+    assert "version 5 cannot be evaluated: it has no signature serve_examples" in check["reason"]
+    assert blessing.get_int_custom_property("blessed") == 1
+
+
+def test_an_override_blesses_what_did_not_pass(tmp_path, stubborn_model, examples_artifact):
+    override = Override(("quality",), "ann@lab", "2026-01-31T12:00:00Z", "why not")
+    _, verdict, blessing = evaluate(
+        tmp_path, examples_artifact, stubborn_model, None, override=override, min_accuracy=0.9
+    )
+    assert (verdict["passed"], verdict["override"]["who"]) == (False, "ann@lab")
+    assert blessing.get_int_custom_property("blessed") == 1

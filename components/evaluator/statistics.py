@@ -1,0 +1,165 @@
+"""Intervals and tests for shares of images, one model or two on the same images. Pure functions; numbers in 0..1.
+
+Sources: Wilson 1927 (interval of a share); McNemar 1947, in the exact form (who of two models is right more often on
+the same images); Tango 1998, Statistics in Medicine 17:891 (score interval of the difference of two paired shares, and
+the test of non-inferiority that is its inversion); Efron 1979 (bootstrap over images).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+POWER = 0.95  # how surely a candidate that is as good passes where the set is called large enough
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two models on the same images.
+
+    Attributes:
+        images: how many.
+        lost: images that the reference had right and the candidate has wrong.
+        gained: the other way round.
+    """
+
+    images: int
+    lost: int
+    gained: int
+
+    @property
+    def loss(self) -> float:
+        """Accuracy of the reference minus that of the candidate, -1..1."""
+        return (self.lost - self.gained) / self.images if self.images else 0.0
+
+    @property
+    def churn(self) -> float:
+        """Share of images on which the two differ in being right, 0..1."""
+        return (self.lost + self.gained) / self.images if self.images else 0.0
+
+
+def compare(reference: np.ndarray, candidate: np.ndarray) -> Pair:
+    """Counts; both arguments bool [images], whether the model was right."""
+    return Pair(len(reference), int((reference & ~candidate).sum()), int((~reference & candidate).sum()))
+
+
+def quantile(confidence: float) -> float:
+    """The normal quantile of a one-sided test: 1.645 for 0.95."""
+    return float(stats.norm.ppf(confidence))
+
+
+def wilson_interval(right: float, images: int, confidence: float) -> tuple[float, float]:
+    """Two-sided interval of a share; 0..1 without an image."""
+    if not images:
+        return 0.0, 1.0
+    z = quantile(0.5 + confidence / 2)
+    share, spread = right / images, z * z / images
+    middle = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * math.sqrt(share * (1 - share) / images + spread / (4 * images))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def loss_score(pair: Pair, loss: float) -> float:
+    """Tango's statistic for "the true loss is `loss`", standard normal if it is; falls as `loss` rises.
+
+    Where the variance under the hypothesis is 0 it is infinite, with the sign of what was seen.
+    """
+    n, b, c = pair.images, pair.lost, pair.gained
+    first, second, third = 2 * n, -b - c + (2 * n - b + c) * loss, -c * loss * (1 - loss)
+    share = (math.sqrt(max(second * second - 4 * first * third, 0.0)) - second) / (2 * first)
+    variance = n * (2 * share + loss * (1 - loss))
+    difference = b - c - n * loss
+    if variance <= 1e-12:
+        return 0.0 if abs(difference) < 1e-9 else math.copysign(math.inf, difference)
+    return difference / math.sqrt(variance)
+
+
+def loss_bounds(pair: Pair, confidence: float) -> tuple[float, float]:
+    """One-sided lower and upper bound of the true loss, each with this confidence; -1..1."""
+    z = quantile(confidence)
+    lower = _where_it_falls(lambda loss: loss_score(pair, loss) > z)
+    upper = _where_it_falls(lambda loss: loss_score(pair, loss) > -z)
+    return lower, upper
+
+
+def _where_it_falls(is_above: Callable[[float], bool]) -> float:
+    low, high = -1.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if is_above(middle) else (low, middle)
+    return (low + high) / 2
+
+
+def noninferiority_p(pair: Pair, margin: float) -> float:
+    """How likely a loss as small as this, or smaller, would be if the true loss were the margin; 0..1."""
+    return float(stats.norm.cdf(loss_score(pair, margin)))
+
+
+def worse_p(pair: Pair) -> float:
+    """McNemar's exact one-sided test: how likely so many lost images would be if both models were alike; 0..1."""
+    return float(stats.binom.sf(pair.lost - 1, pair.lost + pair.gained, 0.5)) if pair.lost else 1.0
+
+
+def images_needed(pair: Pair, margin: float, confidence: float) -> int:
+    """So many images show of a candidate that is as good, with `POWER`, that its loss is within the margin.
+
+    The usual sample size for paired shares, churn (z_confidence + z_power)^2 / margin^2, with the churn that was seen
+    (one image more each way than there was, so that none seen is not none). At least what Tango's bound needs where
+    the models differ on no image: z^2 (1 - margin) / margin.
+    """
+    if margin <= 0:
+        return 10**9
+    z, churn = quantile(confidence), (pair.lost + pair.gained + 1) / (pair.images + 2)
+    return math.ceil(max(churn * (z + quantile(POWER)) ** 2 / margin**2, fewest_images(margin, confidence)))
+
+
+def fewest_images(margin: float, confidence: float) -> float:
+    """With fewer images, not even a candidate without a single lost image could be shown to be within the margin."""
+    return quantile(confidence) ** 2 * (1 - margin) / margin if margin > 0 else math.inf
+
+
+def images_for_share(share: float, limit: float, confidence: float) -> int:
+    """So many images would tell this share from the limit, one-sided."""
+    z, distance = quantile(confidence), max(abs(share - limit), 1e-3)
+    return math.ceil(z * z * max(limit * (1 - limit), share * (1 - share), 1e-3) / distance**2)
+
+
+def unpaired_worse_p(accuracy: float, images: int, reference: float, reference_images: int) -> float:
+    """Pooled z-test of two shares on different images: how likely so low an accuracy would be if both were alike."""
+    pooled = (accuracy * images + reference * reference_images) / (images + reference_images)
+    deviation = math.sqrt(max(pooled * (1 - pooled), 1e-9) * (1 / images + 1 / reference_images))
+    return float(stats.norm.sf((reference - accuracy) / deviation))
+
+
+def bootstrap_interval(
+    matrix: np.ndarray, measure: Callable[[np.ndarray], float], confidence: float, seed: int = 1
+) -> tuple[float, float]:
+    """Percentile interval of anything that a confusion matrix decides, by drawing images again.
+
+    Drawing images with replacement is drawing the cells of the matrix from a multinomial distribution, so the cost
+    does not grow with the images.
+
+    Args:
+        matrix: counts [actual][predicted].
+        measure: of a matrix of float64.
+        confidence: of both sides together.
+        seed: the same interval every time.
+    """
+    cells = np.flatnonzero(matrix)
+    counts = matrix.ravel()[cells]
+    if not counts.sum():
+        return 0.0, 1.0
+    drawn = np.random.default_rng(seed).multinomial(int(counts.sum()), counts / counts.sum(), RESAMPLES)
+    values = []
+    for row in drawn:
+        again = np.zeros(matrix.size)
+        again[cells] = row
+        values.append(measure(again.reshape(matrix.shape)))
+    tails = (1 - confidence) / 2
+    low, high = np.quantile(values, [tails, 1 - tails])
+    return float(low), float(high)

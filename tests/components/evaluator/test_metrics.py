@@ -1,0 +1,124 @@
+"""The metrics that are computed from each image's outcome, against scikit-learn and by hand."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as known
+
+from components.errors import InputError
+from components.evaluator.metrics import (
+    METRICS,
+    calibration,
+    ece,
+    f1,
+    macro_f1_of,
+    measure_intervals,
+    measure_slice,
+    top_k,
+)
+from components.evaluator.outcomes import Outcomes, rate_image
+from components.evaluator.slices import group_images, slice_of
+
+CLASSES = 4
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Labels and probabilities of 500 images, right in two thirds."""
+    draw = np.random.default_rng(1)
+    labels = draw.integers(0, CLASSES, 500)
+    scores = draw.normal(size=(500, CLASSES)) + 2.0 * np.eye(CLASSES)[labels]
+    return labels, np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+
+
+def outcomes_from(labels, probabilities):
+    rows = [rate_image(row, label) for row, label in zip(probabilities, labels, strict=True)]
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    return Outcomes(labels=np.asarray(labels), classes=probabilities.shape[1], **columns)
+
+
+def test_the_confusion_matrix_and_f1_are_those_of_scikit_learn(drawn):
+    outcomes = outcomes_from(*drawn)
+    labels, predicted = drawn[0], drawn[1].argmax(axis=1)
+    np.testing.assert_array_equal(outcomes.matrix, known.confusion_matrix(labels, predicted))
+    assert macro_f1_of(outcomes.matrix) == pytest.approx(known.f1_score(labels, predicted, average="macro"))
+    assert f1(outcomes) == pytest.approx(known.f1_score(labels, predicted, average=None))
+
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_top_k_is_that_of_scikit_learn(drawn, k):
+    expected = known.top_k_accuracy_score(*drawn, k=k) if k < CLASSES else 1.0
+    assert top_k(outcomes_from(*drawn), k) == pytest.approx(expected)
+
+
+def test_a_class_that_is_nowhere_has_no_f1_and_no_share_in_the_mean():
+    matrix = np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]])
+    assert macro_f1_of(matrix) == pytest.approx((16 / 19 + 18 / 21) / 2)
+    assert macro_f1_of(np.zeros((2, 2))) == 0.0
+
+
+def test_confidence_that_is_accuracy_is_calibrated():
+    labels = np.array([0] * 8 + [1] * 2)
+    sure = np.tile([0.8, 0.2], (10, 1))
+    assert ece(outcomes_from(labels, sure)) == pytest.approx(0.0)
+    assert ece(outcomes_from(labels, np.tile([1.0, 0.0], (10, 1)))) == pytest.approx(0.2)
+    (row,) = calibration(outcomes_from(labels, sure))
+    assert (row["examples"], row["accuracy"]) == (10, 0.8)
+    assert row["low"] <= 0.8 <= row["high"]
+
+
+def test_intervals_hold_what_was_measured(drawn):
+    outcomes = outcomes_from(*drawn)
+    intervals = measure_intervals(outcomes, 0.95)
+    low, high = intervals["macro_f1"]
+    assert low < macro_f1_of(outcomes.matrix) < high
+    assert intervals["accuracy"][0] < outcomes.right.mean() < intervals["accuracy"][1]
+    low, high = intervals["log_loss"]
+    assert low < known.log_loss(*drawn) < high
+
+
+def test_no_two_rows_share_a_name_and_place():
+    assert len({(metric.name, metric.over) for metric in METRICS}) == len(METRICS)
+    assert all(bool(metric.tfma) != bool(metric.of) for metric in METRICS)
+
+
+def test_a_slice_says_its_size_and_whether_that_is_small(drawn):
+    outcomes = outcomes_from(*drawn)
+    inside = np.arange(20)
+    row = measure_slice(outcomes, inside, 0.95, 30)
+    assert (row["examples"], row["small"]) == (20, True)
+    assert row["accuracy"] == pytest.approx(outcomes.right[:20].mean())
+    assert row["interval"][0] < row["accuracy"] < row["interval"][1]
+    assert not measure_slice(outcomes, inside, 0.95, 20)["small"]
+
+
+VALUES = {"image/class/text": "cats", "image/height": 300, "image/width": 127, "image/format": "jpeg", "camera": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [("class", "cats"), ("size", "under 128 px"), ("format", "jpeg"), ("image/format", "jpeg"), ("camera", "2")],
+)
+def test_an_example_falls_into_a_slice_of_each_kind(name, place):
+    assert slice_of(name, VALUES) == place
+
+
+@pytest.mark.parametrize(("side", "place"), [(128, "128-255 px"), (1023, "512-1,023 px"), (1024, "1,024 px or more")])
+def test_sizes_are_cut_at_powers_of_two(side, place):
+    assert slice_of("size", {"image/height": side, "image/width": 5000}) == place
+
+
+def test_numbers_of_many_values_are_cut_at_the_quartiles():
+    groups = group_images("bytes", [str(number) for number in range(100)] + [None])
+    assert [len(inside) for inside in groups.values()] == [25, 25, 25, 25, 1]
+    assert next(iter(groups)) == "quarter 1: 0 to 24.75"
+    assert {int(i) for i in groups["(none)"]} == {100}
+
+
+def test_few_values_stay_as_they_are():
+    groups = group_images("channels", ["3", "1", "3"])
+    assert {name: list(inside) for name, inside in groups.items()} == {"1": [1], "3": [0, 2]}
+
+
+def test_a_feature_that_no_example_has_is_refused():
+    with pytest.raises(InputError, match=r"evaluator\.slices: expected class, size or a feature .* got 'flavour'"):
+        group_images("flavour", [None, None])

@@ -1,0 +1,133 @@
+"""A row of retrains through the real nodes: compared with what is served, judged, pushed or not.
+
+The models are toys that are wrong on chosen images of 1,000; TFMA, the gate and the push are the real ones.
+"""
+
+import json
+
+import pytest
+from tfx.dsl.components.base import base_beam_executor, base_executor
+from tfx.types import standard_artifacts
+
+from components import baseline, features, versions
+from components.artifacts import DataVerdict, Manifest
+from components.evaluator import executor as evaluator
+from components.options import EvaluatorOptions, QualityGateOptions
+from components.pusher import component as pusher
+from pipeline.dag import BEAM_ARGS
+from tests.components.evaluator.toys import CLASSES, save_model, write_examples
+from tests.conftest import artifact
+
+pytestmark = pytest.mark.e2e
+
+DATASET = {"train": 2, "eval": 1000, "quarantined": 0, "classes": CLASSES}
+
+
+class Line:
+    """A serving directory, and what a run does to it: BaselineModel, Evaluator, Pusher."""
+
+    def __init__(self, root):
+        self.root, self.serving, self.runs = root, root / "serving", 0
+        self.manifest = artifact(Manifest, root / "manifest")
+        (root / "manifest").mkdir()
+        (root / "manifest" / features.DATASET_FILE).write_text(json.dumps(DATASET))
+        (root / "manifest" / features.MANIFEST_FILE).write_text("")
+        (root / "statistics").mkdir()
+
+    def retrain(self, wrong, examples, **gate):
+        """A candidate that is wrong on these images; gives whether it was pushed, and the quality gate's checks."""
+        self.runs += 1
+        folder = self.root / f"run-{self.runs}"
+        model = save_model(folder / "model", wrong)
+        peers = {name: [artifact(standard_artifacts.Model, folder / name)] for name in ("baseline_model", "best_model")}
+        properties = {"serving_dir": str(self.serving), "version": "served", "best": ""}
+        baseline.Executor().Do({"model": [model]}, peers, properties)
+        evaluation = artifact(standard_artifacts.ModelEvaluation, folder / "evaluation")
+        blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing")
+        context = base_beam_executor.BaseBeamExecutor.Context(BEAM_ARGS, tmp_dir=str(folder), unique_id="1")
+        evaluator.Executor(context).Do(
+            {"examples": [examples], "model": [model], **peers},
+            {"evaluation": [evaluation], "blessing": [blessing]},
+            {
+                "options": EvaluatorOptions(batch_size=500, slices=["class"]).to_json(),
+                "gate": QualityGateOptions(**gate).to_json(),
+                "override": "",
+            },
+        )
+        verdict = json.loads((folder / "evaluation" / features.VERDICT_FILE).read_text())
+        pushed = self.push(folder, model, blessing, evaluation)
+        return pushed, {row["name"]: row for row in verdict["checks"]}
+
+    def push(self, folder, model, blessing, evaluation):
+        infra = artifact(standard_artifacts.InfraBlessing, folder / "infra", blessed=1)
+        data = artifact(DataVerdict, folder / "data")
+        pushed = artifact(standard_artifacts.PushedModel, folder / "pushed")
+        for made in (infra, data):
+            (folder / made.uri).mkdir()
+            (folder / made.uri / features.VERDICT_FILE).write_text(json.dumps({"passed": True, "override": None}))
+        (folder / "infra" / "INFRA_BLESSED").touch()
+        inputs = {
+            "model": model,
+            "model_blessing": blessing,
+            "infra_blessing": infra,
+            "manifest": self.manifest,
+            "statistics": artifact(standard_artifacts.ExampleStatistics, self.root / "statistics"),
+            "evaluation": evaluation,
+            "data_verdict": data,
+        }
+        passport = {"schema": 1, "name": "toys", "model_key": f"key {self.runs}", "parent": None}
+        custom = json.dumps({"serving_dir": str(self.serving), "passport": passport})
+        pusher.Executor(base_executor.BaseExecutor.Context()).Do(
+            {name: [value] for name, value in inputs.items()}, {"pushed_model": [pushed]}, {"custom_config": custom}
+        )
+        return bool(pushed.get_int_custom_property("pushed"))
+
+
+@pytest.fixture(scope="module")
+def thousand(tmp_path_factory):
+    return write_examples(tmp_path_factory.mktemp("thousand"), 1000)
+
+
+@pytest.fixture(scope="module")
+def twenty(tmp_path_factory):
+    return write_examples(tmp_path_factory.mktemp("twenty"), 20)
+
+
+def test_shuffled_labels_are_refused_and_a_slightly_worse_model_is_pushed(tmp_path, thousand, twenty):
+    line = Line(tmp_path)
+    assert line.retrain(range(42), thousand)[0]
+
+    pushed, checks = line.retrain(range(500), thousand)  # as good as guessing: labels were shuffled
+    assert not pushed
+    assert checks["accuracy_drop"]["verdict"] == "fail"
+    assert checks["accuracy_drop"]["reason"].startswith(
+        "worse than tolerated: 458 images lost and 0 gained of 1,000 against the served version"
+    )
+    assert "McNemar, exact: p = " in checks["accuracy_drop"]["reason"]
+
+    slightly_worse = [*range(10, 42), *range(900, 915)]  # 10 gained, 15 lost
+    pushed, checks = line.retrain(slightly_worse, thousand)
+    assert pushed
+    assert (checks["accuracy_drop"]["verdict"], checks["accuracy_drop"]["measured"]) == ("pass", pytest.approx(0.005))
+    assert len(versions.list_versions(line.serving)) == 2
+
+    pushed, checks = line.retrain([*slightly_worse, 3], twenty)
+    assert checks["accuracy_drop"]["verdict"] == "undecided"
+    assert "eval set too small to decide, about " in checks["accuracy_drop"]["reason"]
+    assert "20 images cannot show of any candidate" in checks["eval_images"]["reason"]
+    assert not pushed  # one of 20 images lost is more than 2 %: the measured loss decides
+
+
+def test_ten_retrains_each_three_tenths_of_a_point_worse_are_stopped_by_the_decay_limit(tmp_path, thousand):
+    line = Line(tmp_path)
+    assert line.retrain(range(42), thousand)[0]
+    first = versions.served_version(line.serving)
+    for number in range(1, 11):
+        pushed, checks = line.retrain(range(42 + 3 * number), thousand)
+        assert checks["accuracy_drop"]["verdict"] == "pass"
+        if not pushed:
+            break
+    assert number == 7
+    assert (checks["decay"]["verdict"], checks["decay"]["measured"]) == ("fail", pytest.approx(0.021))
+    assert f"0.0210 below the best version ever pushed, {first} (on the same images" in checks["decay"]["reason"]
+    assert len(versions.list_versions(line.serving)) == 7
