@@ -28,6 +28,7 @@ def run(*arguments):
         "pipeline.models",
         "pipeline.predict.inputs",
         "pipeline.predict.writers",
+        "pipeline.serve.tensors",
         "pipeline.run",
         "pipeline.check",
     ],
@@ -54,6 +55,7 @@ def test_reading_a_configuration_imports_nothing_heavy():
         (["-h"], ["folder to a pushed and evaluated model"]),
         (["run", "--help"], ["--data", "--workdir", "--set", "--no-cache"]),
         (["predict", "--help"], ["--format", "table", "json", "csv"]),
+        (["serve", "--help"], ["--host", "--port", "--max-request-mb", "127.0.0.1"]),
         (["models", "list", "--help"], ["serving"]),
     ],
 )

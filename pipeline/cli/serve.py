@@ -1,0 +1,41 @@
+"""`graft serve`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.app import app
+
+EXAMPLE = "Examples: graft serve work/sample; graft serve work/sample/serving/1764000000 --port 9000 --name digits"
+
+
+@app.command(epilog=EXAMPLE)
+def serve(
+    model: Annotated[
+        str,
+        typer.Argument(help="Working or serving directory: its served version, also when that changes; or a version."),
+    ],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than this machine need 0.0.0.0.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8501,
+    name: Annotated[str, typer.Option(help="Of the model in URLs. Default: the pipeline's name.")] = "",
+    max_request_mb: Annotated[int, typer.Option(min=1, help="Largest request body, in MB.")] = 32,
+    max_requests: Annotated[int, typer.Option(min=1, help="Requests under way at once; more get 503.")] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, help="Requests that the model answers at once.")] = 32,
+) -> None:
+    """Serves a model on this machine: TensorFlow Serving's REST interface, and a page to drop an image on.
+
+    GET /v1/models/NAME, POST /v1/models/NAME:predict, GET /healthz. A promoted version takes over without a pause.
+    """
+    from pipeline.progress import quiet_tensorflow
+
+    quiet_tensorflow()
+
+    from pipeline.serve.intake import Limits
+    from pipeline.serve.server import Address, serve
+
+    limits = Limits(request_bytes=max_request_mb << 20, requests=max_requests)
+    serve(model, Address(host, port), name, limits, batch_size, lambda line: print(line, flush=True))

@@ -1,0 +1,162 @@
+"""The web application: TensorFlow Serving's REST interface, a health page, and the page to try the model on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from components import features
+from pipeline.predict.reading import LIMITS, check_image
+from pipeline.serve import tensors
+from pipeline.serve.batcher import Batcher, Job
+from pipeline.serve.errors import ServingError, invalid
+from pipeline.serve.health import Health
+from pipeline.serve.host import Host
+from pipeline.serve.intake import Intake
+from pipeline.serve.loading import LoadedVersion
+from pipeline.serve.rest import Target, describe_metadata, parse_target
+
+PAGE = Path(__file__).with_name("page")
+KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+CLIENT_GONE = 499  # of no standard; counted, never sent
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+@dataclass
+class Service:
+    """All that a request needs: the versions, the queue, the limits, and threads for what takes time."""
+
+    host: Host
+    batcher: Batcher
+    intake: Intake
+    health: Health = field(default_factory=Health)
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, "graft-parse"))
+
+    async def answer(self, request: Request) -> Response:
+        """Anything under `/v1/`."""
+        try:
+            target = parse_target(request.method, request.scope["raw_path"].decode("ascii", "replace"))
+            if target.method == "status":
+                return JSONResponse(self.host.status(*target[:3]))
+            if target.method == "metadata":
+                return JSONResponse(describe_metadata(self.host, target))
+        except ServingError as error:
+            return _refusal(error)
+        started = time.monotonic()
+        response = await self._predict_or_refuse(request, target)
+        self.health.count(response.status_code, time.monotonic() - started)
+        return response
+
+    async def _predict_or_refuse(self, request: Request, target: Target) -> Response:
+        try:
+            with self.intake.admitted() as body:
+                return await self._predict(await body.read(request), target)
+        except ServingError as error:
+            return _refusal(error)
+        except ClientDisconnect:
+            return Response(status_code=CLIENT_GONE)
+
+    async def _predict(self, body: bytes, target: Target) -> Response:
+        loaded = self.host.get(target.name, target.version, target.label)
+        if target.method != "predict":
+            wanted = f"tensorflow/serving/{target.method}"
+            raise invalid(
+                f"Expected {target.method} signature method_name to be {wanted}. Was: tensorflow/serving/predict"
+            )
+        loop = asyncio.get_running_loop()
+        job, in_rows = await loop.run_in_executor(self.pool, self.parse, body, loaded)
+        del body, loaded  # the job holds what is needed of them
+        parts = self.batcher.submit(job)
+        answers = await asyncio.gather(*(asyncio.wrap_future(part.answer) for part in parts))
+        outputs = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+        content = await loop.run_in_executor(self.pool, tensors.format_answer, outputs, in_rows)
+        return Response(content, media_type="application/json")
+
+    def parse(self, body: bytes, loaded: LoadedVersion) -> tuple[Job, bool]:
+        """From a body to work for the model, its images checked and converted as for training.
+
+        Raises:
+            ServingError: 400, says which row is wrong and why.
+        """
+        document = tensors.parse_body(body)
+        signature = tensors.signature_name(document)
+        request = tensors.parse_request(document, loaded.inputs_of(signature))
+        inputs = dict(request.inputs)
+        if features.INPUT_BYTES in inputs:
+            inputs[features.INPUT_BYTES] = self._check_images(inputs[features.INPUT_BYTES])
+        return Job(loaded, signature, inputs), request.in_rows
+
+    def _check_images(self, images: np.ndarray) -> np.ndarray:
+        limits = replace(LIMITS, max_pixels=self.intake.limits.pixels)
+        checked = np.empty(len(images), object)
+        for index, content in enumerate(images):
+            image = check_image("", content, limits)
+            if image.error:
+                raise tensors.element_error(index, features.INPUT_BYTES, image.error)
+            checked[index] = image.content
+        return checked
+
+    async def healthz(self, _: Request) -> Response:
+        """Live, ready, and a few figures."""
+        found = self.health.describe(self.host, self.batcher, self.intake)
+        return _plain_json(found, 200 if found["ready"] else 503)
+
+    async def live(self, _: Request) -> Response:
+        """The process answers."""
+        return _plain_json({"live": True})
+
+    async def ready(self, _: Request) -> Response:
+        """A version answers."""
+        ready = self.host.current is not None
+        return _plain_json({"ready": ready}, 200 if ready else 503)
+
+
+def _plain_json(content: dict[str, Any], status: int = 200) -> Response:
+    return Response(json.dumps(content, indent=1) + "\n", status, media_type="application/json")
+
+
+def _refusal(error: ServingError) -> Response:
+    headers = {"Connection": "close"} if error.status in (408, 413) else {}  # what is left of the body is not read
+    if error.status == 503:
+        headers["Retry-After"] = "1"
+    return JSONResponse({"error": error.message}, error.status, headers)
+
+
+def _page(name: str) -> Route:
+    path = PAGE / name
+    content, headers = path.read_bytes(), HEADERS | {"Content-Type": f"{KINDS[path.suffix]}; charset=utf-8"}
+
+    async def show(_: Request) -> Response:
+        return Response(content, headers=headers)
+
+    return Route("/" if name == "index.html" else f"/page/{name}", show)
+
+
+def create_app(service: Service) -> Starlette:
+    """The application around a service, whose host is started by its owner."""
+    return Starlette(
+        routes=[
+            *(_page(name) for name in ("index.html", "style.css", "app.js")),
+            Route("/healthz", service.healthz),
+            Route("/healthz/live", service.live),
+            Route("/healthz/ready", service.ready),
+            Route("/v1/{rest:path}", service.answer, methods=["GET", "POST", "PUT", "DELETE", "PATCH"]),
+        ]
+    )

@@ -1,0 +1,130 @@
+"""One version of a model in memory: its signatures, what they take, and what clients may know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components import features, versions
+from pipeline.models import class_names
+from pipeline.serve.errors import invalid
+from pipeline.serve.tensors import Spec
+
+
+@dataclass(eq=False)
+class LoadedVersion:
+    """A SavedModel, ready to answer.
+
+    Attributes:
+        number: of the version.
+        names: of the classes.
+        specs: inputs by signature.
+        signature_defs: as JSON, in TensorFlow Serving's form.
+    """
+
+    number: int
+    names: list[str]
+    specs: dict[str, dict[str, Spec]]
+    signature_defs: dict[str, Any]
+    _functions: dict[str, Callable[..., dict[str, Any]]] = field(repr=False)
+
+    def inputs_of(self, signature: str) -> dict[str, Spec]:
+        """What a signature takes.
+
+        Raises:
+            ServingError: there is no such signature.
+        """
+        if signature not in self.specs:
+            raise invalid(f'Serving signature name: "{signature}" not found in signature def')
+        return self.specs[signature]
+
+    def run(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs by name, for inputs that fit the signature."""
+        import tensorflow as tf
+
+        specs = self.specs[signature]
+        tensors = {name: tf.constant(array, specs[name].dtype) for name, array in inputs.items()}
+        return {name: output.numpy() for name, output in self._functions[signature](**tensors).items()}
+
+
+def load_version(folder: Path, max_batch: int) -> LoadedVersion:
+    """Loads a SavedModel and warms it up, so that its first request is as fast as the others.
+
+    Args:
+        folder: of the version; its name is the number where it is one, else the number is 1.
+        max_batch: the largest batch that it will see.
+    """
+    import tensorflow as tf
+
+    functions = dict(tf.saved_model.load(str(folder)).signatures)
+    specs = {
+        name: {
+            key: Spec(spec.dtype.name, tuple(-1 if size is None else size for size in spec.shape))
+            for key, spec in function.structured_input_signature[1].items()
+        }
+        for name, function in functions.items()
+    }
+    number = int(folder.name) if folder.name.isdecimal() else 1
+    loaded = LoadedVersion(number, class_names(folder), specs, _read_signature_defs(folder), functions)
+    _warm_up(loaded, max_batch)
+    return loaded
+
+
+def _warm_up(loaded: LoadedVersion, max_batch: int) -> None:
+    for signature, specs in loaded.specs.items():
+        for name in specs:
+            if name in ROWS and len(specs) == 1:
+                for size in (1, max_batch):
+                    loaded.run(signature, {name: np.array([ROWS[name]()] * size, object)})
+
+
+@cache
+def _grey_png() -> bytes:
+    import tensorflow as tf
+
+    return bytes(tf.io.encode_png(np.full([8, 8, 3], 128, np.uint8)).numpy())
+
+
+def _grey_example() -> bytes:
+    import tensorflow as tf
+
+    image = tf.train.Feature(bytes_list=tf.train.BytesList(value=[_grey_png()]))
+    example = tf.train.Example(features=tf.train.Features(feature={features.IMAGE: image}))
+    return bytes(example.SerializeToString())
+
+
+ROWS: dict[str, Callable[[], bytes]] = {features.INPUT_BYTES: _grey_png, features.INPUT_EXAMPLES: _grey_example}
+
+
+def _read_signature_defs(folder: Path) -> dict[str, Any]:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel.FromString((folder / versions.SAVED_MODEL_FILE).read_bytes())
+    return {
+        name: {
+            "inputs": {key: _describe_tensor(info) for key, info in definition.inputs.items()},
+            "outputs": {key: _describe_tensor(info) for key, info in definition.outputs.items()},
+            "method_name": definition.method_name,
+            "defaults": {},
+        }
+        for name, definition in saved.meta_graphs[0].signature_def.items()
+    }
+
+
+def _describe_tensor(info: Any) -> dict[str, Any]:
+    from tensorflow.core.framework import types_pb2
+
+    shape = info.tensor_shape
+    return {
+        "dtype": types_pb2.DataType.Name(info.dtype),
+        "tensor_shape": {
+            "dim": [{"size": str(dim.size), "name": dim.name} for dim in shape.dim],
+            "unknown_rank": shape.unknown_rank,
+        },
+        "name": info.name,
+    }

@@ -1,0 +1,126 @@
+"""The process behind `graft serve`: socket, model, web server, and an orderly end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+
+from components.errors import InputError
+from pipeline.serve.app import Service, create_app
+from pipeline.serve.batcher import Batcher
+from pipeline.serve.host import Host
+from pipeline.serve.intake import Intake, Limits
+
+KEEP_ALIVE_SECONDS = 30
+DRAIN_SECONDS = 60  # what is under way at the end gets so long
+BACKLOG = 1024
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen; port 0: any free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 8501
+
+
+def serve(model: str, address: Address, name: str, limits: Limits, batch_size: int, say: Callable[[str], None]) -> None:
+    """Serves until SIGTERM or SIGINT; then takes no more, and answers what is under way.
+
+    Args:
+        model: a version's folder, or a serving or working directory, whose pointer is followed.
+        address: where to listen.
+        name: of the model in URLs; empty: as its passport says.
+        limits: of requests.
+        batch_size: images that the model sees at once.
+        say: takes lines for the user.
+
+    Raises:
+        InputError: there is no model, or the address is taken.
+    """
+    host = Host(model, name, batch_size)
+    with _listening(address) as listener, _log_to_stderr():
+        url = _url_of(listener)
+        host.start()
+        version = host.current.number if host.current else 0
+        say(f"Serving {host.name}, version {version}, at {url}/ (Ctrl-C ends)")
+        say(f"  predict  POST {url}/v1/models/{host.name}:predict")
+        say(f"  health   GET  {url}/healthz")
+        batcher = Batcher(batch_size, max_waiting=max(limits.requests, 8 * batch_size))
+        try:
+            _run(create_app(Service(host, batcher, Intake(limits))), listener)
+        finally:
+            host.close()
+            batcher.close()
+    say("Ended; every request under way was answered.")
+
+
+def _run(app: object, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        loop="asyncio",
+        http="h11",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    # uvicorn raises the signal once more after its orderly end, which is to be the end with exit code 0.
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _listening(address: Address) -> Iterator[socket.socket]:
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise InputError(f"--host {address.host}: no such address: {error.strerror}.") from error
+    with listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(place)
+        except OSError as error:
+            raise InputError(
+                f"Cannot listen on {address.host} port {address.port}: {error.strerror}.\n"
+                "Another server may be running there; give another --port, or 0 for any free one."
+            ) from error
+        listener.listen(BACKLOG)
+        yield listener
+
+
+def _url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def _log_to_stderr() -> Iterator[None]:
+    """What this server and uvicorn log, a line each."""
+    handler = logging.StreamHandler(os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1))
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(message)s"))
+    loggers = [(logging.getLogger(name), level) for name, level in (("graft.serve", "INFO"), ("uvicorn", "WARNING"))]
+    for logger, level in loggers:
+        logger.setLevel(level)
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger, _ in loggers:
+            logger.removeHandler(handler)
+        handler.stream.close()

@@ -1,0 +1,174 @@
+"""The page in headless Chromium: what a user does and sees. Skipped where Chromium and its driver are not installed."""
+
+import io
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from pipeline.predict.answers import predict_files
+from pipeline.serve.host import Host
+from pipeline.serve.intake import Limits
+from tests import pictures
+from tests.conftest import CLASSES, picture_of
+from tests.pipeline.serve.fakes import running
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"),
+)
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed (apt-get install chromium-driver)"
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def server(pushed):
+    host = Host(str(pushed), "", 8)
+    host.start()
+    with running(host, Limits(request_bytes=1 << 20)) as (url, _):
+        yield url
+    host.close()
+
+
+@pytest.fixture
+def page(browser, server):
+    """The page, freshly opened; in the end, no error may stand in the browser's log."""
+    browser.get_log("browser")
+    browser.get(server)
+    wait(browser, lambda: element(browser, "state").get_attribute("class") == "ready")
+    yield browser
+    severe = [row["message"] for row in browser.get_log("browser") if row["level"] == "SEVERE"]
+    assert [message for message in severe if "status of 400" not in message] == []
+
+
+def wait(browser, condition):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, 60).until(lambda _: condition())
+
+
+def element(browser, name):
+    return browser.find_element("id", name)
+
+
+def choose(browser, path):
+    element(browser, "file").send_keys(str(path))
+    shown = ("result", "error")
+    wait(browser, lambda: any(element(browser, name).is_displayed() for name in shown))
+    wait(browser, lambda: element(browser, "answer").get_attribute("aria-busy") == "false")
+
+
+def pixels(browser):
+    """What the canvas shows: uint8 [height, width, 4]."""
+    script = "const c = document.getElementById('canvas');"
+    script += "return [c.height, c.width, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]"
+    height, width, values = browser.execute_script(script)
+    return np.array(values, np.uint8).reshape(height, width, 4)
+
+
+def test_the_model_and_its_version_are_named(page, pushed):
+    assert (page.title, element(page, "model").text) == ("shades", "shades")
+    assert element(page, "state-text").text.startswith("version 1")
+    assert element(page, "invitation").is_displayed()
+
+
+def test_a_chosen_image_gets_label_probabilities_and_an_overlay(page, pushed, tmp_path):
+    path = pictures.write(tmp_path / "light.png", picture_of(1, 1))
+    (expected,) = predict_files(str(pushed), [str(path)])
+    choose(page, path)
+    assert element(page, "label").text == expected.label
+    assert element(page, "probability").text == f"probability {percent(expected.probability)}"
+    rows = page.find_elements("css selector", "#classes li")
+    assert [row.text.split("\n") for row in rows] == [[name, percent(value)] for name, value in expected.ranked()]
+    bars = [float(row.find_element("tag name", "meter").get_attribute("value")) for row in rows]
+    assert bars == pytest.approx([value for _, value in expected.ranked()], abs=1e-5)
+    assert "light.png" in element(page, "canvas").get_attribute("aria-label")
+    with_map = pixels(page)
+    page.execute_script(
+        "const o = document.getElementById('opacity'); o.value = 0; o.dispatchEvent(new Event('input'))"
+    )
+    assert element(page, "opacity-value").text == "0 %"
+    assert np.abs(with_map.astype(int) - pixels(page)).max() > 30
+
+
+def percent(value):
+    return f"{100 * value:.{2 if value > 0.9995 or value < 0.0005 else 1}f} %"
+
+
+def test_a_dropped_image_is_taken_too(page):
+    script = """
+        const canvas = document.createElement("canvas"); canvas.width = canvas.height = 40;
+        canvas.toBlob((blob) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([blob], "dropped.png", { type: "image/png" }));
+            const event = new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true });
+            document.getElementById("drop").dispatchEvent(event);
+        });"""
+    page.execute_script(script)
+    wait(page, lambda: element(page, "result").is_displayed())
+    assert element(page, "label").text in CLASSES
+    assert "dropped.png" in element(page, "facts").text
+
+
+def test_what_is_no_image_is_said_and_the_next_one_is_answered(page, tmp_path):
+    choose(page, pictures.write(tmp_path / "words.jpg", b"some words"))
+    assert element(page, "error").text.startswith("words.jpg got no answer: not_an_image: starts with")
+    assert not element(page, "canvas").is_displayed()
+    choose(page, pictures.write(tmp_path / "dark.png", picture_of(0, 1)))
+    wait(page, lambda: element(page, "result").is_displayed())
+    assert not element(page, "error").is_displayed()
+
+
+def test_a_file_that_is_too_large_is_not_even_sent(page, tmp_path):
+    choose(page, pictures.write(tmp_path / "large.jpg", b"x" * (1 << 20)))
+    assert "larger than 0 MB, which this server takes" in element(page, "error").text
+
+
+def test_a_format_that_the_browser_cannot_show_still_gets_its_answer(page, tmp_path):
+    choose(page, pictures.write(tmp_path / "scan.tiff", pictures.encode(pictures.noise(40, 30, 5), "tiff")))
+    assert element(page, "label").text in CLASSES
+    assert "this browser cannot show the format" in element(page, "facts").text
+
+
+def test_the_picture_stands_as_the_model_sees_it_without_its_orientation_tag(page, tmp_path):
+    picture, exif, buffer = np.zeros([40, 80, 3], np.uint8), Pillow.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    Pillow.fromarray(picture).save(buffer, "jpeg", exif=exif)
+    choose(page, pictures.write(tmp_path / "rotated.jpg", buffer.getvalue()))
+    height, width, _ = pixels(page).shape
+    assert width == 2 * height
+
+
+def test_the_page_fits_a_phone_and_is_reached_by_the_keyboard(page, tmp_path):
+    phone = {"width": 360, "height": 640, "deviceScaleFactor": 2, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        choose(page, pictures.write(tmp_path / "light.png", picture_of(1, 1)))
+        assert page.execute_script("return document.documentElement.scrollWidth") <= 360
+        label, canvas = element(page, "label").rect, element(page, "canvas").rect
+        assert label["y"] > canvas["y"] + canvas["height"]
+        page.execute_script("document.getElementById('file').focus()")
+        assert page.switch_to.active_element.get_attribute("id") == "file"
+        names = page.execute_script(
+            "return [...document.querySelectorAll('input')].map((i) => i.labels.length + (i.ariaLabel ? 1 : 0))"
+        )
+        assert min(names) >= 1
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -1,0 +1,157 @@
+"""The process: a version takes over under load without a failed request, garbage among it, and an orderly end."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import requests
+
+from components.errors import InputError
+from pipeline.serve.intake import Limits
+from pipeline.serve.server import Address, serve
+from tests.conftest import CLASSES, picture_of
+
+CLIENTS = 16
+
+
+@pytest.fixture
+def process(pushed, tmp_path):
+    """`graft serve` on a copy of the working directory; gives the process, the directory and the URL."""
+    shutil.copytree(pushed, tmp_path / "work")
+    command = [sys.executable, "-m", "pipeline", "serve", str(tmp_path / "work"), "--port", "0"]
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        line = started.stdout.readline()
+        found = re.search(r"Serving shades, version \d+, at (http://127\.0\.0\.1:\d+)/", line)
+        assert found, line + started.stderr.read()
+        yield started, tmp_path / "work", found[1]
+    finally:
+        started.kill()
+        started.communicate()
+
+
+class Load:
+    """Clients that ask until they are told to stop; one request in ten is garbage."""
+
+    def __init__(self, url):
+        self.url = f"{url}/v1/models/shades:predict"
+        self.good = [self.body(picture_of(label, 3 + label)) for label in range(3)]
+        self.answers = []  # (index of the class shown, label answered or status, when asked, when answered)
+        self.stop = threading.Event()
+        self.threads = [threading.Thread(target=self.ask, args=(number,)) for number in range(CLIENTS)]
+
+    @staticmethod
+    def body(content):
+        return json.dumps({"instances": [{"image_bytes": {"b64": base64.b64encode(content).decode()}}]})
+
+    def ask(self, number):
+        with requests.Session() as session:
+            for turn in range(100_000):
+                if self.stop.is_set():
+                    return
+                shown = (number + turn) % 3
+                garbage = (number + turn) % 10 == 0
+                asked = time.monotonic()
+                try:
+                    answer = session.post(self.url, self.body(b"junk") if garbage else self.good[shown], timeout=120)
+                except requests.ConnectionError as error:
+                    self.answers.append((shown, repr(error), asked, time.monotonic()))
+                    return
+                if garbage:
+                    self.answers.append((None, answer.status_code, asked, time.monotonic()))
+                else:
+                    label = answer.json()["predictions"][0]["label"] if answer.ok else answer.text
+                    self.answers.append((shown, label, asked, time.monotonic()))
+
+    def since(self, moment):
+        """How many were asked since then and answered."""
+        return sum(asked > moment for *_, asked, _ in self.answers)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def answering(url):
+    return requests.get(f"{url}/healthz", timeout=120).json()["version"]
+
+
+def wait_for(condition):
+    for _ in range(1200):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not happen in two minutes")
+
+
+def test_a_version_takes_over_and_goes_back_under_load_and_no_request_fails(process, stubborn_model):
+    started, work, url = process
+    first = answering(url)
+    second = first + 1
+    with Load(url) as load:
+        wait_for(lambda: len(load.answers) > 100)
+        partial = work / "serving" / ".partial"
+        shutil.copytree(stubborn_model / "Format-Serving", partial)
+        partial.rename(work / "serving" / str(second))
+        wait_for(lambda: answering(url) == second)
+        after_promotion = time.monotonic()
+        wait_for(lambda: load.since(after_promotion) > 100)
+        (work / "serving" / str(second)).rename(partial)
+        asked_back = time.monotonic()
+        wait_for(lambda: answering(url) == first)
+        after_rollback = time.monotonic()
+        wait_for(lambda: load.since(after_rollback) > 100)
+    assert {label for shown, label, *_ in load.answers if shown is None} == {400}
+    good = [row for row in load.answers if row[0] is not None]
+    assert {label for _, label, *_ in good} <= set(CLASSES)  # every one of them was answered
+    in_between = {label for _, label, asked, when in good if after_promotion < asked and when < asked_back}
+    assert in_between == {CLASSES[0]}  # which the second version answers to everything
+    assert {label for shown, label, asked, _ in good if asked > after_rollback and shown} - {CLASSES[0]}
+    started.send_signal(signal.SIGTERM)
+    out, err = started.communicate(timeout=120)
+    assert started.returncode == 0, err
+    assert out.splitlines()[-1] == "Ended; every request under way was answered."
+    assert f"Version {first} answers; it was still in memory" in err
+    assert "Traceback" not in err
+
+
+def test_the_end_comes_after_the_answers(process):
+    started, _, url = process
+    row = json.loads(Load.body(picture_of(0, 1)))["instances"]
+    sent = json.dumps({"instances": row * 300})
+    results = []
+    thread = threading.Thread(
+        target=lambda: results.append(requests.post(f"{url}/v1/models/shades:predict", sent, timeout=120))
+    )
+    thread.start()
+    wait_for(lambda: requests.get(f"{url}/healthz", timeout=60).json()["under_way"] == 1 or results)
+    os.kill(started.pid, signal.SIGTERM)
+    thread.join()
+    assert results[0].status_code == 200
+    assert len(results[0].json()["predictions"]) == 300
+    assert started.wait(120) == 0
+    with pytest.raises(requests.ConnectionError):
+        requests.get(url, timeout=10)
+
+
+def test_an_address_that_is_taken_is_refused(process):
+    _, work, url = process
+    port = int(url.rpartition(":")[2])
+    with pytest.raises(InputError, match=rf"Cannot listen on 127\.0\.0\.1 port {port}: .*\n.*give another --port"):
+        serve(str(work), Address(port=port), "", Limits(), 8, print)
+    with pytest.raises(InputError, match=r"--host nowhere\.invalid: no such address"):
+        serve(str(work), Address("nowhere.invalid"), "", Limits(), 8, print)

@@ -1,0 +1,118 @@
+"""JSON to tensors and back, by TensorFlow Serving's rules and in its words."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.serve.errors import ServingError
+from pipeline.serve.tensors import Spec, format_answer, parse_body, parse_request, signature_name, to_tensor
+
+IMAGE = {"image_bytes": Spec("string", (-1,))}
+TWO = {"a": Spec("float32", (-1, 2)), "b": Spec("int64", (-1,))}
+
+
+def parse(document, specs=IMAGE):
+    return parse_request(parse_body(json.dumps(document).encode()), specs)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"instances": [{"b64": "aGk="}, {"b64": "aGk"}]},
+        {"instances": [{"image_bytes": {"b64": "aGk="}}, {"image_bytes": "hi"}]},
+        {"inputs": {"image_bytes": [{"b64": "aGk="}, "hi"]}},
+        {"inputs": ["hi", {"b64": "aGk=\n"}]},
+    ],
+)
+def test_rows_and_columns_and_base64_give_the_same_tensor(document):
+    request = parse(document)
+    assert request.inputs["image_bytes"].tolist() == [b"hi", b"hi"]
+    assert request.in_rows == ("instances" in document)
+
+
+def test_named_inputs_of_several_types():
+    rows = parse({"instances": [{"a": [1, 2.5], "b": 7}, {"a": [3, 4], "b": 8}]}, TWO)
+    columns = parse({"inputs": {"a": [[1, 2.5], [3, 4]], "b": [7, 8]}}, TWO)
+    for request in (rows, columns):
+        np.testing.assert_array_equal(request.inputs["a"], np.array([[1, 2.5], [3, 4]], np.float32))
+        np.testing.assert_array_equal(request.inputs["b"], [7, 8])
+        assert (request.inputs["a"].dtype, request.inputs["b"].dtype) == (np.float32, np.int64)
+
+
+def test_values_that_json_has_no_word_for():
+    assert np.isnan(to_tensor(float("nan"), "float32"))
+    assert to_tensor([True, False], "bool").tolist() == [True, False]
+
+
+def test_url_safe_base64_is_taken():
+    assert to_tensor({"b64": "_-8"}, "string")[()] == to_tensor({"b64": "/+8="}, "string")[()] == b"\xff\xef"
+
+
+@pytest.mark.parametrize(
+    ("document", "specs", "message"),
+    [
+        ({}, IMAGE, "Missing 'inputs' or 'instances' key"),
+        ({"instances": [], "inputs": []}, IMAGE, "expecting only one of 'inputs' or 'instances'"),
+        ({"instances": "x"}, IMAGE, "Excepting 'instances' to be an list/array"),
+        ({"instances": []}, IMAGE, "No values in 'instances' array"),
+        ({"instances": [3]}, IMAGE, "element: 0 of 'instances' list.* 3 Type: Number is not of expected type: string"),
+        ({"instances": [{"image": "x"}]}, IMAGE, 'JSON object: {"image": "x"} keys must be equal to: image_bytes'),
+        ({"instances": ["x", {"y": 1}]}, IMAGE, "Expecting value/list but got object at item 1"),
+        ({"instances": [{"image_bytes": "x"}, "y"]}, IMAGE, "Expecting object but got list at item 1"),
+        ({"instances": [{"b64": "a"}]}, IMAGE, "Unable to base64 decode"),
+        ({"instances": [{"b64": "é"}]}, IMAGE, "Unable to base64 decode"),
+        ({"instances": [{"image_bytes": {"b64": 3}}]}, IMAGE, "not formatted correctly for base64 data"),
+        ({"instances": [["x"], ["x", "y"]]}, IMAGE, r"Expecting shape \[1\] but got: \[2\]"),
+        ({"instances": [["x"]]}, IMAGE, r"Input image_bytes must be of shape \[-1\], got: \[1,1\]"),
+        ({"inputs": "x"}, IMAGE, r"must be of shape \[-1\], got: \[\]"),
+        ({"inputs": []}, IMAGE, r"must be of shape \[-1\], got: \[0\]"),
+        ({"inputs": {"other": 1}}, IMAGE, "Missing named input: image_bytes in 'inputs' object"),
+        ({"inputs": [["x"], "y"]}, IMAGE, "found at incorrect level: 2 in the JSON DOM. Expected at level: 2"),
+        ({"inputs": [["x", "y"], ["z"]]}, IMAGE, "Encountered list at unexpected size: 1 at level: 1"),
+        ({"inputs": ["x", ["y"]]}, IMAGE, "Encountered list at unexpected level: 1 expected < 1"),
+        ({"instances": [1]}, TWO, "instances is a plain list, but expecting list of objects"),
+        ({"inputs": [1]}, TWO, "inputs is a plain value/list, but expecting an object"),
+        ({"inputs": {"a": [[1, 2]], "b": [1, 2]}}, TWO, "must have equal 0th-dimension size"),
+        ({"inputs": {"a": [[1, 2]], "b": [1.5]}}, TWO, "1.5 Type: Number is not of expected type: int64"),
+        ({"inputs": {"a": [[1, None]], "b": [1]}}, TWO, "null Type: Null is not of expected type: float32"),
+        ({"inputs": {"a": [[1, 2]], "b": [2**70]}}, TWO, "without loss of precision"),
+    ],
+)
+def test_what_does_not_fit_is_said_as_tensorflow_serving_says_it(document, specs, message):
+    with pytest.raises(ServingError, match=message) as caught:
+        parse(document, specs)
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000])
+def test_a_body_that_is_no_json_object_is_refused(body):
+    with pytest.raises(ServingError, match=r"JSON Parse error|Is not object"):
+        parse_body(body)
+
+
+def test_errors_stay_short_whatever_was_sent():
+    with pytest.raises(ServingError) as caught:
+        parse({"instances": [{"image_bytes": {"b64": "x" * 10_000_000, "more": ["y" * 1000] * 1000}}]})
+    assert len(caught.value.message) < 400
+
+
+def test_the_signature_has_a_default_and_must_be_text():
+    assert signature_name({}) == signature_name({"signature_name": ""}) == "serving_default"
+    assert signature_name({"signature_name": "explain"}) == "explain"
+    with pytest.raises(ServingError, match="'signature_name' key must be a string value"):
+        signature_name({"signature_name": None})
+
+
+def test_answers_in_rows_and_columns():
+    outputs = {"label": np.array([b"cat", b"dog"], object), "p": np.array([[0.1, 0.2], [0.3, 0.7]], np.float32)}
+    rows = [{"label": "cat", "p": [0.1, 0.2]}, {"label": "dog", "p": [0.3, 0.7]}]
+    assert json.loads(format_answer(outputs, True)) == {"predictions": rows}
+    columns = {"label": ["cat", "dog"], "p": [[0.1, 0.2], [0.3, 0.7]]}
+    assert json.loads(format_answer(outputs, False)) == {"outputs": columns}
+
+
+def test_a_single_output_has_no_name_and_bytes_are_base64():
+    assert format_answer({"x": np.array([1, 2])}, True) == b'{"predictions": [1, 2]}'
+    assert format_answer({"x": np.array([1, 2])}, False) == b'{"outputs": [1, 2]}'
+    assert format_answer({"x_bytes": np.array([b"\xff"], object)}, True) == b'{"predictions": [{"b64": "/w=="}]}'
