@@ -4,7 +4,7 @@ A module a command or group; importing it adds it to `app`, in the order of the 
 """
 
 from pipeline.cli import run, check, predict, serve, models, weights, features  # isort: skip  # noqa: F401
-from pipeline.cli import compile, execute, submit, schedule  # isort: skip  # noqa: A004,F401
+from pipeline.cli import compile, execute, submit, schedule  # isort: skip  # noqa: F401
 from pipeline.cli.app import app
 
 __all__ = ["app"]

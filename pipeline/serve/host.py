@@ -1,8 +1,8 @@
 """Which version answers: follows the pointer of a serving directory, and swaps versions without dropping a request.
 
 A thread looks at the pointer twice a second. A new version is loaded and warmed up beside the one that answers; then
-new requests go to it, and those under way end on the old one. The version that was served before stays in memory, so
-that a rollback is immediate; an older one is freed when the last of its requests is done.
+new requests go to it, and those under way end on the old one. The version that was served before stays in memory (at
+the start it is loaded, too), so that a rollback is immediate; an older one is freed when its last request is done.
 """
 
 from __future__ import annotations
@@ -140,8 +140,18 @@ class Host:
         return self._serving / str(number)
 
     def _watch(self) -> None:
+        self._stand_by()
         while not self._stop.wait(POLL_SECONDS):
             self._look()
+
+    def _stand_by(self) -> None:
+        """Loads what a rollback would go back to; without it, the rollback takes longer."""
+        try:
+            number = None if self._fixed else versions.previous_version(self._serving)
+            if number is not None and self._current is not None and number != self._current.number:
+                self._before = self._bring(number, self._serving / str(number), "stands by")
+        except Exception as error:  # noqa: BLE001  nothing that answers depends on it
+            log.warning("The version before is not at hand: %s", first_line(error))
 
     def _look(self) -> None:
         """One look at the pointer; what goes wrong is said, and the version that answers goes on answering."""
@@ -171,8 +181,8 @@ class Host:
         self._failed, self.problem = None, ""
         self.reloads += old is not None
 
-    def _bring(self, number: int, folder: Path) -> LoadedVersion:
-        """Loads a version."""
+    def _bring(self, number: int, folder: Path, what: str = "answers") -> LoadedVersion:
+        """Loads a version; `what` it does then is for the log."""
         self._states[number] = "LOADING"
         started = time.monotonic()
         try:
@@ -182,7 +192,7 @@ class Host:
             self._failed = folder, time.monotonic() + RETRY_SECONDS
             raise
         self._states[number] = "AVAILABLE"
-        log.info("Version %s answers, loaded in %.1f s", number, time.monotonic() - started)
+        log.info("Version %s %s, loaded in %.1f s", number, what, time.monotonic() - started)
         return loaded
 
     def _drained(self, number: int) -> None:

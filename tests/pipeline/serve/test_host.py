@@ -9,6 +9,7 @@ import pytest
 
 from components import versions
 from components.errors import InputError
+from components.pointer import POINTER_FILE, make_event, record
 from pipeline.serve import host as module
 from pipeline.serve.errors import ServingError
 from pipeline.serve.host import Host
@@ -77,6 +78,25 @@ def test_a_new_version_takes_over_and_the_one_before_stays_at_hand(host, serving
     wait_for(lambda: host.get("shades").number == 2)
     assert loads == [1, 2]
     assert host.reloads == 3
+
+
+def test_at_the_start_the_version_before_is_loaded_too_so_that_a_rollback_is_immediate(serving, loads):
+    add(serving, 2)
+    host = Host(str(serving), "", 8, lambda folder, _: loads.append(folder.name) or FakeVersion(int(folder.name)))
+    host.start()
+    try:
+        wait_for(lambda: states(host) == {1: "AVAILABLE", 2: "AVAILABLE"})
+        record(serving, make_event(1, "rollback"), "shades")
+        wait_for(lambda: host.get("shades").number == 1)
+        record(serving, make_event(2, "promote"), "shades")
+        wait_for(lambda: host.get("shades").number == 2)
+        assert loads == ["2", "1"]
+        (serving / POINTER_FILE).write_text("damaged {")
+        wait_for(lambda: host.problem)
+        assert "expected a model server configuration" in host.problem
+        assert host.get("shades").number == 2
+    finally:
+        host.close()
 
 
 def test_an_older_version_is_freed_when_its_last_request_is_done(host, serving):
