@@ -5,7 +5,7 @@
 Starts the server on a free port of the loopback address, asks it for so many seconds, and stops it. Prints rates,
 latencies, and the server's memory over time; exit code 1 where a good request failed or garbage was no 400. With
 `--swap`, every fifth part of the time `graft models rollback` and `promote` change what is served, and the time until
-the answers change is measured. Figures are in docs/serving.md.
+the answers change is measured. Figures are in docs/graft-serve.md.
 """
 
 from __future__ import annotations
@@ -95,6 +95,18 @@ async def served(port: int) -> int:
     return int(json.loads(body)["version"])
 
 
+async def stands_by(port: int, name: str) -> None:
+    """Waits until the version that a rollback goes back to is in memory."""
+    for _ in range(600):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        request = f"GET /v1/models/{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+        _, body = await exchange(reader, writer, request)
+        writer.close()
+        if body.count(b"AVAILABLE") == 2:
+            return
+        await asyncio.sleep(0.2)
+
+
 async def swap(workdir: str, port: int, seconds: float, tally: Tally) -> None:
     """Rolls back and promotes in turn; measures until the answers change."""
     newest = await served(port)
@@ -123,6 +135,8 @@ async def load(options: argparse.Namespace, port: int, name: str, server: psutil
     bad = [request_of(port, name, content) for content in (b"", b"garbage", cut, b"\xff\xd8\xff" + bytes(5000))]
     bad.append(f'POST /v1/models/{name}:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{"inputs"'.encode())
     tally = Tally()
+    if options.swap:
+        await stands_by(port, name)
     until = time.monotonic() + options.seconds
     clients = [ask(port, good, bad, options.garbage, until, tally) for _ in range(options.clients)]
     others = [swap(options.workdir, port, options.seconds, tally)] if options.swap else []
