@@ -83,20 +83,22 @@ class Watch:
             ServiceError: no answer for as long as the pace's patience.
         """
         silent = 0.0
-        while True:
-            try:
-                state = self.look()
-                silent = 0.0
-            except ServiceError as error:
-                silent += max(self.pace.poll, 0.001)
-                if not error.retry or silent > self.pace.patience:
-                    raise
-                self._say("·", "dim", "waiting", None, str(error).splitlines()[0])
-            else:
-                self._show(state.tasks)
-                if state.is_over:
-                    return state
-            sleep(self.pace.poll)
+        with self.console.status("Waiting for the first task") as status:  # seen on a terminal only
+            while True:
+                try:
+                    state = self.look()
+                    silent = 0.0
+                except ServiceError as error:
+                    silent += max(self.pace.poll, 0.001)
+                    if not error.retry or silent > self.pace.patience:
+                        raise
+                    self._say("·", "dim", "waiting", None, str(error).splitlines()[0])
+                else:
+                    self._show(state.tasks)
+                    if state.is_over:
+                        return state
+                    status.update(describe_running(state, self.nodes))
+                sleep(self.pace.poll)
 
     def _show(self, tasks: Iterable[Task]) -> None:
         for task in tasks:
@@ -114,13 +116,21 @@ class Watch:
         )
 
 
+def describe_running(state: State, nodes: tuple[str, ...]) -> str:
+    """What a run is at: "Trainer (3 of 12 done)"."""
+    ours = [task for task in state.tasks if task.name in nodes]
+    running = ", ".join(task.name for task in ours if task.state == "RUNNING")
+    done = sum(task.state in SUCCEEDED for task in ours)
+    return f"{running or state.state.lower()} ({done} of {len(nodes)} done)"
+
+
 def judge(state: State) -> tuple[int, list[str]]:
     """The exit code of a run that is over, and the reasons: 0 succeeded, 3 a gate said no, 1 failed."""
     if state.state in SUCCEEDED:
         return 0, []
     failed = [task for task in state.tasks if task.state in FAILED - {"CANCELED", "CANCELLED"}]
     refused = [task for task in failed if is_refusal(task)]
-    reasons = [f"{task.name}: {task.error or _why(task)}" for task in refused or failed]
+    reasons = [f"{task.name}: {task.error or _why(task)}" for task in failed]
     if refused and len(refused) == len(failed):
         return 3, reasons
     return 1, reasons or [state.error or f"the run was {state.state.lower()}"]
