@@ -59,6 +59,8 @@ class Plan:
         override: who lets which gates say no without stopping, and why; None: nobody.
         artifacts: where artifacts lie, local or remote; empty: below the working directory.
         remembers: whether what is known of the data's files is kept in the working directory.
+        lock_sha256: digest of the lock file that the libraries were installed from; empty where there is none.
+        push_again: anything but an empty text makes the Pusher run although it ran before.
     """
 
     config: Config
@@ -75,6 +77,8 @@ class Plan:
     override: Override | None = None
     artifacts: str = ""
     remembers: bool = True
+    lock_sha256: str = ""
+    push_again: str = ""
 
     @property
     def pipeline_root(self) -> str:
@@ -108,6 +112,7 @@ class Plan:
             "config": self.config.model_dump(mode="json"),
             "sources": self.sources,
             "libraries": self.libraries,
+            "lock_sha256": self.lock_sha256,
             "parent": self.parent,
         }
 

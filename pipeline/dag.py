@@ -150,6 +150,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
         custom_config={
             "serving_dir": str(plan.serving_dir),
             "passport": plan.passport,
+            "again": plan.push_again,
             "source_fingerprint": sources["Pusher"],
         },
     )

@@ -36,6 +36,13 @@ def library_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}}
 
 
+def lock_digest() -> str:
+    """sha256 of the lock file that belongs to the installed TFX; empty outside of a source tree."""
+    line = ".".join(metadata.version("tfx").split(".")[:2])
+    path = ROOT / "requirements" / f"tfx-{line}.txt"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
 def source_fingerprints() -> dict[str, str]:
     """A digest a node: 16 hex digits over its sources and the libraries' versions."""
     libraries = repr(sorted(library_versions().items()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -23,12 +23,15 @@ from components.trainer.backbones import is_saved_model
 from components.trainer.digests import digest_path
 from pipeline import sample
 from pipeline.config import Config, Plan, model_key
-from pipeline.fingerprint import library_versions, source_fingerprints
+from pipeline.fingerprint import library_versions, lock_digest, source_fingerprints
+from pipeline.models.again import find_version_of, is_gone, why_not_served
 from pipeline.overrides import read_override
 from pipeline.progress import Progress, output_to
 from pipeline.report.ending import describe_end, describe_start, describe_unused_override
 from pipeline.report.summary import Summary, describe_version, fill_summary, find_artifacts
 from pipeline.workdir import Workdir
+
+log = logging.getLogger("graft.run")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Wishes:
         if_changed: end at once where the model that would come out is being served already.
         override: who lets which gates say no without stopping, and why.
         runner: a row of `pipeline.runners.RUNNERS`.
+        expected_data: fingerprint that the data must have; empty: any.
     """
 
     enable_cache: bool = True
@@ -57,6 +61,7 @@ class Wishes:
     if_changed: bool = False
     override: Override | None = None
     runner: str = "beam"
+    expected_data: str = ""
 
 
 def run_pipeline(config: Config, root: Path, wishes: Wishes = Wishes()) -> Outcome:
@@ -108,6 +113,7 @@ def _run_from_the_door(
         scan = look_at_data(config, listing, workdir, wishes.verify, progress)
         summary.dataset = scan.dataset
         write_ledger(run / "quarantine.jsonl", scan)
+        check_expected(scan, wishes.expected_data)
         refuse_data(scan, config.data, wishes.override is not None and DATA in wishes.override.gates)
     except GateRefused as error:
         _note_refusal(summary, error)
@@ -118,11 +124,33 @@ def _run_from_the_door(
         raise
     progress.finish("Data", "done", describe_scan(scan, progress.elapsed()))
     plan = make_plan(config, workdir, scan, wishes)
-    served = versions.served_version(workdir.serving)
-    if wishes.if_changed and served is not None and _key_of(workdir.serving / str(served)) == plan.model_key:
-        summary.status, summary.model = "unchanged", describe_version(workdir.serving / str(served))
+    held = find_version_of(workdir.serving, plan.model_key)
+    if wishes.if_changed and held is not None:
+        summary.status, summary.model = "unchanged", describe_version(workdir.serving / str(held))
     else:
         _execute(plan, wishes.runner, summary, progress, workdir)
+    _note_served(summary, workdir.serving)
+
+
+def check_expected(scan: Scan, expected: str) -> None:
+    """Refuses data that is not the one that was asked for.
+
+    Raises:
+        InputError: its fingerprint is another one.
+    """
+    found = scan.dataset["fingerprint"]
+    if expected and found != expected:
+        raise InputError(
+            f"data.path: expected data with the fingerprint {expected[:12]} (names, classes and content of every "
+            f"file), found {found[:12]} in {scan.listing.root}.\nGive the data as it was then: --data PATH."
+        )
+
+
+def _note_served(summary: Summary, serving: Path) -> None:
+    """Says what is served after the run; and why, where that is not the version that holds the run's model."""
+    summary.served = versions.served_version(serving)
+    if summary.model and summary.model["version"] != summary.served:
+        summary.reasons.append(why_not_served(serving, summary.model["version"]))
 
 
 def _note_refusal(summary: Summary, error: GateRefused) -> None:
@@ -164,6 +192,7 @@ def make_plan(config: Config, workdir: Workdir, scan: Scan, wishes: Wishes) -> P
         parent=parent,
         enable_cache=wishes.enable_cache,
         override=wishes.override or find_override(workdir.serving, key),
+        lock_sha256=lock_digest(),
     )
 
 
@@ -172,11 +201,6 @@ def find_override(serving: Path, key: str) -> Override | None:
     served = versions.served_version(serving)
     passport = versions.read_passport(serving / str(served)) if served is not None else {}
     return read_override(passport) if passport.get("model_key") == key else None
-
-
-def _key_of(version: Path) -> str:
-    """Digest of all that decided the model of a version; empty for a model that Graft did not push."""
-    return str(versions.read_passport(version).get("model_key", ""))
 
 
 def hash_weights(trainer: TrainerOptions) -> str:
@@ -222,8 +246,13 @@ def _execute(plan: Plan, runner: str, summary: Summary, progress: Progress, work
     summary.seconds["startup"] = round(time.time() - psutil.Process().create_time(), 3)
     pushed_before = versions.list_versions(workdir.serving)
     trace = RUNNERS[runner](pipeline, progress)
+    artifacts = find_artifacts(plan.workdir / "metadata.sqlite", trace.executions)
+    if "Pusher" in trace.cached and is_gone(artifacts["Pusher"]["pushed_model"], workdir.serving):
+        log.warning("the version that this run pushed earlier is gone: the Pusher runs again")
+        trace = RUNNERS[runner](create_pipeline(replace(plan, push_again=summary.run_id)), progress)
+        artifacts = find_artifacts(plan.workdir / "metadata.sqlite", trace.executions)
     summary.cached = trace.cached
-    fill_summary(summary, find_artifacts(plan.workdir / "metadata.sqlite", trace.executions), pushed_before)
+    fill_summary(summary, artifacts, pushed_before)
     if isinstance(trace.error, GateRefused):
         _note_refusal(summary, trace.error)
     elif trace.error is not None:

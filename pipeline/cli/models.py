@@ -2,37 +2,226 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.cli.app import add_group
 
-models = add_group("models", "The versions in a serving directory.")
+if TYPE_CHECKING:
+    from pipeline.models import Version
+    from pipeline.models.reproduce import Comparison
+    from pipeline.models.verify import Report
+
+models = add_group("models", "The versions in a serving directory, and which of them is served.")
+NOT_CLEAN = 3  # exit code: what was checked is not as it should be
+
+Folder = Annotated[str, typer.Argument(help="Working directory, or serving directory.", metavar="FOLDER")]
+Number = Annotated[str, typer.Argument(help="A number, or served, previous, best, newest.", metavar="VERSION")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
-@models.command("list", epilog="Example: graft models list work/sample")
-def models_list(
-    folder: Annotated[str, typer.Argument(help="Working directory, or serving directory.")],
-) -> None:
-    """Lists the versions: when each was made, from what, and which is being served."""
+@models.command("list", epilog="Example: graft models list work/sample --json")
+def models_list(folder: Folder, as_json: AsJson = False) -> None:
+    """Lists the versions: when each was made, how good it is, from what, and which is being served."""
     from rich.console import Console
     from rich.table import Table
 
     from pipeline.models import list_models
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("version", "created (UTC)", "classes", "data", "weights", "parent", ""):
-        table.add_column(name)
-    for row in list_models(folder):
-        facts = row.passport.get("model", {})
+    rows = [_describe(row) for row in list_models(folder)]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    for name in ("version", "created (UTC)", "accuracy", "data", "parent", ""):
+        table.add_column(name, no_wrap=True)
+    colors = {"serving": "green", "taken back": "yellow"}
+    for row in rows:
+        state = str(row["state"])
         table.add_row(
-            str(row.number),
-            row.passport.get("created", "?").rstrip("Z").replace("T", " "),
-            str(len(facts.get("classes", [])) or "?"),
-            row.passport.get("data_fingerprint", "?")[:12],
-            facts.get("weights_sha256", "?")[:12],
-            str(row.passport.get("parent") or "-"),
-            "[green]serving[/]" if row.serving else "",
+            str(row["version"]),
+            str(row["created"] or "?")[:16].replace("T", " "),
+            _accuracy(row),
+            (row["data_fingerprint"] or "?")[:8],
+            str(row["parent"] or "-"),
+            f"[{colors[state]}]{state}[/]" if state in colors else state,
         )
     Console(highlight=False).print(table)
+
+
+def _describe(row: Version) -> dict[str, Any]:
+    """A version as `--json` has it."""
+    metrics = row.passport.get("metrics", {})
+    event = row.set_aside
+    state = "serving" if row.serving else "previous" if row.previous else "taken back" if event else ""
+    return {
+        "version": row.number,
+        "state": state,
+        "path": str(row.path),
+        "created": row.passport.get("created"),
+        "accuracy": metrics.get("accuracy"),
+        "interval": metrics.get("intervals", {}).get("accuracy"),
+        "examples": metrics.get("examples"),
+        "classes": row.passport.get("model", {}).get("classes"),
+        "data_fingerprint": row.passport.get("data_fingerprint"),
+        "weights_sha256": row.passport.get("model", {}).get("weights_sha256"),
+        "parent": row.passport.get("parent"),
+        "override": row.passport.get("override"),
+        "taken_back": {"by": event.by, "at": event.at, "who": event.who} if event else None,
+    }
+
+
+def _accuracy(row: dict[str, Any]) -> str:
+    if row["accuracy"] is None:
+        return "?"
+    low_high = row["interval"]
+    return f"{row['accuracy']:.3f}" + (f" ({low_high[0]:.3f}-{low_high[1]:.3f})" if low_high else "")
+
+
+@models.command("promote", epilog="Example: graft models promote work/sample 1764000000")
+def models_promote(folder: Folder, version: Number) -> None:
+    """Serves a version: servers that watch the folder load it within seconds."""
+    from pipeline.models import serving_dir
+    from pipeline.models.change import promote
+
+    change = promote(serving_dir(folder), version)
+    same = change.before == change.after
+    print(f"Version {change.after} is served already." if same else f"Served: {_step(change.before, change.after)}")
+
+
+@models.command("rollback", epilog="Example: graft models rollback work/sample")
+def models_rollback(folder: Folder) -> None:
+    """Serves again what was served before. Once more goes further back; promote goes anywhere."""
+    from pipeline.models import serving_dir
+    from pipeline.models.change import rollback
+
+    change = rollback(serving_dir(folder))
+    print(f"Served: {_step(change.before, change.after)}")
+
+
+def _step(before: int | None, after: int) -> str:
+    return f"version {after}, before it {before or 'none that is there'}"
+
+
+@models.command("prune", epilog="Example: graft models prune work/sample --keep 5 --dry-run")
+def models_prune(
+    folder: Folder,
+    keep: Annotated[int, typer.Option(min=1, help="So many of the newest stay.")],
+    even_best: Annotated[
+        bool, typer.Option("--even-best", help="The version with the best accuracy may go, too.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, remove nothing.")] = False,
+) -> None:
+    """Removes old versions; never the served one, nor the one that a rollback goes back to, nor the best one."""
+    from pipeline.models import serving_dir
+    from pipeline.models.change import prune
+
+    pruned = prune(serving_dir(folder), keep, even_best, dry_run)
+    verb = "would be removed" if dry_run else "removed"
+    for number in pruned.removed:
+        print(f"{number}  {verb}")
+    for number, why in sorted(pruned.protected.items()):
+        print(f"{number}  stays: {why}")
+    print(f"{len(pruned.removed)} versions ({pruned.freed / 1e6:,.1f} MB) {verb}; {len(pruned.kept)} stay.")
+
+
+@models.command("diff", epilog="Example: graft models diff work/sample previous served")
+def models_diff(folder: Folder, before: Number, after: Number, as_json: AsJson = False) -> None:
+    """Says what differs between two versions: data, configuration, code, libraries, metrics."""
+    from pipeline.models import choose_version, serving_dir
+    from pipeline.models.compare import diff_versions, to_lines
+
+    serving = serving_dir(folder)
+    numbers = choose_version(serving, before), choose_version(serving, after)
+    found = diff_versions(serving, *numbers)
+    if as_json:
+        print(json.dumps({"before": numbers[0], "after": numbers[1], **found}, indent=2))
+        return
+    print(f"{numbers[0]} -> {numbers[1]}")
+    for line in to_lines(found):
+        print(line)
+
+
+@models.command("verify", epilog="Example: graft models verify work/sample served")
+def models_verify(
+    folder: Folder,
+    version: Annotated[
+        str | None, typer.Argument(help="A number, or served, previous, best, newest. Default: all.", metavar="VERSION")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compares every file with its digest in the passport. Exit code 3: something is missing, changed or extra."""
+    from components import versions
+    from pipeline.models import choose_version, serving_dir
+    from pipeline.models.verify import verify_version
+
+    serving = serving_dir(folder)
+    numbers = versions.list_versions(serving) if version is None else [choose_version(serving, version)]
+    reports = [verify_version(serving, number) for number in numbers]
+    if as_json:
+        print(json.dumps([{"clean": report.clean, **report.__dict__} for report in reports], indent=2))
+    else:
+        for report in reports:
+            _print_report(report)
+    if not all(report.clean for report in reports):
+        raise typer.Exit(NOT_CLEAN)
+
+
+def _print_report(report: Report) -> None:
+    print(f"{report.version}  {'clean' if report.clean else 'NOT AS IT WAS PUSHED'}, {report.files} files")
+    for reason in report.reasons:
+        print(f"  {reason}")
+    for what in ("missing", "changed", "extra"):
+        for name in getattr(report, what):
+            print(f"  {what:<8} {name}")
+
+
+@models.command("reproduce", epilog="Example: graft models reproduce work/pets served --data photos")
+def models_reproduce(
+    folder: Folder,
+    version: Number,
+    data: Annotated[str | None, typer.Option(help="Where the data lies now. Default: where it lay then.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Where the backbone's weights file lies now.")] = None,
+    workdir: Annotated[
+        Path | None, typer.Option(help="A fresh directory. Default: work/reproduce/<version>-<time>.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Runs a version again from its passport, and compares the weights byte for byte.
+
+    Exit code 0: the weights are identical. 3: they are not; it says what else differs. 2: data or weights file are
+    others, nothing was run.
+    """
+    import time
+
+    from pipeline.models import choose_version, serving_dir
+    from pipeline.models.reproduce import Places, reproduce_version
+
+    serving = serving_dir(folder).resolve()
+    number = choose_version(serving, version)
+    place = workdir or Path("work", "reproduce", f"{number}-{time.strftime('%Y%m%d-%H%M%S')}")
+    found = reproduce_version(serving, number, place, Places(data, weights))
+    if as_json:
+        print(found.to_json())
+    else:
+        _print_comparison(found)
+    if not found.identical:
+        raise typer.Exit(NOT_CLEAN)
+
+
+def _print_comparison(found: Comparison) -> None:
+    total = len(found.same) + len(found.different)
+    print(f"Version {found.version}, run again in {found.workdir}")
+    for name, digests in (("head", found.head), ("backbone", found.backbone)):
+        same = digests[0] == digests[1]
+        print(f"  {name:<9} {'byte-identical' if same else 'DIFFERS'}: {digests[0][:16]} then, {digests[1][:16]} now")
+    print(f"  files     {len(found.same)} of {total} of the SavedModel are byte-identical")
+    for name in found.different:
+        print(f"            differs: {name}")
+    for reason in found.reasons:
+        print(f"  note      {reason}")
+    if not found.identical and not found.reasons:
+        print("  note      data, code and libraries are the same: the machine must differ (processor, threads, GPU)")

@@ -34,9 +34,10 @@ def describe_end(console: Console, summary: Summary, path: Path) -> int:
     total = f"{summary.seconds['total']:.0f} s"
     latest = _short(path.parent.parent / "latest" / path.name)
     if code == 0 and summary.model:
-        word = "Pushed" if summary.status == "pushed" else "Unchanged: already serving"
-        model = _short(Path(summary.model["path"]))
-        console.print(f"[bold green]{word} version {summary.model['version']}[/]{measured} ({total})")
+        served, model = summary.model["version"] == summary.served, _short(Path(summary.model["path"]))
+        word = "Pushed" if summary.status == "pushed" else "Unchanged: already serving" if served else "Not served:"
+        color = "green" if served else "yellow"
+        console.print(f"[bold {color}]{word} version {summary.model['version']}[/]{measured} ({total})")
         console.print(f"  model    {escape(model)}", soft_wrap=True)
         console.print(f"  summary  {escape(latest)}", soft_wrap=True)
         console.print(f"  next     graft predict {escape(model)} IMAGE...", soft_wrap=True)

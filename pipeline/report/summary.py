@@ -26,6 +26,7 @@ class Summary:
     seconds: dict[str, float] = field(default_factory=dict)
     cached: list[str] = field(default_factory=list)
     model: dict[str, Any] | None = None
+    served: int | None = None
     gates: dict[str, Any] = field(default_factory=dict)
     override: dict[str, Any] | None = None
     trainer: dict[str, Any] = field(default_factory=dict)

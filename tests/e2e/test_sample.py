@@ -155,4 +155,14 @@ def test_edited_source_and_changed_image_execute_what_depends_on_them(sample_run
     assert summary["dataset"]["duplicates"] == 1
     assert summary["baseline"]["version"] == int(served_versions(workdir)[0])
     assert summary["status"] == "pushed"
-    assert len(served_versions(workdir)) == 2
+    first, second = served_versions(workdir)
+    assert summary["served"] == int(second)
+
+    assert graft("models", "rollback", workdir, cwd=tree).code == 0
+    finished = graft(*command, cwd=tree)
+    summary = read_summary(workdir)
+    assert finished.code == 0, finished.out + finished.err
+    assert (summary["status"], summary["served"]) == ("unchanged", int(first))
+    assert sorted(summary["cached"]) == sorted(NODES)
+    assert f"Not served: version {second}" in finished.out
+    assert "was taken back by rollback" in summary["reasons"][-1]

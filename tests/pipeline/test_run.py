@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from components import versions
+from components import pointer, versions
 from components.best import Best
 from components.errors import InputError
 from components.example_gen.sources import list_sources
@@ -194,6 +194,26 @@ def test_nothing_is_done_where_that_very_model_is_served(tmp_path, planned, monk
     assert outcome.summary.dataset["found"] == 24
 
 
+def test_nothing_is_done_where_that_very_model_was_taken_back(tmp_path, planned, monkeypatch):
+    plan, serving = planned(), planned.workdir.serving
+    push(serving, 7, model_key="old")
+    push(serving, 9, model_key=plan.model_key, model={"weights_sha256": "w"})
+    pointer.record(serving, pointer.make_event(7, "rollback"), "pets", versions.imply_pointer(serving).history)
+    monkeypatch.setattr("pipeline.run._execute", lambda *args: pytest.fail("the DAG was run"))
+    outcome = run_on(planned.root, planned.workdir.root, Wishes(if_changed=True))
+    assert (outcome.code, outcome.summary.status) == (0, "unchanged")
+    assert (outcome.summary.model["version"], outcome.summary.served) == (9, 7)
+    assert "version 9 holds this very model and was taken back by rollback" in outcome.summary.reasons[0]
+
+
+def test_data_that_is_not_the_expected_one_is_refused_before_anything_is_run(tmp_path, planned, monkeypatch):
+    monkeypatch.setattr("pipeline.run._execute", lambda *args: pytest.fail("the DAG was run"))
+    found = planned().data_fingerprint
+    message = rf"expected data with the fingerprint eeeeeeeeeeee .*found {found[:12]} in .*\n.*--data PATH"
+    with pytest.raises(InputError, match=message):
+        run_on(planned.root, planned.workdir.root, Wishes(expected_data="e" * 64))
+
+
 @pytest.mark.parametrize(("key", "wishes"), [("old", Wishes(if_changed=True)), (None, Wishes())])
 def test_the_dag_is_run_where_another_model_is_served_or_nobody_asked(planned, monkeypatch, key, wishes):
     plan, executed = planned(), []
@@ -231,13 +251,18 @@ def summary_of(status, **fields):
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [("pushed", "Pushed version 7"), ("unchanged", "Unchanged: already serving")]
+    ("status", "served", "words"),
+    [
+        ("pushed", 7, "Pushed version 7"),
+        ("unchanged", 7, "Unchanged: already serving version 7"),
+        ("unchanged", 5, "Not served: version 7"),
+    ],
 )
-def test_a_good_end_says_where_things_are_and_what_to_do_next(tmp_path, status, words):
-    console = console_of(60)
+def test_a_good_end_says_where_things_are_and_what_to_do_next(tmp_path, status, served, words):
+    console = console_of(70)
     model = {"version": 7, "path": "/a/long/way/to/the/working/directory/of/this/run/serving/7", "weights_sha256": "w"}
     path = tmp_path / "runs" / "run-1" / "summary.json"
-    assert describe_end(console, summary_of(status, model=model), path) == 0
+    assert describe_end(console, summary_of(status, model=model, served=served), path) == 0
     lines = console.file.getvalue().splitlines()
     assert lines[0].startswith(words)
     assert "accuracy 0.9877 on 12,345 images" in " ".join(" ".join(lines[:2]).split())

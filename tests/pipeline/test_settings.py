@@ -155,6 +155,7 @@ def test_a_passport_says_where_a_model_comes_from(tmp_path):
         {"tfx": "1"},
         weights_sha256="w",
         parent=5,
+        lock_sha256="l",
     )
     assert plan.passport == {
         "schema": 1,
@@ -165,6 +166,7 @@ def test_a_passport_says_where_a_model_comes_from(tmp_path):
         "config": config_of(name="pets").model_dump(mode="json"),
         "sources": {"Trainer": "t"},
         "libraries": {"tfx": "1"},
+        "lock_sha256": "l",
         "parent": 5,
     }
     assert plan.serving_dir == tmp_path / "serving"

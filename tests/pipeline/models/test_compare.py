@@ -1,0 +1,63 @@
+"""What differs between two versions."""
+
+import json
+
+import pytest
+
+from components import features, versions
+from components.errors import InputError
+from pipeline.models.compare import SECTIONS, diff_versions, to_lines
+
+
+@pytest.fixture
+def two(push, serving):
+    first = push("a", 0.95)
+    other = {"trainer": {"learning_rate": 0.003}}
+    second = push("b", 0.97, config=other, libraries={"tfx": "1.21.0", "keras": "3"}, parent=first)
+    return serving, first, second
+
+
+def test_the_differences_are_in_their_sections(two):
+    serving, first, second = two
+    found = diff_versions(serving, first, second)
+    assert list(found) == list(SECTIONS)
+    assert found["data"] == found["code"] == {}
+    assert found["configuration"] == {"config.trainer.learning_rate": (0.001, 0.003)}
+    assert found["libraries"] == {"libraries.keras": (None, "3"), "libraries.tfx": ("1.16.0", "1.21.0")}
+    assert found["model"] == {"model.weights_sha256": ("a", "b")}
+    assert found["metrics"]["metrics.accuracy"] == (0.95, 0.97)
+    assert found["metrics"]["parent"] == (None, first)
+
+
+def test_counts_of_the_data_are_compared_too(two):
+    serving, first, second = two
+    path = serving / str(second) / features.EXTRA_ASSETS / features.DATASET_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), "per_class": {"train": {"cats": 5}}}))
+    assert diff_versions(serving, first, second)["data"] == {"dataset.per_class.train.cats": (None, 5)}
+
+
+def test_a_version_and_itself_are_the_same(two):
+    serving, first, _ = two
+    assert list(to_lines(diff_versions(serving, first, first))) == [f"the same: {', '.join(SECTIONS)}"]
+
+
+def test_the_differences_can_be_read(two, graft):
+    serving, first, second = two
+    code, out = graft("diff", serving, "previous", "served")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == f"{first} -> {second}"
+    assert "  trainer.learning_rate  0.001 -> 0.003  (+0.002)" in lines
+    assert "  libraries.keras  - -> 3" in lines
+    assert any(line.split() == ["accuracy", "0.95", "->", "0.97", "(+0.02)"] for line in lines)
+    assert lines[-1] == "the same: data, code"
+    assert max(map(len, lines)) <= 120
+    code, out = graft("diff", serving, first, second, "--json")
+    assert json.loads(out)["configuration"] == {"config.trainer.learning_rate": [0.001, 0.003]}
+
+
+def test_a_version_of_others_has_nothing_to_compare(two):
+    serving, first, second = two
+    (serving / str(first) / versions.PASSPORT_FILE).unlink()
+    with pytest.raises(InputError, match=f"Version {first} of .* has no passport"):
+        diff_versions(serving, first, second)
