@@ -76,7 +76,7 @@ def reproduce_version(serving: Path, number: int, workdir: Path, places: Places)
     memory = serving.parent / "data.sqlite"
     if memory.is_file():
         shutil.copy2(memory, workdir / memory.name)
-    run_pipeline(config, workdir, Wishes(expected_data=passport["data_fingerprint"]))
+    run_pipeline(config, workdir, Wishes(verify=True, expected_data=passport["data_fingerprint"]))
     return compare(serving, number, passport, workdir)
 
 

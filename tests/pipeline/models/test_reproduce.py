@@ -73,7 +73,7 @@ def test_the_run_has_the_configuration_the_data_and_the_sides_of_then(pushed, ru
     found = reproduce_version(serving, number, tmp_path / "again", Places())
     ((config, wishes, before),) = runs
     assert config.data.path == str(tmp_path / "photos")
-    assert wishes == Wishes(expected_data="d" * 64)
+    assert wishes == Wishes(verify=True, expected_data="d" * 64)
     assert before == ["data.sqlite"]
     assert found.identical
     assert found.reasons == []
