@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from components.errors import InputError
 from pipeline.cli.app import add_group
 
 if TYPE_CHECKING:
@@ -26,15 +27,22 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 @models.command("list", epilog="Example: graft models list work/sample --json")
 def models_list(folder: Folder, as_json: AsJson = False) -> None:
     """Lists the versions: when each was made, how good it is, from what, and which is being served."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from pipeline.models import list_models
+    from pipeline.models import list_models, serving_dir
+    from pipeline.models.find import pointer_problem
 
     rows = [_describe(row) for row in list_models(folder)]
     if as_json:
         print(json.dumps(rows, indent=2))
-        return
+    else:
+        _print_table(rows)
+    if problem := pointer_problem(serving_dir(folder)):
+        raise InputError(problem)
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     for name in ("version", "created (UTC)", "accuracy", "data", "parent", ""):
         table.add_column(name, no_wrap=True)
@@ -174,9 +182,8 @@ def _print_report(report: Report) -> None:
     print(f"{report.version}  {'clean' if report.clean else 'NOT AS IT WAS PUSHED'}, {report.files} files")
     for reason in report.reasons:
         print(f"  {reason}")
-    for what in ("missing", "changed", "extra"):
-        for name in getattr(report, what):
-            print(f"  {what:<8} {name}")
+    for what, name in report.problems():
+        print(f"  {what:<8} {name}")
 
 
 @models.command("reproduce", epilog="Example: graft models reproduce work/pets served --data photos")

@@ -14,6 +14,7 @@ from components import pointer, versions
 from components.errors import InputError, first_line
 from components.pusher.staging import PARTIAL_PREFIX
 from pipeline.models.find import choose_version
+from pipeline.models.verify import verify_version
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,11 @@ def promote(serving: Path, text: str) -> Change:
         text: a number or a word, as `choose_version` takes it.
 
     Raises:
-        InputError: there is no such version, or the directory cannot be written.
+        InputError: there is no such version, it is damaged, or the directory cannot be written.
     """
     with _changing(serving):
         version, before = choose_version(serving, text), _served_if_usable(serving)
+        _refuse_damaged(serving, version)
         event = pointer.make_event(version, "promote")
         try:
             known = pointer.read_pointer(serving)
@@ -61,7 +63,7 @@ def rollback(serving: Path) -> Change:
     """Serves the version again that was served before; once more goes further back.
 
     Raises:
-        InputError: there is none, or the pointer is damaged, or the directory cannot be written.
+        InputError: there is none, it or the pointer is damaged, or the directory cannot be written.
     """
     with _changing(serving):
         before, version = _served_if_usable(serving), versions.previous_version(serving)
@@ -70,6 +72,7 @@ def rollback(serving: Path) -> Change:
                 f"Expected a version in {serving} that was served before {before or 'this one'} and is still there; "
                 f"found none.\nChoose any version: graft models promote {serving} VERSION"
             )
+        _refuse_damaged(serving, version)
         event = pointer.make_event(version, "rollback")
         pointer.record(serving, event, name_of(serving, version), _earlier(serving))
     return Change(before, version)
@@ -118,6 +121,17 @@ def _protect(serving: Path, even_best: bool) -> dict[int, str]:
 def name_of(serving: Path, version: int) -> str:
     """The model's name in requests, where no pointer has one yet: that of the pipeline that pushed it."""
     return str(versions.read_passport(serving / str(version)).get("name") or "graft")
+
+
+def _refuse_damaged(serving: Path, version: int) -> None:
+    """Holds a version against its digests before it is served; one that has none (of others) is let through."""
+    report = verify_version(serving, version)
+    if report.files and not report.clean:
+        found = ", ".join([*report.reasons, *(f"{what}: {name}" for what, name in report.problems())][:3])
+        raise InputError(
+            f"Version {version} in {serving} is not as it was pushed ({found}): nothing was changed.\n"
+            f"See graft models verify {serving} {version}; choose another one: graft models promote {serving} VERSION"
+        )
 
 
 def _earlier(serving: Path) -> tuple[pointer.Event, ...]:

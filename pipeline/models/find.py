@@ -56,14 +56,16 @@ def serving_dir(path: str) -> Path:
 
 
 def list_models(path: str) -> list[Version]:
-    """All versions, newest first.
+    """All versions, newest first. Where `pointer_problem` finds one, none is marked as served.
 
     Raises:
-        InputError: there is none, or the pointer is damaged or names a version that is not there.
+        InputError: there is none, or a passport is damaged.
     """
     folder = serving_dir(path)
-    served, previous = versions.served_version(folder), versions.previous_version(folder)
-    aside = (pointer.read_pointer(folder) or pointer.Pointer(None)).set_aside
+    usable = not pointer_problem(folder)
+    served = versions.served_version(folder) if usable else None
+    previous = versions.previous_version(folder) if usable else None
+    aside = ((usable and pointer.read_pointer(folder)) or pointer.Pointer(None)).set_aside
     return [
         Version(
             number,
@@ -75,6 +77,15 @@ def list_models(path: str) -> list[Version]:
         )
         for number in reversed(versions.list_versions(folder))
     ]
+
+
+def pointer_problem(folder: Path) -> str:
+    """Why it is not known what a serving directory serves, and what to do; empty where it is known."""
+    try:
+        versions.served_version(folder)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def choose_version(folder: Path, text: str) -> int:

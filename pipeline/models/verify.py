@@ -34,7 +34,12 @@ class Report:
     @property
     def clean(self) -> bool:
         """Whether every file is there, unchanged, and nothing else."""
-        return not (self.missing or self.changed or self.extra or self.reasons)
+        return not self.problems() and not self.reasons
+
+    def problems(self) -> list[tuple[str, str]]:
+        """Each file that is wrong: `missing`, `changed` or `extra`, and its path."""
+        kinds = {"missing": self.missing, "changed": self.changed, "extra": self.extra}
+        return [(kind, name) for kind, names in kinds.items() for name in names]
 
 
 def verify_version(serving: Path, number: int) -> Report:

@@ -112,3 +112,14 @@ def test_a_folder_that_may_not_be_written_is_said(push, serving, monkeypatch):
     monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(InputError, match=r"Expected to change what is served in .*: \[Errno 13\] Permission denied"):
         rollback(serving)
+
+
+@pytest.mark.parametrize("change", ["promote", "rollback"])
+def test_a_damaged_version_is_not_served(push, serving, change):
+    """A rollback is when things are bad already."""
+    first, second = push("a"), push("b")
+    (serving / str(first) / "variables" / "variables.index").write_bytes(b"?")
+    message = rf"Version {first} in .* is not as it was pushed \(changed: variables/variables.index\): nothing was"
+    with pytest.raises(InputError, match=message):
+        promote(serving, str(first)) if change == "promote" else rollback(serving)
+    assert versions.served_version(serving) == second

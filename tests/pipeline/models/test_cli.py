@@ -3,7 +3,12 @@
 import json
 import re
 
+import pytest
+from typer.testing import CliRunner
+
 from components import pointer
+from components.errors import InputError
+from pipeline.cli import app
 
 
 def test_the_list_shows_what_an_operator_needs_in_80_columns(push, serving, graft):
@@ -31,6 +36,17 @@ def test_the_list_as_json(push, serving, graft):
     taken = json.loads(graft("list", serving, "--json")[1])[0]["taken_back"]
     assert taken["by"] == "rollback"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", taken["at"])
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_the_list_is_there_when_one_has_to_choose_what_to_serve(push, serving, form):
+    number = push("a")
+    (serving / pointer.POINTER_FILE).write_text("?")
+    done = CliRunner().invoke(app, ["models", "list", str(serving), *form])
+    assert str(number) in done.output
+    assert "serving" not in done.output.replace(str(serving), "").split()
+    assert isinstance(done.exception, InputError)
+    assert "graft models promote" in str(done.exception)
 
 
 def test_a_rollback_and_a_promotion_say_from_what_to_what(push, serving, graft):
