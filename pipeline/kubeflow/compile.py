@@ -22,7 +22,7 @@ import pipeline
 from components import features
 from pipeline.config import Config, Plan
 from pipeline.dag import create_pipeline
-from pipeline.fingerprint import code_digest, library_versions, source_fingerprints
+from pipeline.fingerprint import code_digest, library_versions, lock_digest, source_fingerprints
 from pipeline.kubeflow import pointers
 from pipeline.kubeflow.checks import PLAN_NODE, Target, check_compilable
 from pipeline.kubeflow.options import KUBERNETES_GPU, KubeflowOptions, Resources
@@ -136,6 +136,7 @@ def plan_for_pods(config: Config, target: Target) -> Plan:
         data_fingerprint="",
         sources=source_fingerprints(),
         libraries=library_versions(),
+        lock_sha256=lock_digest(),
         weights_sha256=hash_weights(config.trainer),
         artifacts=cluster.pipeline_root.rstrip("/"),
         remembers=target is not Target.VERTEX,
