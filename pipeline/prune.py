@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components.errors import InputError
 from components.trainer.atomic import PARTIAL
-from components.trainer.store import BAD, KEY_FILE, PACK, USED
+from components.trainer.store import BAD, EXPORT, KEY_FILE, PACK, USED
 
 UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -19,7 +19,7 @@ ABANDONED = 86400.0  # seconds after which no one writes on a partial file
 
 @dataclass(frozen=True)
 class Pack:
-    """One file of kept features."""
+    """One file of kept features, or a kept export."""
 
     path: Path
     size: int
@@ -97,7 +97,8 @@ def prune_features(
     if not root.is_dir():
         raise InputError(f"Expected a working directory with kept features, found no folder {root}.")
     now = time.time()
-    removed, left = choose([read_pack(path) for path in root.glob(f"*/*{PACK}")], now, older_than, max_size)
+    kept = [*root.glob(f"*/*{PACK}"), *root.glob(f"*/*{EXPORT}")]
+    removed, left = choose([read_pack(path) for path in kept], now, older_than, max_size)
     rubbish = sorted(root.glob(f"*/*{PACK}{BAD}"))
     rubbish += sorted(path for path in root.glob(f"*/*{PARTIAL}") if now - _modified(path) > ABANDONED)
     if not dry_run:

@@ -22,11 +22,24 @@ from components.trainer.backbones import (
 )
 from components.trainer.digests import digest_of
 from components.trainer.imagenet import cache_folder, check_pin, fetch_published, find_published
-from components.trainer.saved import load_saved_model, output_of
+from components.trainer.saved import digest_saved_model, load_saved_model, output_of
 from components.trainer.weights import IMAGENET_DEVIATIONS_RGB, check_weights_file, load_weights_file
 
 IMAGENET_MEANS_BGR = (103.939, 116.779, 123.68)
 IMAGENET_MEANS_RGB = (0.485, 0.456, 0.406)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the weights of a backbone come from.
+
+    Attributes:
+        path: a weights file, or the saved model itself; None: Keras' initial values.
+        sha256: of that file; of a SavedModel folder over all its files; None where there is none.
+    """
+
+    path: str | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,23 +115,65 @@ def make_backbone(
     Raises:
         InputError: the weights cannot be fetched or read, do not fit, or are not those that were pinned.
     """
+    source = find_source(name, image_size, arguments, weights, weights_sha256)
+    return build_from(source, name, image_size, arguments, scaling)
+
+
+def find_source(
+    name: str, image_size: tuple[int, int], arguments: dict[str, Any], weights: str, pin: str | None = None
+) -> Source:
+    """The file that a backbone starts from, fetched where it must be; the network itself is not built.
+
+    Args:
+        name: as in `make_backbone`, as are the others.
+        image_size: height and width in pixels.
+        arguments: of the constructor.
+        weights: `imagenet`, `none` or a file.
+        pin: the sha256 that the file must have; None: any.
+
+    Raises:
+        InputError: the request is not possible, the file cannot be had, or it is not the one that was pinned.
+    """
     check_request(name, image_size, arguments)
+    if is_saved_model(name):
+        if weights != "imagenet":  # the default, which a configuration may leave as it is
+            raise InputError(
+                f"trainer.weights: the saved model {name} brings its own, got '{weights}'.\nLeave trainer.weights out."
+            )
+        source = Source(name, digest_saved_model(name))
+    elif weights == "none":
+        if pin:
+            raise InputError(
+                "trainer.weights_sha256: weights 'none' have no file to pin.\nLeave it out, or give weights."
+            )
+        return Source()
+    else:
+        file = _weights_file(name, image_size, arguments, weights)
+        source = Source(file, digest_of(file))
+    check_pin(str(source.path), str(source.sha256), pin)
+    return source
+
+
+def build_from(
+    source: Source, name: str, image_size: tuple[int, int], arguments: dict[str, Any], scaling: ScalingOption
+) -> BuiltBackbone:
+    """The frozen network with the weights of a source, see `make_backbone`.
+
+    Raises:
+        InputError: the weights cannot be read, or do not fit.
+    """
     chosen = choose_scaling(name, scaling)
     if is_saved_model(name):
-        return _make_from_saved(name, image_size, weights, chosen, weights_sha256)
-    file = _weights_file(name, image_size, arguments, weights)
-    found = digest_of(file) if file else None
-    if weights_sha256 and not (file and found):
-        raise InputError("trainer.weights_sha256: weights 'none' have no file to pin.\nLeave it out, or give weights.")
-    if file and found:
-        check_pin(file, found, weights_sha256)
+        model = load_saved_model(name, image_size)
+        model.trainable = False
+        return BuiltBackbone(model, chosen, str(source.sha256), output_of(model), source.path, source.sha256)
     constructor = getattr(keras.applications, find_backbone(name).constructor)
     model = constructor(weights=None, include_top=False, input_shape=(*image_size, 3), **arguments)
     unfold_depthwise(model)
-    if file:
-        load_weights_file(model, name, file)
+    if source.path:
+        load_weights_file(model, name, source.path)
     model.trainable = False
-    return BuiltBackbone(model, chosen, digest_weights(model), output_of(model), file, found)
+    return BuiltBackbone(model, chosen, digest_weights(model), output_of(model), source.path, source.sha256)
 
 
 def build_backbone(
@@ -161,22 +216,8 @@ def digest_weights(model: keras.Model) -> str:
     return digest.hexdigest()
 
 
-def _weights_file(name: str, image_size: tuple[int, int], arguments: dict[str, Any], weights: str) -> str | None:
-    if weights == "none":
-        return None
+def _weights_file(name: str, image_size: tuple[int, int], arguments: dict[str, Any], weights: str) -> str:
     if weights == "imagenet":
         return str(fetch_published(find_published(name, image_size, arguments), cache_folder()))
     check_weights_file(weights)
     return weights
-
-
-def _make_from_saved(
-    path: str, image_size: tuple[int, int], weights: str, scaling: Scaling, pin: str | None
-) -> BuiltBackbone:
-    if weights != "imagenet":  # the default, which a configuration may leave as it is
-        raise InputError(
-            f"trainer.weights: the saved model {path} brings its own, got '{weights}'.\nLeave trainer.weights out."
-        )
-    model, digest = load_saved_model(path, image_size, pin)
-    model.trainable = False
-    return BuiltBackbone(model, scaling, digest, output_of(model), path, digest)

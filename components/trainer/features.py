@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import keras
@@ -54,6 +55,26 @@ class Folded:
         """Scales, runs the backbone and pools."""
         return self.function(pixels)[0]
 
+    def ready(self) -> Folded:
+        """Itself; see `Later`."""
+        return self
+
+
+@dataclass(frozen=True)
+class Later:
+    """A folded backbone that is made when the first image needs it: where all features are kept, it never is."""
+
+    width: int
+    make: Callable[[], Folded]
+
+    @cached_property
+    def _made(self) -> Folded:
+        return self.make()
+
+    def ready(self) -> Folded:
+        """The folded backbone."""
+        return self._made
+
 
 def fold_backbone(backbone: keras.Model, scaling: Scaling, pooling: Pooling = "avg") -> Folded:
     """The backbone literally frozen: its variables become constants of the graph.
@@ -98,13 +119,13 @@ class FeaturePass:
 
     Attributes:
         strategy: replicas that share each batch.
-        forward: of `fold_backbone`.
+        forward: of `fold_backbone`, now or later.
         transform: the transform graph that makes the pixels.
         batch_size: global, fixed; rounded up to a multiple of the replicas.
     """
 
     strategy: tf.distribute.Strategy
-    forward: Folded
+    forward: Folded | Later
     transform: tft.TFTransformOutput
     batch_size: int
 
@@ -140,11 +161,12 @@ class FeaturePass:
 
     def _make_step(self, split: Split, wanted: np.ndarray, view: View | None) -> Step:
         draws = tf.constant(_draws(split, wanted, view)) if view else None
+        forward = self.forward.ready()
 
         def on_replica(index: tf.Tensor, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             if view:
                 pixels = augment_pixels(pixels, tf.gather(draws, tf.maximum(index, 0)), view.augmentation)
-            return index, self.forward(pixels)
+            return index, forward(pixels)
 
         return tf.function(lambda index, pixels: self.strategy.run(on_replica, args=(index, pixels)))
 
@@ -235,7 +257,7 @@ def augmented_features(feature_pass: FeaturePass, split: Split, view: View) -> n
 
 def compute_features(
     strategy: tf.distribute.Strategy,
-    forward: Folded,
+    forward: Folded | Later,
     split: Split,
     transform: tft.TFTransformOutput,
     batch_size: int,

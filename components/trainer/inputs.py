@@ -12,10 +12,19 @@ import tensorflow as tf
 
 from components.options import TrainerOptions
 from components.trainer.augment import Augmentation, View, describe_cost
-from components.trainer.build import BuiltBackbone
 from components.trainer.data import Split, image_size, in_content_order, join_splits
-from components.trainer.features import FeaturePass, Features, augmented_features, fold_backbone, gather_features
-from components.trainer.keys import describe_key, digest_transform
+from components.trainer.features import (
+    FeaturePass,
+    Features,
+    Folded,
+    Later,
+    augmented_features,
+    fold_backbone,
+    gather_features,
+)
+from components.trainer.frozen import Facts, Frozen
+from components.trainer.keys import describe_key, known_transform
+from components.trainer.known import Known
 from components.trainer.precision import build_half
 from components.trainer.store import FeatureStore
 from components.trainer.task import FreshViews
@@ -44,15 +53,20 @@ class Inputs:
 
 
 def make_pass(
-    strategy: tf.distribute.Strategy, backbone: BuiltBackbone, transform: Any, options: TrainerOptions
+    strategy: tf.distribute.Strategy, backbone: Frozen, transform: Any, options: TrainerOptions
 ) -> FeaturePass:
-    """The pass through a backbone as it is now."""
-    folded = fold_backbone(backbone.model, backbone.scaling, options.pooling)
-    return FeaturePass(strategy, folded, transform, options.feature_batch_size)
+    """The pass through a backbone; it is built and folded when the first image needs it."""
+
+    def fold() -> Folded:
+        built = backbone.built
+        return fold_backbone(built.model, built.scaling, options.pooling)
+
+    forward = Later(backbone.facts.feature_width(options.pooling), fold)
+    return FeaturePass(strategy, forward, transform, options.feature_batch_size)
 
 
 def gather_inputs(
-    exact: FeaturePass, backbone: BuiltBackbone, options: TrainerOptions, splits: tuple[Split, Split], folder: str
+    exact: FeaturePass, backbone: Facts, options: TrainerOptions, splits: tuple[Split, Split], known: Known
 ) -> Inputs:
     """Features of both splits and of the views that the options ask for.
 
@@ -61,11 +75,11 @@ def gather_inputs(
         backbone: whose pass it is.
         options: of the Trainer.
         splits: train and eval, in the order of their files.
-        folder: `features/` of the working directory; may be empty: then nothing is kept.
+        known: where features are kept, and what is known of the transform graph; its root may be empty.
     """
     train, evaluation = splits
     feature_pass = in_precision(exact, options)
-    store_of = stores(folder, options, backbone, exact.transform)
+    store_of = stores(known, options, backbone, exact.transform)
     everyone = join_splits(train, evaluation)
     if feature_pass is exact:  # one pass over both
         found = gather_features(exact, everyone, store_of(None))
@@ -85,8 +99,12 @@ def in_precision(exact: FeaturePass, options: TrainerOptions) -> FeaturePass:
     """The same pass in the precision of the options: with a network of its own, or `exact` itself for float32."""
     if options.precision == "float32":
         return exact
-    backbone = build_half(options, image_size(exact.transform))
-    return replace(exact, forward=fold_backbone(backbone.model, backbone.scaling, options.pooling))
+
+    def fold() -> Folded:
+        built = build_half(options, image_size(exact.transform))
+        return fold_backbone(built.model, built.scaling, options.pooling)
+
+    return replace(exact, forward=Later(exact.forward.width, fold))
 
 
 def join_features(train: Features, evaluation: Features) -> Features:
@@ -100,10 +118,10 @@ def join_features(train: Features, evaluation: Features) -> Features:
 
 
 def stores(
-    folder: str, options: TrainerOptions, backbone: BuiltBackbone, transform: Any
+    known: Known, options: TrainerOptions, backbone: Facts, transform: Any
 ) -> Callable[..., FeatureStore | None]:
     """Gives the store of a view (None: the plain image) in a precision; without a folder there is none."""
-    if not folder:
+    if not known.root:
         return lambda view, precision="": None
     facts = {
         "backbone": options.backbone,
@@ -112,12 +130,12 @@ def stores(
         "pooling": options.pooling,
         "image_size": list(image_size(transform)),
     }
-    transform_sha256 = digest_transform(transform)
+    transform_sha256 = known_transform(transform, known)
 
     def store_of(view: View | None, precision: str = options.precision) -> FeatureStore:
         passed = {**facts, "precision": precision}
         key = describe_key(backbone.digest, passed, transform_sha256, view.facts() if view else None)
-        return FeatureStore(folder, key, options.feature_dtype, writable=is_chief())
+        return FeatureStore(known.root, key, options.feature_dtype, writable=is_chief())
 
     return store_of
 

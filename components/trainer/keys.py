@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from components.trainer.digests import digest_path
+from components.trainer.known import Known
+
 # Numbers that only name things in a SavedModel: they change with what else the process traced before.
 NAMES_ONLY = ("shared_name", "container", "_class", "_output_shapes", "config_proto", "executor_type")
 
@@ -40,6 +43,12 @@ def describe_key(
         "keras": keras.__version__,
         **pass_facts,
     }
+
+
+def known_transform(transform: Any, known: Known) -> str:
+    """`digest_transform`, remembered by the bytes of the SavedModel: reading and probing it takes a second or more."""
+    folder = transform.transform_savedmodel_dir
+    return str(known.recall({"what": "transform", "files": digest_path(folder)}, lambda: digest_transform(transform)))
 
 
 def digest_transform(transform: Any) -> str:

@@ -15,19 +15,31 @@ import tensorflow as tf
 
 from components.errors import InputError, first_line
 from components.trainer.digests import digest_path
-from components.trainer.imagenet import check_pin
 
 ENDPOINTS = ("serving_default", "serve")  # the first that a SavedModel has; `Model.export` writes both
 WANTED = "float32 [batch, h, w, 3] to float32 [batch, h, w, d] or [batch, d]"
 
 
-def load_saved_model(path: str, image_size: tuple[int, int], pin: str | None = None) -> tuple[keras.Model, str]:
-    """A saved model as a Keras model with fixed shapes, and the sha256 of its files.
+def digest_saved_model(path: str) -> str:
+    """sha256 of the files of a saved model, as hex digits.
+
+    Raises:
+        InputError: it is neither a `.keras` file nor a folder.
+    """
+    if not tf.io.gfile.isdir(path) and not path.endswith(".keras"):
+        raise InputError(
+            f"trainer.backbone: expected a .keras file or a SavedModel folder, got {path}.\n"
+            "Save the model with model.save('trunk.keras') or model.export('trunk')."
+        )
+    return digest_path(path)
+
+
+def load_saved_model(path: str, image_size: tuple[int, int]) -> keras.Model:
+    """A saved model as a Keras model with fixed shapes.
 
     Args:
         path: a `.keras` file (read in safe mode: no code in it is run) or a SavedModel folder.
         image_size: height and width in pixels that it will get.
-        pin: the sha256 that it must have; None: any.
 
     Returns:
         A model from float32 [batch, height, width, 3] to feature maps float32 [batch, h, w, d] or vectors
@@ -35,18 +47,10 @@ def load_saved_model(path: str, image_size: tuple[int, int], pin: str | None = N
         `serve` where there is no such, or the only one that there is.
 
     Raises:
-        InputError: it cannot be read, was pinned to another content, wants other input, or gives something else.
+        InputError: it cannot be read, wants other input, or gives something else.
     """
-    is_folder = tf.io.gfile.isdir(path)
-    if not is_folder and not path.endswith(".keras"):
-        raise InputError(
-            f"trainer.backbone: expected a .keras file or a SavedModel folder, got {path}.\n"
-            "Save the model with model.save('trunk.keras') or model.export('trunk')."
-        )
-    digest = digest_path(path)
-    check_pin(path, digest, pin)
-    loaded = _load_folder(path, image_size) if is_folder else _load_keras_file(path, image_size)
-    return _with_fixed_shapes(loaded, path, image_size), digest
+    loaded = _load_folder(path, image_size) if tf.io.gfile.isdir(path) else _load_keras_file(path, image_size)
+    return _with_fixed_shapes(loaded, path, image_size)
 
 
 def output_of(model: keras.Model) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ import json
 import os
 from typing import Any
 
+import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
@@ -28,7 +29,8 @@ class ServedModel(tf.Module):
     ) -> None:
         super().__init__()
         self.transform_layer = transform.transform_features_layer()
-        self.backbone = backbone.model
+        self.backbone = resources_of(backbone.model)
+        self._call = lambda pixels: backbone.model(pixels, training=False)  # hides the model itself: see `resources_of`
         self.scaling = backbone.scaling
         self.has_maps = backbone.output == "maps"
         self.pooling = pooling
@@ -37,14 +39,16 @@ class ServedModel(tf.Module):
         self.bias = tf.Variable(head.bias, name="head/bias")
         self.classes = tf.constant(classes)
         shape = [None, *backbone.model.input_shape[1:]]
+        # Each is traced once, and called by all signatures.
+        self.decode = tf.function(self._decode, input_signature=[tf.TensorSpec([None], tf.string)])
         self.maps = tf.function(self._maps, input_signature=[tf.TensorSpec(shape, tf.float32)])
 
-    def _maps(self, pixels: tf.Tensor) -> tf.Tensor:
-        return self.backbone(scale_pixels(pixels, self.scaling), training=False)
-
-    def decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
+    def _decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
         """string [batch] to float32 [batch, height, width, 3] in 0..255."""
         return self.transform_layer({features.IMAGE: tf.reshape(image_bytes, [-1, 1])})[features.PIXELS]
+
+    def _maps(self, pixels: tf.Tensor) -> tf.Tensor:
+        return self._call(scale_pixels(pixels, self.scaling))
 
     def pooled(self, image_bytes: tf.Tensor) -> tf.Tensor:
         """string [batch] to the head's input, float32 [batch, d]."""
@@ -124,6 +128,17 @@ class ServedModel(tf.Module):
         return {features.OUTPUT_FEATURES: self.pooled(image_bytes)}
 
 
+def resources_of(model: keras.Model) -> dict[str, Any]:
+    """What the exported functions read of a Keras model: TensorFlow's variables by their names, and SavedModels inside.
+
+    Not the model itself: Keras' variables (3.12) export a copy each, and restoring fills the copy, while the functions
+    read the original. `tf.saved_model.load` happens to join the two; TensorFlow Serving finds no value in what it reads.
+    """
+    endpoints = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.TFSMLayer)]
+    inside = {f"saved_model_{number}": layer._reloaded_obj for number, layer in enumerate(endpoints)}
+    return {variable.path: variable.value for variable in model.weights} | inside
+
+
 def _mean_shares(maps: tf.Tensor) -> tf.Tensor:
     """What each place adds to the mean: float32 [batch, h, w, d]."""
     return maps / tf.cast(tf.shape(maps)[1] * tf.shape(maps)[2], tf.float32)
@@ -151,6 +166,11 @@ def export_model(model: ServedModel, path: str, facts: dict[str, Any]) -> None:
     if model.has_maps:
         signatures[features.EXPLAIN] = model.explain
     tf.saved_model.save(model, path, signatures=signatures)
+    write_assets(path, facts)
+
+
+def write_assets(path: str, facts: dict[str, Any]) -> None:
+    """Class names and what the model is made of, beside an export."""
     _write_asset(path, features.LABELS_ASSET, "".join(f"{name}\n" for name in facts["classes"]))
     _write_asset(path, features.FACTS_ASSET, json.dumps(facts, indent=2, sort_keys=True))
 

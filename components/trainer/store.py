@@ -50,6 +50,7 @@ PACK_BYTES = 64_000_000  # of vectors: large enough for object stores, small eno
 PACK_SECONDS = 60.0  # a killed run loses no more than this, or a pack
 KEY_FILE = "key.json"
 PACK, USED, BAD = ".pack", ".used", ".bad"
+EXPORT = ".export"  # what `templates.py` keeps beside them
 
 
 def digest_key(ingredients: dict[str, Any]) -> str:

@@ -17,17 +17,17 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components import features
 from components.options import TrainerOptions
-from components.trainer.build import BuiltBackbone
 from components.trainer.checkpoints import remove_checkpoints
 from components.trainer.data import Split, class_names, image_size, in_content_order, read_split
 from components.trainer.devices import describe_devices, make_strategy, repeat_exactly
+from components.trainer.export import Graft, export
 from components.trainer.features import Features, gather_features
 from components.trainer.fine_tune import FineTuned, fine_tune
+from components.trainer.frozen import Facts, Frozen, freeze
 from components.trainer.head import Head, train_head
 from components.trainer.inputs import gather_inputs, make_pass
-from components.trainer.precision import build
-from components.trainer.proof import check_parity, parity_limit, sample_rows
-from components.trainer.signatures import ServedModel, export_model
+from components.trainer.known import Known
+from components.trainer.proof import check_parity, exported_embed, parity_limit, sample_rows
 from components.trainer.workers import is_chief
 
 progress = logging.getLogger("graft.progress")
@@ -49,10 +49,11 @@ def run_fn(fn_args: FnArgs) -> None:
     train, evaluation = read_split(fn_args.train_files), read_split(fn_args.eval_files)
     classes, size = class_names(train), image_size(transform)
 
-    progress.info("building %s at %d x %d", options.backbone, *size)
-    backbone = build(options, size)
+    progress.info("looking up %s at %d x %d", options.backbone, *size)
+    known = Known(fn_args.custom_config.get("features_dir", ""))
+    backbone = freeze(options, size, known)
     exact = make_pass(strategy, backbone, transform, options)
-    inputs = gather_inputs(exact, backbone, options, (train, evaluation), fn_args.custom_config.get("features_dir", ""))
+    inputs = gather_inputs(exact, backbone.facts, options, (train, evaluation), known)
     checkpoints = fn_args.custom_config.get("checkpoint_dir", "")
     head = train_head(
         strategy, inputs.values, inputs.learned, len(classes), options, fn_args.model_run_dir, checkpoints
@@ -61,8 +62,8 @@ def run_fn(fn_args: FnArgs) -> None:
     proven, found = inputs.everyone, inputs.found
     eval_values = found.values[len(train) :]
     if options.fine_tune.asked_for:
-        tuned = fine_tune(strategy, backbone, head, train, transform, options, checkpoints, fn_args.model_run_dir)
-        backbone, head = tuned.backbone, tuned.head
+        tuned = fine_tune(strategy, backbone.built, head, train, transform, options, checkpoints, fn_args.model_run_dir)
+        backbone, head = Frozen.of(tuned.backbone), tuned.head
         if tuned.kept:  # what is kept in the store is of the backbone as it was
             proven, found = evaluation, gather_features(make_pass(strategy, backbone, transform, options), evaluation)
             eval_values = found.values
@@ -70,10 +71,10 @@ def run_fn(fn_args: FnArgs) -> None:
         return
 
     progress.info("exporting")
-    facts = describe_model(options, size, classes, backbone, head)
-    served = ServedModel(backbone, options.pooling, head, transform, classes)
-    export_model(served, fn_args.serving_model_dir, facts)
-    parity = prove(served, proven, found, options)
+    facts = describe_model(options, size, classes, backbone.facts, head)
+    code = "" if tuned and tuned.kept else fn_args.custom_config.get("source_fingerprint", "")
+    export(Graft(backbone, options.pooling, head, transform), fn_args.serving_model_dir, facts, known, code)
+    parity = prove(fn_args.serving_model_dir, proven, found, options)
     if checkpoints:
         remove_checkpoints(checkpoints)
 
@@ -90,22 +91,19 @@ def run_fn(fn_args: FnArgs) -> None:
     progress.info("; ".join(word for word in words if word), extra={"done": True})
 
 
-def prove(served: ServedModel, split: Split, found: Features, options: TrainerOptions) -> float:
+def prove(path: str, split: Split, found: Features, options: TrainerOptions) -> float:
     """Holds features that the head learned from against those of the export, on a sample; the largest difference.
 
     Raises:
         RuntimeError: they are not the same.
     """
     limit = parity_limit(options.precision, options.feature_dtype)
-
-    def embed(images: tf.Tensor) -> tf.Tensor:
-        return served.embed(images)[features.OUTPUT_FEATURES]
-
-    return check_parity(found.values, split, sample_rows(found.kept), embed, limit)
+    with exported_embed(path) as embed:
+        return check_parity(found.values, split, sample_rows(found.kept), embed, limit)
 
 
 def describe_model(
-    options: TrainerOptions, size: tuple[int, int], classes: list[str], backbone: BuiltBackbone, head: Head
+    options: TrainerOptions, size: tuple[int, int], classes: list[str], backbone: Facts, head: Head
 ) -> dict[str, Any]:
     """What the model is made of, for the export's `assets/graft.json`."""
     return {
@@ -115,7 +113,7 @@ def describe_model(
         "backbone_sha256": backbone.digest,
         "weights_file_sha256": backbone.weights_sha256,
         "scaling": backbone.scaling,
-        "pooling": options.pooling if backbone.output == "maps" else None,
+        "pooling": options.pooling if backbone.has_maps else None,
         "image_size": list(size),
         "feature_map": [int(side) for side in backbone.shape],
         "feature_width": int(head.layers[0][0].shape[0]),

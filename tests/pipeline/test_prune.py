@@ -39,6 +39,22 @@ def left(workdir):
     return sorted(path.stem for path in workdir.glob("features/*/*.pack"))
 
 
+def test_kept_exports_go_with_the_packs(workdir):
+    (workdir / "features" / "exports").mkdir()
+    for name, used_days in (("old", 40), ("new", 1)):
+        path = workdir / "features" / "exports" / f"{name}.export"
+        path.write_bytes(bytes(500))
+        then = time.time() - 50 * DAY
+        os.utime(path, (then, then))
+        path.with_name(f"{name}.export.used").write_text(f"{time.time() - used_days * DAY:.0f}")
+    pruned = prune_features(workdir, older_than=30 * DAY)
+    assert sorted(pack.path.name for pack in pruned.removed) == ["1.pack", "old.export"]
+    assert sorted(path.name for path in (workdir / "features" / "exports").iterdir()) == [
+        "new.export",
+        "new.export.used",
+    ]
+
+
 def names(packs):
     return sorted(pack.path.stem for pack in packs)
 

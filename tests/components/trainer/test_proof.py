@@ -8,7 +8,7 @@ from components import features
 from components.trainer.build import build_backbone, scale_pixels
 from components.trainer.data import in_content_order, join_splits, read_images, read_split
 from components.trainer.features import pool
-from components.trainer.proof import check_parity, parity_limit, sample_rows
+from components.trainer.proof import check_parity, exported_embed, parity_limit, sample_rows
 from tests.conftest import ALPHA, SIDE
 
 
@@ -38,6 +38,12 @@ def test_the_bytes_of_rows_are_read_in_their_order(train_records):
     gone = type(split)(split.files, np.array([*split.sha256[:-1], b"f" * 64], object), split.labels, split.texts)
     with pytest.raises(RuntimeError, match="expected 2 images, got 1 of them"):
         read_images(gone, np.array([0, 35]))
+
+
+def test_an_export_on_disk_embeds_as_a_server_does(trained, train_records, embed):
+    with exported_embed(str(trained.path)) as exported:
+        found = exported(np.array(train_records.contents[:5], object))
+    np.testing.assert_allclose(found, embed(tf.constant(train_records.contents[:5])), atol=1e-4)
 
 
 def test_equal_features_pass_with_their_difference(embed, kept):

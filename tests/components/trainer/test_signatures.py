@@ -67,6 +67,20 @@ def test_probabilities_sum_to_one_and_label_and_probability_are_the_largest(answ
     np.testing.assert_array_equal(answers[features.OUTPUT_PROBABILITY], probabilities.max(axis=1))
 
 
+def test_a_server_finds_a_value_for_every_variable(trained):
+    """TensorFlow Serving reads graph and checkpoint as they are; Python's loader would join what does not fit."""
+    from tensorflow.python.saved_model import loader_impl
+
+    handles = [
+        node.attr["shared_name"].s
+        for meta in loader_impl.parse_saved_model(str(trained.path)).meta_graphs
+        for node in meta.graph_def.node
+        if node.op == "VarHandleOp"
+    ]
+    stored = [name for name, _ in tf.train.list_variables(str(trained.path / "variables" / "variables"))]
+    assert len(handles) == len(set(handles)) == len(stored) - 1  # one is the graph of objects
+
+
 def test_serialized_examples_get_the_same_answers(model, eval_records, answers):
     served = model.signatures[features.SERVE_EXAMPLES](tf.constant(eval_records.serialized))
     np.testing.assert_array_equal(served[features.OUTPUT_LABEL], answers[features.OUTPUT_LABEL])

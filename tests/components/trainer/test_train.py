@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from components import features
 from components.options import AugmentOptions, FineTuneOptions
-from components.trainer.build import BuiltBackbone
+from components.trainer import export, frozen
+from components.trainer.frozen import Facts
 from components.trainer.head import Head
 from components.trainer.store import FeatureStore
 from components.trainer.train import describe_model, run_fn
@@ -73,8 +74,7 @@ def test_predictions_of_the_training_path_are_those_of_the_export(trained, eval_
 
 def facts_of(trained, digest, kernel, shape=(4, 5, 7)):
     head = Head(np.full([7, 2], kernel, np.float32), np.zeros(2, np.float32), {"loss": [1.0, 0.5]})
-    backbone = BuiltBackbone(None, "-1..1", digest, shape)
-    return describe_model(trained.options, (128, 160), ["a", "b"], backbone, head)
+    return describe_model(trained.options, (128, 160), ["a", "b"], Facts("-1..1", digest, shape), head)
 
 
 def test_the_weights_digest_follows_backbone_and_head(trained):
@@ -93,7 +93,11 @@ def run_again(trained, train_records, eval_records, transform_uri, tmp_path, **c
     options = trained.options.model_copy(update=changes)
     run_fn(
         SimpleNamespace(
-            custom_config={"options": options.to_json(), "features_dir": str(trained.kept / "features")},
+            custom_config={
+                "options": options.to_json(),
+                "features_dir": str(trained.kept / "features"),
+                "source_fingerprint": "of the tests",
+            },
             transform_output=transform_uri,
             train_files=train_records.pattern,
             eval_files=eval_records.pattern,
@@ -115,6 +119,28 @@ def test_the_same_run_again_sees_no_image_and_gives_the_same_head(again, trained
     assert (history["features_computed"], history["features_kept"]) == (0, TRAIN_COUNT + EVAL_COUNT)
     assert facts == read_facts(trained)
     assert f"0 features computed, {TRAIN_COUNT + EVAL_COUNT} from the store; 1 replica" in said()[-1]
+
+
+def forbidden(*arguments, **others):
+    raise AssertionError("this run needs no network")
+
+
+@pytest.mark.parametrize("changes", [{"learning_rate": 0.002}, {"dropout": 0.5, "epochs": 2}, {"l2": 0.01, "seed": 5}])
+def test_another_head_needs_no_network_and_no_tracing(again, trained, eval_records, tmp_path, monkeypatch, changes):
+    again()  # the export is kept with the code's digest, which the session's training has not
+    monkeypatch.setattr(frozen, "build_from", forbidden)
+    monkeypatch.setattr(export, "ServedModel", forbidden)
+    history, facts = again(**changes)
+    assert history["features_computed"] == 0
+    assert facts["head_sha256"] != read_facts(trained)["head_sha256"]
+    assert facts["backbone_sha256"] == read_facts(trained)["backbone_sha256"]
+    with np.load(tmp_path / "run" / features.PREDICTIONS_FILE) as stored:
+        expected = dict(zip(stored["sha256"].tolist(), stored["probabilities"], strict=True))
+    serve = tf.saved_model.load(str(tmp_path / "Format-Serving")).signatures[features.SERVE_BYTES]
+    served = serve(tf.constant(eval_records.contents))[features.OUTPUT_PROBABILITIES].numpy()
+    for content, probabilities in zip(eval_records.contents, served, strict=True):
+        wanted = expected[hashlib.sha256(content).hexdigest().encode()]
+        np.testing.assert_allclose(probabilities, wanted, atol=1e-5)
 
 
 def test_fixed_views_are_computed_once_and_change_the_head(again, trained, tmp_path):
