@@ -132,7 +132,7 @@ def resources_of(model: keras.Model) -> dict[str, Any]:
     """What the exported functions read of a Keras model: TensorFlow's variables by their names, and SavedModels inside.
 
     Not the model itself: Keras' variables (3.12) export a copy each, and restoring fills the copy, while the functions
-    read the original. `tf.saved_model.load` happens to join the two; TensorFlow Serving finds no value in what it reads.
+    read the original. `tf.saved_model.load` happens to join the two; TensorFlow Serving finds no value in the original.
     """
     endpoints = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.TFSMLayer)]
     inside = {f"saved_model_{number}": layer._reloaded_obj for number, layer in enumerate(endpoints)}

@@ -80,6 +80,7 @@ class Template:
         Raises:
             OSError, tf.errors.OpError: the export cannot be written.
         """
+        unusable: tuple[type[Exception], ...] = (ValueError, KeyError, zipfile.BadZipFile, *file_errors())
         with tempfile.TemporaryDirectory() as scratch:
             try:
                 with tf.io.gfile.GFile(self.path, "rb") as file, zipfile.ZipFile(io.BytesIO(file.read())) as archive:
@@ -87,7 +88,7 @@ class Template:
                 names, values = _with_head(os.path.join(scratch, VARIABLES, VARIABLES), head)
             except tf.errors.NotFoundError:
                 return False
-            except (ValueError, KeyError, zipfile.BadZipFile, *file_errors()) as error:
+            except unusable as error:
                 log.warning("%s is not usable, the export is traced again: %s", self.path, error)
                 return False
             tf.io.gfile.makedirs(os.path.join(export, VARIABLES))
