@@ -17,7 +17,15 @@ from pydantic import BaseModel, Field, ValidationError
 
 from components.errors import InputError, did_you_mean
 from components.gates import Override
-from components.options import DataOptions, EvaluatorOptions, GateOptions, Options, TrainerOptions, TransformOptions
+from components.options import (
+    DataOptions,
+    EvaluatorOptions,
+    GateOptions,
+    Options,
+    TrainerOptions,
+    TransformOptions,
+    TunerOptions,
+)
 from components.trainer.backbones import check_request, is_saved_model
 from pipeline.kubeflow.options import KubeflowOptions
 
@@ -30,6 +38,7 @@ class Config(Options):
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] = "graft"
     data: DataOptions = DataOptions()
     transform: TransformOptions = TransformOptions()
+    tuner: TunerOptions = TunerOptions()
     trainer: TrainerOptions = TrainerOptions()
     evaluator: EvaluatorOptions = EvaluatorOptions()
     gates: GateOptions = GateOptions()
@@ -119,11 +128,12 @@ class Plan:
 
 def model_key(config: Config, data_fingerprint: str, sources: dict[str, str], weights_sha256: str = "") -> str:
     """Digest of all that decides the model; gates and evaluation are not among it."""
+    searched = ({"tuner"}, ("Tuner",)) if config.tuner.enabled else (set[str](), ())
     deciding: dict[str, Any] = {
         "data": data_fingerprint,
         "weights": weights_sha256,
-        "options": config.model_dump(mode="json", include={"data", "transform", "trainer"}),
-        "sources": {node: sources.get(node, "") for node in ("ImageExampleGen", "Transform", "Trainer")},
+        "options": config.model_dump(mode="json", include={"data", "transform", "trainer", *searched[0]}),
+        "sources": {node: sources.get(node, "") for node in ("ImageExampleGen", "Transform", "Trainer", *searched[1])},
     }
     for judged_later in ("path", "classes", "max_bad_fraction"):
         deciding["options"]["data"].pop(judged_later)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from tensorflow_data_validation import StatsOptions
 from tensorflow_metadata.proto.v0 import schema_pb2
@@ -10,6 +11,7 @@ from tfx.components.example_validator.component import ExampleValidator
 from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.trainer.component import Trainer
 from tfx.components.transform.component import Transform
+from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
@@ -94,13 +96,18 @@ def create_pipeline(plan: Plan) -> Pipeline:
     )
     transform.add_upstream_node(data_gate)
 
+    training_data: dict[str, Any] = {
+        "examples": examples,
+        "transform_graph": transform.outputs["transform_graph"],
+        "schema": schema.outputs["schema"],
+        "train_args": trainer_pb2.TrainArgs(splits=[features.TRAIN_SPLIT]),
+        "eval_args": trainer_pb2.EvalArgs(splits=[features.EVAL_SPLIT]),
+    }
+    tuner = make_tuner(plan, training_data) if config.tuner.enabled else None
     trainer = Trainer(
-        examples=examples,
-        transform_graph=transform.outputs["transform_graph"],
-        schema=schema.outputs["schema"],
+        **training_data,
         run_fn="components.trainer.train.run_fn",
-        train_args=trainer_pb2.TrainArgs(splits=[features.TRAIN_SPLIT]),
-        eval_args=trainer_pb2.EvalArgs(splits=[features.EVAL_SPLIT]),
+        hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
         custom_config={
             "options": config.trainer.to_json(),
             "weights_sha256": plan.weights_sha256,
@@ -160,9 +167,26 @@ def create_pipeline(plan: Plan) -> Pipeline:
         pipeline_root=plan.pipeline_root,
         components=[
             *(ingest, statistics, schema, validator, data_gate),
-            *(transform, trainer, baseline, evaluator, servable, pusher),
+            *(transform, *([tuner] if tuner else []), trainer, baseline, evaluator, servable, pusher),
         ],
         enable_cache=plan.enable_cache,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(plan.workdir / "metadata.sqlite")),
         beam_pipeline_args=BEAM_ARGS,
+    )
+
+
+def make_tuner(plan: Plan, training_data: dict[str, Any]) -> BaseComponent:
+    """TFX's Tuner: tries heads on what the Trainer gets; the best values go there as a standard artifact."""
+    from tfx.components.tuner.component import Tuner  # KerasTuner loads in a second, and most runs have no search
+
+    return Tuner(
+        **training_data,
+        tuner_fn="components.trainer.tune.tuner_fn",
+        custom_config={
+            "options": plan.config.trainer.to_json(),
+            "tuner": plan.config.tuner.to_json(),
+            "weights_sha256": plan.weights_sha256,
+            "features_dir": str(plan.workdir / "features"),
+            "source_fingerprint": plan.sources["Tuner"],
+        },
     )

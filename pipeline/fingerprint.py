@@ -22,6 +22,7 @@ NODE_MODULES: dict[str, tuple[str, ...]] = {
     "ExampleValidator": (),
     "DataGate": ("components.data_gate.component",),
     "Transform": ("components.transform",),
+    "Tuner": ("components.trainer.tune",),
     "Trainer": ("components.trainer.train",),
     "BaselineModel": ("components.baseline",),
     "Evaluator": ("components.evaluator.component",),

@@ -198,6 +198,7 @@ def trained(tmp_path_factory, train_records, eval_records, transform_uri, weight
             eval_files=eval_records.pattern,
             serving_model_dir=str(model / "Format-Serving"),
             model_run_dir=str(run),
+            hyperparameters=None,
         )
     )
     return SimpleNamespace(model=model, path=model / "Format-Serving", run=run, kept=kept, options=options)

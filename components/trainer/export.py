@@ -15,7 +15,7 @@ from components.trainer.known import Known
 from components.trainer.signatures import ServedModel, export_model, write_assets
 from components.trainer.templates import Template
 
-OF_THE_HEAD = ("head_sha256", "weights_sha256", "seed")  # facts that tell heads apart, not what is around them
+OF_THE_HEAD = ("head_sha256", "weights_sha256", "seed", "tuned")  # facts that tell heads apart, not what is around them
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from components import features
 from components.trainer.build import BuiltBackbone, scale_pixels
 from components.trainer.features import Pooling, pool
 from components.trainer.head import Head
+from components.trainer.precision import leaves
 
 
 class ServedModel(tf.Module):
@@ -134,7 +135,7 @@ def resources_of(model: keras.Model) -> dict[str, Any]:
     Not the model itself: Keras' variables (3.12) export a copy each, and restoring fills the copy, while the functions
     read the original. `tf.saved_model.load` happens to join the two; TensorFlow Serving finds no value in the original.
     """
-    endpoints = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.TFSMLayer)]
+    endpoints = [layer for layer in leaves(model) if isinstance(layer, keras.layers.TFSMLayer)]
     inside = {f"saved_model_{number}": layer._reloaded_obj for number, layer in enumerate(endpoints)}
     return {variable.path: variable.value for variable in model.weights} | inside
 

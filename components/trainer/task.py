@@ -42,7 +42,7 @@ class HeadTask:
         widths: features, hidden units if any, classes.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  a problem, each part of another kind
         self,
         strategy: tf.distribute.Strategy,
         recipe: Recipe,
@@ -51,6 +51,7 @@ class HeadTask:
         held: np.ndarray,
         classes: int,
         refresh: Callable[[int], np.ndarray] | None = None,
+        name: str = "head",
     ) -> None:
         """Says so where there are fewer images than a batch has.
 
@@ -62,7 +63,9 @@ class HeadTask:
             held: bool [n], True for the images that are only watched.
             classes: how many there are.
             refresh: where each epoch learns from views of its own; what is watched stays as it is.
+            name: what is trained, for the output.
         """
+        self._name = name
         self._refresh = refresh
         self.widths = tuple(width for width in (values.shape[1], recipe.hidden_units, classes) if width)
         self._recipe, self._values = recipe, values
@@ -72,7 +75,7 @@ class HeadTask:
         self._batch = min(recipe.batch_size, len(self._rows))
         self._steps = -(-len(self._rows) // self._batch)
         if self._batch < recipe.batch_size:
-            progress.info("head: only %d images to learn from, so the batch is %d", len(self._rows), self._batch)
+            progress.info("%s: only %d images to learn from, so the batch is %d", name, len(self._rows), self._batch)
 
     def start(self) -> Course:
         """Before the first epoch."""
@@ -114,7 +117,7 @@ class HeadTask:
         board.write_epoch(number, logs, extras)
         board.write_weights(number, state.params, self.widths)
         shown = "val_accuracy" if "val_accuracy" in logs else "accuracy"
-        progress.info("head: epoch %d of %d, %s %.3f", number + 1, self._recipe.epochs, shown, logs[shown])
+        progress.info("%s: epoch %d of %d, %s %.3f", self._name, number + 1, self._recipe.epochs, shown, logs[shown])
         return course.after(state, logs)
 
     def _not_finite(self, what: str, epoch: int, step: int, rows: np.ndarray) -> InputError:

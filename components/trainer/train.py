@@ -25,6 +25,7 @@ from components.trainer.features import Features, gather_features
 from components.trainer.fine_tune import FineTuned, fine_tune
 from components.trainer.frozen import Facts, Frozen, freeze
 from components.trainer.head import Head, train_head
+from components.trainer.hyperparameters import tuned_values, with_values
 from components.trainer.inputs import gather_inputs, make_pass
 from components.trainer.known import Known
 from components.trainer.proof import check_parity, exported_embed, parity_limit, sample_rows
@@ -38,9 +39,12 @@ def run_fn(fn_args: FnArgs) -> None:
 
     Args:
         fn_args: of TFX; `custom_config` holds `options`, a `TrainerOptions` as JSON, and the folders
-            `features_dir` and `checkpoint_dir`, each of which may be empty: then nothing is kept.
+            `features_dir` and `checkpoint_dir`, each of which may be empty: then nothing is kept. `hyperparameters`
+            that a search found take the place of the options of the same names.
     """
     options = TrainerOptions.from_json(fn_args.custom_config["options"])
+    found_by_search = tuned_values(fn_args.hyperparameters)
+    options = with_values(options, found_by_search)
     strategy = make_strategy(options.devices)  # before TensorFlow is first used: several workers must meet
     keras.utils.set_random_seed(options.seed)
     if options.deterministic and tf.config.get_visible_devices("GPU"):
@@ -71,7 +75,7 @@ def run_fn(fn_args: FnArgs) -> None:
         return
 
     progress.info("exporting")
-    facts = describe_model(options, size, classes, backbone.facts, head)
+    facts = describe_model(options, size, classes, backbone.facts, head) | {"tuned": found_by_search}
     code = "" if tuned and tuned.kept else fn_args.custom_config.get("source_fingerprint", "")
     export(Graft(backbone, options.pooling, head, transform), fn_args.serving_model_dir, facts, known, code)
     parity = prove(fn_args.serving_model_dir, proven, found, options)

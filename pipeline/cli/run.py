@@ -25,6 +25,9 @@ def run(
     verify: Annotated[
         bool, typer.Option("--verify", help="Read every file, also those that look unchanged since the last run.")
     ] = False,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Search the head's hyper-parameters first, see tuner: in the configuration.")
+    ] = False,
     override: Annotated[
         list[str] | None,
         typer.Option("--override", metavar="GATE", help="Push although this gate says no: data, quality, servability."),
@@ -41,7 +44,8 @@ def run(
     from pipeline.overrides import make_override
 
     overridden = make_override(override or [], reason)
-    checked = load_config(config, settings, data)  # first: its errors are instant
+    wished = [*(settings or []), *(["tuner.enabled=true"] if tune else [])]
+    checked = load_config(config, wished, data)  # first: its errors are instant
 
     from pipeline.run import Wishes, run_pipeline
 

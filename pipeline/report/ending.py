@@ -11,6 +11,7 @@ from rich.markup import escape
 from components.gates import Override, describe_checks
 from pipeline.config import Config
 from pipeline.report.summary import Summary
+from pipeline.report.tuning import describe_tuning
 
 SHOWN = 16  # reasons on the terminal: some shares and ten files; summary.json has all
 EXIT_CODES = {"pushed": 0, "unchanged": 0, "failed": 1, "data_refused": 3, "not_blessed": 3, "not_servable": 3}
@@ -44,6 +45,8 @@ def describe_end(console: Console, summary: Summary, path: Path) -> int:
     else:
         console.print(f"[bold yellow]Not pushed: {summary.status}[/]{measured} ({total})")
     _describe_gates(console, summary)
+    if summary.tuning:
+        describe_tuning(console, summary.tuning)
     if code or not summary.model:
         console.print(f"  summary  {escape(latest)}", soft_wrap=True)
         console.print("  next     mend what the reasons name, or change the limit under gates: in the")

@@ -10,6 +10,7 @@ from typing import Any
 
 from components import features, versions
 from components.gates import QUALITY, lets_through, used_override
+from pipeline.report.tuning import read_tuning
 
 Artifacts = dict[str, dict[str, Any]]  # node id -> output key -> artifact with `uri` and custom properties
 
@@ -30,6 +31,7 @@ class Summary:
     gates: dict[str, Any] = field(default_factory=dict)
     override: dict[str, Any] | None = None
     trainer: dict[str, Any] = field(default_factory=dict)
+    tuning: dict[str, Any] | None = None
     reasons: list[str] = field(default_factory=list)
     peak_rss_mb: float = 0.0
 
@@ -78,6 +80,8 @@ def fill_summary(summary: Summary, artifacts: Artifacts, pushed_before: list[int
         summary.dataset = _read(manifest.uri, features.DATASET_FILE)
     if model_run := artifacts.get("Trainer", {}).get("model_run"):
         summary.trainer = {k: v for k, v in _read(model_run.uri, features.HISTORY_FILE).items() if k != "head"}
+    if tuner := artifacts.get("Tuner"):
+        summary.tuning = read_tuning(tuner["best_hyperparameters"].uri, tuner["tuner_results"].uri)
     _fill_evaluation(summary, artifacts)
     if blessing := artifacts.get("ServableCheck", {}).get("blessing"):
         summary.gates["servability"] = _read(blessing.uri, features.VERDICT_FILE)

@@ -89,7 +89,7 @@ def test_a_backbone_of_vectors_has_no_pooling(trained):
     assert facts_of(trained, "a" * 64, 1.0, (7,))["pooling"] is None
 
 
-def run_again(trained, train_records, eval_records, transform_uri, tmp_path, **changes):
+def run_again(trained, train_records, eval_records, transform_uri, tmp_path, hyperparameters=None, **changes):
     options = trained.options.model_copy(update=changes)
     run_fn(
         SimpleNamespace(
@@ -103,6 +103,7 @@ def run_again(trained, train_records, eval_records, transform_uri, tmp_path, **c
             eval_files=eval_records.pattern,
             serving_model_dir=str(tmp_path / "Format-Serving"),
             model_run_dir=str(tmp_path / "run"),
+            hyperparameters=hyperparameters,
         )
     )
     history = json.loads((tmp_path / "run" / features.HISTORY_FILE).read_text())
@@ -141,6 +142,15 @@ def test_another_head_needs_no_network_and_no_tracing(again, trained, eval_recor
     for content, probabilities in zip(eval_records.contents, served, strict=True):
         wanted = expected[hashlib.sha256(content).hexdigest().encode()]
         np.testing.assert_allclose(probabilities, wanted, atol=1e-5)
+
+
+def test_values_that_a_search_found_take_the_place_of_the_options(again, trained):
+    found = {"learning_rate": 0.002, "dropout": 0.5, "tuner/epochs": 3}
+    history, facts = again(hyperparameters={"space": [], "values": found}, epochs=2)
+    assert facts["tuned"] == {"learning_rate": 0.002, "dropout": 0.5}
+    assert facts["head_sha256"] == again(learning_rate=0.002, dropout=0.5, epochs=2)[1]["head_sha256"]
+    assert len(history["head"]["loss"]) == 2
+    assert read_facts(trained)["tuned"] == {}
 
 
 def test_fixed_views_are_computed_once_and_change_the_head(again, trained, tmp_path):

@@ -1,0 +1,274 @@
+"""The `tuner_fn` of TFX's Tuner: heads are tried over kept features, and held-out images of the train split decide.
+
+A trial trains a head with the very loop of the Trainer. KerasTuner chooses what to try next.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+from keras_tuner.engine.base_tuner import BaseTuner
+from keras_tuner.engine.trial import TrialStatus
+from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.components.tuner.component import TunerFnResult
+
+from components.errors import InputError, first_line
+from components.options import SearchRange, TrainerOptions, TunerOptions
+from components.trainer.boards import Board
+from components.trainer.checkpoints import Course
+from components.trainer.data import class_names, image_size, read_split
+from components.trainer.devices import make_strategy
+from components.trainer.frozen import freeze
+from components.trainer.head import hold_out
+from components.trainer.hyperparameters import tuned_values, with_values
+from components.trainer.inputs import gather_inputs, make_pass
+from components.trainer.known import Known
+from components.trainer.plan import Recipe
+from components.trainer.task import FreshViews, HeadTask
+from components.trainer.workers import read_cluster
+
+progress = logging.getLogger("graft.progress")
+
+EPOCHS, GOES_ON_FROM = "tuner/epochs", "tuner/trial_id"  # Hyperband's own hyper-parameters
+
+
+def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
+    """Computes the features that are not kept yet, and gives TFX the search.
+
+    Args:
+        fn_args: of TFX; `custom_config` holds `options` and `tuner`, a `TrainerOptions` and a `TunerOptions` as JSON,
+            and the folder `features_dir`.
+
+    Raises:
+        InputError: views that are fresh each epoch, or several workers.
+    """
+    options = TrainerOptions.from_json(fn_args.custom_config["options"])
+    wish = TunerOptions.from_json(fn_args.custom_config["tuner"])
+    strategy = make_strategy(options.devices)
+    problem = gather_problem(fn_args, options, wish, strategy)
+    tuner = HeadTuner(make_oracle(wish, options), directory=fn_args.working_dir, project_name="heads", overwrite=True)
+    return TunerFnResult(tuner=tuner, fit_kwargs={"problem": problem})
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What all trials learn from.
+
+    Attributes:
+        strategy: the replicas.
+        options: of the Trainer; a trial's values take the place of theirs.
+        values: float32 [n, d], of the train split and its kept views.
+        labels: int64 [n].
+        held: bool [n], True for the images that decide.
+        classes: how many there are.
+    """
+
+    strategy: tf.distribute.Strategy
+    options: TrainerOptions
+    values: np.ndarray
+    labels: np.ndarray
+    held: np.ndarray
+    classes: int
+
+    def train(
+        self, name: str, values: dict[str, Any], start: Course | None = None, epochs: int | None = None
+    ) -> Course:
+        """Trains one head.
+
+        Args:
+            name: for the output.
+            values: options of the Trainer.
+            start: how far it has come already; None: nowhere.
+            epochs: where it stops at the latest; None: where the options say. Learning rates follow the options.
+
+        Raises:
+            InputError: the loss is not finite.
+        """
+        recipe = Recipe.of(with_values(self.options, values))
+        data = (self.values, self.labels, self.held, self.classes)
+        task = HeadTask(self.strategy, recipe, *data, name=name)
+        board, course = Board("", scalars=False, histograms=False), start or task.start()
+        while not task.is_done(course) and (epochs is None or course.epoch < epochs):
+            course = task.run_epoch(course, board)
+        return course
+
+    def measure(self, course: Course) -> dict[str, float]:
+        """`val_loss` and `val_accuracy` of the head that the Trainer would take: the best, or else the last epoch's."""
+        losses = course.history["val_loss"]
+        epoch = int(np.argmin(losses)) if self.options.early_stopping_patience else len(losses) - 1
+        return {name: course.history[name][epoch] for name in ("val_loss", "val_accuracy")}
+
+
+def gather_problem(
+    fn_args: FnArgs, options: TrainerOptions, wish: TunerOptions, strategy: tf.distribute.Strategy
+) -> Problem:
+    """The features of the train split, from the store or through the backbone, as the Trainer has them.
+
+    Raises:
+        InputError: views that are fresh each epoch, several workers, or nothing that decides.
+    """
+    if read_cluster().workers > 1:
+        raise InputError(
+            "tuner: expected one worker, TF_CONFIG names several.\nSearch without it, or leave out --tune."
+        )
+    keras.utils.set_random_seed(options.seed)
+    transform = tft.TFTransformOutput(fn_args.transform_graph_path)
+    train, evaluation = read_split(fn_args.train_files), read_split(fn_args.eval_files)
+    classes, known = class_names(train), Known(fn_args.custom_config.get("features_dir", ""))
+    backbone = freeze(options, image_size(transform), known)
+    exact = make_pass(strategy, backbone, transform, options)
+    inputs = gather_inputs(exact, backbone.facts, options, (train, evaluation), known)
+    if isinstance(inputs.values, FreshViews):
+        raise InputError(
+            "tuner: views that are fresh each epoch (trainer.augment.views: 0) cost a pass through the backbone an "
+            "epoch in every trial.\nSet trainer.augment.views: 2 or more, which are kept, or leave out --tune."
+        )
+    held = hold_out(inputs.learned, wish.validation_fraction)
+    if not held.any():
+        raise InputError(
+            f"tuner.validation_fraction: expected images to be held out, {wish.validation_fraction:g} of "
+            f"{len(train):,} are none.\nSet a larger share."
+        )
+    return Problem(strategy, options, inputs.values, inputs.learned.labels, held, len(classes))
+
+
+def search_space(wish: TunerOptions, options: TrainerOptions) -> keras_tuner.HyperParameters:
+    """KerasTuner's space; defaults are what the Trainer's options say, as near as the space has it."""
+    space = keras_tuner.HyperParameters()
+    for name, values in sorted(wish.space.items()):
+        now = getattr(options, name)
+        if isinstance(values, SearchRange):
+            make = space.Int if isinstance(now, int) else space.Float
+            kind = type(now)
+            default = kind(min(max(now, values.low), values.high))
+            sampling = "log" if values.log else "linear"
+            make(name, kind(values.low), kind(values.high), sampling=sampling, default=default)
+        else:
+            space.Choice(name, values, default=now if now in values else values[0])
+    return space
+
+
+class AsConfiguredFirst:
+    """An oracle whose first trial is the configuration itself, so that the search says what it gains."""
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """The values of the next trial."""
+        if self.trials:  # type: ignore[attr-defined]
+            return super().populate_space(trial_id)  # type: ignore[misc]
+        space = self.hyperparameters.space  # type: ignore[attr-defined]
+        values = {parameter.name: parameter.default for parameter in space}
+        return {"status": TrialStatus.RUNNING, "values": values}
+
+
+class RandomOracle(AsConfiguredFirst, keras_tuner.oracles.RandomSearchOracle):
+    """KerasTuner's random search."""
+
+
+class BayesianOracle(AsConfiguredFirst, keras_tuner.oracles.BayesianOptimizationOracle):
+    """KerasTuner's Gaussian process."""
+
+
+def make_oracle(wish: TunerOptions, options: TrainerOptions) -> keras_tuner.Oracle:
+    """What chooses the trials; the same choices for the same seed and the same measurements."""
+    common: dict[str, Any] = {
+        "objective": keras_tuner.Objective(wish.objective, "min" if wish.objective == "val_loss" else "max"),
+        "hyperparameters": search_space(wish, options),
+        "seed": wish.seed,
+        "allow_new_entries": False,
+        "tune_new_entries": False,
+        "max_consecutive_failed_trials": sys.maxsize,  # a search without a single success is told as such
+    }
+    if wish.algorithm == "hyperband":
+        return keras_tuner.oracles.HyperbandOracle(max_epochs=options.epochs, **common)
+    if wish.algorithm == "random":
+        return RandomOracle(max_trials=wish.trials, **common)
+    first = max(3, min(2 * len(wish.space), wish.trials // 2))  # random ones; KerasTuner's own 3 an option are many
+    return BayesianOracle(max_trials=wish.trials, num_initial_points=first, **common)
+
+
+class TrialBrokenError(keras_tuner.errors.FatalError):
+    """Ends the search: KerasTuner would swallow any other error and go on."""
+
+
+@dataclass
+class Tally:
+    """What the search has seen."""
+
+    started: float = field(default_factory=time.monotonic)
+    courses: dict[str, Course] = field(default_factory=dict)
+    failed: int = 0
+
+
+class HeadTuner(BaseTuner):
+    """Tries heads one after the other."""
+
+    def on_search_begin(self) -> None:
+        """Begins to count."""
+        self.tally = Tally()
+
+    def run_trial(self, trial: Any, problem: Problem) -> dict[str, float]:
+        """Trains a head with a trial's values, and measures it on the held-out images.
+
+        Raises:
+            FailedTrialError: the loss is not finite: the search goes on.
+            TrialBrokenError: anything else.
+        """
+        values = trial.hyperparameters.values
+        try:
+            start = self.tally.courses.get(values.get(GOES_ON_FROM, ""))
+            name = f"trial {int(trial.trial_id) + 1}{self._so_far()}"
+            course = problem.train(name, tuned_values({"values": values}), start, values.get(EPOCHS))
+        except InputError as error:
+            self.tally.failed += 1
+            raise keras_tuner.errors.FailedTrialError(str(error)) from error
+        except Exception as error:
+            raise TrialBrokenError(f"trial {trial.trial_id}: {first_line(error)}") from error
+        if EPOCHS in values:
+            self.tally.courses[trial.trial_id] = course
+        return problem.measure(course)
+
+    def on_search_end(self) -> None:
+        """Tells what the search came to.
+
+        Raises:
+            InputError: no trial was finished.
+        """
+        best = self._best()
+        if best is None:
+            raise InputError(
+                f"tuner: expected at least one head with a finite loss, all {self.tally.failed} trials failed.\n"
+                "Lower the ends of tuner.space, above all that of learning_rate."
+            )
+        count, seconds = len(self.oracle.trials), time.monotonic() - self.tally.started
+        first = self.oracle.trials[self.oracle.start_order[0]]
+        before = f" ({first.score:.4f} as configured)" if self._knows_start(first) else ""
+        found = ", ".join(
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in sorted(tuned_values({"values": best.hyperparameters.values}).items())
+        )
+        failed = f", {self.tally.failed} failed" if self.tally.failed else ""
+        text = "%d trials in %.0f s%s, best %s %.4f%s: %s"
+        progress.info(
+            text, count, seconds, failed, self.oracle.objective.name, best.score, before, found, extra={"done": True}
+        )
+
+    def _knows_start(self, first: Any) -> bool:
+        return isinstance(self.oracle, AsConfiguredFirst) and first.score is not None
+
+    def _so_far(self) -> str:
+        """The best score of the trials that are over, in words."""
+        best = self._best()
+        return f" (best so far {best.score:.4f})" if best else ""
+
+    def _best(self) -> Any:
+        """The best trial that is over; None: there is none. KerasTuner would give others then."""
+        return next((trial for trial in self.oracle.get_best_trials(1) if trial.status == TrialStatus.COMPLETED), None)
