@@ -14,9 +14,11 @@ from components.options import (
     GateOptions,
     Options,
     QualityGateOptions,
+    SearchRange,
     ServabilityGateOptions,
     TrainerOptions,
     TransformOptions,
+    TunerOptions,
 )
 
 ALL = [
@@ -25,6 +27,7 @@ ALL = [
     AugmentOptions,
     FineTuneOptions,
     TrainerOptions,
+    TunerOptions,
     EvaluatorOptions,
     DataGateOptions,
     QualityGateOptions,
@@ -37,12 +40,14 @@ CHANGED = [
     TrainerOptions(
         backbone="ResNet50", backbone_args={"alpha": 0.35, "deep": True, "n": 2, "s": "x"}, devices="gpu:0,1"
     ),
+    SearchRange(low=0.1, high=1, log=True),
+    TunerOptions(enabled=True, space={"dropout": SearchRange(low=0.1, high=0.2), "hidden_units": [0, 8]}),
     GateOptions(quality=QualityGateOptions(min_accuracy=0.9), data=DataGateOptions(on_anomaly="warn")),
 ]
 
 
 def test_every_options_class_is_walked_here():
-    assert set(ALL) == {cls for cls in Options.__subclasses__() if cls.__module__ == Options.__module__}
+    assert {*ALL, SearchRange} == {cls for cls in Options.__subclasses__() if cls.__module__ == Options.__module__}
 
 
 @pytest.mark.parametrize("options", [*(cls() for cls in ALL), *CHANGED], ids=lambda options: type(options).__name__)

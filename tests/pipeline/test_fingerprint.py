@@ -72,7 +72,7 @@ def test_the_digest_does_not_depend_on_the_place(copy):
 @pytest.mark.parametrize(
     ("file", "nodes"),
     [
-        ("components/trainer/backbones.py", {"Trainer"}),
+        ("components/trainer/backbones.py", {"Trainer", "Tuner"}),
         ("components/example_gen/split.py", {"ImageExampleGen"}),
         ("components/schema.pbtxt", {"ImportSchemaGen"}),
         ("components/servable_check/probe.py", {"ServableCheck"}),
