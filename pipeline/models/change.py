@@ -81,6 +81,7 @@ def rollback(serving: Path) -> Change:
 def prune(serving: Path, keep: int, even_best: bool = False, dry_run: bool = False) -> Pruned:
     """Removes all but the newest versions; never the one that is served, nor the one that a rollback goes back to.
 
+    Nor one that was taken back and is newer than what is served: it is how a run knows not to push its model again.
     A version is renamed before its files go, so that no server finds half of one.
 
     Args:
@@ -110,12 +111,16 @@ def prune(serving: Path, keep: int, even_best: bool = False, dry_run: bool = Fal
 
 def _protect(serving: Path, even_best: bool) -> dict[int, str]:
     """Versions that must stay, and why."""
-    reasons = {
+    served = versions.served_version(serving)
+    aside = (pointer.read_pointer(serving) or pointer.Pointer(None)).set_aside
+    taken_back = [number for number in aside if served is not None and number > served]
+    reasons = dict.fromkeys(taken_back, "it was taken back: without it, a run might push its model again")
+    named = {
         "a rollback goes back to it": versions.previous_version(serving),
         "it has the best accuracy": None if even_best else versions.best_version(serving),
-        "it is served": versions.served_version(serving),
+        "it is served": served,
     }
-    return {number: why for why, number in reasons.items() if number is not None}
+    return reasons | {number: why for why, number in named.items() if number is not None}
 
 
 def name_of(serving: Path, version: int) -> str:

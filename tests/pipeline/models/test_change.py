@@ -87,6 +87,18 @@ def test_prune_keeps_the_newest_the_served_the_previous_and_the_best(push, servi
     assert not list(serving.glob(".partial-*"))
 
 
+def test_what_was_taken_back_from_the_served_version_stays(push, serving):
+    first, second, third = (push(key, 0.9) for key in "abc")
+    push("d", 0.9)
+    for _ in range(3):
+        rollback(serving)
+    pruned = prune(serving, 1, even_best=True)
+    assert pruned.removed == []
+    assert pruned.protected[first] == "it is served"
+    assert pruned.protected[second] == pruned.protected[third]
+    assert pruned.protected[third] == "it was taken back: without it, a run might push its model again"
+
+
 def test_what_is_pruned_is_not_rolled_back_to(push, serving):
     first, second, third, fourth = (push(key, 0.9) for key in "abcd")
     assert prune(serving, 1, even_best=True).removed == [first, second]
