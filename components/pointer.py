@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,7 +81,7 @@ def _replay(pointer: Pointer) -> tuple[list[int], dict[int, Event]]:
     stack, aside = list[int](), dict[int, Event]()
     for event in pointer.history:
         if event.by == "prune":
-            stack = [version for version in stack if version != event.version]
+            stack = [version for version, _ in groupby(version for version in stack if version != event.version)]
             continue
         taken_back = []
         if event.by == "rollback" and event.version in stack:

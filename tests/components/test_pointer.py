@@ -79,11 +79,12 @@ def test_a_version_that_was_written_by_hand_is_on_top():
 
 @given(st.lists(st.tuples(st.sampled_from(["push", "promote", "rollback", "prune"]), st.integers(1, 5)), min_size=1))
 def test_the_served_version_is_always_on_top_and_never_set_aside(steps):
-    served = [version for by, version in steps if by != "prune"]
-    if served and ("prune", served[-1]) not in steps[steps.index((steps[-1][0], steps[-1][1])) :]:
-        found = Pointer(served[-1], history(*steps))
-        assert found.stack[-1] == served[-1]
-        assert served[-1] not in found.set_aside
+    """Whatever happened before, and whatever else was pruned since."""
+    by, served = next(((by, version) for by, version in reversed(steps) if by != "prune"), ("push", 6))
+    found = Pointer(served, history(*steps, (by, served)))
+    assert found.stack[-1] == served
+    assert served not in found.set_aside
+    assert all(before != after for before, after in zip(found.stack, found.stack[1:], strict=False))
 
 
 @pytest.mark.parametrize(
