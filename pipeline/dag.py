@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig, SqliteMetadataSourceConfig
 from tensorflow_data_validation import StatsOptions
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.example_validator.component import ExampleValidator
@@ -12,7 +13,6 @@ from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.trainer.component import Trainer
 from tfx.components.transform.component import Transform
 from tfx.dsl.components.base.base_component import BaseComponent
-from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 
@@ -170,7 +170,13 @@ def create_pipeline(plan: Plan) -> Pipeline:
             *(transform, *([tuner] if tuner else []), trainer, baseline, evaluator, servable, pusher),
         ],
         enable_cache=plan.enable_cache,
-        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(plan.workdir / "metadata.sqlite")),
+        # TFX's helper for this would make the folder, here and now: for Kubeflow it is one of the pods.
+        metadata_connection_config=ConnectionConfig(
+            sqlite=SqliteMetadataSourceConfig(
+                filename_uri=str(plan.workdir / "metadata.sqlite"),
+                connection_mode=SqliteMetadataSourceConfig.READWRITE_OPENCREATE,
+            )
+        ),
         beam_pipeline_args=BEAM_ARGS,
     )
 
