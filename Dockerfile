@@ -19,7 +19,9 @@ ARG ACCELERATOR=cpu
 RUN command -v c++ >/dev/null || { apt-get update --quiet && apt-get install --yes --quiet --no-install-recommends g++; }
 
 WORKDIR /src
-COPY requirements requirements
+# By name: a changed lock of the tools for developers makes nothing here again.
+COPY requirements/uv.txt requirements/sbom.txt requirements/build.txt requirements/tfx-*.txt requirements/cuda-*.txt \
+    requirements/
 COPY scripts/image_packages.sh scripts/
 RUN --mount=type=secret,id=pip,target=/run/graft-pip.conf \
     --mount=type=secret,id=ca,target=/run/graft-ca.pem \
