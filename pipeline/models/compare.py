@@ -20,6 +20,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "metrics": ("metrics", "parent", "override"),
 }
 SHORT = 12  # digits of a digest on the terminal
+CLASSES = 10  # classes on the terminal: those whose accuracy moved most
 Differences = dict[str, dict[str, tuple[Any, Any]]]
 
 
@@ -78,10 +79,23 @@ def to_lines(found: Differences) -> Iterator[str]:
         if not rows:
             continue
         yield section
-        width = min(max(len(_name(key)) for key in rows), 40)
-        yield from (f"  {_name(key):<{width}}  {_change(*values)}" for key, values in rows.items())
+        shown = _choose_metrics(rows) if section == "metrics" else rows
+        width = min(max((len(_name(key)) for key in shown), default=0), 40)
+        yield from (f"  {_name(key):<{width}}  {_change(*values)}" for key, values in shown.items())
+        if len(shown) < len(rows):
+            yield f"  ... and {len(rows) - len(shown)} more, with --json"
     if same := [section for section, rows in found.items() if not rows]:
         yield f"the same: {', '.join(same)}"
+
+
+def _choose_metrics(rows: dict[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
+    """The overall metrics with their intervals, and the accuracy of the classes where it moved most."""
+    parts = {key: key.split(".") for key in rows}
+    tables = {key for key in rows if any(isinstance(v, list) and len(v) > 2 for v in rows[key])}
+    overall = [key for key, names in parts.items() if len(names) <= 2 or names[1] == "intervals"]
+    classes = [key for key, names in parts.items() if names[1:2] == ["per_class"] and names[-1] == "accuracy"]
+    moved = sorted(classes, key=lambda key: -abs((rows[key][1] or 0.0) - (rows[key][0] or 0.0)))[:CLASSES]
+    return {key: rows[key] for key in rows if key in {*overall, *moved} - tables}
 
 
 def _name(key: str) -> str:
@@ -99,6 +113,8 @@ def _short(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, list):
+        return f"[{', '.join(_short(item) for item in value)}]"[:60]
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     is_digest = len(text) == 64 and not set(text) - set("0123456789abcdef")
     return text[:SHORT] if is_digest else text if len(text) <= 60 else f"{text[:57]}..."

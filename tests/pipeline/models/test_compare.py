@@ -61,3 +61,17 @@ def test_a_version_of_others_has_nothing_to_compare(two):
     (serving / str(first) / versions.PASSPORT_FILE).unlink()
     with pytest.raises(InputError, match=f"Version {first} of .* has no passport"):
         diff_versions(serving, first, second)
+
+
+def test_the_terminal_shows_the_metrics_that_matter_and_says_that_there_are_more():
+    rows = {f"metrics.per_class.c{n}.accuracy": (0.9, 0.9 - n / 100) for n in range(20)}
+    rows |= {f"metrics.per_class.c{n}.auc": (0.9, 0.8) for n in range(20)}
+    rows["metrics.accuracy"] = (0.9, 0.8)
+    rows["metrics.intervals.accuracy"] = ([0.8, 0.95], [0.71234567, 0.9])
+    rows["metrics.confusion_matrix"] = ([[1, 2], [3, 4], [5, 6]], None)
+    rows["metrics.slices.format.png.accuracy"] = (0.5, 0.6)
+    lines = list(to_lines({"metrics": rows}))
+    assert [line.split()[0] for line in lines[1:11]] == [f"per_class.c{n}.accuracy" for n in range(10, 20)]
+    assert lines[11].split() == ["accuracy", "0.9", "->", "0.8", "(-0.1)"]
+    assert lines[12].split(maxsplit=1) == ["intervals.accuracy", "[0.8, 0.95] -> [0.712346, 0.9]"]
+    assert lines[13] == "  ... and 32 more, with --json"
