@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 from components.errors import InputError, did_you_mean
 from components.gates import Override
 from components.options import (
+    BeamOptions,
     DataOptions,
     EvaluatorOptions,
     GateOptions,
@@ -42,6 +43,7 @@ class Config(Options):
     trainer: TrainerOptions = TrainerOptions()
     evaluator: EvaluatorOptions = EvaluatorOptions()
     gates: GateOptions = GateOptions()
+    beam: BeamOptions = BeamOptions()
     kubeflow: KubeflowOptions = KubeflowOptions()
 
     def to_yaml(self) -> str:

@@ -25,16 +25,8 @@ from components.gates import DATA, QUALITY, SERVABILITY, override_for
 from components.pusher.component import Pusher
 from components.schema import SCHEMA_FILE, ImportSchemaGen
 from components.servable_check.component import ServableCheck
+from pipeline.beam import beam_args
 from pipeline.config import Plan
-
-BEAM_ARGS = [
-    "--runner=DirectRunner",
-    "--direct_running_mode=in_memory",
-    "--direct_num_workers=1",
-    # A local runner starts no container. Without a name here, TFX packs itself into an sdist for remote workers at
-    # each node: 2 s, and a copy of TFX left in the temporary folder.
-    "--sdk_container_image=none",
-]
 
 # What DataGate decides, or what is said otherwise: a change here reads no image again.
 JUDGED_LATER = {"path": None, "classes": None, "max_bad_fraction": 0.0}
@@ -162,6 +154,8 @@ def create_pipeline(plan: Plan) -> Pipeline:
         },
     )
 
+    for node in (ingest, statistics, transform, evaluator):
+        node.with_beam_pipeline_args(beam_args(config.beam, node.id))
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=plan.pipeline_root,
@@ -177,7 +171,6 @@ def create_pipeline(plan: Plan) -> Pipeline:
                 connection_mode=SqliteMetadataSourceConfig.READWRITE_OPENCREATE,
             )
         ),
-        beam_pipeline_args=BEAM_ARGS,
     )
 
 

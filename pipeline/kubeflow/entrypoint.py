@@ -26,6 +26,7 @@ from tfx.utils import import_utils
 from components.artifacts import TYPES, read_verdicts
 from components.errors import GateRefused
 from components.gates import lets_through
+from pipeline.beam import workers_share_the_disk
 from pipeline.kubeflow import places, pod, pointers
 from pipeline.kubeflow.review import headline_numbers, write_page
 
@@ -73,7 +74,8 @@ def run_task(
     """
     shown = take_ui_outputs(given)
     complete_types(given, spec)
-    to_local_paths(given)
+    if not beam_arguments or workers_share_the_disk(beam_arguments):  # remote workers see nothing but the bucket
+        to_local_paths(given)
     names: dict[int, str] = {}
     inputs = stock.parse_raw_artifact_dict(given.inputs.artifacts, names)
     outputs = stock.parse_raw_artifact_dict(given.outputs.artifacts, names)
@@ -182,7 +184,7 @@ def refuse_unpushed(inputs: Artifacts, outputs: Artifacts) -> None:
 def show(shown: dict[str, proto.RuntimeArtifact], outputs: Artifacts, answer: proto.ExecutorOutput) -> None:
     """Fills the UI's artifacts: numbers as metadata of a `system.Metrics`, a page as a `system.HTML`."""
     for name, artifact in shown.items():
-        folder = Path(outputs["evaluation"][0].uri)
+        folder = outputs["evaluation"][0].uri
         if artifact.type.schema_title == "system.HTML":
             write_page(Path(places.to_local(artifact.uri)), folder)
         else:

@@ -208,8 +208,12 @@ def check_workdir(values: dict[str, Any], given: dict[str, str]) -> Path:
     """Where this run's working directory is on this machine.
 
     Raises:
-        InputError: the volume of the compiled file is not mounted here.
+        InputError: the volume of the compiled file is not mounted here, or the file is not of `graft compile`.
     """
+    if not {"workdir", "data_path"} <= values.keys():
+        raise InputError(
+            "FILE.yaml: expected the parameters workdir and data_path; only graft compile's files are run."
+        )
     workdir = Path(values["workdir"])
     if "workdir" not in given and not workdir.is_dir():
         raise InputError(

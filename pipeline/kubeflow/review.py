@@ -5,27 +5,30 @@ from __future__ import annotations
 import html
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
+
+from tfx.dsl.io import fileio
 
 from components import features
 
 STYLE = "body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}td,th{padding:3px 10px;text-align:right}"
 
 
-def headline_numbers(folder: Path) -> dict[str, float]:
+def headline_numbers(folder: str) -> dict[str, float]:
     """The candidate's overall numbers, and the served model's accuracy, from an evaluation."""
-    metrics = _read(folder / features.EVALUATION_FILE)
+    metrics = _read(folder, features.EVALUATION_FILE)
     numbers = {name: value for name, value in metrics["candidate"].items() if _is_number(value)}
     if "baseline" in metrics:
         numbers["served_accuracy"] = metrics["baseline"]["accuracy"]
     return numbers
 
 
-def write_page(path: Path, folder: Path) -> None:
+def write_page(path: Path, folder: str) -> None:
     """Writes a page on an evaluation: verdict, numbers, classes, confusion matrix."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(make_page(_read(folder / features.EVALUATION_FILE), _read(folder / features.VERDICT_FILE)), "utf-8")
+    path.write_text(make_page(_read(folder, features.EVALUATION_FILE), _read(folder, features.VERDICT_FILE)), "utf-8")
 
 
 def make_page(metrics: dict[str, Any], verdict: dict[str, Any]) -> str:
@@ -66,5 +69,6 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text("utf-8")))
+def _read(folder: str, name: str) -> dict[str, Any]:
+    with fileio.open(os.path.join(folder, name), "r") as file:
+        return dict(json.load(file))

@@ -179,3 +179,27 @@ def test_the_ui_gets_numbers_and_a_page_that_the_executor_knows_nothing_of(tmp_p
     assert "too low" in page
     assert "&lt;b&gt;" in page
     assert "<b>" not in page
+
+
+def test_a_node_whose_workers_are_elsewhere_works_on_the_bucket(tmp_path, monkeypatch):
+    """Nothing on this pod's disk would be there for them."""
+    seen = {}
+
+    class Executor:
+        def Do(self, inputs, outputs, properties):
+            seen.update(inputs=inputs["examples"][0].uri, outputs=outputs["statistics"][0].uri)
+
+    monkeypatch.setattr(entrypoint, "make_executor", lambda path, arguments: Executor())
+    for arguments, prefix in (
+        (["--runner=DataflowRunner"], "s3://b"),
+        (["--runner=DirectRunner"], str(tmp_path / "s3")),
+    ):
+        given = executor_input(
+            tmp_path,
+            monkeypatch,
+            {"examples": {"uri": "s3://b/e", "type": {"schemaTitle": "tfx.Examples"}}},
+            {"statistics": {"uri": "s3://b/s", "type": {"schemaTitle": "tfx.ExampleStatistics"}}},
+        )
+        entrypoint.run_task(given, proto.ComponentInputsSpec(), "none.Executor", [], arguments)
+        assert seen["inputs"].startswith(prefix)
+        assert seen["outputs"].startswith(prefix)

@@ -238,8 +238,11 @@ def test_tasks_that_wait_for_one_another_are_refused(tmp_path):
 
 def test_the_volume_of_the_compiled_file_must_be_here_or_elsewhere_by_name(tmp_path):
     with pytest.raises(InputError, match="--param workdir=DIR"):
-        check_workdir({"workdir": str(tmp_path / "absent")}, {})
-    assert check_workdir({"workdir": str(tmp_path / "new")}, {"workdir": "new"}) == tmp_path / "new"
+        check_workdir({"workdir": str(tmp_path / "absent"), "data_path": "x"}, {})
+    values = {"workdir": str(tmp_path / "new"), "data_path": "x"}
+    assert check_workdir(values, {"workdir": "new"}) == tmp_path / "new"
+    with pytest.raises(InputError, match="only graft compile's files are run"):
+        check_workdir({"name": "x"}, {})
 
 
 def test_pairs_of_the_command_line():
