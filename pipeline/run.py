@@ -129,7 +129,7 @@ def _run_from_the_door(
         summary.status, summary.model = "unchanged", describe_version(workdir.serving / str(held))
     else:
         _execute(plan, wishes.runner, summary, progress, workdir)
-    _note_served(summary, workdir.serving)
+    note_served(summary, workdir.serving)
 
 
 def check_expected(scan: Scan, expected: str) -> None:
@@ -146,7 +146,7 @@ def check_expected(scan: Scan, expected: str) -> None:
         )
 
 
-def _note_served(summary: Summary, serving: Path) -> None:
+def note_served(summary: Summary, serving: Path) -> None:
     """Says what is served after the run; and why, where that is not the version that holds the run's model."""
     summary.served = versions.served_version(serving)
     if summary.model and summary.model["version"] != summary.served:

@@ -96,6 +96,7 @@ def find_bindings(plan: Plan, options: list[Parameter], build: Callable[[Plan], 
         ("workdir", OTHER_TEXT, replace(plan, workdir=Path(OTHER_TEXT))),
         ("data_fingerprint", OTHER_TEXT, replace(plan, data_fingerprint=OTHER_TEXT)),
         ("baseline", OTHER_VERSION, replace(plan, baseline=str(OTHER_VERSION), parent=OTHER_VERSION)),
+        ("best", OTHER_VERSION + 1, replace(plan, best=str(OTHER_VERSION + 1))),
         *((p.name, *_with_other_option(plan, p.option)) for p in options),
     ]
     found: dict[Binding, None] = {}

@@ -119,12 +119,17 @@ def make_plan(config: Config, workdir: Workdir, data_path: str, fingerprint: str
         refuse_data(scan, config.data)
         fingerprint, closing = scan.dataset["fingerprint"], describe_scan(scan, time.monotonic() - started)
     key = model_key(config, fingerprint, source_fingerprints(), hash_weights(config.trainer))
-    parent, _ = find_rivals(workdir.serving, key, enable_cache=True)  # BaselineModel finds the best one itself
+    parent, best = find_rivals(workdir.serving, key, enable_cache=True)
     served = versions.served_version(workdir.serving)
     compared = "no version is served" if served is None else f"served {served}, compared with {parent or 'none'}"
     progress.info(f"{closing}; {compared}", extra={"done": True})
-    baseline = "none" if parent is None else str(parent)
-    return {"data_path": path, "data_fingerprint": fingerprint, "baseline": baseline, "model_key": key}
+    return {
+        "data_path": path,
+        "data_fingerprint": fingerprint,
+        "baseline": "none" if parent is None else str(parent),
+        "best": "none" if best is None else str(best.version),
+        "model_key": key,
+    }
 
 
 def _report(done: int, total: int) -> None:

@@ -21,7 +21,7 @@ from pipeline.kubeflow.launcher import Launcher
 from pipeline.kubeflow.stores import Store, open_store
 from pipeline.report.ending import describe_end
 from pipeline.report.summary import Artifacts, Summary, fill_summary
-from pipeline.run import Outcome
+from pipeline.run import Outcome, note_served
 from pipeline.workdir import Workdir
 
 LARGE = ("examples", "model", "baseline_model", "best_model", "transform_graph")  # nothing of the summary is in them
@@ -61,6 +61,7 @@ def execute_file(path: Path, root: str, target: Target, given: dict[str, str], j
             walk = Walker(pipeline, launcher, store, values, console, jobs).walk()
             fill_summary(summary, collect_artifacts(walk, store, scratch / "shown"), pushed_before)
             _note_failure(summary, walk)
+            note_served(summary, workdir.serving)
         finally:
             _keep_logs(scratch, run)
             summary.cached, summary.seconds = (

@@ -32,7 +32,7 @@ def run_task(tmp_path, photos, *more, config=None):
         "--workdir": str(tmp_path / "work"),
         "--code": code_digest(),
     }
-    names = ("data_path", "data_fingerprint", "baseline", "model_key")
+    names = ("data_path", "data_fingerprint", "baseline", "best", "model_key")
     flat = [part for pair in arguments.items() for part in pair]
     plan_task.main([*flat, *more, *(f"--output={name}={tmp_path / 'out' / name}" for name in names)])
     return {name: (tmp_path / "out" / name).read_text("utf-8") for name in names}
