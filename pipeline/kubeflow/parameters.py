@@ -116,10 +116,11 @@ def _differences(base: Properties, other: Properties) -> Iterator[tuple[str, poi
 
 def _bind(node: str, path: pointers.Path, leaf: Any, values: dict[str, Any]) -> Binding:
     for name, value in values.items():
-        if leaf == value and not isinstance(leaf, str):
+        if leaf == value or leaf == str(value):
             return Binding(node, path, name)
-        if isinstance(leaf, str) and str(value) in leaf:
-            before, _, after = leaf.partition(str(value))
+    for name, value in values.items():  # a number may be anywhere in a text by chance, such as in a digest
+        if isinstance(leaf, str) and isinstance(value, str) and value in leaf:
+            before, _, after = leaf.partition(value)
             return Binding(node, path, name, before, after)
     name = next(iter(values))
     raise InputError(

@@ -80,8 +80,6 @@ def test_the_image_may_hold_the_weights_where_the_user_says_so():
 
 @pytest.mark.parametrize("node", MODEL_NODES)
 def test_nodes_that_run_the_model_may_ask_for_a_gpu(node):
-    if node == "Tuner":
-        pytest.skip("only where the pipeline tunes")
     check_compilable(make_config(kubeflow={"nodes": {node: {"gpu_count": 1}}}), KFP)
 
 

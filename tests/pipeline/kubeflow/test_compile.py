@@ -17,6 +17,7 @@ from pipeline.kubeflow.compile import PLAN_NODE, PLANNED, compile_config, to_gig
 from tests.pipeline.kubeflow.conftest import make_config
 
 KFP, VERTEX = Target.KFP, Target.VERTEX
+ALL_TASKS = {PLAN_NODE, *NODE_MODULES} - {"Tuner"}  # that one is there only where the pipeline tunes
 GPU = {"nodes": {"Trainer": {"cpu": 4, "memory": "16G", "gpu_count": 1, "gpu_type": "NVIDIA_TESLA_T4"}}}
 
 
@@ -37,7 +38,7 @@ def task_of(compiled, name):
 def test_it_is_a_pipeline_of_schema_2_1_with_all_nodes_of_the_dag(compiled, target):
     spec = spec_of(compiled[target])
     assert spec.schema_version == "2.1.0"
-    assert set(spec.root.dag.tasks) == {PLAN_NODE, *NODE_MODULES}
+    assert set(spec.root.dag.tasks) == ALL_TASKS
     assert spec.default_pipeline_root == "gs://bucket/root"
     assert all(
         executor.container.image == "registry.example/graft:0.1" for executor in executors_of(compiled[target]).values()
@@ -198,7 +199,7 @@ def test_volumes_secrets_selectors_and_tolerations_are_a_second_document(executo
         name: json_format.ParseDict(json_format.MessageToDict(content), executor_config())
         for name, content in executors.items()
     }
-    assert set(configs) == {f"{name}_executor" for name in (PLAN_NODE, *NODE_MODULES)}
+    assert set(configs) == {f"{name}_executor" for name in ALL_TASKS}
     trainer = configs["Trainer_executor"]
     assert [(mount.constant, mount.mount_path) for mount in trainer.pvc_mount] == [("graft", "/mnt/graft")]
     assert [(row.secret_key, row.env_var) for row in trainer.secret_as_env[0].key_to_env] == [
@@ -278,3 +279,12 @@ def test_more_options_may_be_runtime_parameters():
     assert kinds["trainer_deterministic"] == kind.BOOLEAN
     assert "gates_quality_min_accuracy" in task_of(compiled, "Evaluator").inputs.parameters
     assert "data_eval_fraction" in task_of(compiled, "ImageExampleGen").inputs.parameters
+
+
+def test_a_pipeline_that_tunes_has_one_more_task():
+    compiled = compile_config(
+        make_config(tuner={"enabled": True}, kubeflow={"nodes": {"Tuner": {"gpu_count": 1}}}), KFP
+    )
+    assert set(spec_of(compiled).root.dag.tasks) == {*ALL_TASKS, "Tuner"}
+    assert "Tuner" in task_of(compiled, "Trainer").dependent_tasks
+    assert executors_of(compiled)["Tuner_executor"].container.resources.accelerator.count == 1
