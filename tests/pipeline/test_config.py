@@ -168,7 +168,7 @@ def test_the_committed_configurations_are_usable():
 def test_the_committed_configurations_say_how_to_run_them_and_repeat_no_default():
     for path in CONFIGS:
         text = path.read_text("utf-8")
-        assert "# Run: graft run" in text.partition("name:")[0]
+        assert "# Run: graft " in text.partition("name:")[0]
         written = yaml.safe_load(text)
         defaults = Config().model_dump(mode="json")
         for section, values in written.items():
