@@ -47,9 +47,9 @@ class Where:
     def schedules(self) -> tuple[Any, Any]:
         """The module that knows the target's schedules, and the place to use it on."""
         if self.target is Target.VERTEX:
-            from pipeline.kubeflow import vertex
+            from pipeline.kubeflow import vertex, vertex_schedules
 
-            return vertex, vertex.connect(self.project, self.location)
+            return vertex_schedules, vertex.connect(self.project, self.location)
         from pipeline.kubeflow import schedules
 
         return schedules, self.server()

@@ -13,7 +13,8 @@ from pipeline.cli.grouped import flattened
 from pipeline.kubeflow.checks import Target
 
 if TYPE_CHECKING:
-    from pipeline.kubeflow.schedules import Change, Schedule
+    from pipeline.kubeflow.recurring import Schedule
+    from pipeline.kubeflow.schedules import Change
 
 HOST = "--host https://kubeflow.example.org/pipeline"
 
@@ -58,10 +59,12 @@ def schedule_set(
         values = package.check_parameters(what.parameters or [])
         schedule_name = name or package.name
         if where.target is Target.VERTEX:
-            from pipeline.kubeflow import vertex
+            from pipeline.kubeflow import vertex, vertex_schedules
 
             place = vertex.connect(where.project, where.location)
-            change = vertex.schedule_run(place, vertex.Request(package, schedule_name, values, what.account), times)
+            change = vertex_schedules.schedule_run(
+                place, vertex.Request(package, schedule_name, values, what.account), times
+            )
             link = change.schedule.identity
         else:
             from pipeline.kubeflow.schedules import schedule_run

@@ -162,6 +162,31 @@ def test_a_running_run_keeps_the_old_schedule_for_a_while(schedule: Graft, serve
     assert only(server)["trigger"] == {"cron_schedule": {"cron": "0 0 4 * * *"}}
 
 
+def test_going_back_while_a_run_is_under_way_does_not_take_the_old_one_for_the_new(
+    schedule: Graft, server: KfpServer
+) -> None:
+    """The old schedule, kept for its run, has the digest of the one that is made again, and the answer is lost."""
+    schedule()
+    old = only(server)
+    links = {"experiment_id": old["experiment_id"], "recurring_run_id": old["recurring_run_id"]}
+    run = server.add("runs", {"display_name": "r", "state": "RUNNING", **links})
+    schedule(cron="0 0 4 * * *")
+    run["state"] = "SUCCEEDED"
+    lost: list[int] = []
+
+    def once(number: int, method: str, path: str) -> Fault | None:
+        if (method, path) == ("POST", SCHEDULES) and not lost:
+            lost.append(number)
+            return Fault(503)
+        return None
+
+    server.fault = once
+    assert schedule().out.startswith("Updated: schedule nightly, active")
+    assert only(server)["status"] == "ENABLED"
+    assert only(server)["trigger"] == {"cron_schedule": {"cron": NIGHTLY}}
+    assert server.most_active["nightly"] == 1
+
+
 def test_pause_resume_list_delete(graft: Graft, schedule: Graft, server: KfpServer) -> None:
     schedule()
     at = ("--host", server.url)

@@ -173,7 +173,7 @@ def test_what_graft_compiles_is_taken(graft: Graft, vertex: VertexServer, tmp_pa
     ("modules", "absent"),
     [
         ("pipeline.cli", ["google.cloud.aiplatform", "kfp", "kfp_server_api", "tensorflow"]),
-        ("pipeline.kubeflow.schedules, pipeline.kubeflow.vertex", ["google.cloud.aiplatform", "tensorflow"]),
+        ("pipeline.kubeflow.schedules, pipeline.kubeflow.vertex_schedules", ["google.cloud.aiplatform", "tensorflow"]),
     ],
 )
 def test_clients_are_imported_only_when_asked_for(modules: str, absent: list[str]) -> None:
