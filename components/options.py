@@ -13,6 +13,7 @@ from typing_extensions import Self
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
+PositiveLimit = Annotated[float, Field(gt=0.0)] | None
 
 
 class Options(BaseModel):
@@ -243,6 +244,11 @@ class ServabilityGateOptions(Options):
     max_difference: Annotated[float, Field(gt=0.0)] = Field(
         1e-4, description="Largest tolerated difference of a probability between training and serving."
     )
+    max_load_seconds: PositiveLimit = Field(120.0, description="Of loading the SavedModel; null: only recorded.")
+    max_milliseconds_1: PositiveLimit = Field(10_000.0, description="95th percentile of a call with one image.")
+    max_milliseconds_32: PositiveLimit = Field(60_000.0, description="95th percentile of a call with 32 images.")
+    max_memory_mb: PositiveLimit = Field(8_000.0, description="Peak memory of the serving process, in MB.")
+    max_size_mb: PositiveLimit = Field(2_000.0, description="Of the export on disk, in MB.")
     timeout_seconds: Positive = 300
 
 

@@ -203,6 +203,6 @@ def check_decay(
         yield Check("decay", loss, limit, PASS, reason)
     elif p < 1 - gate.confidence:
         yield Check("decay", loss, limit, FAIL, reason)
-    else:
+    else:  # the best of many is better by chance, too: only a loss that chance does not explain stops
         reason = f"eval set too small to decide: {reason}"
-        yield _undecided("decay", loss, limit, reason, stops_by_estimate=True, gate=gate)
+        yield _undecided("decay", loss, limit, reason, stops_by_estimate=False, gate=gate)

@@ -1,33 +1,94 @@
 """Runs in a fresh process with nothing but TensorFlow: loads an export and replays real images.
 
 Usage: python -I probe.py REQUEST.json ANSWER.json. This file imports nothing of Graft: what it can do, a model server
-can. The request names the SavedModel, a TFRecord file of tf.Examples, how many of them, and the batch size.
+can. Packages that a server does not have are hidden. The request names the SavedModel, TFRecord files of tf.Examples,
+how many of them, the batch size, and the names of the features.
+
+The answer is written twice: with the replay and the timings first, then with the odd inputs, so that an export that
+kills its process on one of them is caught with all else that is known of it.
 """
 
+import importlib.abc
 import json
+import os
 import resource
 import sys
 import time
+from collections.abc import Sequence
+
+HIDDEN = (
+    "apache_beam",
+    "components",
+    "pipeline",
+    "tensorflow_model_analysis",
+    "tensorflow_transform",
+    "tfx",
+    "tfx_bsl",
+)
+CALLS, SECONDS = 20, 10.0  # timed calls of each batch size: at most so many, and no new one after so long
+ONE_PIXEL = bytes.fromhex(  # a grey PNG of 1 x 1
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b550000000a49444154789c636800000082008177cd72b6"
+    "0000000049454e44ae426082"
+)
+TEXT = b"This is no image.\n" * 100
+ODD_INPUTS = {  # functions: 100 MB are made when their turn comes
+    "empty": lambda: b"",
+    "text": lambda: TEXT,
+    "one_pixel": lambda: ONE_PIXEL,
+    "zeros_100mb": lambda: bytes(100_000_000),
+}
+
+
+class Hidden(importlib.abc.MetaPathFinder):
+    """Packages that a model server does not have are not there for this process either."""
+
+    def find_spec(self, fullname, path=None, target=None):  # type: ignore[no-untyped-def]
+        """Refuses the packages of `HIDDEN`, leaves all others to those that follow."""
+        if fullname.partition(".")[0] in HIDDEN:
+            raise ModuleNotFoundError(f"{fullname} is hidden: a model server does not have it", name=fullname)
 
 
 def main(request_path: str, answer_path: str) -> None:
     """Answers with load time, latencies in milliseconds, memory and every image's probabilities."""
     with open(request_path, encoding="utf-8") as file:
         request = json.load(file)
+    sys.meta_path.insert(0, Hidden())
     import tensorflow as tf
 
     start = time.monotonic()
     model = tf.saved_model.load(request["model"])
     load_seconds = time.monotonic() - start
     images, examples, digests = read_images(tf, request)
+    serve_bytes = model.signatures["serving_default"]
+    answer = {
+        "load_seconds": load_seconds,
+        "answers": replay(tf, model, (images, examples, digests), request["batch_size"]),
+        "milliseconds": {
+            str(size): time_calls(tf, serve_bytes, images, size) for size in (1, request["batch_size"]) if images
+        },
+        "peak_rss_mb": peak_rss_mb(),
+        "tensorflow": tf.__version__,
+        "foreign_modules": sorted(name for name in sys.modules if name in HIDDEN),
+    }
+    write(answer, answer_path)
+    if images:
+        answer["odd_inputs"] = {}
+        for name, make in ODD_INPUTS.items():
+            write({**answer, "trying": name}, answer_path)
+            answer["odd_inputs"][name] = ask(tf, serve_bytes, [make()])
+        answer["mixed_batch"] = ask(tf, serve_bytes, [images[0], TEXT, images[0]])
+        answer["afterwards"] = ask(tf, serve_bytes, [images[0]])
+    write(answer, answer_path)
+
+
+def replay(tf, model, records, batch_size):  # type: ignore[no-untyped-def]
+    """What both signatures answer for every record, in batches."""
+    images, examples, digests = records
     serve_bytes, serve_examples = model.signatures["serving_default"], model.signatures["serve_examples"]
-    answers, latencies = [], []
-    for begin in range(0, len(images), request["batch_size"]):
-        chunk = slice(begin, begin + request["batch_size"])
-        start = time.monotonic()
-        answer = serve_bytes(tf.constant(images[chunk]))
-        latencies.append((time.monotonic() - start) * 1000)
-        same = serve_examples(tf.constant(examples[chunk]))
+    answers = []
+    for begin in range(0, len(images), batch_size):
+        chunk = slice(begin, begin + batch_size)
+        answer, same = serve_bytes(tf.constant(images[chunk])), serve_examples(tf.constant(examples[chunk]))
         for row, label in enumerate(answer["label"].numpy()):
             answers.append(
                 {
@@ -37,18 +98,33 @@ def main(request_path: str, answer_path: str) -> None:
                     "from_example": same["probabilities"][row].numpy().tolist(),
                 }
             )
-    with open(answer_path, "w", encoding="utf-8") as file:
-        json.dump(
-            {
-                "answers": answers,
-                "load_seconds": load_seconds,
-                "batch_milliseconds": latencies,
-                "peak_rss_mb": peak_rss_mb(),
-                "tensorflow": tf.__version__,
-                "foreign_modules": sorted(name for name in sys.modules if name in ("components", "pipeline", "tfx")),
-            },
-            file,
-        )
+    return answers
+
+
+def time_calls(tf, signature, images, size):  # type: ignore[no-untyped-def]
+    """Milliseconds of calls with so many images each, in turn; the replay before has warmed the signature up."""
+    milliseconds: list[float] = []
+    while len(milliseconds) < CALLS and sum(milliseconds) < SECONDS * 1000:
+        batch = tf.constant([images[(len(milliseconds) * size + row) % len(images)] for row in range(size)])
+        start = time.monotonic()
+        signature(batch)["probabilities"].numpy()
+        milliseconds.append((time.monotonic() - start) * 1000)
+    return milliseconds
+
+
+def ask(tf, signature, images: Sequence[bytes]):  # type: ignore[no-untyped-def]
+    """How the signature takes these images: its labels and probabilities, or its error."""
+    try:
+        answer = signature(tf.constant(images))
+        return {
+            "outcome": "answered",
+            "labels": [label.decode("utf-8") for label in answer["label"].numpy()],
+            "probabilities": answer["probabilities"].numpy().tolist(),
+        }
+    except tf.errors.OpError as error:
+        return {"outcome": "error", "error": type(error).__name__, "message": error.message.splitlines()[0][:200]}
+    except Exception as error:  # noqa: BLE001  anything else is no clean error, and is said
+        return {"outcome": "exception", "error": type(error).__name__, "message": str(error)[:200]}
 
 
 def read_images(tf, request):  # type: ignore[no-untyped-def]
@@ -60,6 +136,13 @@ def read_images(tf, request):  # type: ignore[no-untyped-def]
         digests.append(feature[request["sha256_feature"]].bytes_list.value[0].decode())
         examples.append(record)
     return images, examples, digests
+
+
+def write(answer, path: str) -> None:  # type: ignore[no-untyped-def]
+    """Whole or not at all: a reader may come after this process has died."""
+    with open(path + ".partial", "w", encoding="utf-8") as file:
+        json.dump(answer, file)
+    os.replace(path + ".partial", path)
 
 
 def peak_rss_mb() -> float:

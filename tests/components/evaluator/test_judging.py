@@ -188,9 +188,11 @@ def test_without_the_best_model_its_recorded_accuracy_counts_and_that_is_said():
     assert checks_of(outcomes_with(range(80)), FIRST, unknown)["decay"].verdict == WARN
 
 
-def test_a_decay_that_chance_explains_is_undecided():
-    check = checks_of(outcomes_with([0, 1], 40), FIRST, served(outcomes_with([5], 40)))["decay"]
-    assert (check.verdict, check.stops) == (UNDECIDED, True)
+@pytest.mark.parametrize(("on_undecided", "stops"), [("estimate", False), ("push", False), ("refuse", True)])
+def test_a_decay_that_chance_explains_is_undecided(on_undecided, stops):
+    candidate, best = outcomes_with([0, 1], 40), served(outcomes_with([5], 40))
+    check = checks_of(candidate, FIRST, best, on_undecided=on_undecided)["decay"]
+    assert (check.verdict, check.stops) == (UNDECIDED, stops)
     assert check.reason.startswith("eval set too small to decide")
 
 

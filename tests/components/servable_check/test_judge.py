@@ -5,16 +5,18 @@ import pytest
 
 from components.gates import FAIL, Check, Gate
 from components.options import ServabilityGateOptions
-from components.servable_check.component import describe_verdict
-from components.servable_check.component import judge_answers as check_answers
+from components.servable_check.executor import describe_verdict
+from components.servable_check.judging import check_odd_inputs
+from components.servable_check.judging import judge_answers as check_answers
 
 GATE = ServabilityGateOptions()
 LABELS = ["cats", "dogs"]
+MILLISECONDS = {"1": [10.0, 30.0, 20.0], "32": [200.0]}
 EXPECTED = {"a": np.array([0.75, 0.25], np.float32), "b": np.array([0.125, 0.875], np.float32)}
 
 
-def judge_answers(*arguments):
-    measured, checks = check_answers(*arguments)
+def judge_answers(answer, expected, labels, gate, size_mb=12.34):
+    measured, checks = check_answers(answer, expected, labels, size_mb, gate)
     return measured, Gate(tuple(checks)).reasons
 
 
@@ -30,7 +32,7 @@ def answer(**changes):
         for name, row in EXPECTED.items()
     ]
     rows[0] |= changes
-    return {"answers": rows, "load_seconds": 1.23456, "batch_milliseconds": [10.0, 30.0, 20.0], "peak_rss_mb": 512.34}
+    return {"answers": rows, "load_seconds": 1.23456, "milliseconds": MILLISECONDS, "peak_rss_mb": 512.34}
 
 
 def test_an_export_that_answers_as_training_did_has_no_reason_against_it():
@@ -40,8 +42,12 @@ def test_an_export_that_answers_as_training_did_has_no_reason_against_it():
         "images": 2,
         "max_difference": 0.0,
         "load_seconds": 1.235,
-        "median_batch_milliseconds": 20.0,
         "peak_rss_mb": 512.3,
+        "size_mb": 12.3,
+        "p50_milliseconds_1": 20.0,
+        "p95_milliseconds_1": 29.0,
+        "p50_milliseconds_32": 200.0,
+        "p95_milliseconds_32": 200.0,
     }
 
 
@@ -83,10 +89,10 @@ def test_an_image_that_training_never_saw_is_a_reason():
 
 
 def test_no_image_at_all_is_a_reason():
-    nothing = {**answer(), "answers": [], "batch_milliseconds": []}
+    nothing = {**answer(), "answers": [], "milliseconds": {}}
     measured, reasons = judge_answers(nothing, EXPECTED, LABELS, GATE)
     assert len(reasons) == 1
-    assert (measured["images"], measured["median_batch_milliseconds"]) == (0, 0.0)
+    assert measured["images"] == 0
 
 
 @pytest.mark.parametrize("probabilities", [[0.2, 0.3, 0.5]])
@@ -102,12 +108,57 @@ def test_every_reason_is_given():
 
 
 def test_the_closing_line_says_what_was_measured_or_the_first_reason():
-    measured = {"images": 64, "max_difference": 3.2e-7, "load_seconds": 2.34}
+    measured = {"images": 64, "max_difference": 3.2e-7, "load_seconds": 2.34, "p50_milliseconds_1": 21.3}
     line = describe_verdict(measured, Gate(()))
     assert "64 images" in line
     assert "3e-07 from training" in line
-    assert "2.3 s" in line
+    assert line.endswith("loads in 2.3 s, 21 ms an image")
     assert (
         describe_verdict(measured, Gate((Check("a", 1, 0, FAIL, "it is broken"), Check("b", 1, 0, FAIL, "slow"))))
         == "not servable: it is broken"
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "limit", "words"),
+    [
+        ("max_load_seconds", 1.0, "loading took 1.24 s; gates.servability.max_load_seconds is 1.0"),
+        ("max_memory_mb", 512.0, "the serving process took 512 MB of memory; gates.servability.max_memory_mb is 512.0"),
+        ("max_size_mb", 12.0, "the export takes 12 MB on disk; gates.servability.max_size_mb is 12.0"),
+        ("max_milliseconds_1", 28.0, "one image took 29 ms (95th percentile); gates.servability.max_milliseconds_1"),
+        ("max_milliseconds_32", 199.0, "a batch of 32 took 200 ms (95th percentile)"),
+    ],
+)
+def test_every_cost_has_a_limit_and_none_only_records_it(option, limit, words):
+    (reason,) = judge_answers(answer(), EXPECTED, LABELS, ServabilityGateOptions(**{option: limit}))[1]
+    assert words in reason
+    assert judge_answers(answer(), EXPECTED, LABELS, ServabilityGateOptions(**{option: None}))[1] == []
+
+
+ANSWERED = {"outcome": "answered", "labels": ["cats"], "probabilities": [[0.9, 0.1]]}
+ERROR = {"outcome": "error", "error": "InvalidArgumentError", "message": "Unknown image file format"}
+
+
+@pytest.mark.parametrize(
+    ("row", "clean"),
+    [
+        (ERROR, True),
+        (ANSWERED, True),
+        ({**ANSWERED, "probabilities": [[float("nan"), 0.1]]}, False),
+        ({"outcome": "exception", "error": "MemoryError", "message": ""}, False),
+    ],
+)
+def test_an_odd_input_gives_an_error_of_the_signature_or_an_answer(row, clean):
+    (check, last) = check_odd_inputs({"odd_inputs": {"text": row}, "afterwards": ANSWERED})
+    assert (check.verdict != FAIL) is clean
+    assert last.verdict != FAIL
+
+
+def test_a_process_that_dies_on_an_odd_input_is_a_reason():
+    checks = list(check_odd_inputs({"odd_inputs": {}, "trying": "zeros_100mb"}))
+    assert [check.reason for check in checks] == ["the odd input 'zeros_100mb' ended the process that served the model"]
+
+
+def test_a_model_that_is_silent_afterwards_is_a_reason():
+    (check,) = check_odd_inputs({"odd_inputs": {}, "afterwards": ERROR})
+    assert (check.name, check.verdict) == ("afterwards", FAIL)

@@ -3,15 +3,17 @@
 import ast
 import json
 import shutil
+import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 from tfx.types import standard_artifacts
 
 from components import features
 from components.options import ServabilityGateOptions
-from components.servable_check.component import PROBE, Executor, read_labels, read_predictions, run_probe
-from tests.conftest import CLASSES, EVAL_COUNT, artifact
+from components.servable_check.executor import PROBE, Executor, read_labels, read_predictions, run_probe
+from tests.conftest import ALPHA, CLASSES, EVAL_COUNT, SIDE, artifact
 
 
 def request_of(model, records, images=5):
@@ -44,7 +46,16 @@ def test_the_probe_answers_the_first_images_in_a_process_without_our_packages(
     assert failure == ""
     assert answer["foreign_modules"] == []
     assert len(answer["answers"]) == 5
-    assert len(answer["batch_milliseconds"]) == 3
+    assert set(answer["milliseconds"]) == {"1", "2"}
+    assert all(1 <= len(times) <= 20 for times in answer["milliseconds"].values())
+    assert {name: row["outcome"] for name, row in answer["odd_inputs"].items()} == {
+        "empty": "error",
+        "text": "error",
+        "one_pixel": "answered",
+        "zeros_100mb": "error",
+    }
+    assert answer["afterwards"]["outcome"] == "answered"
+    assert "trying" not in answer
     assert answer["load_seconds"] > 0
     assert 50 < answer["peak_rss_mb"] < 20_000
     expected = read_predictions(str(trained.run))
@@ -52,6 +63,19 @@ def test_the_probe_answers_the_first_images_in_a_process_without_our_packages(
         np.testing.assert_allclose(row["probabilities"], expected[row["sha256"]], atol=1e-5)
         np.testing.assert_allclose(row["from_example"], row["probabilities"], atol=1e-6)
         assert row["label"] == CLASSES[int(np.argmax(row["probabilities"]))]
+
+
+def test_packages_that_a_server_does_not_have_are_hidden():
+    script = (
+        f"import runpy, sys; probe = runpy.run_path({str(PROBE)!r}); sys.meta_path.insert(0, probe['Hidden']())\n"
+        "for name in ('tfx', 'components.features', 'apache_beam'):\n"
+        "    try: __import__(name)\n"
+        "    except ModuleNotFoundError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        f"{name} is hidden: a model server does not have it" for name in ("tfx", "components", "apache_beam")
+    ]
 
 
 def test_a_broken_export_is_a_reason_and_no_exception(trained, eval_records, tmp_path):
@@ -102,6 +126,33 @@ def test_an_export_of_something_else_is_not_blessed(tmp_path, trained, stubborn_
     assert (tmp_path / "blessing" / "INFRA_NOT_BLESSED").exists()
     assert not (tmp_path / "blessing" / "INFRA_BLESSED").exists()
     assert "differs from the training path" in verdict["reasons"][0]
+    assert said()[-1].startswith("not servable: serving_default differs")
+
+
+def test_an_export_whose_scaling_differs_from_training_is_refused(
+    tmp_path, trained, transform, weights_file, examples_artifact, said
+):
+    """The same head on the same backbone, but pixels in 0..1 instead of -1..1: it loads, answers, and is wrong."""
+    import tensorflow as tf
+
+    from components.trainer.build import make_backbone
+    from components.trainer.head import Head
+    from components.trainer.signatures import ServedModel, export_model
+
+    exported = tf.saved_model.load(str(trained.path))
+    head = Head(exported.kernel.numpy(), exported.bias.numpy())
+    backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
+    for folder, scaling in (("right", backbone.scaling), ("broken", "0..1")):
+        served = ServedModel(replace(backbone, scaling=scaling), "avg", head, transform, CLASSES)
+        export_model(served, str(tmp_path / folder / "Format-Serving"), {"classes": CLASSES})
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2").mkdir()
+    assert execute(tmp_path / "1", tmp_path / "right", trained.run, examples_artifact)[1]["passed"]
+    blessing, verdict = execute(tmp_path / "2", tmp_path / "broken", trained.run, examples_artifact)
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert [row["name"] for row in verdict["checks"] if row["verdict"] == "fail"] == ["parity/training"]
+    assert verdict["reasons"][0].startswith("serving_default differs from the training path by 0.")
+    assert "gates.servability.max_difference is 0.0001" in verdict["reasons"][0]
     assert said()[-1].startswith("not servable: serving_default differs")
 
 

@@ -1,0 +1,136 @@
+"""The executor of ServableCheck: starts the probe, and judges its answers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+from tfx.utils import io_utils, path_utils
+
+from components import features
+from components.gates import FAIL, Check, Gate, Override
+from components.options import ServabilityGateOptions
+from components.servable_check.judging import MEGABYTE, judge_answers
+
+PROBE = Path(__file__).with_name("probe.py")
+BATCH = 32
+progress = logging.getLogger("graft.progress")
+
+
+class Executor(base_executor.BaseExecutor):
+    """Starts the probe and judges its answers."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes `verdict.json` and marks the InfraBlessing."""
+        gate = ServabilityGateOptions.from_json(exec_properties["gate"])
+        model = path_utils.serving_model_path(artifact_utils.get_single_instance(input_dict["model"]).uri)
+        model_run = artifact_utils.get_single_instance(input_dict["model_run"])
+        answer, failure = run_probe(make_request(model, input_dict["examples"], gate), gate.timeout_seconds)
+        measured: dict[str, Any] = {}
+        checks = [Check("loads", "no", "yes", FAIL, failure)]
+        if answer is not None:
+            expected = read_predictions(model_run.uri)
+            measured, checks = judge_answers(answer, expected, read_labels(model), size_on_disk(model), gate)
+        extra = {"measured": measured, **describe_odd_inputs(answer or {})}
+        result = Gate(tuple(checks), extra=extra).overridden_by(Override.from_json(exec_properties["override"]))
+        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        mark_blessing(blessing, result.lets_through)
+        io_utils.write_string_file(os.path.join(blessing.uri, features.VERDICT_FILE), result.to_json())
+        progress.info(describe_verdict(measured, result), extra={"done": True})
+
+
+def make_request(model: str, examples: list[types.Artifact], gate: ServabilityGateOptions) -> dict[str, Any]:
+    """What the probe is asked."""
+    pattern = io_utils.all_files_pattern(artifact_utils.get_split_uri(examples, features.EVAL_SPLIT))
+    return {
+        "model": model,
+        "records": sorted(fileio.glob(pattern)),
+        "images": gate.images,
+        "batch_size": BATCH,
+        "image_feature": features.IMAGE,
+        "sha256_feature": features.SHA256,
+    }
+
+
+def run_probe(request: dict[str, Any], timeout: int) -> tuple[dict[str, Any] | None, str]:
+    """Runs the probe in a fresh, isolated interpreter; gives its answer, or None and why there is none.
+
+    A probe that dies on an odd input has answered all else before; its answer then says on what, as `trying`.
+    """
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "TF_CONFIG"))}
+    with tempfile.TemporaryDirectory() as folder:
+        asked, answered = Path(folder, "request.json"), Path(folder, "answer.json")
+        asked.write_text(json.dumps(request), "utf-8")
+        command = [sys.executable, "-I", str(PROBE), str(asked), str(answered)]
+        try:
+            done = subprocess.run(
+                command, env=environment, cwd=folder, timeout=timeout, capture_output=True, text=True, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return None, f"the export did not answer within gates.servability.timeout_seconds ({timeout} s)"
+        answer = json.loads(answered.read_text("utf-8")) if answered.is_file() else None
+        if done.returncode:
+            logging.error("The probe said:\n%s", done.stderr)
+        if answer is None or (done.returncode and "trying" not in answer):
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            return None, f"the export does not work in a fresh process (exit code {done.returncode}): {last[:300]}"
+        return answer, ""
+
+
+def read_predictions(uri: str) -> dict[str, np.ndarray]:
+    """What the training path answered: sha256 to probabilities float32 [classes]."""
+    with fileio.open(os.path.join(uri, features.PREDICTIONS_FILE), "rb") as file:
+        stored = np.load(file)
+        return {key.decode(): row for key, row in zip(stored["sha256"], stored["probabilities"], strict=True)}
+
+
+def read_labels(model: str) -> list[str]:
+    """The class names in the export."""
+    with fileio.open(os.path.join(model, "assets", features.LABELS_ASSET), "rb") as file:
+        return file.read().decode("utf-8").splitlines()
+
+
+def size_on_disk(model: str) -> float:
+    """All files of the export, in MB."""
+    import tensorflow as tf
+
+    places = [os.path.join(folder, name) for folder, _, names in tf.io.gfile.walk(model) for name in names]
+    return sum(tf.io.gfile.stat(place).length for place in places) / MEGABYTE
+
+
+def describe_odd_inputs(answer: dict[str, Any]) -> dict[str, Any]:
+    """What the signature made of each odd input, and of a batch with a bad row, for the record."""
+    return {name: answer[name] for name in ("odd_inputs", "mixed_batch") if name in answer}
+
+
+def mark_blessing(blessing: types.Artifact, blessed: bool) -> None:
+    """Says in the artifact whether the model is servable, as TFX's InfraValidator does."""
+    io_utils.write_string_file(os.path.join(blessing.uri, "INFRA_BLESSED" if blessed else "INFRA_NOT_BLESSED"), "")
+    blessing.set_int_custom_property("blessed", int(blessed))
+
+
+def describe_verdict(measured: dict[str, Any], result: Gate) -> str:
+    """One line for the terminal."""
+    if not result.passed:
+        return f"{'overridden' if result.lets_through else 'not servable'}: {result.reasons[0]}"
+    latency = f", {measured['p50_milliseconds_1']:.0f} ms an image" if "p50_milliseconds_1" in measured else ""
+    return (
+        f"{measured['images']} images, {measured['max_difference']:.0e} from training, "
+        f"loads in {measured['load_seconds']:.1f} s{latency}"
+    )
