@@ -138,21 +138,24 @@ def check_loss(pair: Pair, other: str, gate: QualityGateOptions) -> Check:
     needed = statistics.images_needed(pair, margin, sure)
     if pair.images >= needed:
         return Check(name, value, margin, FAIL, f"not shown to be within the tolerated loss: {reason}")
-    reason = f"eval set too small to decide, about {needed:,} images would: {reason}"
+    takes = (
+        f"about {needed:,.0f} images would" if np.isfinite(needed) else "no number of images shows that nothing is lost"
+    )
+    reason = f"eval set too small to decide, {takes}: {reason}"
     return _undecided(name, value, margin, reason, stops_by_estimate=value > margin + ROUNDING, gate=gate)
 
 
 def _enough_images(pair: Pair, gate: QualityGateOptions) -> Check:
     """Told whatever came out: with so few images, no candidate could be shown to be within the tolerated loss."""
-    fewest = int(np.ceil(min(statistics.fewest_images(gate.max_accuracy_drop, gate.confidence), 1e9)))
-    if pair.images >= fewest:
-        return Check("eval_images", pair.images, fewest, PASS)
+    fewest = statistics.fewest_images(gate.max_accuracy_drop, gate.confidence)
+    if pair.images >= fewest or not np.isfinite(fewest):
+        return Check("eval_images", pair.images, None if not np.isfinite(fewest) else int(fewest), PASS)
     reason = (
         f"eval set too small: {pair.images:,} images cannot show of any candidate that its loss is within "
         f"gates.quality.max_accuracy_drop {gate.max_accuracy_drop:.4f} at {gate.confidence:.0%} confidence; "
-        f"it takes {fewest:,} or more"
+        f"it takes {fewest:,.0f} or more"
     )
-    return Check("eval_images", pair.images, fewest, UNDECIDED, reason)
+    return Check("eval_images", pair.images, int(fewest), UNDECIDED, reason)
 
 
 def _check_classes(

@@ -37,11 +37,6 @@ class Pair:
         """Accuracy of the reference minus that of the candidate, -1..1."""
         return (self.lost - self.gained) / self.images if self.images else 0.0
 
-    @property
-    def churn(self) -> float:
-        """Share of images on which the two differ in being right, 0..1."""
-        return (self.lost + self.gained) / self.images if self.images else 0.0
-
 
 def compare(reference: np.ndarray, candidate: np.ndarray) -> Pair:
     """Counts; both arguments bool [images], whether the model was right."""
@@ -95,32 +90,28 @@ def _where_it_falls(is_above: Callable[[float], bool]) -> float:
     return (low + high) / 2
 
 
-def noninferiority_p(pair: Pair, margin: float) -> float:
-    """How likely a loss as small as this, or smaller, would be if the true loss were the margin; 0..1."""
-    return float(stats.norm.cdf(loss_score(pair, margin)))
-
-
 def worse_p(pair: Pair) -> float:
     """McNemar's exact one-sided test: how likely so many lost images would be if both models were alike; 0..1."""
     return float(stats.binom.sf(pair.lost - 1, pair.lost + pair.gained, 0.5)) if pair.lost else 1.0
 
 
-def images_needed(pair: Pair, margin: float, confidence: float) -> int:
+def images_needed(pair: Pair, margin: float, confidence: float) -> float:
     """So many images show of a candidate that is as good, with `POWER`, that its loss is within the margin.
 
     The usual sample size for paired shares, churn (z_confidence + z_power)^2 / margin^2, with the churn that was seen
     (one image more each way than there was, so that none seen is not none). At least what Tango's bound needs where
-    the models differ on no image: z^2 (1 - margin) / margin.
+    the models differ on no image: z^2 (1 - margin) / margin. Infinite for a margin of 0: no number of images shows that
+    nothing at all is lost.
     """
     if margin <= 0:
-        return 10**9
+        return math.inf
     z, churn = quantile(confidence), (pair.lost + pair.gained + 1) / (pair.images + 2)
-    return math.ceil(max(churn * (z + quantile(POWER)) ** 2 / margin**2, fewest_images(margin, confidence)))
+    return float(math.ceil(max(churn * (z + quantile(POWER)) ** 2 / margin**2, fewest_images(margin, confidence))))
 
 
 def fewest_images(margin: float, confidence: float) -> float:
     """With fewer images, not even a candidate without a single lost image could be shown to be within the margin."""
-    return quantile(confidence) ** 2 * (1 - margin) / margin if margin > 0 else math.inf
+    return float(math.ceil(quantile(confidence) ** 2 * (1 - margin) / margin)) if margin > 0 else math.inf
 
 
 def images_for_share(share: float, limit: float, confidence: float) -> int:

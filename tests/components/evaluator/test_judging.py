@@ -146,6 +146,15 @@ def test_an_eval_set_of_20_images_is_too_small(wrong, on_undecided, stops):
     assert "it takes 133 or more" in checks["eval_images"].reason
 
 
+def test_a_tolerated_loss_of_nothing_is_decided_by_the_measured_one():
+    before = served(outcomes_with(range(42)))
+    checks = checks_of(outcomes_with(range(42)), before, max_accuracy_drop=0.0)
+    assert (checks["accuracy_drop"].verdict, checks["accuracy_drop"].stops) == (UNDECIDED, False)
+    assert "no number of images shows that nothing is lost" in checks["accuracy_drop"].reason
+    assert (checks["eval_images"].verdict, checks["eval_images"].limit) == (PASS, None)
+    assert checks_of(outcomes_with(range(43)), before, max_accuracy_drop=0.0)["accuracy_drop"].stops
+
+
 def test_a_model_that_is_far_worse_fails_on_20_images_too_and_is_told_that_they_are_few():
     checks = checks_of(outcomes_with(range(12), 20), served(outcomes_with([], 20)))
     assert (checks["accuracy_drop"].verdict, checks["eval_images"].verdict) == (FAIL, UNDECIDED)

@@ -14,7 +14,6 @@ from components.evaluator.statistics import (
     images_needed,
     loss_bounds,
     loss_score,
-    noninferiority_p,
     unpaired_worse_p,
     wilson_interval,
     worse_p,
@@ -24,7 +23,7 @@ from components.evaluator.statistics import (
 def test_pairs_count_what_was_lost_and_gained():
     pair = compare(np.array([True, True, True, False, False]), np.array([True, False, False, True, False]))
     assert pair == Pair(5, 2, 1)
-    assert (pair.loss, pair.churn) == (0.2, 0.6)
+    assert pair.loss == 0.2
     assert Pair(0, 0, 0).loss == 0.0
 
 
@@ -68,7 +67,6 @@ def test_the_bounds_are_where_the_test_turns(pair):
     assert -1.0 <= low <= pair.loss + 1e-9 <= high + 2e-9 <= 1.0 + 2e-9
     if high < 1.0 - 1e-6:
         assert loss_score(pair, high - 1e-6) > -Z > loss_score(pair, high + 1e-6)
-        assert noninferiority_p(pair, high) == pytest.approx(0.05, abs=1e-3)
     if low > -1.0 + 1e-6:
         assert loss_score(pair, low - 1e-6) > Z > loss_score(pair, low + 1e-6)
 
@@ -93,16 +91,17 @@ def test_an_equal_candidate_passes_on_a_set_of_the_size_that_is_asked_for():
     draw = np.random.default_rng(6)
     needed = images_needed(Pair(1000, 20, 20), 0.02, 0.95)
     assert 1000 < needed < 1300
+    needed = int(needed)
     drawn = draw.multinomial(needed, [0.02, 0.02, 0.96], 1000)
     passed = [loss_bounds(Pair(needed, int(lost), int(gained)), 0.95)[1] <= 0.02 for lost, gained, _ in drawn]
     assert np.mean(passed) > 0.93
 
 
 def test_the_fewest_images_are_those_that_show_a_candidate_that_never_differs():
-    fewest = int(np.ceil(fewest_images(0.02, 0.95)))
+    fewest = int(fewest_images(0.02, 0.95))
     assert fewest == 133
     assert loss_bounds(Pair(fewest, 0, 0), 0.95)[1] <= 0.02 < loss_bounds(Pair(fewest - 1, 0, 0), 0.95)[1]
-    assert images_needed(Pair(10, 0, 0), 0.0, 0.95) >= 10**9
+    assert images_needed(Pair(10, 0, 0), 0.0, 0.95) == np.inf
 
 
 def test_a_share_far_from_its_limit_takes_few_images():
