@@ -7,6 +7,8 @@ from pydantic import ValidationError
 
 from components.options import (
     AugmentOptions,
+    BeamNodeOptions,
+    BeamOptions,
     DataGateOptions,
     DataOptions,
     EvaluatorOptions,
@@ -33,6 +35,8 @@ ALL = [
     QualityGateOptions,
     ServabilityGateOptions,
     GateOptions,
+    BeamNodeOptions,
+    BeamOptions,
 ]
 CHANGED = [
     DataOptions(path="photos", eval_fraction=0.3, max_pixels=10, shard_megabytes=1),
