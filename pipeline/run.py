@@ -197,10 +197,9 @@ def make_plan(config: Config, workdir: Workdir, scan: Scan, wishes: Wishes) -> P
 
 
 def find_override(serving: Path, key: str) -> Override | None:
-    """The override by which this very model is being served, so that an identical run is an identical plan."""
-    served = versions.served_version(serving)
-    passport = versions.read_passport(serving / str(served)) if served is not None else {}
-    return read_override(passport) if passport.get("model_key") == key else None
+    """The override by which this very model was pushed, so that an identical run is an identical plan."""
+    held = find_version_of(serving, key)
+    return read_override(versions.read_passport(serving / str(held))) if held is not None else None
 
 
 def hash_weights(trainer: TrainerOptions) -> str:
@@ -213,16 +212,17 @@ def hash_weights(trainer: TrainerOptions) -> str:
 def find_rivals(serving: Path, key: str, enable_cache: bool) -> tuple[int | None, Best | None]:
     """The versions that a candidate is compared with: the served one, and the best one ever pushed.
 
-    Where this very model is being served already, they are those that it was compared with itself, so that an identical
-    run is an identical plan and nothing is executed again.
+    Where this very model is being served already, or was taken back for the one that it was compared with, they are
+    those that it was compared with itself, so that an identical run is an identical plan and nothing is executed again.
     """
-    served = versions.served_version(serving)
+    served, held = versions.served_version(serving), find_version_of(serving, key)
     if served is None:
         return None, None
-    passport = versions.read_passport(serving / str(served))
-    if enable_cache and passport.get("model_key") == key:
+    if enable_cache and held is not None:
+        passport = versions.read_passport(serving / str(held))
         parent = passport.get("parent")
-        return None if parent is None else int(parent), held_against(passport)
+        if held == served or parent == served:
+            return None if parent is None else int(parent), held_against(passport)
     return served, find_best(serving)
 
 

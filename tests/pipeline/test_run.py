@@ -74,6 +74,21 @@ def test_the_first_model_pushed_again_has_no_parent(tmp_path):
     assert find_rivals(tmp_path, "k", True) == (None, None)
 
 
+@pytest.mark.parametrize(("taken_back_to", "rivals"), [(5, (5, Best(5, 0.7, 50))), (3, (3, Best(9, 0.8, 100)))])
+def test_a_model_that_was_taken_back_is_compared_with_what_it_was_compared_with(tmp_path, taken_back_to, rivals):
+    """Where that is served again; otherwise with what is served."""
+    best = {"version": 5, "accuracy": 0.7, "examples": 50}
+    push(tmp_path, 3, model_key="older")
+    push(tmp_path, 5, model_key="old")
+    push(
+        tmp_path, 9, model_key="k", parent=5, metrics={"accuracy": 0.8, "examples": 100, "held_against": {"best": best}}
+    )
+    history = versions.imply_pointer(tmp_path).history
+    pointer.record(tmp_path, pointer.make_event(taken_back_to, "rollback"), "pets", history)
+    assert find_rivals(tmp_path, "k", True) == rivals
+    assert find_rivals(tmp_path, "k", False)[0] == taken_back_to
+
+
 @pytest.mark.parametrize("weights", ["imagenet", "none"])
 def test_weights_that_are_no_file_have_no_digest(weights):
     assert hash_weights(TrainerOptions(weights=weights)) == ""
