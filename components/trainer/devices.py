@@ -5,7 +5,9 @@ from __future__ import annotations
 import tensorflow as tf
 
 from components.errors import InputError
-from components.trainer.workers import read_cluster
+from components.trainer.cluster import read_cluster
+
+_joined: tf.distribute.MultiWorkerMirroredStrategy | None = None
 
 
 def make_strategy(devices: str) -> tf.distribute.Strategy:
@@ -83,15 +85,19 @@ def _join_workers(devices: str, gpus: list[tf.config.PhysicalDevice]) -> tf.dist
             f"trainer.devices: '{devices}' with the workers of TF_CONFIG: a worker has one CPU replica, or its GPUs.\n"
             "Use 'cpu', and start more workers."
         )
+    global _joined
+    if _joined:  # workers can only meet once in a process
+        return _joined
     communication = tf.distribute.experimental.CommunicationImplementation
     try:
         if gpus != tf.config.get_visible_devices("GPU"):
             tf.config.set_visible_devices(gpus, "GPU")
-        return tf.distribute.MultiWorkerMirroredStrategy(
+        _joined = tf.distribute.MultiWorkerMirroredStrategy(
             communication_options=tf.distribute.experimental.CommunicationOptions(
                 implementation=communication.AUTO if gpus else communication.RING
             )
         )
+        return _joined
     except RuntimeError as error:
         raise InputError(
             f"trainer.devices: '{devices}' with the workers of TF_CONFIG comes too late: {error}\n"

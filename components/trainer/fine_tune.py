@@ -23,6 +23,7 @@ from components.options import TrainerOptions
 from components.trainer.boards import Board
 from components.trainer.build import BuiltBackbone, digest_weights
 from components.trainer.checkpoints import Checkpoints, Course, checkpoints_of, digest_training
+from components.trainer.cluster import is_chief
 from components.trainer.data import Split, image_size
 from components.trainer.fine_tune_layers import Trunk, choose_layers, unfreeze, why_not_repeatable
 from components.trainer.fine_tune_task import FineTuneTask
@@ -30,7 +31,7 @@ from components.trainer.head import Head, hold_out
 from components.trainer.keys import digest_transform
 from components.trainer.loop import unpack
 from components.trainer.precision import build_half
-from components.trainer.workers import is_chief, same_everywhere, share_bytes
+from components.trainer.workers import same_everywhere, share_bytes
 
 progress = logging.getLogger("graft.progress")
 

@@ -14,11 +14,12 @@ from components.errors import InputError
 from components.options import TrainerOptions
 from components.trainer.boards import Board
 from components.trainer.checkpoints import Checkpoints, Course, checkpoints_of, digest_training
+from components.trainer.cluster import is_chief
 from components.trainer.data import Split
 from components.trainer.loop import unpack
 from components.trainer.plan import Recipe
 from components.trainer.task import FreshViews, HeadTask
-from components.trainer.workers import is_chief, same_everywhere, share_bytes
+from components.trainer.workers import same_everywhere, share_bytes
 
 progress = logging.getLogger("graft.progress")
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from components.options import TrainerOptions
 from components.trainer.augment import Augmentation, View, describe_cost
+from components.trainer.cluster import is_chief
 from components.trainer.data import Split, image_size, in_content_order, join_splits
 from components.trainer.features import (
     FeaturePass,
@@ -28,7 +29,6 @@ from components.trainer.known import Known
 from components.trainer.precision import build_half
 from components.trainer.store import FeatureStore
 from components.trainer.task import FreshViews
-from components.trainer.workers import is_chief
 
 
 @dataclass(frozen=True)

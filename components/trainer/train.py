@@ -18,6 +18,8 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from components import features
 from components.options import TrainerOptions
 from components.trainer.checkpoints import remove_checkpoints
+from components.trainer.cluster import is_chief
+from components.trainer.crew import with_crew
 from components.trainer.data import Split, class_names, image_size, in_content_order, read_split
 from components.trainer.devices import describe_devices, make_strategy, repeat_exactly
 from components.trainer.export import Graft, export
@@ -29,11 +31,11 @@ from components.trainer.hyperparameters import tuned_values, with_values
 from components.trainer.inputs import gather_inputs, make_pass
 from components.trainer.known import Known
 from components.trainer.proof import check_parity, exported_embed, parity_limit, sample_rows
-from components.trainer.workers import is_chief
 
 progress = logging.getLogger("graft.progress")
 
 
+@with_crew
 def run_fn(fn_args: FnArgs) -> None:
     """Grafts a head onto the frozen backbone and exports the whole.
 

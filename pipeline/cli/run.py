@@ -38,6 +38,8 @@ def run(
 ) -> None:
     """Runs the whole pipeline on this machine: ingest, train, evaluate, check, push.
 
+    Where TF_CONFIG names several workers, start the same command on each: they train together, the chief does the rest.
+
     Exit code 0: pushed, or nothing to do. 2: bad usage, configuration or input. 3: a gate said no. 1: failed.
     """
     from pipeline.config import load_config
@@ -47,12 +49,13 @@ def run(
     wished = [*(settings or []), *(["tuner.enabled=true"] if tune else [])]
     checked = load_config(config, wished, data)  # first: its errors are instant
 
-    from pipeline.run import Wishes, run_pipeline
+    from pipeline.crew import run_among_workers
+    from pipeline.run import Wishes
 
     wishes = Wishes(enable_cache=cache, verify=verify, if_changed=if_changed, override=overridden)
     try:
-        outcome = run_pipeline(checked, workdir or Path("work") / checked.name, wishes)
+        code = run_among_workers(checked, workdir or Path("work") / checked.name, wishes)
     except KeyboardInterrupt:  # Typer would say no more than "Aborted"
         print("Interrupted. The next run continues from what is complete.", file=sys.stderr)
         raise typer.Exit(130) from None
-    raise typer.Exit(outcome.code)
+    raise typer.Exit(code)

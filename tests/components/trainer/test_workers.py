@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from components.errors import InputError
-from components.trainer.workers import Cluster, add_up, is_chief, read_cluster, same_everywhere, share_bytes
+from components.trainer.cluster import Cluster, is_chief, read_cluster
+from components.trainer.workers import add_up, same_everywhere, share_bytes
 
 TWO = ["a:1", "b:2"]
 
