@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from components.trainer.build import scale_pixels
 from components.trainer.data import Split, pixel_batches, readable_records
 from components.trainer.devices import global_batch_size
 from components.trainer.store import FeatureStore, Writer
+from components.trainer.workers import same_everywhere
 
 progress = logging.getLogger("graft.progress")
 
@@ -201,6 +203,7 @@ def gather_features(
     values, kept = np.zeros([len(split), width], np.float32), np.zeros(len(split), bool)
     if store:
         values, kept = store.read(digests, width)
+    same_everywhere(feature_pass.strategy, hashlib.sha256(kept.tobytes()).hexdigest())  # else some would wait for ever
     wanted = np.zeros(len(split), bool)
     lacking = np.flatnonzero(~kept)
     wanted[lacking[np.unique(digests[lacking], return_index=True)[1]]] = True

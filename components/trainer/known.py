@@ -18,7 +18,7 @@ from typing import Any
 
 from components.trainer.atomic import file_errors, make_folder, write_atomically
 from components.trainer.checkpoints import seal, unseal
-from components.trainer.workers import is_chief
+from components.trainer.cluster import is_chief
 
 FOLDER = "known"
 

@@ -27,9 +27,9 @@ import tensorflow as tf
 from tensorflow.python.saved_model import fingerprinting_utils  # there is no public way to write it
 
 from components.trainer.atomic import file_errors, make_folder, write_atomically
+from components.trainer.cluster import is_chief
 from components.trainer.head import Head
 from components.trainer.store import EXPORT, USED
-from components.trainer.workers import is_chief
 
 FOLDER = "exports"
 GRAPH, VARIABLES, FINGERPRINT = "saved_model.pb", "variables", "fingerprint.pb"

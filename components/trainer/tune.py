@@ -25,6 +25,7 @@ from components.errors import InputError, first_line
 from components.options import SearchRange, TrainerOptions, TunerOptions
 from components.trainer.boards import Board
 from components.trainer.checkpoints import Course
+from components.trainer.cluster import read_cluster
 from components.trainer.data import class_names, image_size, read_split
 from components.trainer.devices import make_strategy
 from components.trainer.frozen import freeze
@@ -34,7 +35,6 @@ from components.trainer.inputs import gather_inputs, make_pass
 from components.trainer.known import Known
 from components.trainer.plan import Recipe
 from components.trainer.task import FreshViews, HeadTask
-from components.trainer.workers import read_cluster
 
 progress = logging.getLogger("graft.progress")
 
