@@ -10,13 +10,15 @@ import tensorflow as tf
 
 from components import features
 from components.trainer import export as export_module
-from components.trainer.build import make_backbone
 from components.trainer.export import Graft, export
 from components.trainer.frozen import Frozen
 from components.trainer.head import Head
 from components.trainer.known import Known
 from components.trainer.templates import Template
-from tests.conftest import ALPHA, CLASSES, SIDE
+from tests.components.trainer.toys import tiny_backbone
+from tests.conftest import CLASSES, SIDE
+
+WIDTH = 8
 
 
 def head_of(seed, units=0, classes=3):
@@ -25,12 +27,12 @@ def head_of(seed, units=0, classes=3):
     def layer(before, after):
         return random.normal(0, 0.05, [before, after]).astype(np.float32), random.normal(0, 1, after).astype(np.float32)
 
-    return Head(*layer(units or 1280, classes), hidden=layer(1280, units) if units else None)
+    return Head(*layer(units or WIDTH, classes), hidden=layer(WIDTH, units) if units else None)
 
 
 @pytest.fixture(scope="module")
-def backbone(weights_file):
-    return Frozen.of(make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file))
+def backbone():
+    return Frozen.of(tiny_backbone(SIDE, WIDTH))
 
 
 @pytest.fixture
@@ -139,7 +141,7 @@ def test_a_head_of_another_shape_does_not_fit(write, tmp_path, caplog):
     assert not template.fill(head_of(2, classes=4), str(tmp_path / "wider"))
     assert not template.fill(head_of(2, units=4), str(tmp_path / "deeper"))
     assert not (tmp_path / "wider").exists()
-    assert "expected kernel of shape (1280, 4), found (1280, 3)" in caplog.text
+    assert "expected kernel of shape (8, 4), found (8, 3)" in caplog.text
 
 
 def test_an_export_that_cannot_be_kept_is_written_all_the_same(write, tmp_path, caplog):

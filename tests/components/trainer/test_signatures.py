@@ -5,10 +5,11 @@ import pytest
 import tensorflow as tf
 
 from components import features
-from components.trainer.build import build_backbone, make_backbone, scale_pixels
+from components.trainer.build import build_backbone, scale_pixels
 from components.trainer.features import pool
 from components.trainer.head import Head
 from components.trainer.signatures import ServedModel
+from tests.components.trainer.toys import tiny_backbone
 from tests.conftest import ALPHA, CLASSES, SIDE
 
 SHAPES = {  # signature: input, outputs with dtype and shape
@@ -139,8 +140,8 @@ def test_the_activation_map_is_exact(model, images, transform, weights_file):
 
 
 @pytest.fixture(scope="module")
-def backbone(weights_file):
-    return make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
+def backbone():
+    return tiny_backbone(SIDE)
 
 
 @pytest.mark.parametrize("units", [0, 5])
@@ -156,7 +157,7 @@ def test_what_the_places_add_is_the_logit_whatever_the_pooling_and_the_head(
             random.normal(0, 0.1, after).astype(np.float32),
         )
 
-    width = 2560 if pooling == "both" else 1280
+    width = 16 if pooling == "both" else 8
     hidden = layer(width, units) if units else None
     head = Head(*layer(units or width, 3), hidden=hidden)
     served = ServedModel(backbone, pooling, head, transform, CLASSES)

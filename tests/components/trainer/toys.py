@@ -24,6 +24,20 @@ def toy(count=150, classes=3, width=8, seed=0, noise=0.3):
     return values, Split([], np.array(digests, object), labels.astype(np.int64), np.array([b""] * count, object))
 
 
+def tiny_backbone(side, width=8):
+    """A frozen network of one convolution: exports of it are traced in a moment."""
+    import keras
+
+    from components.trainer.build import BuiltBackbone, digest_weights
+
+    keras.utils.set_random_seed(4)
+    pixels = keras.Input((side, side, 3))
+    maps = keras.layers.Conv2D(width, 3, strides=side // 2, padding="same", activation="relu")(pixels)
+    model = keras.Model(pixels, maps)
+    model.trainable = False
+    return BuiltBackbone(model, "-1..1", digest_weights(model), (2, 2, width))
+
+
 def toy_options(**options):
     """What the tests train with, unless they say otherwise."""
     return TrainerOptions(**{"learning_rate": 0.05, "epochs": 15, "tensorboard": False, **options})
