@@ -132,6 +132,21 @@ def test_a_second_run_executes_nothing_a_changed_gate_only_what_follows(sample_r
     assert served_versions(workdir) == before
 
 
+def test_an_override_runs_its_gate_and_the_pusher_again_and_is_recorded(sample_run: Run) -> None:
+    command = ("run", "configs/sample.yaml", "--workdir", sample_run.workdir)
+    strict = ("--set", "gates.quality.min_accuracy=1.0", "--override", "quality", "--reason", "a trial of the override")
+    finished = graft(*command, *strict)
+    summary = read_summary(sample_run.workdir)
+    assert finished.code == 0, finished.out + finished.err
+    assert set(NODES) - set(summary["cached"]) == {"Evaluator", "Pusher"}
+    assert summary["override"]["gates"] == ["quality"]
+    assert summary["override"]["reason"] == "a trial of the override"
+    assert summary["gates"]["quality"]["passed"] is False
+    assert "quality gate: said no, overridden by " in finished.out
+    assert "is below gates.quality.min_accuracy 1.0000" in finished.out
+    assert graft(*command, "--override", "quality").code == 2
+
+
 def test_edited_source_and_changed_image_execute_what_depends_on_them(sample_run: Run, tmp_path: Path) -> None:
     tree, workdir = tmp_path / "tree", tmp_path / "work"
     tree.mkdir()
