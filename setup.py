@@ -29,6 +29,7 @@ setup(
     packages=find_packages(include=["pipeline", "pipeline.*", "components", "components.*"]),
     package_data={"components": ["**/*.pbtxt"], "pipeline": ["**/*.css", "**/*.html", "**/*.js"]},
     install_requires=[
+        "flatbuffers",
         "google-crc32c",
         "h5py",
         "jinja2",

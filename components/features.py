@@ -55,6 +55,7 @@ FACTS_ASSET = "graft.json"  # what the model is made of: backbone, weights' dige
 
 # Files inside a pushed version, which say what data the model is made of; servers ignore this folder.
 EXTRA_ASSETS = "assets.extra"
+TFLITE_ASSET = "model.tflite"  # pixels to probabilities, where the configuration asks for it
 STATISTICS_ASSETS = "statistics"  # a folder in it: Split-<split>/FeatureStats.pb, as StatisticsGen writes them
 
 # Files inside artifacts.

@@ -10,7 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -44,6 +44,9 @@ class Config(Options):
     evaluator: EvaluatorOptions = EvaluatorOptions()
     gates: GateOptions = GateOptions()
     beam: BeamOptions = BeamOptions()
+    exports: Annotated[
+        list[Literal["tflite"]], Field(description="Further forms of the model, which travel with the version.")
+    ] = []
     kubeflow: KubeflowOptions = KubeflowOptions()
 
     def to_yaml(self) -> str:
@@ -137,6 +140,8 @@ def model_key(config: Config, data_fingerprint: str, sources: dict[str, str], we
         "options": config.model_dump(mode="json", include={"data", "transform", "trainer", *searched[0]}),
         "sources": {node: sources.get(node, "") for node in ("ImageExampleGen", "Transform", "Trainer", *searched[1])},
     }
+    if config.exports:
+        deciding["options"]["exports"] = list(config.exports)
     for judged_later in ("path", "classes", "max_bad_fraction"):
         deciding["options"]["data"].pop(judged_later)
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()

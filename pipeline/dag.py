@@ -102,6 +102,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
         hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
         custom_config={
             "options": config.trainer.to_json(),
+            "exports": list(config.exports),
             "weights_sha256": plan.weights_sha256,
             "features_dir": str(plan.workdir / "features"),
             "checkpoint_dir": str(plan.workdir / "checkpoints"),

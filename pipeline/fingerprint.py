@@ -26,7 +26,11 @@ NODE_MODULES: dict[str, tuple[str, ...]] = {
     "Trainer": ("components.trainer.train",),
     "BaselineModel": ("components.baseline",),
     "Evaluator": ("components.evaluator.component",),
-    "ServableCheck": ("components.servable_check.component", "components/servable_check/probe.py"),
+    "ServableCheck": (
+        "components.servable_check.component",
+        "components/servable_check/probe.py",
+        "components/servable_check/tflite_probe.py",
+    ),
     "Pusher": ("components.pusher.component",),
 }
 LIBRARIES = ("tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")

@@ -22,7 +22,7 @@ from components.example_gen.listing import IGNORED, Listing, Source, Tree
 from components.example_gen.readers import DAMAGE, describe_error, open_unpacked
 from components.options import DataOptions
 
-__all__ = ["IGNORED", "LAYOUTS", "Listing", "Source", "list_sources"]
+__all__ = ["IGNORED", "LAYOUTS", "Listing", "Source", "list_images", "list_sources"]
 
 SINGLE_FILES = {tables.CONTAINER: "manifest", tfrecords.CONTAINER: "tfrecord"}  # container -> the layout it must have
 KNOWN_FILES = "an archive (.zip, .tar, .tar.gz, .tgz), a manifest (.csv, .tsv, .jsonl) or TFRecords (.tfrecord)"
@@ -65,6 +65,31 @@ def list_sources(path: str, options: DataOptions) -> Listing:
     listing.ignored.sort()
     _refuse_unusable(listing)
     return listing
+
+
+def list_images(path: str, options: DataOptions) -> list[Source]:
+    """All that may be an image at a path, whatever its folders mean; no label and no second class is needed.
+
+    Args:
+        path: a folder, archive or TFRecord file, local or with a scheme such as `gs://`.
+        options: the feature of the image in TFRecords, and limits.
+
+    Raises:
+        InputError: no such path, or nothing that can hold images.
+    """
+    tree = find_tree(path, options)
+    _leave_aside(tree)
+    names = [file.name for file in tree.files]
+    are_records = tree.container == tfrecords.CONTAINER or (
+        any(map(layouts.is_tfrecord_name, names)) and layouts.IMAGE_FILE not in layouts.shape_of(names).values()
+    )
+    if are_records:
+        found = tfrecords.list_records(tree, None, options.model_copy(update={"label_feature": ""}))
+        sources = found.sources if found else []
+    else:
+        sources = tree.files + tree.refused
+    sources = [source for source in sources if not source.name.endswith("/")]
+    return sorted(sources, key=lambda source: (source.path, source.position))
 
 
 def find_tree(path: str, options: DataOptions) -> Tree:

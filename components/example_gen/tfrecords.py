@@ -105,7 +105,10 @@ def _read_frame(stream: IO[bytes], offset: int, length: int, max_bytes: int) -> 
 
 
 def find_picture(data: bytes, options: DataOptions) -> Picture:
-    """The image and the label of a serialized tf.Example, by the features that the options name."""
+    """The image and the label of a serialized tf.Example, by the features that the options name.
+
+    An empty `label_feature`: the label does not matter.
+    """
     import tensorflow as tf
     from google.protobuf.message import DecodeError
 
@@ -115,7 +118,7 @@ def find_picture(data: bytes, options: DataOptions) -> Picture:
         return Picture(problem="no tf.Example")
     label, count = _label(found[options.label_feature]) if options.label_feature in found else ("", 0)
     for name in (options.image_feature, options.label_feature):
-        if name not in found:
+        if name and name not in found:
             names = ", ".join(f"'{name}'" for name in sorted(found)) or "none"
             return Picture(label, problem=f"no feature '{name}' among {names:.300}")
     content = found[options.image_feature].bytes_list.value
@@ -123,7 +126,7 @@ def find_picture(data: bytes, options: DataOptions) -> Picture:
         return Picture(
             label, problem=f"feature '{options.image_feature}' has {len(content)} byte strings instead of one"
         )
-    if count != 1 or not label:
+    if options.label_feature and (count != 1 or not label):
         return Picture(problem=f"feature '{options.label_feature}' has {count} texts or integers instead of one")
     return Picture(label, data.index(content[0]), len(content[0]))  # any place that has these bytes will do
 

@@ -22,6 +22,7 @@ from components import features
 from components.gates import FAIL, Check, Gate, Override
 from components.options import ServabilityGateOptions
 from components.servable_check.judging import MEGABYTE, judge_answers
+from components.servable_check.tflite import check_tflite
 
 PROBE = Path(__file__).with_name("probe.py")
 BATCH = 32
@@ -41,12 +42,15 @@ class Executor(base_executor.BaseExecutor):
         gate = ServabilityGateOptions.from_json(exec_properties["gate"])
         model = path_utils.serving_model_path(artifact_utils.get_single_instance(input_dict["model"]).uri)
         model_run = artifact_utils.get_single_instance(input_dict["model_run"])
-        answer, failure = run_probe(make_request(model, input_dict["examples"], gate), gate.timeout_seconds)
+        request = make_request(model, input_dict["examples"], gate)
+        answer, failure = run_probe(request, gate.timeout_seconds)
         measured: dict[str, Any] = {}
         checks = [Check("loads", "no", "yes", FAIL, failure)]
         if answer is not None:
             expected = read_predictions(model_run.uri)
             measured, checks = judge_answers(answer, expected, read_labels(model), size_on_disk(model), gate)
+            more, further = check_tflite(request, read_labels(model), gate, run_probe)
+            measured, checks = measured | more, [*checks, *further]
         extra = {"measured": measured, **describe_odd_inputs(answer or {})}
         result = Gate(tuple(checks), extra=extra).overridden_by(Override.from_json(exec_properties["override"]))
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
@@ -68,8 +72,8 @@ def make_request(model: str, examples: list[types.Artifact], gate: ServabilityGa
     }
 
 
-def run_probe(request: dict[str, Any], timeout: int) -> tuple[dict[str, Any] | None, str]:
-    """Runs the probe in a fresh, isolated interpreter; gives its answer, or None and why there is none.
+def run_probe(request: dict[str, Any], timeout: int, probe: Path = PROBE) -> tuple[dict[str, Any] | None, str]:
+    """Runs a probe in a fresh, isolated interpreter; gives its answer, or None and why there is none.
 
     A probe that dies on an odd input has answered all else before; its answer then says on what, as `trying`.
     """
@@ -77,7 +81,7 @@ def run_probe(request: dict[str, Any], timeout: int) -> tuple[dict[str, Any] | N
     with tempfile.TemporaryDirectory() as folder:
         asked, answered = Path(folder, "request.json"), Path(folder, "answer.json")
         asked.write_text(json.dumps(request), "utf-8")
-        command = [sys.executable, "-I", str(PROBE), str(asked), str(answered)]
+        command = [sys.executable, "-I", str(probe), str(asked), str(answered)]
         try:
             done = subprocess.run(
                 command, env=environment, cwd=folder, timeout=timeout, capture_output=True, text=True, check=False

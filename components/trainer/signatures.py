@@ -40,9 +40,16 @@ class ServedModel(tf.Module):
         self.bias = tf.Variable(head.bias, name="head/bias")
         self.classes = tf.constant(classes)
         shape = [None, *backbone.model.input_shape[1:]]
+        pixels = [tf.TensorSpec(shape, tf.float32, features.PIXELS)]
         # Each is traced once, and called by all signatures.
         self.decode = tf.function(self._decode, input_signature=[tf.TensorSpec([None], tf.string)])
-        self.maps = tf.function(self._maps, input_signature=[tf.TensorSpec(shape, tf.float32)])
+        self.maps = tf.function(self._maps, input_signature=pixels)
+        self.classify_pixels = tf.function(self._classify_pixels, input_signature=pixels)
+
+    def _classify_pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        """float32 [batch, height, width, 3] in 0..255 to probabilities [batch, classes]: what TensorFlow Lite runs."""
+        pooled = pool(self.maps(pixels), self.pooling)
+        return {features.OUTPUT_PROBABILITIES: tf.nn.softmax(self.logits(pooled))}
 
     def _decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
         """string [batch] to float32 [batch, height, width, 3] in 0..255."""

@@ -31,6 +31,7 @@ from components.trainer.hyperparameters import tuned_values, with_values
 from components.trainer.inputs import gather_inputs, make_pass
 from components.trainer.known import Known
 from components.trainer.proof import check_parity, exported_embed, parity_limit, sample_rows
+from components.trainer.tflite import export_tflite
 
 progress = logging.getLogger("graft.progress")
 
@@ -40,9 +41,9 @@ def run_fn(fn_args: FnArgs) -> None:
     """Grafts a head onto the frozen backbone and exports the whole.
 
     Args:
-        fn_args: of TFX; `custom_config` holds `options`, a `TrainerOptions` as JSON, and the folders
-            `features_dir` and `checkpoint_dir`, each of which may be empty: then nothing is kept. `hyperparameters`
-            that a search found take the place of the options of the same names.
+        fn_args: of TFX; `custom_config` holds `options`, a `TrainerOptions` as JSON, the folders `features_dir` and
+            `checkpoint_dir`, each of which may be empty: then nothing is kept, and `exports`, further forms.
+            `hyperparameters` that a search found take the place of the options of the same names.
     """
     options = TrainerOptions.from_json(fn_args.custom_config["options"])
     found_by_search = tuned_values(fn_args.hyperparameters)
@@ -80,6 +81,9 @@ def run_fn(fn_args: FnArgs) -> None:
     facts = describe_model(options, size, classes, backbone.facts, head) | {"tuned": found_by_search}
     code = "" if tuned and tuned.kept else fn_args.custom_config.get("source_fingerprint", "")
     export(Graft(backbone, options.pooling, head, transform), fn_args.serving_model_dir, facts, known, code)
+    if "tflite" in fn_args.custom_config.get("exports", ()):
+        progress.info("converting for TensorFlow Lite")
+        export_tflite(fn_args.serving_model_dir, classes)
     parity = prove(fn_args.serving_model_dir, proven, found, options)
     if checkpoints:
         remove_checkpoints(checkpoints)

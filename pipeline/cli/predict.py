@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from components.errors import InputError
 from pipeline.cli.app import app
 from pipeline.cli.common import counting
 
@@ -39,11 +40,21 @@ def predict(
         Path | None, typer.Option(help="Write activation overlays into this folder.", metavar="DIR")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images that the model sees at once.", metavar="N")] = 32,
+    beam: Annotated[
+        bool, typer.Option("--beam", help="On Beam: folders, archives and TFRecords into shards in --output DIR.")
+    ] = False,
+    beam_args: Annotated[
+        list[str] | None, typer.Option("--beam-arg", help="An argument of Beam; may be repeated.", metavar="ARG")
+    ] = None,
 ) -> None:
     """Answers with label and probabilities for image files and folders.
 
     A file that is no image gets an error line of its own; the others still get answers, and the exit code is 2.
     """
+    if beam or beam_args:
+        _predict_on_beam(model, images, (form, output, top_k, explain, batch_size), beam_args or [])
+        return
+
     from pipeline.predict.inputs import count_inputs, find_inputs
     from pipeline.predict.writers import Shape, form_of, open_writer
 
@@ -65,4 +76,37 @@ def predict(
             report(done, total)
     if failed:
         print(f"Error: {failed:,} of {total:,} files got no answer.", file=sys.stderr)
+        raise typer.Exit(2)
+
+
+def _predict_on_beam(
+    model: str,
+    paths: list[str],
+    wishes: tuple[Format | None, Path | None, int, Path | None, int],
+    beam_args: list[str],
+) -> None:
+    """The same into shards; for data that outgrows the machine."""
+    form, output, top_k, explain, batch_size = wishes
+    chosen = form.value if form else "parquet"
+    if chosen not in ("parquet", "jsonl"):
+        raise InputError(f"--beam writes shards of parquet or jsonl, got --format {chosen}.")
+    if output is None or explain is not None:
+        raise InputError("--beam needs --output DIR for its shards, and writes no overlays: leave --explain out.")
+
+    from pipeline.models import class_names, find_model
+    from pipeline.progress import native_stderr_hidden, quiet_tensorflow
+
+    folder = find_model(model).resolve()
+    from pipeline.predict.writers import Shape
+
+    shape = Shape(class_names(folder), top_k)
+    quiet_tensorflow()
+
+    from pipeline.predict.distributed import Job, predict_on_beam
+
+    with native_stderr_hidden():
+        done = predict_on_beam(Job(str(folder), str(output), chosen, shape, batch_size, beam_args), paths)
+    print(f"{done.images:,} images answered into {len(done.shards)} shards in {output}/")
+    if done.failed:
+        print(f"Error: {done.failed:,} of {done.images:,} images got no answer.", file=sys.stderr)
         raise typer.Exit(2)

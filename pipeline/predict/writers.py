@@ -154,19 +154,15 @@ class ParquetWriter:
     """Columns as in CSV; probabilities are float32."""
 
     def __init__(self, file: IO[bytes], shape: Shape) -> None:
-        import pyarrow as pa
         from pyarrow import parquet
 
-        texts = {"path", "label", "overlay", "error"} | {f"label_{rank}" for rank in range(2, shape.top_k + 1)}
         self._shape, self._rows = shape, list[list[Any]]()
-        self._schema = pa.schema(
-            [(name, pa.string() if name in texts else pa.float32()) for name in shape.columns()],
-        )
+        self._schema = parquet_schema(shape)
         self._parquet = parquet.ParquetWriter(file, self._schema)
 
     def write(self, row: Prediction) -> None:
         """Adds a row; writes a group of them now and then."""
-        self._rows.append([_as_text(cell) for cell in self._shape.to_cells(row)])
+        self._rows.append([to_text(cell) for cell in self._shape.to_cells(row)])
         if len(self._rows) == ROW_GROUP:
             self._flush()
 
@@ -184,8 +180,16 @@ class ParquetWriter:
         self._rows.clear()
 
 
-def _as_text(cell: Any) -> Any:
-    """Text that is UTF-8: names of files may be any bytes."""
+def parquet_schema(shape: Shape) -> Any:
+    """The columns of a Parquet file with their types."""
+    import pyarrow as pa
+
+    texts = {"path", "label", "overlay", "error"} | {f"label_{rank}" for rank in range(2, shape.top_k + 1)}
+    return pa.schema([(name, pa.string() if name in texts else pa.float32()) for name in shape.columns()])
+
+
+def to_text(cell: Any) -> Any:
+    """A cell whose text is UTF-8: names of files may be any bytes."""
     return cell.encode("utf-8", "backslashreplace").decode() if isinstance(cell, str) else cell
 
 

@@ -1,0 +1,223 @@
+"""`graft predict --beam`: the same answers for data that outgrows a machine, on any of Beam's runners.
+
+What may be an image is listed as ingest does it, folders, archives, TFRecords and manifests, but needs no labels. Beam
+carries byte ranges of a work list; images are read, checked and converted where they are answered.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import PurePath
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import tensorflow as tf
+from apache_beam.ml.inference.base import ModelHandler, RunInference
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from components.errors import InputError
+from components.example_gen import images
+from components.example_gen.sources import Source, list_images
+from components.options import DataOptions
+from pipeline.predict.answers import Model, Prediction, answer_batch, load_model
+from pipeline.predict.inputs import MANIFEST_SUFFIXES, find_inputs
+from pipeline.predict.reading import Image, check_source
+from pipeline.predict.writers import Shape, parquet_schema, to_text
+
+LOCAL = ("--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
+LINES = 64  # images that a worker takes at once
+FORMS = {"parquet": ".parquet", "jsonl": ".jsonl"}
+Range = tuple[int, int]  # byte offset in the work list, and length
+
+
+class Wanted(NamedTuple):
+    """A source, and whether it was named by the user: then it gets a row whatever it is."""
+
+    source: Source
+    is_named: bool
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done.
+
+    Attributes:
+        model: a version's folder, readable by all workers.
+        output: folder of the shards, writable by all workers.
+        form: a key of `FORMS`.
+        shape: of a row.
+        batch_size: images that the model sees at once.
+        beam_args: of Beam; empty: this machine.
+    """
+
+    model: str
+    output: str
+    form: str
+    shape: Shape
+    batch_size: int = 32
+    beam_args: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Done:
+    """How many images there were, how many of them got no answer, and the shards."""
+
+    images: int
+    failed: int
+    shards: list[str]
+
+
+def predict_on_beam(job: Job, paths: Iterable[str]) -> Done:
+    """Answers for all images below some paths, in shards `predictions-00000-of-00004.parquet`.
+
+    Args:
+        job: what is to be done.
+        paths: folders, archives, TFRecords and manifests, as ingest takes them, and single image files.
+
+    Raises:
+        InputError: there is no image, or the folder of the output has shards already.
+    """
+    if tf.io.gfile.glob(os.path.join(job.output, "predictions-*")):
+        raise InputError(f"--output {job.output}: there are predictions in it already.\nGive another folder.")
+    wanted = list_all(paths)
+    tf.io.gfile.makedirs(job.output)
+    worklist = os.path.join(job.output, f".worklist-{uuid.uuid4().hex}")
+    ranges = write_worklist(worklist, wanted)
+    pipeline = beam.Pipeline(options=PipelineOptions(list(job.beam_args or LOCAL)))
+    rows = (
+        pipeline
+        | "Ranges" >> beam.Create(ranges)
+        | "ReadLate" >> beam.ParDo(ReadImages(worklist))
+        | "Answer" >> RunInference(SavedModelHandler(job.model, job.batch_size))
+        | "Count" >> beam.ParDo(CountRows())
+    )
+    write_rows(rows, job)
+    result = pipeline.run()
+    result.wait_until_finish()
+    tf.io.gfile.remove(worklist)
+    shards = sorted(tf.io.gfile.glob(os.path.join(job.output, "predictions-*")))
+    return Done(_counted(result, "images"), _counted(result, "failed"), shards)
+
+
+def list_all(paths: Iterable[str]) -> list[Wanted]:
+    """All that may be an image, each named by where it is.
+
+    Raises:
+        InputError: nothing is.
+    """
+    paths, options, found = list(paths), DataOptions(), list[Wanted]()
+    for path in paths:
+        is_single = os.path.isfile(path) and not _holds_images(path)
+        if is_single or path.lower().endswith(MANIFEST_SUFFIXES):
+            found += [Wanted(Source(file, "", file), True) for file in find_inputs([path])]
+        else:
+            found += [Wanted(_placed(path, source), False) for source in list_images(path, options)]
+    if not found:
+        raise InputError(f"Expected folders, archives or TFRecords with images, found none in {', '.join(paths)}.")
+    return found
+
+
+def _holds_images(path: str) -> bool:
+    """Whether a file is an archive or has records, and is not an image itself."""
+    with open(path, "rb") as file:
+        return images.sniff_format(file.read(16)) is None
+
+
+def _placed(root: str, source: Source) -> Source:
+    if source.kind == "file":
+        return replace(source, name=source.path)
+    base = os.path.dirname(root) if source.name.startswith(f"{os.path.basename(root)}/") else root
+    return replace(source, name=os.path.join(base, source.name))
+
+
+def write_worklist(path: str, wanted: list[Wanted]) -> list[Range]:
+    """Writes a line a source; gives the ranges of batches. The order is that of storage, which archives need."""
+    ranges, offset = [], 0
+    with tf.io.gfile.GFile(path, "wb") as file:
+        for start in range(0, len(wanted), LINES):
+            rows = ([asdict(source), is_named] for source, is_named in wanted[start : start + LINES])
+            text = "".join(json.dumps(row) + "\n" for row in rows).encode()
+            file.write(text)
+            ranges.append((offset, len(text)))
+            offset += len(text)
+    return ranges
+
+
+class ReadImages(beam.DoFn):
+    """Reads, checks and converts the images of a range of the work list."""
+
+    def __init__(self, worklist: str) -> None:
+        super().__init__()
+        self._worklist = worklist
+
+    def process(self, place: Range) -> Iterator[Image]:
+        """Gives an image, or why it is none, for each line; what is no image by any account gets no row."""
+        offset, length = place
+        with tf.io.gfile.GFile(self._worklist, "rb") as file:
+            file.seek(offset)
+            lines = file.read(length).splitlines()
+        for line in lines:
+            source, is_named = json.loads(line)
+            image = check_source(Source(**source))
+            is_aside = PurePath(image.name).suffix.lower() not in images.IMAGE_SUFFIXES
+            if is_named or not (is_aside and image.error.startswith(images.NOT_AN_IMAGE)):
+                yield image
+
+
+class SavedModelHandler(ModelHandler[Image, Prediction, Model]):
+    """Beam's way to share one loaded model among the threads of a worker, and to make batches for it."""
+
+    def __init__(self, model: str, batch_size: int) -> None:
+        super().__init__()
+        self._model = model
+        self._batch_size = batch_size
+
+    def load_model(self) -> Model:
+        """Once a process."""
+        return load_model(self._model)
+
+    def run_inference(
+        self, batch: Sequence[Image], model: Model, inference_args: dict[str, Any] | None = None
+    ) -> Iterable[Prediction]:
+        """Answers for a batch, errors in their places."""
+        return answer_batch(model, list(batch))
+
+    def batch_elements_kwargs(self) -> dict[str, int]:
+        """A fixed size: Beam's own choice goes by speed, and not by memory."""
+        return {"min_batch_size": self._batch_size, "max_batch_size": self._batch_size}
+
+
+class CountRows(beam.DoFn):
+    """Counts images and errors as they pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._images = beam.metrics.Metrics.counter("predict", "images")
+        self._failed = beam.metrics.Metrics.counter("predict", "failed")
+
+    def process(self, row: Prediction) -> Iterator[Prediction]:
+        """Passes the row on."""
+        self._images.inc()
+        self._failed.inc(int(bool(row.error)))
+        yield row
+
+
+def write_rows(rows: beam.PCollection, job: Job) -> None:
+    """Sharded files in one of the forms."""
+    prefix, shape = os.path.join(job.output, "predictions"), job.shape
+    if job.form == "jsonl":
+        lines = rows | "ToJson" >> beam.Map(lambda row: json.dumps(shape.to_object(row), ensure_ascii=True))
+        _ = lines | "Write" >> beam.io.WriteToText(prefix, file_name_suffix=FORMS["jsonl"])
+        return
+    names = shape.columns()
+    cells = rows | "ToCells" >> beam.Map(lambda row: dict(zip(names, map(to_text, shape.to_cells(row)), strict=True)))
+    _ = cells | "Write" >> beam.io.WriteToParquet(prefix, parquet_schema(shape), file_name_suffix=FORMS["parquet"])
+
+
+def _counted(result: Any, name: str) -> int:
+    found = result.metrics().query(beam.metrics.MetricsFilter().with_name(name))["counters"]
+    return sum(counter.result for counter in found)
