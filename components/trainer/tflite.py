@@ -29,7 +29,7 @@ def export_tflite(path: str, classes: list[str]) -> int:
     Raises:
         InputError: the backbone has operations that TensorFlow Lite has not.
     """
-    content = add_metadata(convert(tf.saved_model.load(path).classify_pixels), classes)
+    content = add_metadata(convert(tf.saved_model.load(path)), classes)
     folder = os.path.join(path, features.EXTRA_ASSETS)
     tf.io.gfile.makedirs(folder)
     with tf.io.gfile.GFile(os.path.join(folder, features.TFLITE_ASSET), "wb") as file:
@@ -37,13 +37,19 @@ def export_tflite(path: str, classes: list[str]) -> int:
     return len(content)
 
 
-def convert(classify_pixels: tf.types.experimental.PolymorphicFunction) -> bytes:
+def convert(model: tf.Module) -> bytes:
     """The model in TensorFlow Lite's form, float32, without metadata.
 
     The variables are folded first: through a SavedModel, which the converter prefers, TensorFlow 2.16 ends the process
     on Keras 3 layers.
+
+    Args:
+        model: a loaded export.
+
+    Raises:
+        InputError: it has operations that TensorFlow Lite has not.
     """
-    frozen = convert_variables_to_constants_v2(classify_pixels.concrete_functions[0])
+    frozen = convert_variables_to_constants_v2(model.classify_pixels.concrete_functions[0])
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen], None)
     converter.experimental_lower_to_saved_model = False
     try:

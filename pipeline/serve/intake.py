@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from pipeline.serve.errors import ServingError
 
@@ -70,7 +70,7 @@ class Body:
 
         Raises:
             ServingError: 413 too large, 408 too slow, 503 too much is under way in other requests.
-            ClientDisconnect: the sender is gone.
+            ClientDisconnect: of Starlette; the sender is gone.
         """
         limit = self._intake.limits.request_bytes
         declared = request.headers.get("content-length", "")
@@ -110,6 +110,3 @@ class Body:
 
     def _too_large(self) -> ServingError:
         return ServingError(413, f"The request body is larger than {self._intake.limits.request_bytes:,} bytes")
-
-
-__all__ = ["Body", "ClientDisconnect", "Intake", "Limits"]

@@ -37,7 +37,7 @@ def exported(served, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plain(exported):
-    return convert(tf.saved_model.load(str(exported)).classify_pixels)
+    return convert(tf.saved_model.load(str(exported)))
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +153,6 @@ def test_a_model_that_tensorflow_lite_has_no_operations_for_is_refused():
         def classify_pixels(self, pixels):
             return {"probabilities": tf.math.digamma(tf.reduce_mean(pixels, [1, 2]))}
 
-    odd = SimpleNamespace(concrete_functions=[Odd().classify_pixels.get_concrete_function()])
+    function = SimpleNamespace(concrete_functions=[Odd().classify_pixels.get_concrete_function()])
     with pytest.raises(InputError, match=r"exports: TensorFlow Lite cannot take this backbone: .*\nLeave `tflite` out"):
-        convert(odd)
+        convert(SimpleNamespace(classify_pixels=function))
