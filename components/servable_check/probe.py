@@ -122,9 +122,16 @@ def ask(tf, signature, images: Sequence[bytes]):  # type: ignore[no-untyped-def]
             "probabilities": answer["probabilities"].numpy().tolist(),
         }
     except tf.errors.OpError as error:
-        return {"outcome": "error", "error": type(error).__name__, "message": error.message.splitlines()[0][:200]}
+        return {"outcome": "error", "error": type(error).__name__, "message": say(error.message)}
     except Exception as error:  # noqa: BLE001  anything else is no clean error, and is said
         return {"outcome": "exception", "error": type(error).__name__, "message": str(error)[:200]}
+
+
+def say(message: str) -> str:
+    """What TensorFlow says in a message, without where in the graph."""
+    around = ("Graph execution error", "Detected at node", "<stack traces", "[[", "File ", "(")
+    lines = [line.strip() for line in message.splitlines()]
+    return next((line for line in reversed(lines) if line and not line.startswith(around)), message)[:200]
 
 
 def read_images(tf, request):  # type: ignore[no-untyped-def]

@@ -54,6 +54,8 @@ def test_the_probe_answers_the_first_images_in_a_process_without_our_packages(
         "one_pixel": "answered",
         "zeros_100mb": "error",
     }
+    assert "nknown image file format" in answer["odd_inputs"]["text"]["message"]
+    assert answer["mixed_batch"]["outcome"] == "error"
     assert answer["afterwards"]["outcome"] == "answered"
     assert "trying" not in answer
     assert answer["load_seconds"] > 0
