@@ -59,6 +59,13 @@ def test_too_many_bad_images_are_refused_by_the_gate():
     assert "cats/bad1.jpg: empty (0 bytes)" in text
 
 
+def test_an_override_of_the_data_gate_lets_bad_images_pass_but_no_empty_class():
+    scan = scan_of(rows_of(*["train", "eval"] * 49, bad=2))
+    refuse_data(scan, DataOptions(max_bad_fraction=0.01), overridden=True)
+    with pytest.raises(InputError, match="class 'cats' has no usable image"):
+        refuse_data(scan_of(rows_of(bad=7)), DataOptions(max_bad_fraction=0.01), overridden=True)
+
+
 def test_a_class_of_its_own_may_be_too_bad():
     rows = rows_of("train", "eval", bad=1) + [Row(f"dogs/x{i}", "dogs", "train") for i in range(200)]
     with pytest.raises(GateRefused) as caught:
