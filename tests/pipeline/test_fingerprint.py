@@ -22,7 +22,7 @@ def files_of(node):
             ["components/trainer/backbones.py", "components/trainer/head.py"],
             ["components/pusher/publish.py"],
         ),
-        ("Trainer", ["components/options.py", "components/features.py"], ["components/transform.py"]),
+        ("Trainer", ["components/options/trainer.py", "components/features.py"], ["components/transform.py"]),
         (
             "ImageExampleGen",
             ["components/example_gen/split.py", "components/example_gen/images.py"],

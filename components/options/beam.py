@@ -1,0 +1,28 @@
+"""Options of where Beam runs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from components.options.base import Options
+
+
+class BeamNodeOptions(Options):
+    """Where the Beam part of one node runs."""
+
+    runner: str | None = Field(None, description="null: as for all nodes.")
+    args: list[str] = Field(default_factory=list, description="Added to those for all nodes; the last one counts.")
+
+
+class BeamOptions(Options):
+    """Where ImageExampleGen, StatisticsGen, Transform and Evaluator run their Beam pipelines."""
+
+    runner: str = Field(
+        "DirectRunner", description="Or FlinkRunner, SparkRunner, DataflowRunner, PortableRunner (any job service)."
+    )
+    args: list[str] = Field(default_factory=list, description="Arguments of Beam, such as --job_endpoint=HOST:PORT.")
+    nodes: dict[Literal["ImageExampleGen", "StatisticsGen", "Transform", "Evaluator"], BeamNodeOptions] = Field(
+        default_factory=dict, description="Other runners and further arguments a node."
+    )

@@ -1,0 +1,63 @@
+"""Options of what is read and how it is made into pixels."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from components.options.base import Fraction, Options, Positive
+
+
+class DataOptions(Options):
+    """What ImageExampleGen reads, what it refuses, and how it splits."""
+
+    path: str | None = Field(
+        None, description="Folder, manifest (.csv, .jsonl), TFRecords or archive; or `sample:digits`."
+    )
+    layout: Literal["auto", "class_folders", "split_folders", "nested_folders", "manifest", "tfrecord"] = Field(
+        "auto", description="How labels and splits are told; `auto` finds out and says so."
+    )
+    image_feature: str = Field("image/encoded", description="TFRecords: the feature that holds the encoded image.")
+    label_feature: str = Field("image/class/text", description="TFRecords: the feature that holds the class.")
+    classes: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = Field(
+        None, description="The classes that are expected, in any order: others, and missing ones, are anomalies."
+    )
+    eval_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        0.2, description="Share of images for evaluation, where the data does not give the split."
+    )
+    max_pixels: Annotated[int, Field(ge=1, le=357_913_940)] = Field(  # the most that Pillow opens
+        100_000_000, description="Images with more pixels are quarantined; told from the header."
+    )
+    min_side: Positive = Field(8, description="Images with a shorter side, in pixels, are quarantined.")
+    max_file_megabytes: Positive = Field(256, description="Larger files are quarantined unread.")
+    max_bad_fraction: Fraction = Field(
+        0.01, description="The run stops where a larger share of the images, or of one class, is unusable."
+    )
+    duplicates: Literal["remove", "keep"] = Field(
+        "remove", description="Exact copies within a class: keep the first only, or all."
+    )
+    conflicts: Literal["remove", "keep"] = Field(
+        "remove", description="The same picture under two classes: out on both sides, or kept."
+    )
+    leakage: Literal["remove", "report"] = Field(
+        "remove", description="Train images that are copies of eval images: out of train, or reported only."
+    )
+    near_duplicate_distance: Annotated[int, Field(ge=0, le=63)] | None = Field(
+        31, description="Images whose perceptual hashes differ in at most so many of 256 bits are one; null: off."
+    )
+    shard_megabytes: Positive = Field(128, description="Target size of one TFRecord file, in MB.")
+
+
+class TransformOptions(Options):
+    """Decoding and resizing, the one definition for training, evaluation and serving."""
+
+    image_size: tuple[Positive, Positive] = Field(
+        (224, 224), description="Height and width in pixels; one number: square."
+    )
+    resize: Literal["bilinear", "bicubic", "area", "nearest"] = "bilinear"
+
+    @field_validator("image_size", mode="before")
+    @classmethod
+    def _square(cls, value: Any) -> Any:
+        return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -1,0 +1,87 @@
+"""Options of backbone, head and how they are trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from components.options.base import Fraction, Options, Positive
+
+
+class AugmentOptions(Options):
+    """Random views of the training images; none by default."""
+
+    flip: Literal["none", "horizontal", "both"] = "none"
+    rotation: Annotated[float, Field(ge=0.0, le=180.0)] = Field(0.0, description="Largest angle, in degrees.")
+    zoom: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="Largest share of a side that is cropped.")
+    brightness: Fraction = Field(0.0, description="Largest change of all pixels, as a share of white.")
+    contrast: Fraction = Field(0.0, description="Largest change of the contrast, as a share.")
+    views: Annotated[int, Field(ge=0)] = Field(
+        2, description="Fixed views an image, beside the plain one, kept; 0: a fresh one each epoch, not kept."
+    )
+
+
+class FineTuneOptions(Options):
+    """The second stage: the backbone's last layers learn too, after the head. Batch norms stay as they are."""
+
+    layers: Annotated[int, Field(ge=0)] = Field(0, description="So many of the backbone's last layers; 0: none.")
+    from_layer: str | None = Field(None, description="Instead of `layers`: this layer and all after it.")
+    learning_rate: Annotated[float, Field(gt=0.0)] = Field(1e-5, description="Follows `schedule`, as the head's does.")
+    epochs: Positive = Field(5, description="The best one counts, if the held-out images are better off than before.")
+    batch_size: Positive = Field(32, description="Global batch size of this stage.")
+    checkpoint_steps: Positive = Field(50, description="Steps between two checkpoints; each epoch ends with one.")
+
+    @property
+    def asked_for(self) -> bool:
+        """Whether there is a second stage."""
+        return self.layers > 0 or self.from_layer is not None
+
+
+class TrainerOptions(Options):
+    """Backbone, head and how the head is trained."""
+
+    backbone: str = Field(
+        "MobileNetV2", description="A row of components/trainer/backbones.py, or a path: .keras or SavedModel."
+    )
+    backbone_args: dict[str, float | int | str | bool] = Field(
+        default_factory=dict, description="Further arguments of the backbone's constructor, such as alpha: 0.35."
+    )
+    backbone_scaling: Literal["auto", "-1..1", "0..1", "torch", "caffe", "inside"] = Field(
+        "auto", description="What the backbone expects of its pixels; auto: as its row says, for a path `inside`."
+    )
+    weights: str = Field("imagenet", description="`imagenet` (Keras' download), a weights file, or `none`.")
+    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        None, description="The weights file must have this digest."
+    )
+    pooling: Literal["avg", "max", "both"] = "avg"
+    hidden_units: Annotated[int, Field(ge=0)] = Field(0, description="Width of a ReLU layer in the head; 0: none.")
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    learning_rate: Annotated[float, Field(gt=0.0)] = 0.001
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="Of the learning rate.")
+    warmup_epochs: Annotated[float, Field(ge=0.0)] = Field(0.0, description="Epochs in which the rate rises from 0.")
+    l2: Annotated[float, Field(ge=0.0)] = Field(0.0, description="L2 penalty on the head's kernel.")
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more.")
+    epochs: Positive = 20
+    batch_size: Positive = Field(32, description="Global batch size of the head's training.")
+    feature_batch_size: Positive = Field(64, description="Global batch size of the pass through the backbone.")
+    feature_dtype: Literal["float32", "float16"] = Field("float32", description="Of the features that are kept.")
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        "float32", description="Of the backbone while it trains or is learned from; head, evaluation, export: float32."
+    )
+    early_stopping_patience: Annotated[int, Field(ge=0)] = Field(
+        5, description="Epochs without a better validation loss before training stops; 0: never stop early."
+    )
+    validation_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.1, description="Share of the train split that early stopping watches; the eval split stays unseen."
+    )
+    augment: AugmentOptions = AugmentOptions()
+    fine_tune: FineTuneOptions = FineTuneOptions()
+    devices: Annotated[str, Field(pattern=r"^(auto|cpu|cpu:[1-9]\d*|gpu|gpu:\d+(,\d+)*)$")] = Field(
+        "auto", description="`auto`, `cpu`, `cpu:N` (N replicas), `gpu`, `gpu:0,1`."
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    deterministic: bool = Field(True, description="The same data, options and seed give the same bytes.")
+    tensorboard: bool = Field(True, description="Write TensorBoard logs into the ModelRun artifact.")
+    histograms: bool = Field(False, description="Histograms of the head's weights among them.")
