@@ -26,7 +26,7 @@ from components.trainer.export import Graft, export
 from components.trainer.features import Features, gather_features
 from components.trainer.fine_tune import FineTuned, fine_tune
 from components.trainer.frozen import Facts, Frozen, freeze
-from components.trainer.head import Head, train_head
+from components.trainer.head import Head, hold_out, train_head
 from components.trainer.hyperparameters import tuned_values, with_values
 from components.trainer.inputs import gather_inputs, make_pass
 from components.trainer.known import Known
@@ -95,7 +95,9 @@ def run_fn(fn_args: FnArgs) -> None:
     rates |= describe_tuning(tuned) if tuned else {}
     record_run(fn_args.model_run_dir, head, rates, ordered, probabilities)
     accuracy = float((probabilities.argmax(axis=1) == ordered.labels).mean())
-    words = [inputs.found.describe(), describe_devices(strategy, options.batch_size), inputs.cost]
+    to_learn_from = int((~hold_out(inputs.learned, options.validation_fraction)).sum())
+    batch = min(options.batch_size, to_learn_from)
+    words = [inputs.found.describe(), describe_devices(strategy, batch), inputs.cost]
     words += [f"{len(head.history['loss'])} epochs", tuned.describe() if tuned else ""]
     words += [f"eval accuracy {accuracy:.3f}"]
     progress.info("; ".join(word for word in words if word), extra={"done": True})

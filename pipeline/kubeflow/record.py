@@ -19,7 +19,7 @@ from pipeline.kubeflow.compiled import read_compiled
 from pipeline.kubeflow.execute import REFUSED, Walk, Walker, check_workdir, describe_failure, scratch_folder
 from pipeline.kubeflow.launcher import Launcher
 from pipeline.kubeflow.stores import Store, open_store
-from pipeline.report.ending import describe_end
+from pipeline.report.ending import COMPILE_AGAIN, describe_end
 from pipeline.report.summary import Artifacts, Summary, fill_summary
 from pipeline.run import Outcome, note_served
 from pipeline.workdir import Workdir
@@ -75,7 +75,7 @@ def execute_file(path: Path, root: str, target: Target, given: dict[str, str], j
                 console.print(*(escape(line) for line in describe_failure(name, result)), sep="\n", soft_wrap=True)
             console.print("The next `graft execute` continues from what is complete.")
             return Outcome(walk.code, summary, written)
-        return Outcome(describe_end(console, summary, written), summary, written)
+        return Outcome(describe_end(console, summary, written, COMPILE_AGAIN), summary, written)
 
 
 def describe_start(

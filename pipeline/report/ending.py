@@ -27,8 +27,19 @@ def describe_start(console: Console, config: Config, data: str, workdir: Path) -
         console.print(f"  {name:<8} {escape(value)}", soft_wrap=True)
 
 
-def describe_end(console: Console, summary: Summary, path: Path) -> int:
-    """Says how the run ended, where things are and what to do next; gives the exit code."""
+OVERRIDE = "configuration, or push all the same: --override GATE --reason TEXT"
+COMPILE_AGAIN = "configuration, and compile it again"  # a compiled pipeline has no override
+
+
+def describe_end(console: Console, summary: Summary, path: Path, way_out: str = OVERRIDE) -> int:
+    """Says how the run ended, where things are and what to do next; gives the exit code.
+
+    Args:
+        console: of the terminal.
+        summary: of the run.
+        path: of the summary.
+        way_out: the end of the sentence on what to do where a gate said no.
+    """
     code = EXIT_CODES[summary.status]
     accuracy = summary.metrics.get("accuracy")
     measured = f", accuracy {accuracy:.4f} on {summary.metrics['examples']:,} images" if accuracy is not None else ""
@@ -50,7 +61,7 @@ def describe_end(console: Console, summary: Summary, path: Path) -> int:
     if code or not summary.model:
         console.print(f"  summary  {escape(latest)}", soft_wrap=True)
         console.print("  next     mend what the reasons name, or change the limit under gates: in the")
-        console.print("           configuration, or push all the same: --override GATE --reason TEXT")
+        console.print(f"           {way_out}")
     return code
 
 
