@@ -135,7 +135,7 @@ def _measure_ingest(tree: Path, scratch: Path, memory: Path) -> dict[str, float]
     out = Path(tempfile.mkdtemp(dir=scratch))
     examples, manifest = standard_artifacts.Examples(), Manifest()
     examples.uri, manifest.uri = str(out / "examples"), str(out / "manifest")
-    context = BaseBeamExecutor.Context(beam_pipeline_args=LOCAL_ARGS, tmp_dir=str(out / "tmp"), unique_id="1")
+    context = BaseBeamExecutor.Context(beam_pipeline_args=[*LOCAL_ARGS], tmp_dir=str(out / "tmp"), unique_id="1")
     properties = {"data_path": str(tree), "options": DataOptions().to_json(), "memory": str(memory)}
     idle = _peak_megabytes()
     started = time.monotonic()

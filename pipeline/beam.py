@@ -10,7 +10,7 @@ IN_PROCESS = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
 # left in the temporary folder. Where no container is started, any name will do.
 NO_IMAGE = "--sdk_container_image=none"
 WORKERS_HAVE_IT = ("--environment_type=EXTERNAL", "--environment_type=PROCESS", "--environment_type=LOOPBACK")
-LOCAL_ARGS = [f"--runner={DIRECT}", *IN_PROCESS, NO_IMAGE]
+LOCAL_ARGS = (f"--runner={DIRECT}", *IN_PROCESS, NO_IMAGE)  # TFX adds labels to the list that it is given
 PACKAGES = ("--sdk_container_image", "--setup_file", "--extra_package", "--requirements_file")
 
 

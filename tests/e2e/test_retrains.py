@@ -44,7 +44,7 @@ class Line:
         baseline.Executor().Do({"model": [model]}, peers, properties)
         evaluation = artifact(standard_artifacts.ModelEvaluation, folder / "evaluation")
         blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing")
-        context = base_beam_executor.BaseBeamExecutor.Context(LOCAL_ARGS, tmp_dir=str(folder), unique_id="1")
+        context = base_beam_executor.BaseBeamExecutor.Context([*LOCAL_ARGS], tmp_dir=str(folder), unique_id="1")
         evaluator.Executor(context).Do(
             {"examples": [examples], "model": [model], **peers},
             {"evaluation": [evaluation], "blessing": [blessing]},

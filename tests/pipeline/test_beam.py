@@ -13,7 +13,7 @@ ENDPOINT = "--job_endpoint=localhost:8099"
 
 
 def test_by_default_in_this_process():
-    assert beam_args(BeamOptions(), "Evaluator") == LOCAL_ARGS
+    assert beam_args(BeamOptions(), "Evaluator") == [*LOCAL_ARGS]
 
 
 def test_a_node_may_run_elsewhere():

@@ -40,7 +40,7 @@ FIRST = Peer(reason="no version is being served yet")
 
 def evaluate(out, examples, model, baseline, best=None, peers=(None, None), override=None, **gate):
     context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=LOCAL_ARGS, tmp_dir=str(out), unique_id="1"
+        beam_pipeline_args=[*LOCAL_ARGS], tmp_dir=str(out), unique_id="1"
     )
     made = {
         "evaluation": [artifact(standard_artifacts.ModelEvaluation, out / "evaluation")],

@@ -48,7 +48,7 @@ def value(example, name):
 def execute(tree, out, fingerprint="", memory="", **options):
     examples, manifest = artifact(standard_artifacts.Examples, out / "examples"), artifact(Manifest, out / "manifest")
     context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=LOCAL_ARGS, tmp_dir=str(out), unique_id="1"
+        beam_pipeline_args=[*LOCAL_ARGS], tmp_dir=str(out), unique_id="1"
     )
     properties = {"data_path": str(tree), "options": DataOptions(**options).to_json()}
     Executor(context).Do(

@@ -219,7 +219,7 @@ def test_kept_views_are_learned_from(given, trained, monkeypatch):
         start(self, strategy, recipe, values, labels, held, classes, name=name)
 
     monkeypatch.setattr(HeadTask, "__init__", spy)  # TFX loads the module of a tuner_fn again
-    augment = AugmentOptions(flip="horizontal", views=2)
+    augment = AugmentOptions(flip="both", views=2)  # other views than those of test_train.py, which shares the store
     given(trained.options.model_copy(update={"epochs": 2, "augment": augment}), trials=1)
     ((values, held),) = seen
     assert values.shape == (3 * TRAIN_COUNT, 1280)
