@@ -45,18 +45,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
     )
     examples = ingest.outputs["examples"]
 
-    statistics = StatisticsGen(
-        examples=examples,
-        stats_options=StatsOptions(  # only what the schema names is read: image bytes are not even parsed
-            schema=schema_pb2.Schema(
-                feature=[
-                    schema_pb2.Feature(name=name, type=schema_pb2.FeatureType.Value(kind))
-                    for name, kind in features.STATISTICS_FEATURES.items()
-                ]
-            ),
-            experimental_filter_read_paths=True,
-        ),
-    )
+    statistics = StatisticsGen(examples=examples, stats_options=statistics_options())
     schema = ImportSchemaGen(
         schema_file=SCHEMA_FILE.name,
         classes=json.dumps(config.data.classes),
@@ -165,13 +154,33 @@ def create_pipeline(plan: Plan) -> Pipeline:
             *(transform, *([tuner] if tuner else []), trainer, baseline, evaluator, servable, pusher),
         ],
         enable_cache=plan.enable_cache,
-        # TFX's helper for this would make the folder, here and now: for Kubeflow it is one of the pods.
-        metadata_connection_config=ConnectionConfig(
-            sqlite=SqliteMetadataSourceConfig(
-                filename_uri=str(plan.workdir / "metadata.sqlite"),
-                connection_mode=SqliteMetadataSourceConfig.READWRITE_OPENCREATE,
-            )
+        metadata_connection_config=metadata_config(plan),
+    )
+
+
+def statistics_options() -> StatsOptions:
+    """Only what the schema names is read: image bytes are not even parsed."""
+    return StatsOptions(
+        schema=schema_pb2.Schema(
+            feature=[
+                schema_pb2.Feature(name=name, type=schema_pb2.FeatureType.Value(kind))
+                for name, kind in features.STATISTICS_FEATURES.items()
+            ]
         ),
+        experimental_filter_read_paths=True,
+    )
+
+
+def metadata_config(plan: Plan) -> ConnectionConfig:
+    """ML Metadata in the working directory.
+
+    TFX's helper for this would make the folder, here and now: for Kubeflow it is one of the pods.
+    """
+    return ConnectionConfig(
+        sqlite=SqliteMetadataSourceConfig(
+            filename_uri=str(plan.workdir / "metadata.sqlite"),
+            connection_mode=SqliteMetadataSourceConfig.READWRITE_OPENCREATE,
+        )
     )
 
 
