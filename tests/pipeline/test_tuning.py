@@ -8,7 +8,7 @@ import yaml
 from rich.console import Console
 from typer.testing import CliRunner
 
-from pipeline import run as run_module
+from pipeline import crew
 from pipeline.cli import app
 from pipeline.config import check_config, load_config, model_key
 from pipeline.report.tuning import SHOWN, describe_tuning, read_tuning
@@ -46,7 +46,7 @@ def test_the_terminal_shows_the_best_trials_and_how_to_keep_the_values(tuning):
 
 def test_the_switch_is_a_setting(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(run_module, "run_pipeline", lambda config, *_: seen.append(config) or exit(0))
+    monkeypatch.setattr(crew, "run_pipeline", lambda config, *_: seen.append(config) or exit(0))
     config = tmp_path / "c.yaml"
     config.write_text(yaml.safe_dump({"tuner": {"trials": 3}}))
     for options in ([], ["--tune"]):
