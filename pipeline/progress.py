@@ -59,6 +59,7 @@ class Progress(logging.Handler):
     def shown(self) -> Iterator[None]:
         """While the run goes on: listens to the stages."""
         logger = logging.getLogger(LOGGER)
+        level = logger.level
         logger.setLevel(logging.INFO)
         logger.addHandler(self)
         try:
@@ -69,6 +70,7 @@ class Progress(logging.Handler):
                 yield
         finally:
             logger.removeHandler(self)
+            logger.setLevel(level)
 
     def start(self, name: str) -> None:
         """A node begins."""

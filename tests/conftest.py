@@ -36,6 +36,16 @@ def _four_cpu_devices():
         prepare_process("cpu:4")
 
 
+@pytest.fixture(autouse=True)
+def _own_log_levels():
+    """What a command sets for its process ends with the test that called it."""
+    loggers = [logging.getLogger(name) for name in ("graft.progress", "graft.run", "tensorflow", "absl")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+
 @pytest.fixture(scope="session")
 def strategies():
     """One strategy a setting: two of them on the same devices take each other's collective operations for their own."""

@@ -30,7 +30,7 @@ def main(request_path: str, answer_path: str) -> None:
         rows.append(
             {
                 "tflite": interpreter.get_tensor(probabilities["index"])[0].tolist(),
-                "saved_model": serve(image)["probabilities"][0].numpy().tolist(),
+                "saved_model": serve(image_bytes=image)["probabilities"][0].numpy().tolist(),
             }
         )
     with open(answer_path, "w", encoding="utf-8") as file:

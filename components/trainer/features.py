@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -27,7 +29,9 @@ from components.trainer.workers import same_everywhere
 progress = logging.getLogger("graft.progress")
 
 Pooling = Literal["avg", "max", "both"]
-Step = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+Step = Callable[[tf.Tensor, tf.Tensor], tuple[np.ndarray, np.ndarray]]
+
+IN_FLIGHT = 2  # batches that the backbone works on at once: no layer waits for the last thread of the one before it
 
 
 def pool(maps: tf.Tensor, pooling: Pooling = "avg") -> tf.Tensor:
@@ -147,12 +151,10 @@ class FeaturePass:
         Raises:
             RuntimeError: the records are not those of the split any more.
         """
-        step = self._make_step(split, wanted, view)
         expected, done = int(wanted.sum()), 0
         batches = pixel_batches(split, self.transform, global_batch_size(self.strategy, self.batch_size), wanted)
         with readable_records():
-            for batch in self.strategy.experimental_distribute_dataset(batches):
-                indices, values = (self._local(output) for output in step(*batch))
+            for indices, values in in_flight(self._make_step(split, wanted, view), self._distribute(batches)):
                 if (indices < -1).any():
                     raise RuntimeError("The examples changed while they were read: they stand in another order now.")
                 real = indices >= 0
@@ -160,6 +162,14 @@ class FeaturePass:
                 yield indices[real], values[real]
         if done != expected:
             raise RuntimeError(f"The examples changed while they were read: expected {expected} images, got {done}.")
+
+    def _distribute(self, batches: tf.data.Dataset) -> Any:
+        """The batches as the replicas share them.
+
+        One replica takes them as they are: a distributed iterator left one of two processors idle in every third pass.
+        """
+        alone = self.strategy.num_replicas_in_sync == 1
+        return batches if alone else self.strategy.experimental_distribute_dataset(batches)
 
     def _make_step(self, split: Split, wanted: np.ndarray, view: View | None) -> Step:
         draws = tf.constant(_draws(split, wanted, view)) if view else None
@@ -170,10 +180,32 @@ class FeaturePass:
                 pixels = augment_pixels(pixels, tf.gather(draws, tf.maximum(index, 0)), view.augmentation)
             return index, forward(pixels)
 
-        return tf.function(lambda index, pixels: self.strategy.run(on_replica, args=(index, pixels)))
+        on_all = lambda index, pixels: self.strategy.run(on_replica, args=(index, pixels))  # noqa: E731
+        graph = tf.function(on_all, autograph=False)
+
+        def step(index: tf.Tensor, pixels: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
+            index, values = graph(index, pixels)
+            return self._local(index), self._local(values)
+
+        return step
 
     def _local(self, output: tf.Tensor) -> np.ndarray:
         return np.concatenate([value.numpy() for value in self.strategy.experimental_local_results(output)])
+
+
+def in_flight(step: Step, batches: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What a step makes of each batch, in their order, `IN_FLIGHT` of them at once; the first alone, as it traces."""
+    pending: deque[Future[tuple[np.ndarray, np.ndarray]]] = deque()
+    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        for number, batch in enumerate(batches):
+            if not number:
+                yield step(*batch)
+                continue
+            pending.append(pool.submit(step, *batch))
+            if len(pending) == IN_FLIGHT:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def _draws(split: Split, wanted: np.ndarray, view: View) -> np.ndarray:

@@ -29,7 +29,10 @@ class ServedModel(tf.Module):
         classes: list[str],
     ) -> None:
         super().__init__()
-        self.transform_layer = transform.transform_features_layer()
+        layer = transform.transform_features_layer()
+        # Hidden, since TensorFlow would save it as a Keras model, with functions of its own that nobody calls. Its
+        # graph holds neither variables nor tables; one that did could not be exported, and TensorFlow says so.
+        self._transform = lambda raw: layer(raw)
         self.backbone = resources_of(backbone.model)
         self._call = lambda pixels: backbone.model(pixels, training=False)  # hides the model itself: see `resources_of`
         self.scaling = backbone.scaling
@@ -41,10 +44,12 @@ class ServedModel(tf.Module):
         self.classes = tf.constant(classes)
         shape = [None, *backbone.model.input_shape[1:]]
         pixels = [tf.TensorSpec(shape, tf.float32, features.PIXELS)]
-        # Each is traced once, and called by all signatures.
-        self.decode = tf.function(self._decode, input_signature=[tf.TensorSpec([None], tf.string)])
+        # Each is traced once, and called by all signatures. AutoGraph takes seconds to rewrite the transform graph's
+        # layer, which needs none of it; a layer of somebody's own network may need it.
+        strings = [tf.TensorSpec([None], tf.string)]
+        self.decode = tf.function(self._decode, input_signature=strings, autograph=False)
         self.maps = tf.function(self._maps, input_signature=pixels)
-        self.classify_pixels = tf.function(self._classify_pixels, input_signature=pixels)
+        self.classify_pixels = tf.function(self._classify_pixels, input_signature=pixels, autograph=False)
 
     def _classify_pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         """float32 [batch, height, width, 3] in 0..255 to probabilities [batch, classes]: what TensorFlow Lite runs."""
@@ -53,7 +58,7 @@ class ServedModel(tf.Module):
 
     def _decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
         """string [batch] to float32 [batch, height, width, 3] in 0..255."""
-        return self.transform_layer({features.IMAGE: tf.reshape(image_bytes, [-1, 1])})[features.PIXELS]
+        return self._transform({features.IMAGE: tf.reshape(image_bytes, [-1, 1])})[features.PIXELS]
 
     def _maps(self, pixels: tf.Tensor) -> tf.Tensor:
         return self._call(scale_pixels(pixels, self.scaling))
@@ -80,18 +85,18 @@ class ServedModel(tf.Module):
             features.OUTPUT_PROBABILITIES: probabilities,
         }
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_BYTES)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_BYTES)], autograph=False)
     def serve_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """`serving_default`: raw image files."""
         return self.classify(image_bytes)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_EXAMPLES)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_EXAMPLES)], autograph=False)
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """`serve_examples`: serialized tf.Example, as ImageExampleGen writes them."""
         parsed = tf.io.parse_example(examples, {features.IMAGE: tf.io.FixedLenFeature([], tf.string)})
         return self.classify(parsed[features.IMAGE])
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_BYTES)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_BYTES)], autograph=False)
     def explain(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """`explain`: the class activation map of the predicted class (Zhou et al., 2016, arXiv:1512.04150).
 
@@ -130,7 +135,7 @@ class ServedModel(tf.Module):
         is_on = tf.cast(self._hide(pooled) > 0, tf.float32)
         return tf.matmul(weights * is_on, self.hidden[0], transpose_b=True)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_BYTES)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_BYTES)], autograph=False)
     def embed(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """`embed`: the pooled features, float32 [batch, d]."""
         return {features.OUTPUT_FEATURES: self.pooled(image_bytes)}

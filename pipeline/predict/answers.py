@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -52,11 +52,11 @@ class Model:
 
     Attributes:
         names: of the classes, in the order of the label index.
-        signatures: by name; each takes a string tensor [batch] and gives a dict of tensors.
+        signatures: by name: `ConcreteFunction`s, each from a string tensor [batch] to a dict of tensors.
     """
 
     names: list[str]
-    signatures: dict[str, Callable[..., Any]]
+    signatures: dict[str, Any]
 
     def probabilities(self, contents: list[bytes]) -> np.ndarray:
         """float32 [batch, classes], 0..1."""
@@ -69,7 +69,10 @@ class Model:
     def _run(self, signature: str, output: str, contents: list[bytes]) -> np.ndarray:
         import tensorflow as tf
 
-        answer = self.signatures[signature](tf.constant(contents, tf.string))[output].numpy()
+        run = self.signatures[signature]
+        (name,) = run.structured_input_signature[1]
+        # By name: called by position, TensorFlow first prints the input to see if it fits, images and all.
+        answer = run(**{name: tf.constant(contents, tf.string)})[output].numpy()
         return np.asarray(answer)
 
 

@@ -179,6 +179,7 @@ def test_a_training_that_was_broken_off_ends_as_the_unbroken_one(train, options,
 def test_a_finished_training_is_not_repeated(train, caplog):
     first = train(epochs=4)
     caplog.set_level(logging.INFO, logger="graft.progress")
+    caplog.clear()
     again = train(epochs=4)
     assert caplog.messages == ["head: going on after epoch 4, from a checkpoint"]
     assert (first.digest(), first.history) == (again.digest(), again.history)
@@ -188,6 +189,7 @@ def test_a_finished_training_is_not_repeated(train, caplog):
 def test_other_data_or_options_start_from_scratch(train, other, caplog):
     train(epochs=2)
     caplog.set_level(logging.INFO, logger="graft.progress")
+    caplog.clear()
     train(**{"epochs": 2, **other})
     assert caplog.messages[0].startswith("head: epoch 1 of 2")
 
