@@ -52,6 +52,7 @@ OUTPUT_FEATURES = "features"  # float32 [batch, d], the pooled features
 # Files inside an exported model's `assets/`.
 LABELS_ASSET = "labels.txt"  # UTF-8, a class name a line, in the order of the label index
 FACTS_ASSET = "graft.json"  # what the model is made of: backbone, weights' digests, sizes
+CROP_FACT = "crop_to_aspect_ratio"  # in it: whether the model sees only the middle window of the size's aspect ratio
 
 # Files inside a pushed version, which say what data the model is made of; servers ignore this folder.
 EXTRA_ASSETS = "assets.extra"

@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from components import features
+from components.crop import crop_window
 from components.options import TransformOptions
 
 
@@ -34,12 +35,13 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
 def decode_and_resize(encoded: tf.Tensor, options: TransformOptions) -> tf.Tensor:
     """Encoded images of any size to one batch of pixels.
 
-    The first frame of a GIF, the stored orientation (EXIF is not applied), alpha dropped, grey repeated to RGB. The
-    aspect ratio is not kept, and there is no anti-aliasing, as in `keras.utils.image_dataset_from_directory`.
+    The first frame of a GIF, the stored orientation (EXIF is not applied), alpha dropped, grey repeated to RGB. As in
+    `keras.utils.image_dataset_from_directory`, there is no anti-aliasing, and the image is stretched to the target
+    size, or, with `crop_to_aspect_ratio`, its middle is.
 
     Args:
         encoded: string [batch], JPEG, PNG, GIF or BMP.
-        options: the target size and the interpolation.
+        options: the target size, the interpolation, and whether to crop before.
 
     Returns:
         float32 [batch, height, width, 3] in 0..255.
@@ -51,6 +53,8 @@ def decode_and_resize(encoded: tf.Tensor, options: TransformOptions) -> tf.Tenso
 
     def decode_one(image: tf.Tensor) -> tf.Tensor:
         pixels = tf.io.decode_image(image, channels=3, expand_animations=False)
+        if options.crop_to_aspect_ratio:
+            pixels = crop_middle(pixels, options.image_size)
         return tf.cast(tf.image.resize(pixels, (height, width), method=options.resize), tf.float32)
 
     spec = tf.TensorSpec([height, width, 3], tf.float32)
@@ -58,3 +62,18 @@ def decode_and_resize(encoded: tf.Tensor, options: TransformOptions) -> tf.Tenso
     if options.resize == "bicubic":  # it overshoots at edges
         pixels = tf.clip_by_value(pixels, 0.0, 255.0)
     return tf.ensure_shape(pixels, [None, height, width, 3])
+
+
+def crop_middle(pixels: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """The largest centred window with the aspect ratio of a size.
+
+    Args:
+        pixels: [h, w, 3] of any size and type.
+        size: height and width of the target.
+
+    Returns:
+        [h', w', 3] of the same type, `h'` <= `h`, `w'` <= `w`.
+    """
+    shape = tf.shape(pixels, out_type=tf.int64)
+    top, left, height, width = crop_window(shape[0], shape[1], size, tf.minimum, tf.maximum)
+    return pixels[top : top + height, left : left + width]

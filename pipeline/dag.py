@@ -92,6 +92,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
         custom_config={
             "options": config.trainer.to_json(),
             "exports": list(config.exports),
+            "crop_to_aspect_ratio": config.transform.crop_to_aspect_ratio,
             "weights_sha256": plan.weights_sha256,
             "features_dir": str(plan.workdir / "features"),
             "checkpoint_dir": str(plan.workdir / "checkpoints"),

@@ -56,6 +56,9 @@ class TransformOptions(Options):
         (224, 224), description="Height and width in pixels; one number: square."
     )
     resize: Literal["bilinear", "bicubic", "area", "nearest"] = "bilinear"
+    crop_to_aspect_ratio: bool = Field(
+        False, description="Crop to the middle window of the target's aspect ratio before resizing, not stretch."
+    )
 
     @field_validator("image_size", mode="before")
     @classmethod

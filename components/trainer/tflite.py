@@ -20,16 +20,16 @@ from components.trainer.tflite_metadata import BUFFER_NAME, Description, describ
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # of the files in the archive: the same model gives the same bytes
 
 
-def export_tflite(path: str, classes: list[str]) -> int:
+def export_tflite(path: str, classes: list[str], crops: bool = False) -> int:
     """Writes `assets.extra/model.tflite` into an exported SavedModel; gives its size in bytes.
 
     It takes `pixels` float32 [batch, height, width, 3], RGB, 0..255, and gives `probabilities` float32
-    [batch, classes]; the batch may be resized.
+    [batch, classes]; the batch may be resized. `crops` is what its metadata says of the pixels.
 
     Raises:
         InputError: the backbone has operations that TensorFlow Lite has not.
     """
-    content = add_metadata(convert(tf.saved_model.load(path)), classes)
+    content = add_metadata(convert(tf.saved_model.load(path)), classes, crops)
     folder = os.path.join(path, features.EXTRA_ASSETS)
     tf.io.gfile.makedirs(folder)
     with tf.io.gfile.GFile(os.path.join(folder, features.TFLITE_ASSET), "wb") as file:
@@ -61,7 +61,7 @@ def convert(model: tf.Module) -> bytes:
         ) from error
 
 
-def add_metadata(content: bytes, classes: list[str]) -> bytes:
+def add_metadata(content: bytes, classes: list[str], crops: bool = False) -> bytes:
     """Puts metadata into the model, and the class names behind it, where the format has its associated files.
 
     Source: https://www.tensorflow.org/lite/models/convert/metadata, "pack metadata and associated files".
@@ -73,7 +73,7 @@ def add_metadata(content: bytes, classes: list[str]) -> bytes:
     graph = model.subgraphs[0]
     _, height, width, _ = (int(side) for side in graph.tensors[graph.inputs[0]].shape)
     buffer, entry = schema.BufferT(), schema.MetadataT()
-    buffer.data = list(describe_classifier(Description(height, width, features.LABELS_ASSET)))
+    buffer.data = list(describe_classifier(Description(height, width, features.LABELS_ASSET, crops)))
     model.buffers.append(buffer)
     entry.name, entry.buffer = BUFFER_NAME, len(model.buffers) - 1
     model.metadata = [*(model.metadata or []), entry]

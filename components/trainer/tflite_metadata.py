@@ -21,18 +21,24 @@ TENSOR_AXIS_LABELS = 2  # of AssociatedFileType
 RGB = 1  # of ColorSpaceType
 
 INPUT_TEXT = (
-    "RGB pixels, 0 to 255, as float32. Decode the image without applying its orientation tag, drop alpha, and resize "
-    "it to this size without keeping the aspect ratio or anti-aliasing (tf.image.resize, the pipeline's method)."
+    "RGB pixels, 0 to 255, as float32. Decode the image without applying its orientation tag, drop alpha, and {resize} "
+    "(tf.image.resize, the pipeline's method)."
+)
+STRETCH = "resize it to this size without keeping the aspect ratio or anti-aliasing"
+CROP = (
+    "crop it to the largest centred window with the aspect ratio of this size (as smart_resize of Keras), then resize "
+    "that to this size without anti-aliasing"
 )
 Field = Callable[[flatbuffers.Builder, int], None]  # writes into slot n of the table that is open
 
 
 class Description(NamedTuple):
-    """Of a classifier: height and width of its input in px, and the name of the file with its labels."""
+    """Of a classifier: height and width of its input in px, the file with its labels, whether images are cropped."""
 
     height: int
     width: int
     labels: str
+    crops: bool = False
 
 
 def describe_classifier(description: Description) -> bytes:
@@ -60,6 +66,7 @@ def describe_classifier(description: Description) -> bytes:
 
 def _input(builder: flatbuffers.Builder, description: Description) -> int:
     """TensorMetadata of the pixels."""
+    text = INPUT_TEXT.format(resize=CROP if description.crops else STRETCH)
     size = _table(builder, {0: _uint32(description.width), 1: _uint32(description.height)})
     image = _table(builder, {0: _int8(RGB), 1: _offset(size)})
     content = _table(builder, {0: _uint8(IMAGE_PROPERTIES), 1: _offset(image)})
@@ -69,7 +76,7 @@ def _input(builder: flatbuffers.Builder, description: Description) -> int:
         builder,
         {
             0: _offset(builder.CreateString("pixels")),
-            1: _offset(builder.CreateString(INPUT_TEXT)),
+            1: _offset(builder.CreateString(text)),
             3: _offset(content),
             4: _offset(_vector(builder, [unit])),
             5: _offset(_range(builder, 0.0, 255.0)),

@@ -42,7 +42,8 @@ def run_fn(fn_args: FnArgs) -> None:
 
     Args:
         fn_args: of TFX; `custom_config` holds `options`, a `TrainerOptions` as JSON, the folders `features_dir` and
-            `checkpoint_dir`, each of which may be empty: then nothing is kept, and `exports`, further forms.
+            `checkpoint_dir`, each of which may be empty: then nothing is kept, `exports`, further forms, and
+            `crop_to_aspect_ratio`, what the transform graph does before it resizes.
             `hyperparameters` that a search found take the place of the options of the same names.
     """
     options = TrainerOptions.from_json(fn_args.custom_config["options"])
@@ -78,12 +79,14 @@ def run_fn(fn_args: FnArgs) -> None:
         return
 
     progress.info("exporting")
-    facts = describe_model(options, size, classes, backbone.facts, head) | {"tuned": found_by_search}
+    crops = bool(fn_args.custom_config.get("crop_to_aspect_ratio", False))
+    facts = describe_model(options, size, classes, backbone.facts, head)
+    facts |= {"tuned": found_by_search, features.CROP_FACT: crops}
     code = "" if tuned and tuned.kept else fn_args.custom_config.get("source_fingerprint", "")
     export(Graft(backbone, options.pooling, head, transform), fn_args.serving_model_dir, facts, known, code)
     if "tflite" in fn_args.custom_config.get("exports", ()):
         progress.info("converting for TensorFlow Lite")
-        export_tflite(fn_args.serving_model_dir, classes)
+        export_tflite(fn_args.serving_model_dir, classes, crops)
     parity = prove(fn_args.serving_model_dir, proven, found, options)
     if checkpoints:
         remove_checkpoints(checkpoints)

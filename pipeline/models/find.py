@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,3 +136,16 @@ def class_names(model: Path) -> list[str]:
     if not path.is_file():
         raise InputError(f"{model} is a SavedModel without assets/{features.LABELS_ASSET}: Graft did not make it.")
     return path.read_text("utf-8").splitlines()
+
+
+def crop_target(model: Path) -> tuple[int, int] | None:
+    """Height and width of a model's images where it sees only the middle window of that aspect ratio; None: all of it.
+
+    A model of an older Graft, whose facts say nothing of it, sees all.
+    """
+    path = model / "assets" / features.FACTS_ASSET
+    facts = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    if not facts.get(features.CROP_FACT):
+        return None
+    height, width = facts["image_size"]
+    return height, width

@@ -13,7 +13,7 @@ import numpy as np
 
 from components import features
 from components.errors import InputError, first_line
-from pipeline.models import class_names, find_model
+from pipeline.models import class_names, crop_target, find_model
 from pipeline.predict.overlays import Overlays
 from pipeline.predict.reading import Image, read_ahead
 
@@ -53,10 +53,12 @@ class Model:
     Attributes:
         names: of the classes, in the order of the label index.
         signatures: by name: `ConcreteFunction`s, each from a string tensor [batch] to a dict of tensors.
+        crop: of `crop_target`.
     """
 
     names: list[str]
     signatures: dict[str, Any]
+    crop: tuple[int, int] | None = None
 
     def probabilities(self, contents: list[bytes]) -> np.ndarray:
         """float32 [batch, classes], 0..1."""
@@ -87,7 +89,7 @@ def load_model(model: str) -> Model:
 
     import tensorflow as tf
 
-    return Model(names, dict(tf.saved_model.load(str(folder)).signatures))
+    return Model(names, dict(tf.saved_model.load(str(folder)).signatures), crop_target(folder))
 
 
 def predict_files(
@@ -113,7 +115,7 @@ def predict_files(
             "Leave --explain out."
         )
     with ThreadPoolExecutor(READERS) as pool:
-        overlays = Overlays(explain, pool) if explain else None
+        overlays = Overlays(explain, pool, loaded.crop) if explain else None
         images = read_ahead(pool, paths, 2 * batch_size)
         while chunk := list(islice(images, batch_size)):
             yield from answer_batch(loaded, chunk, overlays)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from components.crop import crop_window
+
 if TYPE_CHECKING:
     from pipeline.predict.reading import Image
 
@@ -27,12 +29,14 @@ def colour(activation: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(activation, places, STOPS[:, channel]) for channel in range(3)], axis=-1)
 
 
-def draw_overlay(content: bytes, activation: np.ndarray) -> np.ndarray:
+def draw_overlay(content: bytes, activation: np.ndarray, crop: tuple[int, int] | None = None) -> np.ndarray:
     """Lays an activation map over its picture: the stronger the evidence, the less of the picture shows through.
 
     Args:
         content: JPEG, PNG, GIF or BMP that was checked.
-        activation: float32 [h, w], 0..1; it covers the whole picture, whose aspect ratio the model does not keep.
+        activation: float32 [h, w], 0..1; it covers what the model sees of the picture, stretched to it.
+        crop: height and width of the model's images, where it sees only the middle window of their aspect ratio;
+            around that the picture stays as it is. None: the model sees all.
 
     Returns:
         uint8 [height, width, 3], the orientation as stored (as the model sees it), the longer side at most 1024 px.
@@ -40,14 +44,44 @@ def draw_overlay(content: bytes, activation: np.ndarray) -> np.ndarray:
     from PIL import Image as Pillow
 
     with Pillow.open(io.BytesIO(content)) as opened:
+        width, height = opened.size
         opened.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))  # JPEGs: decoded at a fraction of their size
         picture = opened.convert("RGB")
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    smooth = Pillow.fromarray(activation.astype(np.float32)).resize(picture.size, Pillow.Resampling.BICUBIC)
+    pixels = np.array(picture)
+    seen = seen_part((height, width), pixels.shape[:2], crop)
+    pixels[seen] = blend(pixels[seen], activation)
+    return pixels
+
+
+def seen_part(stored: tuple[int, int], shown: tuple[int, ...], crop: tuple[int, int] | None) -> tuple[slice, slice]:
+    """Rows and columns that the model sees of a picture; heights and widths in px.
+
+    Args:
+        stored: of the picture in its file, where the window is cut.
+        shown: of the picture as it is drawn, perhaps smaller; the window is at least 1 x 1 there, too.
+        crop: as in `draw_overlay`.
+    """
+    if crop is None:
+        return slice(0, shown[0]), slice(0, shown[1])
+    top, left, height, width = crop_window(*stored, crop)
+    return _scale(top, height, shown[0] / stored[0]), _scale(left, width, shown[1] / stored[1])
+
+
+def _scale(start: int, length: int, scale: float) -> slice:
+    first = int(start * scale)
+    return slice(first, max(first + 1, round((start + length) * scale)))
+
+
+def blend(pixels: np.ndarray, activation: np.ndarray) -> np.ndarray:
+    """uint8 [height, width, 3] with an activation, float [h, w] in 0..1, as colour over all of it; uint8 again."""
+    from PIL import Image as Pillow
+
+    size = (pixels.shape[1], pixels.shape[0])
+    smooth = Pillow.fromarray(activation.astype(np.float32)).resize(size, Pillow.Resampling.BICUBIC)
     strength = np.clip(np.asarray(smooth), 0.0, 1.0)
     opacity = (STRONGEST * strength)[..., np.newaxis]
-    pixels = np.asarray(picture) * (1 - opacity) + colour(strength) * opacity
-    return np.asarray(pixels.round(), np.uint8)
+    return np.asarray((pixels * (1 - opacity) + colour(strength) * opacity).round(), np.uint8)
 
 
 def overlay_name(name: str) -> str:
@@ -60,10 +94,12 @@ def overlay_name(name: str) -> str:
 class Overlays:
     """Writes overlays into a folder, a batch at a time."""
 
-    def __init__(self, folder: Path, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, folder: Path, pool: ThreadPoolExecutor, crop: tuple[int, int] | None = None) -> None:
+        """Makes the folder; `crop` is as in `draw_overlay`."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._pool = pool
+        self._crop = crop
 
     def write(self, images: list[Image], activations: np.ndarray) -> list[str]:
         """Writes one file an image; gives their paths."""
@@ -73,5 +109,5 @@ class Overlays:
         from PIL import Image as Pillow
 
         path = self._folder / overlay_name(image.name)
-        Pillow.fromarray(draw_overlay(image.content, activation)).save(path, quality=QUALITY)
+        Pillow.fromarray(draw_overlay(image.content, activation, self._crop)).save(path, quality=QUALITY)
         return str(path)

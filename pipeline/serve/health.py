@@ -42,6 +42,7 @@ class Health:
             "version": current.number if current else None,
             "classes": current.names if current else [],
             "explains": bool(current and "explain" in current.specs),
+            "crop": current.crop if current else None,
             "problem": host.problem or None,
             "reloads": host.reloads,
             "uptime_seconds": round(time.time() - self._started, 1),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from components import features, versions
-from pipeline.models import class_names
+from pipeline.models import class_names, crop_target
 from pipeline.serve.errors import invalid
 from pipeline.serve.tensors import Spec
 
@@ -25,6 +25,7 @@ class LoadedVersion:
         names: of the classes.
         specs: inputs by signature.
         signature_defs: as JSON, in TensorFlow Serving's form.
+        crop: of `crop_target`.
     """
 
     number: int
@@ -32,6 +33,7 @@ class LoadedVersion:
     specs: dict[str, dict[str, Spec]]
     signature_defs: dict[str, Any]
     _functions: dict[str, Callable[..., dict[str, Any]]] = field(repr=False)
+    crop: tuple[int, int] | None = None
 
     def inputs_of(self, signature: str) -> dict[str, Spec]:
         """What a signature takes.
@@ -70,7 +72,8 @@ def load_version(folder: Path, max_batch: int) -> LoadedVersion:
         for name, function in functions.items()
     }
     number = int(folder.name) if folder.name.isdecimal() else 1
-    loaded = LoadedVersion(number, class_names(folder), specs, _read_signature_defs(folder), functions)
+    definitions = _read_signature_defs(folder)
+    loaded = LoadedVersion(number, class_names(folder), specs, definitions, functions, crop_target(folder))
     _warm_up(loaded, max_batch)
     return loaded
 

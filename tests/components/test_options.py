@@ -40,7 +40,7 @@ ALL = [
 ]
 CHANGED = [
     DataOptions(path="photos", eval_fraction=0.3, max_pixels=10, shard_megabytes=1),
-    TransformOptions(image_size=(96, 128), resize="area"),
+    TransformOptions(image_size=(96, 128), resize="area", crop_to_aspect_ratio=True),
     TrainerOptions(
         backbone="ResNet50", backbone_args={"alpha": 0.35, "deep": True, "n": 2, "s": "x"}, devices="gpu:0,1"
     ),

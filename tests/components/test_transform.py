@@ -1,5 +1,6 @@
 """The one decode-and-resize of the tree."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,6 +20,7 @@ FILES = {
     "bmp": pictures.encode(pictures.noise(1, 1, 6), "bmp"),
 }
 METHODS = ["bilinear", "bicubic", "area", "nearest"]
+SIZES = [(1, 1), (1, 50), (50, 1), (2, 3), (24, 32), (48, 64), (30, 31), (77, 40), (40, 77), (333, 250), (100, 1024)]
 
 
 def options(**values):
@@ -46,6 +48,51 @@ def test_the_pixels_are_those_of_decode_and_resize(kind, method):
     expected = tf.clip_by_value(tf.cast(tf.image.resize(decoded, (24, 32), method), tf.float32), 0.0, 255.0)
     found = decode_and_resize(tf.constant([FILES[kind]]), options(resize=method))[0]
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("target", [(24, 32), (32, 32), (33, 7), (1, 1), (1, 40), (40, 1)])
+@pytest.mark.parametrize("method", ["bilinear", "bicubic", "nearest"])
+def test_a_crop_gives_the_pixels_of_smart_resize(method, target):
+    images = [pictures.noise(height, width, seed) for seed, (height, width) in enumerate(SIZES)]
+    encoded = tf.constant([pictures.encode(image) for image in images])
+    found = decode_and_resize(encoded, options(image_size=target, resize=method, crop_to_aspect_ratio=True)).numpy()
+    for pixels, image in zip(found, images, strict=True):
+        expected = keras.preprocessing.image.smart_resize(image.astype(np.float32), target, interpolation=method)
+        np.testing.assert_allclose(pixels, expected.clip(0, 255), atol=1e-3, err_msg=str(image.shape))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_crop_gives_the_pixels_of_a_picture_that_was_cut_before(method):
+    picture = pictures.noise(40, 77, 7)
+    whole, cut = (tf.constant([pictures.encode(pixels)]) for pixels in (picture, picture[:, 18:58]))
+    wish = options(image_size=20, resize=method, crop_to_aspect_ratio=True)
+    np.testing.assert_allclose(decode_and_resize(whole, wish), decode_and_resize(cut, wish), atol=1e-4)
+
+
+def test_a_crop_gives_what_keras_reads_from_a_folder(tmp_path):
+    contents = [
+        pictures.encode(pictures.noise(height, width, height)) for height, width in ((90, 41), (31, 64), (5, 5))
+    ]
+    for number, content in enumerate(contents):
+        pictures.write(tmp_path / "only" / f"{number}.png", content)
+    arguments = {"image_size": (24, 32), "crop_to_aspect_ratio": True, "shuffle": False, "verbose": False}
+    ((expected, _),) = keras.utils.image_dataset_from_directory(tmp_path, **arguments)
+    found = decode_and_resize(tf.constant(contents), options(crop_to_aspect_ratio=True))
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def operations(**values):
+    graph = tf.function(lambda x: decode_and_resize(x, options(**values))).get_concrete_function(
+        tf.TensorSpec([None], tf.string)
+    )
+    definition = graph.graph.as_graph_def()
+    inner = [node for function in definition.library.function for node in function.node_def]
+    return {node.op for node in [*definition.node, *inner]}
+
+
+def test_without_a_crop_nothing_of_it_is_in_the_graph():
+    assert "FloorDiv" in operations(crop_to_aspect_ratio=True)
+    assert "FloorDiv" not in operations()
 
 
 def test_an_image_of_the_right_size_is_not_touched():
@@ -76,8 +123,9 @@ def test_junk_is_an_error_not_a_black_image(content):
         decode_and_resize(tf.constant([FILES["png"], content]), options())
 
 
-def test_the_shape_is_known_before_the_graph_runs():
-    graph = tf.function(lambda x: decode_and_resize(x, options())).get_concrete_function(
+@pytest.mark.parametrize("crop", [False, True])
+def test_the_shape_is_known_before_the_graph_runs(crop):
+    graph = tf.function(lambda x: decode_and_resize(x, options(crop_to_aspect_ratio=crop))).get_concrete_function(
         tf.TensorSpec([None], tf.string)
     )
     assert graph.output_shapes.as_list() == [None, 24, 32, 3]

@@ -67,7 +67,10 @@ def test_a_configuration_written_out_is_read_back_the_same(tmp_path):
         ({"trainer": {"image_size": 1}}, "trainer.image_size: unknown key. Did you mean 'transform.image_size'?"),
         ({"gates": {"min_accuracy": 1}}, "gates.min_accuracy: unknown key. Did you mean 'gates.quality.min_accuracy'?"),
         ({"trainr": {}}, "trainr: unknown key. Did you mean 'trainer'?"),
-        ({"transform": {20 * "z": 1}}, f"transform.{20 * 'z'}: unknown key. Known here: image_size, resize."),
+        (
+            {"transform": {20 * "z": 1}},
+            f"transform.{20 * 'z'}: unknown key. Known here: image_size, resize, crop_to_aspect_ratio.",
+        ),
     ],
 )
 def test_an_unknown_key_is_answered_with_the_nearest(content, message):

@@ -106,6 +106,7 @@ def test_edited_sources_change_the_cache_key_of_their_node_and_the_passport(tmp_
     [
         ({"data": {"eval_fraction": 0.3}}, {"ImageExampleGen"}),
         ({"transform": {"image_size": 96}}, {"Transform"}),
+        ({"transform": {"crop_to_aspect_ratio": True}}, {"Transform", "Trainer"}),
         ({"trainer": {"epochs": 3}}, {"Trainer"}),
         ({"evaluator": {"batch_size": 3}}, {"Evaluator"}),
         ({"gates": {"quality": {"min_accuracy": 0.9}}}, {"Evaluator"}),

@@ -109,9 +109,18 @@ function toMap(rows) {
   return canvas;
 }
 
+/** The part of an image that the model sees: the middle window of its own aspect ratio where it crops, else all. */
+function seen(width, height) {
+  if (!server.crop) return [0, 0, width, height];
+  const [down, across] = server.crop;
+  const seenWidth = Math.max(1, Math.min(width, Math.floor((height * across) / down)));
+  const seenHeight = Math.max(1, Math.min(height, Math.floor((width * down) / across)));
+  return [Math.floor((width - seenWidth) / 2), Math.floor((height - seenHeight) / 2), seenWidth, seenHeight];
+}
+
 function draw(name, label) {
   const canvas = $("canvas");
-  const [width, height] = picture ? [picture.width, picture.height] : [640, 480];
+  const [width, height] = picture ? [picture.width, picture.height] : seen(640, 480).slice(2);
   const scale = Math.min(SIDE, Math.max(width, height, SIDE / 2)) / Math.max(width, height);
   canvas.width = Math.max(1, Math.round(width * scale));
   canvas.height = Math.max(1, Math.round(height * scale));
@@ -126,7 +135,9 @@ function draw(name, label) {
     context.globalAlpha = $("opacity").value / 100;
     context.imageSmoothingEnabled = true;
     context.imageSmoothingQuality = "high";
-    context.drawImage(map, 0, 0, canvas.width, canvas.height);
+    const [x, y] = [canvas.width / width, canvas.height / height];
+    const [left, top, seenWidth, seenHeight] = seen(width, height);
+    context.drawImage(map, left * x, top * y, seenWidth * x, seenHeight * y);
   }
   canvas.setAttribute("aria-label", `${name}, labelled ${label}${map ? ", with the evidence as colour" : ""}`);
   canvas.hidden = false;

@@ -38,9 +38,11 @@ def test_the_digest_is_that_of_the_options_and_not_of_the_saved_bytes(tmp_path, 
     assert digest_transform(again) == base
     others = [
         digest_transform(transform_of(tmp_path / str(number), **options))
-        for number, options in enumerate([{"image_size": 65}, {"image_size": 64, "resize": "area"}])
+        for number, options in enumerate(
+            [{"image_size": 65}, {"image_size": 64, "resize": "area"}, {"image_size": 64, "crop_to_aspect_ratio": True}]
+        )
     ]
-    assert len({base, *others}) == 3
+    assert len({base, *others}) == 4
 
 
 def test_probes_are_images_of_several_kinds():

@@ -115,7 +115,7 @@ class Reader:
         return self.table.GetVectorAsNumpy(flatbuffers.number_types.Float32Flags, self._at(field)).tolist()
 
 
-def test_the_metadata_follows_the_published_schema(content):
+def read_metadata(content):
     from tensorflow.lite.python import schema_py_generated as schema
 
     model = schema.Model.GetRootAsModel(content, 0)
@@ -124,7 +124,23 @@ def test_the_metadata_follows_the_published_schema(content):
     ]
     buffer = bytes(model.Buffers(entry.Buffer()).DataAsNumpy())
     assert buffer[4:8] == b"M001"
-    metadata = Reader.root(buffer)
+    return Reader.root(buffer)
+
+
+def text_of_input(content):
+    (graph,) = read_metadata(content).items(3)
+    return graph.items(2)[0].text(1)
+
+
+def test_what_an_app_does_with_an_image_is_said(plain, content):
+    assert "resize it to this size without keeping the aspect ratio" in text_of_input(content)
+    cropped = text_of_input(add_metadata(plain, CLASSES, crops=True))
+    assert "crop it to the largest centred window with the aspect ratio of this size" in cropped
+    assert "without keeping" not in cropped
+
+
+def test_the_metadata_follows_the_published_schema(content):
+    metadata = read_metadata(content)
     assert metadata.text(7) == "1.0.0"
     (graph,) = metadata.items(3)
     (taken,), (given,) = graph.items(2), graph.items(3)

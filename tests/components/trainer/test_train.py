@@ -30,6 +30,7 @@ def test_the_export_says_what_it_is_made_of(trained):
     assert facts["classes"] == CLASSES
     assert (facts["backbone"], facts["backbone_args"]) == ("MobileNetV2", ALPHA)
     assert facts["image_size"] == [SIDE, SIDE]
+    assert facts[features.CROP_FACT] is False
     assert facts["feature_map"] == [2, 2, 1280]
     assert facts["feature_width"] == 1280
     assert {len(facts[name]) for name in ("backbone_sha256", "head_sha256", "weights_sha256")} == {64}
@@ -89,7 +90,9 @@ def test_a_backbone_of_vectors_has_no_pooling(trained):
     assert facts_of(trained, "a" * 64, 1.0, (7,))["pooling"] is None
 
 
-def run_again(trained, train_records, eval_records, transform_uri, tmp_path, hyperparameters=None, **changes):
+def run_again(
+    trained, train_records, eval_records, transform_uri, tmp_path, hyperparameters=None, custom_config=None, **changes
+):
     options = trained.options.model_copy(update=changes)
     run_fn(
         SimpleNamespace(
@@ -97,6 +100,7 @@ def run_again(trained, train_records, eval_records, transform_uri, tmp_path, hyp
                 "options": options.to_json(),
                 "features_dir": str(trained.kept / "features"),
                 "source_fingerprint": "of the tests",
+                **(custom_config or {}),
             },
             transform_output=transform_uri,
             train_files=train_records.pattern,
@@ -120,6 +124,11 @@ def test_the_same_run_again_sees_no_image_and_gives_the_same_head(again, trained
     assert (history["features_computed"], history["features_kept"]) == (0, TRAIN_COUNT + EVAL_COUNT)
     assert facts == read_facts(trained)
     assert f"0 features computed, {TRAIN_COUNT + EVAL_COUNT} from the store; 1 replica" in said()[-1]
+
+
+def test_the_export_says_that_images_are_cropped(again):
+    _, facts = again(custom_config={"crop_to_aspect_ratio": True})
+    assert facts[features.CROP_FACT] is True
 
 
 def forbidden(*arguments, **others):

@@ -79,14 +79,19 @@ def test_runtime_parameters_have_defaults(compiled, target):
     assert parameters["trainer_epochs"].parameter_type == proto.ParameterType.NUMBER_INTEGER
 
 
-def test_a_parameter_reaches_every_place_that_depends_on_it(compiled):
-    args = {name: list(executor.container.args) for name, executor in executors_of(compiled[KFP]).items()}
-    settings = {
+def settings_of(compiled):
+    """Node: place in its execution properties: the value that the run puts there."""
+    args = {name: list(executor.container.args) for name, executor in executors_of(compiled).items()}
+    return {
         name.removesuffix("_executor"): {
             row[i + 1].split("=")[0]: row[i + 1].split("=", 1)[1] for i, a in enumerate(row) if a == "--set"
         }
         for name, row in args.items()
     }
+
+
+def test_a_parameter_reaches_every_place_that_depends_on_it(compiled):
+    settings = settings_of(compiled[KFP])
     epochs, workdir = "{{$.inputs.parameters['trainer_epochs']}}", "{{$.inputs.parameters['workdir']}}"
     assert settings["Trainer"]["/custom_config/options/epochs"] == epochs
     assert settings["Trainer"]["/custom_config/features_dir"] == f"{workdir}/features"
@@ -279,6 +284,14 @@ def test_more_options_may_be_runtime_parameters():
     assert kinds["trainer_deterministic"] == kind.BOOLEAN
     assert "gates_quality_min_accuracy" in task_of(compiled, "Evaluator").inputs.parameters
     assert "data_eval_fraction" in task_of(compiled, "ImageExampleGen").inputs.parameters
+
+
+def test_a_crop_reaches_the_pixels_and_the_facts_of_the_model():
+    option = "transform.crop_to_aspect_ratio"
+    settings = settings_of(compile_config(make_config(kubeflow={"parameters": [option]}), KFP))
+    value = "{{$.inputs.parameters['transform_crop_to_aspect_ratio']}}"
+    assert settings["Transform"]["/custom_config/options/crop_to_aspect_ratio"] == value
+    assert settings["Trainer"]["/custom_config/crop_to_aspect_ratio"] == value
 
 
 def test_a_pipeline_that_tunes_has_one_more_task():

@@ -6,7 +6,7 @@ import pytest
 
 from components import versions
 from components.errors import InputError
-from pipeline.models import class_names, find_model, list_models, serving_dir
+from pipeline.models import class_names, crop_target, find_model, list_models, serving_dir
 
 
 @pytest.fixture
@@ -67,3 +67,19 @@ def test_class_names_are_those_of_the_export(workdir):
     (workdir / "serving" / "9" / "assets" / "labels.txt").unlink()
     with pytest.raises(InputError, match=r"9 is a SavedModel without assets/labels.txt: Graft did not make it"):
         class_names(workdir / "serving" / "9")
+
+
+@pytest.mark.parametrize(
+    ("facts", "target"),
+    [
+        ({"crop_to_aspect_ratio": True, "image_size": [96, 128]}, (96, 128)),
+        ({"crop_to_aspect_ratio": False, "image_size": [96, 128]}, None),
+        ({"image_size": [96, 128]}, None),
+        (None, None),
+    ],
+)
+def test_what_a_model_sees_of_an_image_is_among_its_facts(workdir, facts, target):
+    model = workdir / "serving" / "9"
+    if facts is not None:
+        (model / "assets" / "graft.json").write_text(json.dumps(facts), "utf-8")
+    assert crop_target(model) == target

@@ -1,13 +1,17 @@
 """The activation map as colour over the picture."""
 
 import io
+import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from components import features
+from pipeline.models import find_model
 from pipeline.predict.answers import predict_files
-from pipeline.predict.overlays import LONGEST_SIDE, colour, draw_overlay, overlay_name
+from pipeline.predict.overlays import LONGEST_SIDE, colour, draw_overlay, overlay_name, seen_part
 from tests import pictures
 
 
@@ -39,6 +43,45 @@ def test_large_pictures_give_small_overlays_of_their_shape():
     assert drawn.shape[0] == pytest.approx(LONGEST_SIDE / 10, abs=2)
 
 
+@pytest.mark.parametrize("form", ["png", "jpeg"])
+@pytest.mark.parametrize(
+    ("shape", "crop", "rows", "columns"),
+    [
+        ((60, 100), (64, 64), (0, 60), (20, 80)),
+        ((100, 60), (96, 96), (20, 80), (0, 60)),
+        ((60, 100), (60, 100), (0, 60), (0, 100)),
+        ((100, 100), (96, 128), (12, 87), (0, 100)),
+        ((1, 5), (64, 64), (0, 1), (2, 3)),
+        ((1000, 4000), (64, 64), (0, 256), (384, 640)),  # shown at a quarter of its size
+    ],
+)
+def test_only_what_a_model_that_crops_sees_is_coloured(form, shape, crop, rows, columns):
+    black = pictures.encode(np.zeros([*shape, 3], np.uint8), form)
+    drawn = draw_overlay(black, np.ones([2, 2], np.float32), crop)
+    coloured = drawn.max(axis=-1) > 0
+    expected = np.zeros(drawn.shape[:2], bool)
+    expected[slice(*rows), slice(*columns)] = True
+    np.testing.assert_array_equal(coloured, expected)
+
+
+def test_the_map_of_a_model_that_crops_is_stretched_to_the_window_alone():
+    picture = pictures.noise(60, 100, 3)
+    activation = np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4)
+    drawn = draw_overlay(pictures.encode(picture), activation, (32, 32))
+    middle = draw_overlay(pictures.encode(picture[:, 20:80]), activation)
+    np.testing.assert_array_equal(drawn[:, 20:80], middle)
+    np.testing.assert_array_equal(drawn[:, :20], picture[:, :20])
+    np.testing.assert_array_equal(drawn[:, 80:], picture[:, 80:])
+
+
+@pytest.mark.parametrize("stored", [(1, 60_000), (60_000, 1), (3, 5000), (4999, 5001)])
+def test_the_window_of_a_picture_that_is_shown_smaller_is_never_empty(stored):
+    scale = LONGEST_SIDE / max(stored)
+    shown = tuple(max(1, round(side * scale)) for side in stored)
+    for part, side in zip(seen_part(stored, shown, (224, 160)), shown, strict=True):
+        assert 0 <= part.start < part.stop <= side
+
+
 def test_orientation_is_left_as_the_model_sees_it():
     buffer, exif = io.BytesIO(), Pillow.Exif()
     exif[0x0112] = 6
@@ -60,3 +103,22 @@ def test_each_good_image_gets_a_file(pushed, photos):
     for row in rows[::2]:
         with Pillow.open(row.overlay) as overlay, Pillow.open(row.path) as picture:
             assert overlay.size == picture.size
+
+
+def test_a_model_that_crops_says_so_and_its_overlays_follow(pushed, photos):
+    copied = photos / "model"
+    shutil.copytree(find_model(str(pushed)), copied)
+    facts = copied / "assets" / features.FACTS_ASSET
+    content = json.loads(facts.read_text("utf-8")) | {features.CROP_FACT: True}
+    facts.write_text(json.dumps(content), "utf-8")
+    black = pictures.write(photos / "black.png", pictures.encode(np.zeros([64, 192, 3], np.uint8)))
+
+    def drawn(model):
+        (row,) = predict_files(str(model), [str(black)], explain=photos / "out")
+        with Pillow.open(row.overlay) as overlay:
+            return np.asarray(overlay)
+
+    plain, cropped = drawn(pushed), drawn(copied)
+    assert plain[:, :48].max() > 20
+    assert cropped[:, 64:128].max() > 20
+    assert max(cropped[:, :48].max(), cropped[:, 144:].max()) == 0  # JPEG blurs edges by some pixels

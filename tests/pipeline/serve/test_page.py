@@ -1,12 +1,15 @@
 """The page in headless Chromium: what a user does and sees. Skipped where Chromium and its driver are not installed."""
 
 import io
+import json
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from components import features
+from pipeline.models import find_model
 from pipeline.predict.answers import predict_files
 from pipeline.serve.host import Host
 from pipeline.serve.intake import Limits
@@ -125,6 +128,34 @@ def test_a_dropped_image_is_taken_too(page):
     wait(page, lambda: element(page, "result").is_displayed())
     assert element(page, "label").text in CLASSES
     assert "dropped.png" in element(page, "facts").text
+
+
+@pytest.fixture
+def cropping_page(browser, pushed, tmp_path):
+    """The page of a model that says that it sees squares only."""
+    model = tmp_path / "model"
+    shutil.copytree(find_model(str(pushed)), model)
+    facts = model / "assets" / features.FACTS_ASSET
+    facts.write_text(json.dumps(json.loads(facts.read_text("utf-8")) | {features.CROP_FACT: True}), "utf-8")
+    host = Host(str(model), "", 8)
+    host.start()
+    with running(host) as (url, _):
+        browser.get(url)
+        wait(browser, lambda: element(browser, "state").get_attribute("class") == "ready")
+        yield browser
+    host.close()
+
+
+@pytest.mark.parametrize(("height", "width"), [(100, 300), (300, 100)])
+def test_the_map_covers_only_what_a_model_that_crops_sees(cropping_page, tmp_path, height, width):
+    picture = np.full([height, width, 3], 255, np.uint8)
+    choose(cropping_page, pictures.write(tmp_path / "white.png", pictures.encode(picture)))
+    coloured = (pixels(cropping_page)[..., :3] < 250).any(axis=-1)
+    places = np.argwhere(coloured) / (np.array(coloured.shape) / [height, width])
+    middle = (np.array([height, width]) - 100) / 2
+    assert (places.min(axis=0) >= middle - 1).all()
+    assert (places.max(axis=0) <= middle + 101).all()
+    assert np.ptp(places, axis=0).min() > 30
 
 
 def test_what_is_no_image_is_said_and_the_next_one_is_answered(page, tmp_path):
