@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.options.base import Fraction, Options, Positive
 
@@ -55,6 +55,11 @@ class TrainerOptions(Options):
         None, description="The weights file must have this digest."
     )
     pooling: Literal["avg", "max", "both"] = "avg"
+    averaged_views: Literal[1, 2, 10] = Field(
+        1,
+        description="Views of each image whose features are averaged, in training and in serving: 2, with its mirror "
+        "image; 10, with four crops of 0.8 too. Each costs one more pass through the backbone.",
+    )
     hidden_units: Annotated[int, Field(ge=0)] = Field(0, description="Width of a ReLU layer in the head; 0: none.")
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
     learning_rate: Annotated[float, Field(gt=0.0)] = 0.001
@@ -65,7 +70,7 @@ class TrainerOptions(Options):
     class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more.")
     epochs: Positive = 20
     batch_size: Positive = Field(32, description="Global batch size of the head's training.")
-    feature_batch_size: Positive = Field(64, description="Global batch size of the pass through the backbone.")
+    feature_batch_size: Positive = Field(32, description="Global batch size of the pass through the backbone.")
     feature_dtype: Literal["float32", "float16"] = Field("float32", description="Of the features that are kept.")
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32", description="Of the backbone while it trains or is learned from; head, evaluation, export: float32."
@@ -85,3 +90,12 @@ class TrainerOptions(Options):
     deterministic: bool = Field(True, description="The same data, options and seed give the same bytes.")
     tensorboard: bool = Field(True, description="Write TensorBoard logs into the ModelRun artifact.")
     histograms: bool = Field(False, description="Histograms of the head's weights among them.")
+
+    @model_validator(mode="after")
+    def _views_or_second_stage(self) -> TrainerOptions:
+        if self.averaged_views > 1 and self.fine_tune.asked_for:
+            raise ValueError(
+                f"averaged_views: {self.averaged_views} with fine_tune: the second stage learns from single views. "
+                "Leave one of them out"
+            )
+        return self

@@ -53,7 +53,8 @@ def export(model: Graft, path: str, facts: dict[str, Any], known: Known, code: s
     if template and template.fill(model.head, path):
         write_assets(path, facts)
         return
-    served = ServedModel(model.backbone.built, model.pooling, model.head, model.transform, facts["classes"])
+    parts = (model.backbone.built, model.pooling, model.head, model.transform)
+    served = ServedModel(*parts, facts["classes"], facts.get("averaged_views", 1))
     export_model(served, path, facts)
     if template:
         template.keep(path)

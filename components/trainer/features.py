@@ -19,6 +19,7 @@ import tensorflow_transform as tft
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from components.trainer.augment import View, augment_pixels
+from components.trainer.averaging import average_views
 from components.trainer.backbones import Scaling
 from components.trainer.build import scale_pixels
 from components.trainer.data import Split, pixel_batches, readable_records
@@ -82,16 +83,17 @@ class Later:
         return self._made
 
 
-def fold_backbone(backbone: keras.Model, scaling: Scaling, pooling: Pooling = "avg") -> Folded:
+def fold_backbone(backbone: keras.Model, scaling: Scaling, pooling: Pooling = "avg", views: int = 1) -> Folded:
     """The backbone literally frozen: its variables become constants of the graph.
 
     TensorFlow can then fuse batch normalisation into the convolutions, which is 1.3 to 1.7 times faster on a CPU.
-    Feature maps in half precision are pooled in float32.
+    Feature maps in half precision are pooled in float32. `views` of each image are averaged.
     """
 
     @tf.function(input_signature=[tf.TensorSpec([None, *backbone.input_shape[1:]], tf.float32)])
     def forward(pixels: tf.Tensor) -> tf.Tensor:
-        return pool(tf.cast(backbone(scale_pixels(pixels, scaling), training=False), tf.float32), pooling)
+        call = lambda view: backbone(scale_pixels(view, scaling), training=False)  # noqa: E731
+        return pool(average_views(call, pixels, views, backbone.output_shape[1:]), pooling)
 
     folded = convert_variables_to_constants_v2(forward.get_concrete_function())
     return Folded(folded, int(folded.structured_outputs[0].shape[-1]))

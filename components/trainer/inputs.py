@@ -59,7 +59,7 @@ def make_pass(
 
     def fold() -> Folded:
         built = backbone.built
-        return fold_backbone(built.model, built.scaling, options.pooling)
+        return fold_backbone(built.model, built.scaling, options.pooling, options.averaged_views)
 
     forward = Later(backbone.facts.feature_width(options.pooling), fold)
     return FeaturePass(strategy, forward, transform, options.feature_batch_size)
@@ -102,7 +102,7 @@ def in_precision(exact: FeaturePass, options: TrainerOptions) -> FeaturePass:
 
     def fold() -> Folded:
         built = build_half(options, image_size(exact.transform))
-        return fold_backbone(built.model, built.scaling, options.pooling)
+        return fold_backbone(built.model, built.scaling, options.pooling, options.averaged_views)
 
     return replace(exact, forward=Later(exact.forward.width, fold))
 
@@ -123,13 +123,15 @@ def stores(
     """Gives the store of a view (None: the plain image) in a precision; without a folder there is none."""
     if not known.root:
         return lambda view, precision="": None
-    facts = {
+    facts: dict[str, Any] = {
         "backbone": options.backbone,
         "backbone_args": options.backbone_args,
         "scaling": backbone.scaling,
         "pooling": options.pooling,
         "image_size": list(image_size(transform)),
     }
+    if options.averaged_views > 1:  # what was kept before there was the option stays of use
+        facts["averaged_views"] = options.averaged_views
     transform_sha256 = known_transform(transform, known)
 
     def store_of(view: View | None, precision: str = options.precision) -> FeatureStore:

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components import features
+from components.trainer.averaging import average_views
 from components.trainer.build import BuiltBackbone, scale_pixels
 from components.trainer.features import Pooling, pool
 from components.trainer.head import Head
@@ -27,6 +28,7 @@ class ServedModel(tf.Module):
         head: Head,
         transform: tft.TFTransformOutput,
         classes: list[str],
+        views: int = 1,
     ) -> None:
         super().__init__()
         layer = transform.transform_features_layer()
@@ -38,6 +40,7 @@ class ServedModel(tf.Module):
         self.scaling = backbone.scaling
         self.has_maps = backbone.output == "maps"
         self.pooling = pooling
+        self.views, self.shape = views, backbone.shape
         self.hidden = [tf.Variable(array, name="head/hidden") for array in head.hidden or ()]
         self.kernel = tf.Variable(head.kernel, name="head/kernel")
         self.bias = tf.Variable(head.bias, name="head/bias")
@@ -53,15 +56,17 @@ class ServedModel(tf.Module):
 
     def _classify_pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         """float32 [batch, height, width, 3] in 0..255 to probabilities [batch, classes]: what TensorFlow Lite runs."""
-        pooled = pool(self.maps(pixels), self.pooling)
-        return {features.OUTPUT_PROBABILITIES: tf.nn.softmax(self.logits(pooled))}
+        maps = self.maps(pixels) if self.views == 1 else self._maps(pixels, at_once=True)  # Lite has no such loops
+        return {features.OUTPUT_PROBABILITIES: tf.nn.softmax(self.logits(pool(maps, self.pooling)))}
 
     def _decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
         """string [batch] to float32 [batch, height, width, 3] in 0..255."""
         return self._transform({features.IMAGE: tf.reshape(image_bytes, [-1, 1])})[features.PIXELS]
 
-    def _maps(self, pixels: tf.Tensor) -> tf.Tensor:
-        return self._call(scale_pixels(pixels, self.scaling))
+    def _maps(self, pixels: tf.Tensor, at_once: bool = False) -> tf.Tensor:
+        """float32 [batch, height, width, 3] in 0..255 to [batch, h, w, d], or [batch, d] of a backbone without maps."""
+        call = lambda view: self._call(scale_pixels(view, self.scaling))  # noqa: E731
+        return average_views(call, pixels, self.views, self.shape, at_once)
 
     def pooled(self, image_bytes: tf.Tensor) -> tf.Tensor:
         """string [batch] to the head's input, float32 [batch, d]."""

@@ -129,6 +129,7 @@ def describe_model(
         "weights_file_sha256": backbone.weights_sha256,
         "scaling": backbone.scaling,
         "pooling": options.pooling if backbone.has_maps else None,
+        "averaged_views": options.averaged_views,
         "image_size": list(size),
         "feature_map": [int(side) for side in backbone.shape],
         "feature_width": int(head.layers[0][0].shape[0]),

@@ -56,3 +56,13 @@ def test_serving_answers_as_training_did_for_every_validation_image(workdir: Pat
     measured = json.loads(done.stdout.splitlines()[-1])
     assert measured["images"] == 1000
     assert measured["largest_difference"] <= 1e-5
+
+
+def test_ten_averaged_views_reach_0965(tmp_path: Path) -> None:
+    command = ("run", "configs/cats_and_dogs_best.yaml", "--data", CATS_AND_DOGS, "--workdir", tmp_path)
+    finished = graft(*command, "--set", f"trainer.weights={WEIGHTS}")
+    assert finished.code == 0, finished.out + finished.err
+    summary = read_summary(tmp_path)
+    assert summary["metrics"]["accuracy"] >= 0.965
+    facts = json.loads(Path(summary["model"]["path"], "assets", "graft.json").read_text("utf-8"))
+    assert (facts["averaged_views"], facts["crop_to_aspect_ratio"]) == (10, True)

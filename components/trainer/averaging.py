@@ -1,0 +1,116 @@
+"""Several views of an image as one: the mean of their feature maps, each laid where its part of the image is.
+
+Ten of them are the ten crops of Krizhevsky et al. (2012, "ImageNet Classification with Deep Convolutional Neural
+Networks", section 4.1), with the whole image in place of the middle crop. Here features are averaged, not answers, so
+that the head learns from what it will be given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+CROP = 0.8  # of a side; chosen by cross-validation, docs/decisions.md
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of an image, in shares of its sides, maybe mirrored left to right."""
+
+    top: float = 0.0
+    left: float = 0.0
+    side: float = 1.0
+    mirrored: bool = False
+
+
+def windows(views: int) -> list[Window]:
+    """1: the image. 2: also its mirror image. 10: also the crops of its four corners, and theirs.
+
+    Raises:
+        ValueError: another number.
+    """
+    rest = 1.0 - CROP
+    corners = [Window(top, left, CROP) for top in (0.0, rest) for left in (0.0, rest)]
+    plain = {1: [Window()], 2: [Window()], 10: [Window(), *corners]}
+    if views not in plain:
+        raise ValueError(f"expected 1, 2 or 10 views, got {views}")
+    mirrored = [Window(part.top, part.left, part.side, mirrored=True) for part in plain[views]]
+    return plain[views] + (mirrored if views > 1 else [])
+
+
+def cut(pixels: tf.Tensor, window: Window) -> tf.Tensor:
+    """A window of each image at the size of the image: float32 [batch, height, width, 3], bilinear."""
+    height, width = (int(side) for side in pixels.shape[1:3])
+    rows, columns = max(1, round(height * window.side)), max(1, round(width * window.side))
+    top, left = round(height * window.top), round(width * window.left)
+    part = pixels
+    if window.side < 1.0:
+        top, left = min(top, height - rows), min(left, width - columns)
+        part = tf.image.resize(pixels[:, top : top + rows, left : left + columns], (height, width))
+    return tf.reverse(part, [2]) if window.mirrored else part
+
+
+def spread(places: int, start: float, side: float) -> np.ndarray:
+    """How a row of places in a window lies on the row of the whole image: float32 [places, places].
+
+    Column j says which share of the window's place j falls on each place of the image; it sums to 1, so that sums and
+    means over places stay what they are.
+
+    Args:
+        places: along one side.
+        start: of the window, a share of the side.
+        side: of the window, likewise.
+    """
+    edges = np.arange(places + 1)
+    begins = start * places + side * edges[:-1]
+    over = np.minimum(edges[1:, None], begins + side) - np.maximum(edges[:-1, None], begins)
+    shares = np.clip(over, 0.0, None) / side
+    return (shares / shares.sum(axis=0)).astype(np.float32)
+
+
+def lay(maps: tf.Tensor, window: Window) -> tf.Tensor:
+    """A window's feature maps [batch, h, w, d] on the places of the whole image; vectors [batch, d] stay."""
+    if len(maps.shape) == 2:
+        return maps
+    if window.mirrored:
+        maps = tf.reverse(maps, [2])
+    if window.side == 1.0:
+        return maps
+    height, width = (int(side) for side in maps.shape[1:3])
+    down, across = spread(height, window.top, window.side), spread(width, window.left, window.side)
+    return tf.einsum("yi,bijd,xj->byxd", down, maps, across)
+
+
+def average_views(
+    call: Callable[[tf.Tensor], tf.Tensor],
+    pixels: tf.Tensor,
+    views: int,
+    shape: tuple[int, ...],
+    at_once: bool = False,
+) -> tf.Tensor:
+    """The mean of what a backbone makes of some views of each image.
+
+    Args:
+        call: float32 [batch, height, width, 3] to [batch, *shape].
+        pixels: float32 [batch, height, width, 3] in 0..255.
+        views: of `windows`.
+        shape: (h, w, d) of feature maps, (d,) of vectors.
+        at_once: all views in one batch, instead of one after the other in a loop, which keeps memory that of one view.
+
+    Returns:
+        float32 [batch, *shape]: the mean over its places is that over the places of all views.
+    """
+    if views == 1:
+        return tf.cast(call(pixels), tf.float32)
+    parts = windows(views)
+    cuts = [cut(pixels, window) for window in parts]
+    if at_once:
+        found = tf.split(tf.cast(call(tf.concat(cuts, axis=0)), tf.float32), views)
+    else:
+        spec = tf.TensorSpec([None, *shape], tf.float32)
+        one = lambda view: tf.cast(call(view), tf.float32)  # noqa: E731
+        found = tf.unstack(tf.map_fn(one, tf.stack(cuts), fn_output_signature=spec, parallel_iterations=1))
+    return tf.add_n([lay(maps, window) for maps, window in zip(found, parts, strict=True)]) / float(views)
