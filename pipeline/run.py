@@ -120,7 +120,7 @@ def _run_from_the_door(
         progress.finish("Data", "refused", f"the {error.gate} gate said no")
         return
     except InputError:
-        progress.finish("Data", "refused", "the data is not usable")
+        progress.finish("Data", "refused", "the input is not usable")
         raise
     progress.finish("Data", "done", describe_scan(scan, progress.elapsed()))
     plan = make_plan(config, workdir, scan, wishes)

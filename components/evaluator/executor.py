@@ -49,13 +49,16 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         }
         classes = read_classes(artifacts[CANDIDATE])
         peers = find_runnable(artifacts, input_dict["examples"], len(classes))
-        names = [CANDIDATE, *(name for name, peer in peers.items() if peer.exists)]
+        twice = are_one(peers)
+        names = [CANDIDATE, *(name for name, peer in peers.items() if peer.exists and not (twice and name == BEST))]
         paths = {name: path_utils.serving_model_path(artifacts[name].uri) for name in names}
         with self._make_beam_pipeline() as pipeline:
             config = make_eval_config(len(classes), names)
             settings = (options.batch_size, options.slices)
             run_tfma(pipeline, input_dict["examples"], paths, config, settings, evaluation.uri)
         metrics, outcomes = measure(evaluation.uri, names, classes, (options, gate))
+        if twice:
+            metrics[BEST], outcomes[BEST] = metrics[BASELINE], outcomes[BASELINE]
         rivals = {name: Rival(peer, outcomes.get(name)) for name, peer in peers.items()}
         metrics[CANDIDATE]["held_against"] = describe_rivals(rivals)
         checks = judge(metrics[CANDIDATE], outcomes[CANDIDATE], rivals[BASELINE], rivals[BEST], gate)
@@ -82,10 +85,19 @@ def find_runnable(
     for name, peer in peers.items():
         if not peer.exists or record is None:
             continue
+        if name == BEST and peer.version == peers[BASELINE].version:
+            peers[name] = replace(peer, exists=peers[BASELINE].exists, reason=peers[BASELINE].reason)
+            continue
         if reason := why_not_runnable(path_utils.serving_model_path(artifacts[name].uri), classes, record):
             logging.error("Version %s cannot be evaluated: %s", peer.version, reason)
             peers[name] = replace(peer, exists=False, reason=f"version {peer.version} cannot be evaluated: {reason}")
     return peers
+
+
+def are_one(peers: dict[str, Peer]) -> bool:
+    """Whether the best version ever is the one that is being served: it is run once then."""
+    served, best = peers[BASELINE], peers[BEST]
+    return served.exists and best.exists and served.version == best.version
 
 
 def read_peer(artifact: types.Artifact) -> Peer:

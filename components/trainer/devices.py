@@ -29,16 +29,7 @@ def make_strategy(devices: str) -> tf.distribute.Strategy:
     kind, _, which = devices.partition(":")
     if kind == "cpu":
         return _join_workers(devices, []) if several else tf.distribute.MirroredStrategy(_cpu_devices(int(which or 1)))
-    if not gpus:
-        raise InputError(
-            f"trainer.devices: '{devices}' asks for a GPU; TensorFlow sees none on this machine.\n"
-            "Use 'auto' or 'cpu', or install TensorFlow's CUDA libraries: pip install 'tensorflow[and-cuda]'."
-        )
-    indices = [int(index) for index in which.split(",")] if which else list(range(len(gpus)))
-    if max(indices) >= len(gpus):
-        raise InputError(
-            f"trainer.devices: '{devices}' asks for GPU {max(indices)}; this machine has {len(gpus)}, numbered from 0."
-        )
+    indices = _wanted_gpus(devices, len(gpus))
     if several:
         return _join_workers(devices, [gpus[index] for index in indices])
     return tf.distribute.MirroredStrategy([f"/gpu:{index}" for index in indices])
@@ -61,11 +52,37 @@ def describe_devices(strategy: tf.distribute.Strategy, batch_size: int) -> str:
 
 
 def prepare_process(devices: str) -> None:
-    """Splits the CPU for `cpu:N` and lets GPU memory grow: neither can be done once TensorFlow was used."""
-    _grow_memory()
+    """Splits the CPU for `cpu:N` and lets GPU memory grow: neither can be done once TensorFlow was used.
+
+    Raises:
+        InputError: a GPU is asked for that this machine does not have, so that it is said before there is any work.
+    """
+    gpus = _grow_memory()
     kind, _, which = devices.partition(":")
+    if kind == "gpu":
+        _wanted_gpus(devices, len(gpus))
     if kind == "cpu" and which and read_cluster().workers == 1:
         _cpu_devices(int(which))
+
+
+def _wanted_gpus(devices: str, found: int) -> list[int]:
+    """The numbers of the GPUs that `gpu` or `gpu:0,1` asks for, where there are so many.
+
+    Raises:
+        InputError: this machine has fewer.
+    """
+    if not found:
+        raise InputError(
+            f"trainer.devices: '{devices}' asks for a GPU; TensorFlow sees none on this machine.\n"
+            "Use 'auto' or 'cpu', or install TensorFlow's CUDA libraries: pip install 'tensorflow[and-cuda]'."
+        )
+    which = devices.partition(":")[2]
+    indices = [int(index) for index in which.split(",")] if which else list(range(found))
+    if max(indices) >= found:
+        raise InputError(
+            f"trainer.devices: '{devices}' asks for GPU {max(indices)}; this machine has {found}, numbered from 0."
+        )
+    return indices
 
 
 def repeat_exactly() -> None:

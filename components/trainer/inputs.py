@@ -166,6 +166,8 @@ def refresh_views(
 
 def tile_views(train: Split, values: np.ndarray, views: list[Features]) -> tuple[Split, np.ndarray]:
     """The train split once for the plain images and once for each view, and all features in that order."""
+    if not views:
+        return train, values
     tiled = train
     for _ in views:
         tiled = join_splits(tiled, train)

@@ -13,6 +13,7 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from components import features
 from components.errors import InputError
+from components.evaluator import executor
 from components.evaluator.executor import Executor, read_classes
 from components.evaluator.metrics import METRICS
 from components.evaluator.rivals import why_not_runnable
@@ -240,6 +241,36 @@ def test_the_best_version_ever_is_run_on_the_same_images(tmp_path):
         "reason": "",
     }
     assert blessing.get_int_custom_property("blessed") == 0
+
+
+def test_the_served_version_that_is_also_the_best_is_run_once(tmp_path, monkeypatch):
+    examples = write_examples(tmp_path / "examples", 60)
+    candidate, served = (Path(save_model(tmp_path / name, range(wrong)).uri) for name, wrong in (("a", 9), ("b", 3)))
+    run, seen = executor.run_tfma, []
+
+    def noted(pipeline, examples, models, *rest):
+        seen.extend(models)
+        run(pipeline, examples, models, *rest)
+
+    monkeypatch.setattr(executor, "run_tfma", noted)
+    peers = (Peer(5, True, "", 0.95, 60), Peer(5, True, "", 0.95, 60))
+    metrics, verdict, _ = evaluate(tmp_path, examples, candidate, served, served, peers, min_accuracy=0.0)
+    assert seen == ["candidate", "baseline"]
+    assert metrics["best"] == metrics["baseline"]
+    checks = {row["name"]: row for row in verdict["checks"]}
+    assert checks["decay"]["measured"] == pytest.approx(6 / 60)
+    assert metrics["candidate"]["held_against"]["best"]["evaluated"] is True
+
+
+def test_a_served_version_that_is_broken_and_the_best_is_neither(tmp_path, stubborn_model, examples_artifact):
+    broken = broken_model(tmp_path / "model", "signature")
+    peers = (Peer(5, True, "", 0.9, 15), Peer(5, True, "", 0.9, 15))
+    models = (stubborn_model, broken, broken)
+    metrics, _, _ = evaluate(tmp_path, examples_artifact, *models, peers, min_accuracy=0.0, on_incomparable="push")
+    assert set(metrics) == {"candidate"}
+    held = metrics["candidate"]["held_against"]
+    assert held["best"]["reason"] == held["baseline"]["reason"]
+    assert held["best"]["reason"].startswith("version 5 cannot be evaluated: ")
 
 
 def broken_model(folder, kind):
