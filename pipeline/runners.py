@@ -16,6 +16,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher
 
 from components.errors import GateRefused, InputError, first_line
+from components.servable_check import standby
 from pipeline.notes import describe_outputs
 
 log = logging.getLogger("graft.run")
@@ -94,7 +95,7 @@ class ObservedNode(beam_dag_runner.PipelineNodeAsDoFn):
             _trace.launch(self._node_id, self._launch)
 
     def _launch(self) -> Any:
-        return launcher.Launcher(
+        return EagerLauncher(
             pipeline_node=self._pipeline_node,
             mlmd_connection=_connect(self._mlmd_connection_config),
             pipeline_info=self._pipeline_info,
@@ -103,6 +104,19 @@ class ObservedNode(beam_dag_runner.PipelineNodeAsDoFn):
             platform_config=self._extract_platform_config(self._deployment_config, self._node_id),
             custom_driver_spec=self._custom_driver_spec,
         ).launch()
+
+
+class EagerLauncher(launcher.Launcher):
+    """TFX's launcher, which knows of what a later node can use: see `AHEAD`."""
+
+    def _run_executor(self, execution_info: Any) -> Any:
+        """Runs a node that was not found in the cache."""
+        AHEAD.get(execution_info.pipeline_node.node_info.id, lambda: None)()
+        return super()._run_executor(execution_info)
+
+
+# What is begun when a node has work to do, as a later one will need it.
+AHEAD: dict[str, Callable[[], None]] = {"Trainer": standby.prepare}
 
 
 def _connect(config: Any) -> Any:
@@ -128,6 +142,7 @@ def run_on_beam(pipeline: Pipeline, observer: Observer) -> Trace:
         trace.error = trace.error or error
     finally:
         _trace = None
+        standby.dismiss()
     return trace
 
 

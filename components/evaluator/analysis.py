@@ -1,6 +1,7 @@
 """TFMA over the eval records, in batches of a fixed size, and what it leaves.
 
-TFX's own Evaluator lets its batches grow (Beam tunes them by speed, not by memory).
+TFX's own Evaluator lets its batches grow (Beam tunes them by speed, not by memory). Here TFMA gets several of the
+model's batches as one, since its metrics take as long for a large batch as for a small one.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from components import features
 from components.errors import InputError
 from components.evaluator.metrics import METRICS, Metric
 from components.evaluator.outcomes import make_schema, rate_image
+from components.evaluator.parts import PARTS, in_parts
 from components.evaluator.slices import read_values, slice_of
 
 CANDIDATE, BASELINE, BEST = "candidate", "baseline", "best"
@@ -100,7 +102,9 @@ def run_tfma(
         raw_record_column_name=tfma.ARROW_INPUT_COLUMN,
     )
     shared = [
-        tfma.default_eval_shared_model(eval_saved_model_path=path, model_name=name, eval_config=config)
+        in_parts(
+            tfma.default_eval_shared_model(eval_saved_model_path=path, model_name=name, eval_config=config), batch_size
+        )
         for name, path in models.items()
     ]
     model = shared if len(shared) > 1 else shared[0]
@@ -110,7 +114,7 @@ def run_tfma(
     pattern = io_utils.all_files_pattern(artifact_utils.get_split_uri(examples, features.EVAL_SPLIT))
     _ = (
         pipeline
-        | "ReadEvalSplit" >> factory(pattern).BeamSource(batch_size=batch_size)
+        | "ReadEvalSplit" >> factory(pattern).BeamSource(batch_size=batch_size * PARTS)
         | "Evaluate"
         >> tfma.ExtractEvaluateAndWriteResults(
             eval_shared_model=model,

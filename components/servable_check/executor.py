@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,11 @@ from tfx.utils import io_utils, path_utils
 from components import features
 from components.gates import FAIL, Check, Gate, Override
 from components.options import ServabilityGateOptions
+from components.servable_check import standby
 from components.servable_check.judging import MEGABYTE, judge_answers
+from components.servable_check.standby import PROBE
 from components.servable_check.tflite import check_tflite
 
-PROBE = Path(__file__).with_name("probe.py")
 BATCH = 32
 progress = logging.getLogger("graft.progress")
 
@@ -77,23 +77,20 @@ def run_probe(request: dict[str, Any], timeout: int, probe: Path = PROBE) -> tup
 
     A probe that dies on an odd input has answered all else before; its answer then says on what, as `trying`.
     """
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "TF_CONFIG"))}
     with tempfile.TemporaryDirectory() as folder:
         asked, answered = Path(folder, "request.json"), Path(folder, "answer.json")
         asked.write_text(json.dumps(request), "utf-8")
-        command = [sys.executable, "-I", str(probe), str(asked), str(answered)]
+        process = standby.take() if probe == PROBE else standby.start(probe)
         try:
-            done = subprocess.run(
-                command, env=environment, cwd=folder, timeout=timeout, capture_output=True, text=True, check=False
-            )
+            errors = standby.ask(process, asked, answered, timeout)
         except subprocess.TimeoutExpired:
             return None, f"the export did not answer within gates.servability.timeout_seconds ({timeout} s)"
         answer = json.loads(answered.read_text("utf-8")) if answered.is_file() else None
-        if done.returncode:
-            logging.error("The probe said:\n%s", done.stderr)
-        if answer is None or (done.returncode and "trying" not in answer):
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            return None, f"the export does not work in a fresh process (exit code {done.returncode}): {last[:300]}"
+        if process.returncode:
+            logging.error("The probe said:\n%s", errors)
+        if answer is None or (process.returncode and "trying" not in answer):
+            last = (errors.strip().splitlines() or ["no message"])[-1]
+            return None, f"the export does not work in a fresh process (exit code {process.returncode}): {last[:300]}"
         return answer, ""
 
 

@@ -1,8 +1,11 @@
 """Runs in a fresh process with nothing but TensorFlow: loads an export and replays real images.
 
-Usage: python -I probe.py REQUEST.json ANSWER.json. This file imports nothing of Graft: what it can do, a model server
-can. Packages that a server does not have are hidden. The request names the SavedModel, TFRecord files of tf.Examples,
-how many of them, the batch size, and the names of the features.
+Usage: python -I probe.py REQUEST.json ANSWER.json, or python -I probe.py --wait, which loads TensorFlow and then takes
+the two paths from a line of standard input, as a JSON list; the end of the input ends it.
+
+This file imports nothing of Graft: what it can do, a model server can. Packages that a server does not have are hidden.
+The request names the SavedModel, TFRecord files of tf.Examples, how many of them, the batch size, and the names of the
+features.
 
 The answer is written twice: with the replay and the timings first, then with the odd inputs, so that an export that
 kills its process on one of them is caught with all else that is known of it.
@@ -49,13 +52,27 @@ class Hidden(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"{fullname} is hidden: a model server does not have it", name=fullname)
 
 
+def load_tensorflow():  # type: ignore[no-untyped-def]
+    """TensorFlow without the packages that a model server does not have."""
+    if not any(isinstance(finder, Hidden) for finder in sys.meta_path):
+        sys.meta_path.insert(0, Hidden())
+    import tensorflow as tf
+
+    return tf
+
+
+def wait_for_paths() -> list[str]:
+    """What a line of standard input says, once TensorFlow is there; nothing where the input ends without one."""
+    load_tensorflow()
+    line = sys.stdin.readline()
+    return json.loads(line) if line else []
+
+
 def main(request_path: str, answer_path: str) -> None:
     """Answers with load time, latencies in milliseconds, memory and every image's probabilities."""
     with open(request_path, encoding="utf-8") as file:
         request = json.load(file)
-    sys.meta_path.insert(0, Hidden())
-    import tensorflow as tf
-
+    tf = load_tensorflow()
     start = time.monotonic()
     model = tf.saved_model.load(request["model"])
     load_seconds = time.monotonic() - start
@@ -173,4 +190,5 @@ def peak_rss_mb() -> float:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    if paths := wait_for_paths() if sys.argv[1] == "--wait" else sys.argv[1:3]:
+        main(*paths)

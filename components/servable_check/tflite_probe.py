@@ -1,6 +1,7 @@
 """Runs in a fresh process with nothing but TensorFlow: the TensorFlow Lite file and the SavedModel on the same images.
 
-Usage: python -I tflite_probe.py REQUEST.json ANSWER.json. Like `probe.py`, this file imports nothing of Graft.
+Usage: python -I tflite_probe.py REQUEST.json ANSWER.json, or with --wait, as `probe.py` takes it. Like that one, this
+file imports nothing of Graft.
 """
 
 import json
@@ -46,4 +47,4 @@ def read_labels(content, name):  # type: ignore[no-untyped-def]
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(*(json.loads(sys.stdin.readline()) if sys.argv[1] == "--wait" else sys.argv[1:3]))
