@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import time
@@ -162,7 +163,8 @@ def look_at_data(config: Config, listing: Listing, workdir: Workdir, verify: boo
     """Scans the data with the memory of earlier runs."""
     progress.start("Data")
     with open_memory(str(workdir.memory)) as memory:
-        return scan_data(listing, config.data, memory, Looking(_report, lambda: prepare(config), verify))
+        looking = Looking(_report, lambda: prepare(config), verify, lambda: load_ahead(config))
+        return scan_data(listing, config.data, memory, looking)
 
 
 def prepare(config: Config) -> None:
@@ -171,6 +173,13 @@ def prepare(config: Config) -> None:
     from components.trainer.devices import prepare_process
 
     prepare_process(config.trainer.devices)
+
+
+def load_ahead(config: Config) -> None:
+    """Loads what the run needs after the data: most of a start-up, while other processes read files."""
+    prepare(config)
+    importlib.import_module("pipeline.dag")
+    importlib.import_module("pipeline.runners")
 
 
 def make_plan(config: Config, workdir: Workdir, scan: Scan, wishes: Wishes) -> Plan:

@@ -20,6 +20,7 @@ from components.evaluator.analysis import BASELINE, BEST, CANDIDATE, make_eval_c
 from components.evaluator.judging import Rival, judge
 from components.evaluator.metrics import measure_model, measure_slice
 from components.evaluator.outcomes import Outcomes, outcomes_of, read_table
+from components.evaluator.parts import closing_models
 from components.evaluator.rivals import why_not_runnable
 from components.evaluator.slices import group_images
 from components.gates import Gate, Override
@@ -52,9 +53,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         twice = are_one(peers)
         names = [CANDIDATE, *(name for name, peer in peers.items() if peer.exists and not (twice and name == BEST))]
         paths = {name: path_utils.serving_model_path(artifacts[name].uri) for name in names}
-        with self._make_beam_pipeline() as pipeline:
-            config = make_eval_config(len(classes), names)
-            settings = (options.batch_size, options.slices)
+        config, settings = make_eval_config(len(classes), names), (options.batch_size, options.slices)
+        with closing_models(), self._make_beam_pipeline() as pipeline:
             run_tfma(pipeline, input_dict["examples"], paths, config, settings, evaluation.uri)
         metrics, outcomes = measure(evaluation.uri, names, classes, (options, gate))
         if twice:

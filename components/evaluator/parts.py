@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,13 +57,32 @@ class PartedModel:
     signatures: dict[str, PartedSignature]
 
 
+_loaded: dict[str, Any] = {}  # by path: what was looked at in this process need not be loaded again to be run
+
+
+def load_to_look(path: str) -> Any:
+    """Loads a SavedModel, and keeps it for TFMA where that runs in this process; see `closing_models`."""
+    _loaded[path] = tf.saved_model.load(path)
+    return _loaded[path]
+
+
+@contextmanager
+def closing_models() -> Iterator[None]:
+    """Lets go, at its end, of what TFMA did not take."""
+    try:
+        yield
+    finally:
+        _loaded.clear()
+
+
 def in_parts(shared: tfma.EvalSharedModel, batch_size: int) -> tfma.EvalSharedModel:
     """The same model for TFMA, which is given batches of at most `batch_size`."""
-    load = shared.model_loader.construct_fn
+    loader = shared.model_loader
+    construct = functools.partial(_construct, shared.model_path, loader.construct_fn, batch_size)
+    return shared._replace(model_loader=type(loader)(construct, loader.tags))
 
-    def construct() -> PartedModel:
-        model = load()
-        found = {name: PartedSignature(signature, batch_size) for name, signature in model.signatures.items()}
-        return PartedModel(model, found)
 
-    return shared._replace(model_loader=type(shared.model_loader)(construct, shared.model_loader.tags))
+def _construct(path: str, load: Callable[[], Any], batch_size: int) -> PartedModel:
+    model = _loaded.pop(path, None) or load()
+    found = {name: PartedSignature(signature, batch_size) for name, signature in model.signatures.items()}
+    return PartedModel(model, found)

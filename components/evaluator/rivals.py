@@ -7,6 +7,7 @@ from typing import Any
 
 from components import features
 from components.errors import first_line
+from components.evaluator.parts import load_to_look
 
 
 def why_not_runnable(path: str, classes: int, record: bytes) -> str:
@@ -20,11 +21,12 @@ def why_not_runnable(path: str, classes: int, record: bytes) -> str:
     import tensorflow as tf
 
     try:
-        model = tf.saved_model.load(path)
+        model = load_to_look(path)
         signature = model.signatures.get(features.SERVE_EXAMPLES)
         if signature is None:
             return f"it has no signature {features.SERVE_EXAMPLES}"
-        answer: Mapping[str, Any] = signature(tf.constant([record]))
+        (name,) = signature.structured_input_signature[1]
+        answer: Mapping[str, Any] = signature(**{name: tf.constant([record])})
         found = answer.get(features.OUTPUT_PROBABILITIES)
         if found is None:
             return f"its signature {features.SERVE_EXAMPLES} gives no {features.OUTPUT_PROBABILITIES}"

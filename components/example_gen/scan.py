@@ -41,11 +41,13 @@ class Looking:
         report: called with the number of sources done and their total, now and then.
         prepare: called before this process decodes anything, since that may be TensorFlow's first use.
         verify: read every file, whatever the memory knows.
+        meanwhile: called while other processes read files, for what this one can use its own time for.
     """
 
     report: Callable[[int, int], None] = lambda done, total: None
     prepare: Callable[[], None] = lambda: None
     verify: bool = False
+    meanwhile: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -109,7 +111,7 @@ def inspect_all(sources: list[Source], options: DataOptions, memory: Memory, loo
     done = len(sources) - len(unknown)
     looking.report(done, len(sources))
     fresh: list[tuple[Source, images.Inspection]] = []
-    for index, inspection in inspect_sources([(i, sources[i]) for i in unknown], limits, looking.prepare):
+    for index, inspection in inspect_sources([(i, sources[i]) for i in unknown], limits, looking):
         rows[index] = _row(sources[index], inspection)
         fresh.append((sources[index], inspection))
         done += 1
@@ -143,7 +145,7 @@ def digest_inspector(limits: images.Limits) -> str:
 
 
 def inspect_sources(
-    sources: list[tuple[int, Source]], limits: images.Limits, prepare: Callable[[], None]
+    sources: list[tuple[int, Source]], limits: images.Limits, looking: Looking
 ) -> Iterator[tuple[int, images.Inspection]]:
     """Reads and inspects, in parallel; gives each source's number and what was found, in any order.
 
@@ -157,13 +159,13 @@ def inspect_sources(
     else:
         sources = [pair for pair in sources if not _suits_a_process(pair[1])]
     if sources:
-        prepare()
+        looking.prepare()
     threads = REMOTE_READERS if sources and "://" in sources[0][1].path else os.cpu_count()
     with ThreadPoolExecutor(threads) as pool:
         for batch in pool.map(lambda batch: inspect_batch(batch, limits), _batches(sources, 8)):
             yield from batch
     if jpegs:
-        yield from _inspect_in_processes(jpegs, limits)
+        yield from _inspect_in_processes(jpegs, limits, looking.meanwhile)
 
 
 def _suits_a_process(source: Source) -> bool:
@@ -171,14 +173,16 @@ def _suits_a_process(source: Source) -> bool:
 
 
 def _inspect_in_processes(
-    sources: list[tuple[int, Source]], limits: images.Limits
+    sources: list[tuple[int, Source]], limits: images.Limits, meanwhile: Callable[[], None]
 ) -> Iterator[tuple[int, images.Inspection]]:
     from joblib import Parallel, delayed
     from joblib.externals.loky import get_reusable_executor
 
-    workers = Parallel(n_jobs=os.cpu_count(), return_as="generator", batch_size=1, pre_dispatch="3*n_jobs")
+    workers = Parallel(n_jobs=os.cpu_count(), return_as="generator", batch_size=1, pre_dispatch="12*n_jobs")
     try:
-        for batch in workers(delayed(_inspect_quietly)(batch, limits) for batch in _batches(sources, BATCH)):
+        answers = workers(delayed(_inspect_quietly)(batch, limits) for batch in _batches(sources, BATCH))
+        meanwhile()
+        for batch in answers:
             yield from batch
     finally:
         get_reusable_executor().shutdown(wait=True, kill_workers=True)

@@ -106,11 +106,13 @@ def test_processes_find_what_threads_find(tmp_path, look, monkeypatch):
     pictures.write(root / "cats" / "cut.jpg", (root / "cats" / "000.jpg").read_bytes()[:-300])
     pictures.write(root / "cats" / "really.jpg", pictures.encode(pictures.noise(seed=5)))
     pictures.write_tree(root, {"dogs/more": 3}, "png")
-    threads = look(root, verify=True)
+    called = []
+    threads = look(root, verify=True, meanwhile=lambda: called.append("while threads read"))
     monkeypatch.setattr(scanning, "WORTH_PROCESSES", 10)
     monkeypatch.setattr(scanning, "BATCH", 4)
-    processes = look(root, verify=True)
+    processes = look(root, verify=True, meanwhile=lambda: called.append("while processes read"))
     assert processes.rows == threads.rows
+    assert called == ["while processes read"]
     assert [row.reason for row in processes.rows if row.reason] == ["truncated"]
 
 

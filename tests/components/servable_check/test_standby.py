@@ -1,0 +1,123 @@
+"""A process that waits to be asked: it is asked once, and never outlives those who could ask."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from components.servable_check import standby
+
+SCRIPT = """
+import json, sys
+assert sys.argv[1] == "--wait"
+line = sys.stdin.readline()
+if not line:
+    sys.exit(7)
+request, answer = json.loads(line)
+if "slow" in request:
+    import time
+    time.sleep(60)
+print("asked", file=sys.stderr)
+open(answer, "w").write(open(request).read().upper())
+"""
+
+
+@pytest.fixture
+def probe(tmp_path):
+    path = tmp_path / "probe.py"
+    path.write_text(SCRIPT)
+    return path
+
+
+@pytest.fixture
+def started(probe, monkeypatch):
+    """The processes that were started, of a probe that needs no TensorFlow."""
+    processes, start = [], standby.start
+
+    def note(path=probe):
+        processes.append(start(path))
+        return processes[-1]
+
+    monkeypatch.setattr(standby, "start", note)
+    yield processes
+    standby.dismiss()
+    for process in processes:
+        process.kill()
+
+
+def ask(process, tmp_path, name="request"):
+    (tmp_path / name).write_text("hello")
+    return standby.ask(process, tmp_path / name, tmp_path / "answer", 30)
+
+
+def test_what_was_prepared_is_taken_once(started, tmp_path):
+    standby.prepare()
+    standby.prepare()
+    assert len(started) == 1
+    process = standby.take()
+    assert process is started[0]
+    assert ask(process, tmp_path) == "asked\n"
+    assert (process.returncode, (tmp_path / "answer").read_text()) == (0, "HELLO")
+    assert standby.take() is started[1]  # a new one
+
+
+def test_one_that_died_is_replaced(started, tmp_path):
+    standby.prepare()
+    started[0].kill()
+    started[0].wait()
+    process = standby.take()
+    assert process is started[1]
+    assert ask(process, tmp_path) == "asked\n"
+
+
+def test_one_that_is_not_taken_is_dismissed(started):
+    standby.prepare()
+    standby.dismiss()
+    assert started[0].returncode == -9
+    standby.dismiss()
+
+
+def test_one_that_takes_too_long_is_killed(started, tmp_path):
+    process = standby.start()
+    (tmp_path / "slow").write_text("")
+    with pytest.raises(subprocess.TimeoutExpired):
+        standby.ask(process, tmp_path / "slow", tmp_path / "answer", 1.5)
+    assert process.returncode == -9
+
+
+def test_it_ends_with_the_process_that_started_it(probe):
+    """A run that is killed leaves nothing behind."""
+    script = (
+        "import os, sys, signal\n"
+        "from pathlib import Path\n"
+        "from components.servable_check import standby\n"
+        f"print(standby.start(Path({str(probe)!r})).pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    pid, deadline = int(done.stdout), time.monotonic() + 20
+    while is_running(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_running(pid):
+    """A process that ended but was not yet waited for is not."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_the_real_probe_takes_its_paths_from_a_line_and_ends_without_one(tmp_path):
+    process = standby.start()
+    _, errors = process.communicate("", timeout=120)
+    assert (process.returncode, errors.count("Traceback")) == (0, 0)
+    process = standby.start()
+    (tmp_path / "request").write_text(json.dumps({"model": str(tmp_path / "none")}))
+    errors = standby.ask(process, tmp_path / "request", tmp_path / "answer", 120)
+    assert process.returncode == 1
+    assert "SavedModel file does not exist" in errors
