@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from components import features
 from components.errors import first_line
-from components.evaluator.parts import load_to_look
+from components.evaluator.parts import PartedSignature, load_to_look
 
 
 def why_not_runnable(path: str, classes: int, record: bytes) -> str:
@@ -25,8 +22,7 @@ def why_not_runnable(path: str, classes: int, record: bytes) -> str:
         signature = model.signatures.get(features.SERVE_EXAMPLES)
         if signature is None:
             return f"it has no signature {features.SERVE_EXAMPLES}"
-        (name,) = signature.structured_input_signature[1]
-        answer: Mapping[str, Any] = signature(**{name: tf.constant([record])})
+        answer = PartedSignature(signature, 1)(tf.constant([record]))
         found = answer.get(features.OUTPUT_PROBABILITIES)
         if found is None:
             return f"its signature {features.SERVE_EXAMPLES} gives no {features.OUTPUT_PROBABILITIES}"

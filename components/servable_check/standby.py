@@ -7,7 +7,6 @@ process that started it.
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import subprocess
@@ -43,9 +42,9 @@ def ask(process: subprocess.Popen[str], request: Path, answer: Path, timeout: fl
     """
     try:
         _, errors = process.communicate(json.dumps([str(request), str(answer)]) + "\n", timeout=timeout)
-    except subprocess.TimeoutExpired:
+    except BaseException:
         process.kill()
-        process.communicate()
+        process.wait()
         raise
     return errors
 
@@ -55,7 +54,6 @@ def prepare() -> None:
     global _waiting
     if _waiting is None:
         _waiting = start()
-        atexit.register(dismiss)
 
 
 def take() -> subprocess.Popen[str]:
