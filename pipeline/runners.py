@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ from tfx.orchestration.portable import launcher
 
 from components.errors import GateRefused, InputError, first_line
 from components.servable_check import standby
+from pipeline.memory import give_back_memory
 from pipeline.notes import describe_outputs
 
 log = logging.getLogger("graft.run")
@@ -63,12 +63,6 @@ class Trace:
             self.observer.finish(name, "cached")
         else:
             self.observer.finish(name, "done", describe_outputs(name, info.output_dict, time.monotonic() - started))
-
-
-def give_back_memory() -> None:
-    """Returns to the system what a node has freed: glibc keeps it, 200 MB after the Trainer, and others lack it."""
-    with suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _say_why(error: BaseException) -> str:

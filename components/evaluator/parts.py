@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
-PARTS = 4  # of the model's batches that TFMA sees as one
+PARTS = 8  # of the model's batches that TFMA sees as one
 AT_ONCE = 2
 
 

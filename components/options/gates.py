@@ -12,7 +12,7 @@ from components.options.base import Fraction, Options, Positive, PositiveLimit
 class EvaluatorOptions(Options):
     """How the Evaluator runs; its limits are in the `quality` gate."""
 
-    batch_size: Positive = Field(32, description="Largest batch that the model sees during evaluation.")
+    batch_size: Positive = Field(16, description="Largest batch that the model sees during evaluation.")
     top_k: Positive = Field(5, description="A label among so many most probable classes counts for top-k accuracy.")
     slices: list[Annotated[str, Field(min_length=1)]] = Field(
         ["class", "format", "size"], description="`class`, `size` (of the shorter side), or features of the examples."

@@ -70,7 +70,9 @@ class TrainerOptions(Options):
     class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more.")
     epochs: Positive = 20
     batch_size: Positive = Field(32, description="Global batch size of the head's training.")
-    feature_batch_size: Positive = Field(32, description="Global batch size of the pass through the backbone.")
+    feature_batch_size: Positive | None = Field(
+        None, description="Global batch size of the pass through the backbone; null: 16 on CPUs, 64 a replica on GPUs."
+    )
     feature_dtype: Literal["float32", "float16"] = Field("float32", description="Of the features that are kept.")
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32", description="Of the backbone while it trains or is learned from; head, evaluation, export: float32."

@@ -75,7 +75,7 @@ def make_request(model: str, examples: list[types.Artifact], gate: ServabilityGa
 def run_probe(request: dict[str, Any], timeout: int, probe: Path = PROBE) -> tuple[dict[str, Any] | None, str]:
     """Runs a probe in a fresh, isolated interpreter; gives its answer, or None and why there is none.
 
-    A probe that dies on an odd input has answered all else before; its answer then says on what, as `trying`.
+    A probe that dies on an odd input has said on which, as `trying`.
     """
     with tempfile.TemporaryDirectory() as folder:
         asked, answered = Path(folder, "request.json"), Path(folder, "answer.json")

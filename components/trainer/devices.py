@@ -41,6 +41,15 @@ def global_batch_size(strategy: tf.distribute.Strategy, batch_size: int) -> int:
     return -(-batch_size // replicas) * replicas
 
 
+def feature_batch_size(strategy: tf.distribute.Strategy) -> int:
+    """The batch of the pass through the backbone, global, where the options name none.
+
+    A GPU is only busy with a large one. A CPU is 6 % faster with 32 than with 16, for 110 MB more (docs/benchmarks.md).
+    """
+    on_gpus = any("GPU" in device.upper() for device in strategy.extended.worker_devices)
+    return 64 * strategy.num_replicas_in_sync if on_gpus else 16
+
+
 def describe_devices(strategy: tf.distribute.Strategy, batch_size: int) -> str:
     """For the closing line: replicas, workers, and the global batch with the share of a replica."""
     replicas, workers = strategy.num_replicas_in_sync, read_cluster().workers

@@ -14,6 +14,7 @@ from components.options import TrainerOptions
 from components.trainer.augment import Augmentation, View, describe_cost
 from components.trainer.cluster import is_chief
 from components.trainer.data import Split, image_size, in_content_order, join_splits
+from components.trainer.devices import feature_batch_size
 from components.trainer.features import (
     FeaturePass,
     Features,
@@ -62,7 +63,8 @@ def make_pass(
         return fold_backbone(built.model, built.scaling, options.pooling, options.averaged_views)
 
     forward = Later(backbone.facts.feature_width(options.pooling), fold)
-    return FeaturePass(strategy, forward, transform, options.feature_batch_size)
+    batch_size = options.feature_batch_size or feature_batch_size(strategy)
+    return FeaturePass(strategy, forward, transform, batch_size)
 
 
 def gather_inputs(

@@ -12,7 +12,7 @@ from components import features
 from components.trainer.data import Split, read_images
 
 SAMPLE = 64  # images
-AT_ONCE = 32
+AT_ONCE = 8
 # Largest difference that rounding explains, as a share of the image's largest feature. Folding to constants reorders
 # sums (1e-6 to 3e-5 measured), GPUs may multiply in TF32 (11 bits of mantissa); bfloat16 has 8 bits, through all
 # layers. Wrong scaling, weights, sizes or views are off by 0.3 and more.
