@@ -63,7 +63,7 @@ class Lazy(ModuleType):
         spec = importlib.util.find_spec(self.__name__)
         if spec is None or spec.loader is None:
             raise AttributeError(name)
-        self.__class__ = ModuleType
+        self.__class__ = ModuleType  # type: ignore[assignment]
         spec.loader.exec_module(self)
         return getattr(self, name)
 

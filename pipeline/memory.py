@@ -11,7 +11,7 @@ ARENAS = 2
 
 
 def few_arenas() -> None:
-    """Lets all threads allocate from two places instead of sixteen, each of which keeps what it once had: 25 MB less."""
+    """Lets all threads allocate from two places, not sixteen, each of which keeps what it once had: 25 MB less."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
 

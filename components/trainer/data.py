@@ -59,11 +59,21 @@ def join_splits(first: Split, second: Split) -> Split:
     )
 
 
+def content_order(split: Split) -> np.ndarray:
+    """int64 [n]: the rows ordered by the images' digests: what is learned must not depend on shards or workers."""
+    return np.argsort(split.sha256, kind="stable")
+
+
+def take_rows(split: Split, rows: np.ndarray) -> Split:
+    """Some rows of a split, in this order."""
+    columns = (split.sha256[rows], split.labels[rows], split.texts[rows], split.digests()[rows])
+    return Split(split.files, *columns)
+
+
 def in_content_order(split: Split, values: np.ndarray) -> tuple[Split, np.ndarray]:
-    """A split and its features ordered by the images' digests: what is learned must not depend on shards or workers."""
-    order = np.argsort(split.sha256, kind="stable")
-    columns = (split.sha256[order], split.labels[order], split.texts[order], split.digests()[order])
-    return Split(split.files, *columns), values[order]
+    """A split and its features in `content_order`."""
+    order = content_order(split)
+    return take_rows(split, order), values[order]
 
 
 def list_files(patterns: list[str]) -> list[str]:

@@ -18,6 +18,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from components.trainer.arrays import aligned_zeros
 from components.trainer.augment import View, augment_pixels
 from components.trainer.averaging import average_views
 from components.trainer.backbones import Scaling
@@ -234,9 +235,10 @@ def gather_features(
     """
     digests = split.digests()
     width = feature_pass.forward.width
-    values, kept = np.zeros([len(split), width], np.float32), np.zeros(len(split), bool)
     if store:
         values, kept = store.read(digests, width)
+    else:
+        values, kept = aligned_zeros(len(split), width), np.zeros(len(split), bool)
     same_everywhere(feature_pass.strategy, hashlib.sha256(kept.tobytes()).hexdigest())  # else some would wait for ever
     wanted = np.zeros(len(split), bool)
     lacking = np.flatnonzero(~kept)

@@ -11,9 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from components.options import TrainerOptions
+from components.trainer.arrays import reorder
 from components.trainer.augment import Augmentation, View, describe_cost
 from components.trainer.cluster import is_chief
-from components.trainer.data import Split, image_size, in_content_order, join_splits
+from components.trainer.data import Split, content_order, image_size, in_content_order, join_splits, take_rows
 from components.trainer.devices import feature_batch_size
 from components.trainer.features import (
     FeaturePass,
@@ -39,14 +40,16 @@ class Inputs:
     Attributes:
         learned: the train split in the order of its content, once for each kept view.
         values: float32 [n, d], features of `learned`; or views that are new in each epoch.
-        everyone: train split, then eval split, in the order of their files.
-        found: the features of `everyone`.
+        evaluation: the eval split in the order of its content.
+        everyone: train split, then eval split, each in the order of its content.
+        found: the features of `everyone`; `values` is a part of them where there are no views.
         views: of the train split, one after the other.
         cost: what augmentation costs, in words; empty without it.
     """
 
     learned: Split
     values: np.ndarray | FreshViews
+    evaluation: Split
     everyone: Split
     found: Features
     views: list[Features]
@@ -92,9 +95,21 @@ def gather_inputs(
     views = [gather_features(feature_pass, train, store_of(view), view) for view in fixed]
     rate = found.computed / found.seconds if found.computed else 0.0
     cost = describe_cost(len(train), len(fixed), options.epochs, rate) if fixed or fresh else ""
-    learned, values = in_content_order(*tile_views(train, found.values[: len(train)], views))
+    tiled = in_content_order(*tile_views(train, found.values[: len(train)], views)) if views else None
+    ordered, evaluation, found = put_in_order(train, evaluation, found)
+    learned, values = tiled or (ordered, found.values[: len(train)])
     inputs = refresh_views(feature_pass, train, values, fresh) if fresh else values
-    return Inputs(learned, inputs, everyone, found, views, cost)
+    return Inputs(learned, inputs, evaluation, join_splits(ordered, evaluation), found, views, cost)
+
+
+def put_in_order(train: Split, evaluation: Split, found: Features) -> tuple[Split, Split, Features]:
+    """Both splits and their features, train first, each in the order of its content; the values change place."""
+    orders = content_order(train), content_order(evaluation)
+    parts = slice(0, len(train)), slice(len(train), None)
+    for part, order in zip(parts, orders, strict=True):
+        reorder(found.values[part], order)
+    kept = np.concatenate([found.kept[part][order] for part, order in zip(parts, orders, strict=True)])
+    return take_rows(train, orders[0]), take_rows(evaluation, orders[1]), replace(found, kept=kept)
 
 
 def in_precision(exact: FeaturePass, options: TrainerOptions) -> FeaturePass:

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.trainer.arrays import share
 from components.trainer.plan import Recipe, fill_up
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # those of keras.optimizers.Adam
@@ -107,14 +108,14 @@ class Loop:
             strategy: the replicas.
             recipe: dropout, L2, label smoothing, seed.
             widths: features, hidden units if any, classes.
-            values: float32 [n, d].
+            values: float32 [n, d]; read where they are if they can be, see `arrays.share`.
             labels: int64 [n].
             weights: float64 [classes], what an image of each class counts.
         """
         self._strategy, self._recipe, self._widths = strategy, recipe, widths
         self._replicas = strategy.num_replicas_in_sync
         with tf.device("/cpu:0"):  # a GPU gets the rows of a batch, never all of them
-            self._values, self._labels = tf.Variable(values, trainable=False), tf.constant(labels)
+            self._values, self._labels = tf.Variable(share(values), trainable=False), tf.constant(labels)
         self._weights = weights
         self._penalty = np.concatenate([np.repeat([recipe.l2, 0.0], [a * b, b]) for a, b in pairwise(widths)])
         self._graph_epoch = tf.function(self._run_steps, autograph=False)
@@ -145,7 +146,7 @@ class Loop:
 
     def replace_values(self, values: np.ndarray) -> None:
         """Takes other features of the same images, float32 [n, d], from now on."""
-        self._values.assign(values)
+        self._values.assign(share(values))
 
     def measure(self, params: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
         """Loss (without dropout and penalty) and accuracy over these rows, n > 0."""

@@ -1,7 +1,7 @@
 """The feature store: features that were computed once are kept, by the content of the image they belong to.
 
     features/<key>/key.json                 what the key stands for
-    features/<key>/<time>-<random>.pack     features of up to 64 MB of vectors, see `packs.py`
+    features/<key>/<time>-<random>.pack     features of up to 32 MB of vectors, see `packs.py`
     features/<key>/<...>.pack.used          when the pack was last read, in seconds since 1970
     features/<key>/<...>.pack.bad           a pack that was damaged; nothing reads it
 
@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from components.errors import InputError, first_line
+from components.trainer.arrays import aligned_zeros
 from components.trainer.atomic import (
     explained,
     file_errors,
@@ -36,6 +37,7 @@ from components.trainer.atomic import (
 )
 from components.trainer.packs import (
     DTYPES,
+    FORMAT,
     BadPack,
     FeatureDtype,
     Table,
@@ -46,7 +48,7 @@ from components.trainer.packs import (
 
 progress = logging.getLogger("graft.progress")
 
-PACK_BYTES = 64_000_000  # of vectors: large enough for object stores, small enough to be read and written at once
+PACK_BYTES = 32_000_000  # of vectors: large enough for object stores, small enough to be read and written at once
 PACK_SECONDS = 60.0  # a killed run loses no more than this, or a pack
 KEY_FILE = "key.json"
 PACK, USED, BAD = ".pack", ".used", ".bad"
@@ -76,8 +78,12 @@ class FeatureStore:
     folder: str = field(init=False)
 
     def __post_init__(self) -> None:
-        key = digest_key({**self.ingredients, "dtype": self.dtype})
-        object.__setattr__(self, "folder", os.path.join(self.root, key))
+        object.__setattr__(self, "folder", os.path.join(self.root, digest_key(self.facts)))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All that the key is a digest of."""
+        return {**self.ingredients, "dtype": self.dtype, "packs": FORMAT}
 
     def read(self, digests: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
         """What is kept of some images. Damaged entries count as missing, and are said.
@@ -89,7 +95,7 @@ class FeatureStore:
         Returns:
             float32 [n, width], and bool [n]: which of them were found; the others' rows are zeros.
         """
-        values, found = np.zeros([len(digests), width], np.float32), np.zeros(len(digests), bool)
+        values, found = aligned_zeros(len(digests), width), np.zeros(len(digests), bool)
         order = np.argsort(digests, kind="stable")
         for name in list_names(self.folder, PACK):
             path = os.path.join(self.folder, name)
@@ -122,7 +128,7 @@ class FeatureStore:
         if self.writable:
             with explained(self.folder):
                 make_folder(self.folder)
-                text = json.dumps({**self.ingredients, "dtype": self.dtype}, indent=2, sort_keys=True)
+                text = json.dumps(self.facts, indent=2, sort_keys=True)
                 write_atomically(os.path.join(self.folder, KEY_FILE), text.encode())
         try:
             yield writer
@@ -147,7 +153,7 @@ class FeatureStore:
         path = os.path.join(self.folder, f"{time.time_ns():020d}-{uuid.uuid4().hex}{PACK}")
         with explained(self.folder):
             make_folder(self.folder)  # someone may have pruned it
-            write_atomically(path, encode_pack(digests, values.astype(DTYPES[self.dtype])))
+            write_atomically(path, encode_pack(digests, values.astype(DTYPES[self.dtype], copy=False)))
 
     def _touch(self, path: str) -> None:
         """Says that a pack was of use; a store that can only be read is of use, too."""

@@ -65,7 +65,7 @@ class Template:
             return
         try:
             buffer = io.BytesIO()
-            with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+            with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
                 for name in _files_of(export):
                     with tf.io.gfile.GFile(os.path.join(export, name), "rb") as file:
                         archive.writestr(name, file.read())

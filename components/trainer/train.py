@@ -68,13 +68,13 @@ def run_fn(fn_args: FnArgs) -> None:
     )
     tuned = None
     proven, found = inputs.everyone, inputs.found
-    eval_values = found.values[len(train) :]
+    ordered, eval_values = inputs.evaluation, found.values[len(train) :]
     if options.fine_tune.asked_for:
         tuned = fine_tune(strategy, backbone.built, head, train, transform, options, checkpoints, fn_args.model_run_dir)
         backbone, head = Frozen.of(tuned.backbone), tuned.head
         if tuned.kept:  # what is kept in the store is of the backbone as it was
             proven, found = evaluation, gather_features(make_pass(strategy, backbone, transform, options), evaluation)
-            eval_values = found.values
+            ordered, eval_values = in_content_order(evaluation, found.values)
     if not is_chief():
         return
 
@@ -91,7 +91,6 @@ def run_fn(fn_args: FnArgs) -> None:
     if checkpoints:
         remove_checkpoints(checkpoints)
 
-    ordered, eval_values = in_content_order(evaluation, eval_values)
     probabilities = head.probabilities(eval_values)
     rates = describe_features(strategy, len(inputs.everyone), inputs.found, inputs.views, parity)
     rates |= {"deterministic": options.deterministic and (tuned is None or tuned.deterministic)}

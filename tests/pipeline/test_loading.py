@@ -51,9 +51,8 @@ def package(tmp_path, monkeypatch):
 
 
 def test_packages_are_hidden_only_meanwhile(package):
-    with without(package):
-        with pytest.raises(ModuleNotFoundError, match="toybox is not looked for while others load"):
-            importlib.import_module(package)
+    with without(package), pytest.raises(ModuleNotFoundError, match="toybox is not looked for while others load"):
+        importlib.import_module(package)
     assert importlib.import_module(package).PRICE == 7
     with without(package):  # loaded already: nothing to spare
         assert importlib.import_module("toybox.cheap").NAME == "cheap"

@@ -1,6 +1,7 @@
 """What is remembered of files and sides, and when it is believed."""
 
 import os
+import sqlite3
 import time
 from dataclasses import replace
 
@@ -46,6 +47,14 @@ def test_what_was_found_comes_back(path):
 def test_a_file_that_is_not_the_same_is_read_again(path, change):
     remember(path, (SOURCE, FOUND))
     assert recall(path, replace(SOURCE, **change)) == [None]
+
+
+@pytest.mark.parametrize("text", ['{"sha256": "ab", "bytes": 7}', "[]", "null", '["ab", 7]'])
+def test_what_an_older_graft_wrote_is_read_again(path, text):
+    remember(path, (SOURCE, FOUND))
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE files SET inspection = ?", (text,))
+    assert recall(path, SOURCE) == [None]
 
 
 def test_another_inspector_reads_again(path):

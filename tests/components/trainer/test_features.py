@@ -1,5 +1,6 @@
 """The frozen backbone sees each image once."""
 
+import functools
 import hashlib
 import logging
 import shutil
@@ -22,6 +23,7 @@ from components.trainer.features import (
     gather_features,
     pool,
 )
+from components.trainer.packs import encode_pack
 from components.trainer.store import FeatureStore
 from tests.conftest import ALPHA, SIDE
 
@@ -154,8 +156,9 @@ def test_what_a_killed_pass_has_written_is_not_computed_again(feature_pass, stor
     assert gather_features(feature_pass, split, store).computed == 15 - 7
 
 
-def test_a_damaged_entry_is_computed_again(feature_pass, store, eval_records, expected, caplog):
+def test_a_damaged_block_is_computed_again(feature_pass, store, eval_records, expected, caplog, monkeypatch):
     caplog.set_level(logging.INFO, logger="graft.progress")
+    monkeypatch.setattr("components.trainer.store.encode_pack", functools.partial(encode_pack, block=7))
     split = read_split(eval_records.pattern)
     gather_features(feature_pass, split, store)
     (pack,) = Path(store.folder).glob("*.pack")
