@@ -38,7 +38,7 @@ class Absent(importlib.abc.MetaPathFinder):
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
         """Refuses these packages, leaves all others to the finders that follow."""
-        if fullname.partition(".")[0] in self._names:
+        if fullname in self._names:  # what is below them needs them first
             raise ModuleNotFoundError(f"{fullname} is not looked for while others load", name=fullname)
 
 
@@ -51,6 +51,14 @@ def without(*names: str) -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(absent)
+
+
+def load_tensorflow() -> ModuleType:
+    """TensorFlow for what only runs models: without Keras, which takes as long to load as the rest."""
+    if "tensorflow" in sys.modules:
+        return sys.modules["tensorflow"]
+    with loading(), without("keras.src"):  # it does without, and loads it when `tf.keras` is touched
+        return importlib.import_module("tensorflow")
 
 
 class Lazy(ModuleType):

@@ -13,6 +13,7 @@ import numpy as np
 
 from components import features
 from components.errors import InputError, first_line
+from pipeline.loading import load_tensorflow
 from pipeline.models import class_names, crop_target, find_model
 from pipeline.predict.overlays import Overlays
 from pipeline.predict.reading import Image, read_ahead
@@ -86,9 +87,7 @@ def load_model(model: str) -> Model:
     """
     folder = find_model(model)
     names = class_names(folder)
-
-    import tensorflow as tf
-
+    tf = load_tensorflow()
     return Model(names, dict(tf.saved_model.load(str(folder)).signatures), crop_target(folder))
 
 

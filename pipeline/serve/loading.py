@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from components import features, versions
+from pipeline.loading import load_tensorflow
 from pipeline.models import class_names, crop_target
 from pipeline.serve.errors import invalid
 from pipeline.serve.tensors import Spec
@@ -61,8 +62,7 @@ def load_version(folder: Path, max_batch: int) -> LoadedVersion:
         folder: of the version; its name is the number where it is one, else the number is 1.
         max_batch: the largest batch that it will see.
     """
-    import tensorflow as tf
-
+    tf = load_tensorflow()
     functions = dict(tf.saved_model.load(str(folder)).signatures)
     specs = {
         name: {

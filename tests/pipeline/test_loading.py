@@ -103,3 +103,16 @@ def test_a_run_loads_no_client_of_clusters_and_all_that_the_evaluator_needs():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_what_only_runs_models_loads_tensorflow_without_keras():
+    script = (
+        "import gc, sys\nfrom pipeline.loading import load_tensorflow\ntf = load_tensorflow()\n"
+        "assert gc.isenabled() and gc.get_freeze_count() > 100_000\n"
+        "assert not any(name.startswith('keras.src') for name in sys.modules)\n"
+        "assert load_tensorflow() is tf\n"
+        "print(tf.keras.layers.Dense(3)(tf.ones([2, 5])).shape)\n"  # it comes when it is touched
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout == "(2, 3)\n"
