@@ -159,6 +159,13 @@ def test_a_process_that_dies_on_an_odd_input_is_a_reason():
     assert [check.reason for check in checks] == ["the odd input 'zeros_100mb' ended the process that served the model"]
 
 
+def test_of_a_process_that_died_before_the_replay_that_alone_is_said():
+    died = {"load_seconds": 1.23456, "tensorflow": "2", "odd_inputs": {"empty": ERROR}, "trying": "text"}
+    measured, reasons = judge_answers(died, EXPECTED, LABELS, GATE)
+    assert measured == {"load_seconds": 1.235}
+    assert reasons == ["the odd input 'text' ended the process that served the model"]
+
+
 def test_a_model_that_is_silent_afterwards_is_a_reason():
     (check,) = check_odd_inputs({"odd_inputs": {}, "afterwards": ERROR})
     assert (check.name, check.verdict) == ("afterwards", FAIL)

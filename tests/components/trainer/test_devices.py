@@ -2,13 +2,20 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from components.errors import InputError
-from components.trainer.devices import describe_devices, global_batch_size, make_strategy, prepare_process
+from components.trainer.devices import (
+    describe_devices,
+    feature_batch_size,
+    global_batch_size,
+    make_strategy,
+    prepare_process,
+)
 
 without_gpu = pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="this machine has a GPU")
 
@@ -126,3 +133,14 @@ def test_a_malformed_tf_config_is_refused_before_a_strategy_is_made(monkeypatch)
     monkeypatch.setenv("TF_CONFIG", "{")
     with pytest.raises(InputError, match="TF_CONFIG: expected"):
         make_strategy("cpu")
+
+
+@pytest.mark.parametrize("devices", ["cpu", "cpu:2"])
+def test_the_feature_pass_takes_small_batches_on_cpus(strategies, devices):
+    assert feature_batch_size(strategies[devices]) == 16
+
+
+def test_the_feature_pass_takes_large_batches_on_gpus():
+    workers = ("/job:localhost/replica:0/task:0/device:GPU:0", "/job:localhost/replica:0/task:0/device:GPU:1")
+    strategy = SimpleNamespace(num_replicas_in_sync=2, extended=SimpleNamespace(worker_devices=workers))
+    assert feature_batch_size(strategy) == 128
