@@ -68,7 +68,7 @@ def compare_results(result: dict[str, Any], previous: dict[str, Any] | None) -> 
     if previous is None:
         print("\nNo committed result of this name: nothing to compare with.")
         return
-    moved = list_moved(result["rows"], previous["rows"])
+    moved = list_moved(result["rows"], previous.get("rows", {}))
     print("\n" + ("\n".join(moved) if moved else f"No row moved by more than {MOVED:.0%} since the committed result."))
 
 

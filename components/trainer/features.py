@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -115,6 +115,10 @@ class Features:
     kept: np.ndarray
     computed: int
     seconds: float
+
+    def without_values(self) -> Features:
+        """The same, to tell of, without what takes the memory."""
+        return replace(self, values=np.zeros([0, self.values.shape[1]], np.float32))
 
     def describe(self) -> str:
         """A few words for the closing line."""

@@ -55,6 +55,11 @@ class Inputs:
     views: list[Features]
     cost: str
 
+    def without_values(self) -> Inputs:
+        """The same, to tell of, without what takes the memory."""
+        views = [view.without_values() for view in self.views]
+        return replace(self, values=np.zeros([0, 0], np.float32), found=self.found.without_values(), views=views)
+
 
 def make_pass(
     strategy: tf.distribute.Strategy, backbone: Frozen, transform: Any, options: TrainerOptions

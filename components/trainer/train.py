@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import json
@@ -20,7 +21,7 @@ from components.options import TrainerOptions
 from components.trainer.checkpoints import remove_checkpoints
 from components.trainer.cluster import is_chief
 from components.trainer.crew import with_crew
-from components.trainer.data import Split, class_names, image_size, in_content_order, read_split
+from components.trainer.data import Split, class_names, image_size, in_content_order, read_split, take_rows
 from components.trainer.devices import describe_devices, make_strategy, repeat_exactly
 from components.trainer.export import Graft, export
 from components.trainer.features import Features, gather_features
@@ -78,6 +79,11 @@ def run_fn(fn_args: FnArgs) -> None:
     if not is_chief():
         return
 
+    probabilities = head.probabilities(eval_values)
+    sample = take_sample(proven, found)
+    inputs = inputs.without_values()  # the most that a run holds, and the export needs room, too
+    del found, eval_values
+    gc.collect()
     progress.info("exporting")
     crops = bool(fn_args.custom_config.get("crop_to_aspect_ratio", False))
     facts = describe_model(options, size, classes, backbone.facts, head)
@@ -87,11 +93,10 @@ def run_fn(fn_args: FnArgs) -> None:
     if "tflite" in fn_args.custom_config.get("exports", ()):
         progress.info("converting for TensorFlow Lite")
         export_tflite(fn_args.serving_model_dir, classes, crops)
-    parity = prove(fn_args.serving_model_dir, proven, found, options)
+    parity = prove(fn_args.serving_model_dir, *sample, options)
     if checkpoints:
         remove_checkpoints(checkpoints)
 
-    probabilities = head.probabilities(eval_values)
     rates = describe_features(strategy, len(inputs.everyone), inputs.found, inputs.views, parity)
     rates |= {"deterministic": options.deterministic and (tuned is None or tuned.deterministic)}
     rates |= describe_tuning(tuned) if tuned else {}
@@ -105,7 +110,13 @@ def run_fn(fn_args: FnArgs) -> None:
     progress.info("; ".join(word for word in words if word), extra={"done": True})
 
 
-def prove(path: str, split: Split, found: Features, options: TrainerOptions) -> float:
+def take_sample(split: Split, found: Features) -> tuple[Split, np.ndarray]:
+    """What the export is held against: some images of the split, and their features float32 [k, d]."""
+    rows = sample_rows(found.kept)
+    return take_rows(split, rows), found.values[rows]
+
+
+def prove(path: str, sample: Split, values: np.ndarray, options: TrainerOptions) -> float:
     """Holds features that the head learned from against those of the export, on a sample; the largest difference.
 
     Raises:
@@ -113,7 +124,7 @@ def prove(path: str, split: Split, found: Features, options: TrainerOptions) -> 
     """
     limit = parity_limit(options.precision, options.feature_dtype)
     with exported_embed(path) as embed:
-        return check_parity(found.values, split, sample_rows(found.kept), embed, limit)
+        return check_parity(values, sample, np.arange(len(values)), embed, limit)
 
 
 def describe_model(
