@@ -21,6 +21,8 @@ from components.trainer.plan import Recipe
 from components.trainer.task import FreshViews, HeadTask
 from components.trainer.workers import same_everywhere, share_bytes
 
+AT_ONCE = 4096  # images
+
 progress = logging.getLogger("graft.progress")
 
 
@@ -58,8 +60,10 @@ class Head:
         return tf.matmul(values, self.kernel) + self.bias
 
     def probabilities(self, values: np.ndarray) -> np.ndarray:
-        """float32 [n, classes] from features float32 [n, d]."""
-        return tf.nn.softmax(self.logits(values)).numpy()
+        """float32 [n, classes] from features float32 [n, d], which TensorFlow copies a part at a time."""
+        starts = range(0, max(len(values), 1), AT_ONCE)
+        parts = [tf.nn.softmax(self.logits(values[start : start + AT_ONCE])).numpy() for start in starts]
+        return np.concatenate(parts)
 
 
 def hold_out(split: Split, fraction: float) -> np.ndarray:
