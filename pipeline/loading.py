@@ -79,7 +79,7 @@ class Lazy(ModuleType):
 def load_lazily(name: str) -> None:
     """Makes a package lazy, if it is not loaded yet: a module of it can then be imported without all others.
 
-    `tfx.components` loads each component that TFX has, with Kubernetes, Docker and TFMA behind them.
+    `tfx.components` loads each component that TFX has, with the client of Kubernetes and KerasTuner behind them.
     """
     if name in sys.modules:
         return
