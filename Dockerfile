@@ -1,22 +1,30 @@
 # The image of Graft's tasks: on Kubeflow, as Beam's workers, or as `graft` by hand. docs/image.md says how to build it
 # where there is no Docker Hub, no PyPI or no daemon; `make image` calls this file with what the machine has.
 #
-#   docker build -t graft .                                        CPU, TFX 1.16, Python 3.10
-#   docker build -t graft:gpu --build-arg ACCELERATOR=cuda .       with the CUDA libraries of tensorflow[and-cuda]
+#   docker build -t graft .                                        CPU, TFX 1.21, Python 3.12, Debian 13
+#   docker build -t graft:gpu --build-arg ACCELERATOR=cuda .       with the CUDA 12 libraries of tensorflow[and-cuda]
+#   docker build -t graft:1.16 --build-arg TFX=1.16 .              the older line: TFX 1.16, Python 3.10, Debian 12
 #
 # Two optional secrets reach the build and no layer: `pip`, a pip.conf with the package index, and `ca`, a bundle of
 # certificates.
 
-# Any image with Python and a Debian or Ubuntu below it; Python's version is the one that the TFX line runs on.
-ARG BASE=docker.io/library/python:3.10-slim-bookworm
+ARG TFX=1.21
+# Any image with Python and a Debian or Ubuntu below it, with a Python that the TFX line runs on; by default the line's.
+ARG BASE=base-${TFX}
+
+FROM docker.io/library/python:3.12-slim-trixie AS base-1.21
+FROM docker.io/library/python:3.10-slim-bookworm AS base-1.16
 
 # --- What the lock names, in a virtual environment; the only stage with a compiler and with network ------------------
 FROM ${BASE} AS packages
-ARG TFX=1.16
+ARG TFX
 ARG ACCELERATOR=cpu
 
-# Some packages have no wheel and are compiled.
-RUN command -v c++ >/dev/null || { apt-get update --quiet && apt-get install --yes --quiet --no-install-recommends g++; }
+# Some packages have no wheel and are compiled, against Python's headers.
+RUN missing=$(command -v c++ >/dev/null || echo g++) \
+    && headers=$(python3 -c "import sysconfig; print(sysconfig.get_path('include'))") \
+    && if [ ! -f "$headers/Python.h" ]; then missing="$missing python3-dev"; fi \
+    && if [ -n "$missing" ]; then apt-get update --quiet && apt-get install --yes --quiet --no-install-recommends $missing; fi
 
 WORKDIR /src
 # By name: a changed lock of the tools for developers makes nothing here again.
@@ -41,7 +49,7 @@ RUN /tools/bin/uv pip install --quiet --offline --no-cache --no-deps --no-build-
 
 # --- The image --------------------------------------------------------------------------------------------------------
 FROM ${BASE}
-ARG TFX=1.16
+ARG TFX
 ARG ACCELERATOR=cpu
 ARG VERSION=unknown
 ARG REVISION=unknown

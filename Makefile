@@ -9,10 +9,10 @@ PYTEST_ARGS ?=
 SPREAD := -n auto --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit lint format lock image pretrain bench clean runtime dev
+.PHONY: help run test test-other-line unit lint format lock image pretrain bench clean runtime dev
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 run: runtime ## the pipeline on the embedded sample; CONFIG=configs/other.yaml ARGS="--data DIR" for another
 	@$(BIN)/graft run $(CONFIG) $(ARGS)
@@ -28,6 +28,9 @@ test: dev ## all tests, with the coverage floor
 unit: dev ## the fast tests only, without coverage; PYTEST_ARGS="-k name"
 	@$(BIN)/pytest -q -m "not e2e" $(SPREAD) $(PYTEST_ARGS)
 
+test-other-line: ## the fast tests and the sample on the TFX line that this machine does not take by itself
+	@scripts/other_line.sh
+
 lint: dev ## ruff, formatting, types, import contracts
 	@echo "Ruff..." && $(BIN)/ruff check --quiet .
 	@echo "Formatting..." && $(BIN)/ruff format --check --quiet . || { echo "Not formatted; \`make format\` does it."; exit 1; }
@@ -38,19 +41,24 @@ format: dev ## rewrite the sources as ruff wants them
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 # Pins stay as they are where the .in files allow it; UPGRADE=1 takes the newest versions they allow.
-# Linux on x86_64 is where all of TFX 1.16 has wheels; the hashes are those of every file of a version.
-COMPILE = pip compile --quiet --generate-hashes --python-version 3.10 --python-platform x86_64-manylinux_2_28 \
-	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+# A lock of the 1.21 line, and those of tools, hold for every Python and platform named; TFX 1.16 has all its wheels only
+# for Linux on x86_64. The hashes are those of every file of a version.
+COMPILE = pip compile --quiet --generate-hashes --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+ON_1.21 = --universal --python-version 3.11
+ON_1.16 = --python-version 3.10 --python-platform x86_64-manylinux_2_28
 
 lock: ## compile requirements/*.in into locks with hashes; UPGRADE=1 for the newest versions
 	@echo "Compiling requirements/*.txt..."
 	@uv="$$(scripts/setup_env.sh uv)" && cd requirements && \
-	"$$uv" $(COMPILE) uv.in -o uv.txt && \
-	"$$uv" $(COMPILE) build.in -o build.txt && \
-	"$$uv" $(COMPILE) sbom.in -o sbom.txt && \
-	"$$uv" $(COMPILE) tfx-1.16.in --override overrides.txt -o tfx-1.16.txt && \
-	"$$uv" $(COMPILE) cuda-1.16.in --constraint tfx-1.16.txt -o cuda-1.16.txt && \
-	"$$uv" $(COMPILE) dev.in --constraint tfx-1.16.txt -o dev.txt
+	for tool in uv build sbom; do \
+		"$$uv" $(COMPILE) --universal --python-version 3.10 $$tool.in -o $$tool.txt || exit; \
+	done && \
+	"$$uv" $(COMPILE) $(ON_1.21) tfx-1.21.in -o tfx-1.21.txt && \
+	"$$uv" $(COMPILE) $(ON_1.21) cuda-1.21.in --constraint tfx-1.21.txt -o cuda-1.21.txt && \
+	"$$uv" $(COMPILE) $(ON_1.21) dev.in --constraint tfx-1.21.txt -o dev-1.21.txt && \
+	"$$uv" $(COMPILE) $(ON_1.16) tfx-1.16.in --override overrides-1.16.txt -o tfx-1.16.txt && \
+	"$$uv" $(COMPILE) $(ON_1.16) cuda-1.16.in --constraint tfx-1.16.txt -o cuda-1.16.txt && \
+	"$$uv" $(COMPILE) $(ON_1.16) dev.in --constraint tfx-1.16.txt -o dev-1.16.txt
 
 image: ## the container image, with docker, podman or buildah; BASE=, ACCELERATOR=cuda, IMAGE=name:tag
 	@scripts/build_image.sh $(IMAGE)

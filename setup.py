@@ -25,10 +25,18 @@ setup(
     version=read_version(),
     description="A TFX pipeline for transfer learning on images",
     license="Apache-2.0",
-    python_requires=">=3.10,<3.12",
+    # The Pythons of the TFX lines; `components/lines.py` says which runs on which.
+    python_requires=">=3.10,<3.14",
+    classifiers=[
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)),
+    ],
     packages=find_packages(include=["pipeline", "pipeline.*", "components", "components.*"]),
     package_data={"components": ["**/*.pbtxt"], "pipeline": ["**/*.css", "**/*.html", "**/*.js"]},
     install_requires=[
+        # TensorFlow 2.21 warns of its own interpreter; what TFX 1.16 needs does not go with this one.
+        "ai-edge-litert; python_version >= '3.11'",
         "flatbuffers",
         "google-crc32c",
         "h5py",
@@ -46,11 +54,12 @@ setup(
         "scipy",
         "simplejpeg",
         "starlette",
+        "tensorboard",
         "tfx>=1.16,<1.22",
         "typer",
         "uvicorn",
     ],
     # The clients of `graft submit` and `graft schedule`; no worker needs them.
-    extras_require={"kubeflow": ["google-cloud-aiplatform", "kfp>=2.5,<3"]},
+    extras_require={"kubeflow": ["google-cloud-aiplatform", "kfp>=2.5,<2.17"]},
     entry_points={"console_scripts": ["graft = pipeline.__main__:main"]},
 )

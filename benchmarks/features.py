@@ -158,11 +158,16 @@ def write_transform(folder: str, size: int) -> None:
     from components.options import TransformOptions
     from components.schema import SCHEMA_FILE
     from components.transform import preprocessing_fn
+    from pipeline.beam import name_runner
 
     schema = text_format.Parse(SCHEMA_FILE.read_text("utf-8"), schema_pb2.Schema())
     options = TransformOptions(image_size=(size, size)).to_json()
     function = functools.partial(preprocessing_fn, custom_config={"options": options})
-    with tempfile.TemporaryDirectory() as scratch, beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=scratch):
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        beam.Pipeline(argv=name_runner([])) as pipeline,
+        tft_beam.Context(temp_dir=scratch),
+    ):
         nothing = (pipeline | beam.Create([]), dataset_metadata.DatasetMetadata(schema))
         _ = nothing | tft_beam.AnalyzeDataset(function) | tft_beam.WriteTransformFn(folder)
 

@@ -129,13 +129,15 @@ def _measure_ingest(tree: Path, scratch: Path, memory: Path) -> dict[str, float]
 
     from components.artifacts import Manifest
     from components.example_gen.executor import Executor
-    from components.options import DataOptions
-    from pipeline.beam import LOCAL_ARGS
+    from components.options import BeamOptions, DataOptions
+    from pipeline.beam import beam_args
 
     out = Path(tempfile.mkdtemp(dir=scratch))
     examples, manifest = standard_artifacts.Examples(), Manifest()
     examples.uri, manifest.uri = str(out / "examples"), str(out / "manifest")
-    context = BaseBeamExecutor.Context(beam_pipeline_args=[*LOCAL_ARGS], tmp_dir=str(out / "tmp"), unique_id="1")
+    context = BaseBeamExecutor.Context(
+        beam_pipeline_args=beam_args(BeamOptions(), "ImageExampleGen"), tmp_dir=str(out / "tmp"), unique_id="1"
+    )
     properties = {"data_path": str(tree), "options": DataOptions().to_json(), "memory": str(memory)}
     idle = _peak_megabytes()
     started = time.monotonic()

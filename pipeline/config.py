@@ -28,6 +28,7 @@ from components.options import (
     TunerOptions,
 )
 from components.trainer.backbones import check_request, is_saved_model
+from pipeline.fingerprint import node_fingerprints
 from pipeline.kubeflow.options import KubeflowOptions
 
 PATH_KEYS = (("data", "path"), ("trainer", "weights"), ("trainer", "backbone"))
@@ -63,7 +64,7 @@ class Plan:
         workdir: artifacts, metadata, runs and served versions are below it.
         data_path: the folder of images.
         data_fingerprint: sha256 over its content.
-        sources: digest of the code behind each node, by node id.
+        sources: digest of the code behind each node, by node id, whatever the libraries.
         libraries: versions of what the code runs on.
         weights_sha256: digest of the weights file, empty for `imagenet` and `none`.
         baseline: the version to compare with: a number, or `none`.
@@ -110,9 +111,14 @@ class Plan:
         return self.workdir / "serving"
 
     @property
+    def fingerprints(self) -> dict[str, str]:
+        """What each node is cached by, beside its options and inputs: its code and the libraries."""
+        return node_fingerprints(self.sources, self.libraries)
+
+    @property
     def model_key(self) -> str:
         """Digest of all that decides the model: data, options and code up to the Trainer."""
-        return model_key(self.config, self.data_fingerprint, self.sources, self.weights_sha256)
+        return model_key(self.config, self.data_fingerprint, self.fingerprints, self.weights_sha256)
 
     @property
     def passport(self) -> dict[str, Any]:
@@ -131,14 +137,22 @@ class Plan:
         }
 
 
-def model_key(config: Config, data_fingerprint: str, sources: dict[str, str], weights_sha256: str = "") -> str:
-    """Digest of all that decides the model; gates and evaluation are not among it."""
+def model_key(config: Config, data_fingerprint: str, fingerprints: dict[str, str], weights_sha256: str = "") -> str:
+    """Digest of all that decides the model; gates and evaluation are not among it.
+
+    Args:
+        config: checked.
+        data_fingerprint: of the data's content.
+        fingerprints: of `node_fingerprints`.
+        weights_sha256: of the weights file.
+    """
+    nodes = ["ImageExampleGen", "Transform", "Trainer"]
     searched = ({"tuner"}, ("Tuner",)) if config.tuner.enabled else (set[str](), ())
     deciding: dict[str, Any] = {
         "data": data_fingerprint,
         "weights": weights_sha256,
         "options": config.model_dump(mode="json", include={"data", "transform", "trainer", *searched[0]}),
-        "sources": {node: sources.get(node, "") for node in ("ImageExampleGen", "Transform", "Trainer", *searched[1])},
+        "sources": {node: fingerprints.get(node, "") for node in (*nodes, *searched[1])},
     }
     if config.exports:
         deciding["options"]["exports"] = list(config.exports)

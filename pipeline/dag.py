@@ -34,14 +34,14 @@ JUDGED_LATER = {"path": None, "classes": None, "max_bad_fraction": 0.0}
 
 def create_pipeline(plan: Plan) -> Pipeline:
     """All nodes in data order; the same plan gives the same pipeline."""
-    config, sources = plan.config, plan.sources
+    config, fingerprints = plan.config, plan.fingerprints
 
     ingest = ImageExampleGen(
         data_path=plan.data_path,
         options=config.data.model_copy(update=JUDGED_LATER).to_json(),
         data_fingerprint=plan.data_fingerprint,
         memory=plan.memory,
-        source_fingerprint=sources["ImageExampleGen"],
+        source_fingerprint=fingerprints["ImageExampleGen"],
     )
     examples = ingest.outputs["examples"]
 
@@ -49,7 +49,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
     schema = ImportSchemaGen(
         schema_file=SCHEMA_FILE.name,
         classes=json.dumps(config.data.classes),
-        source_fingerprint=sources["ImportSchemaGen"],
+        source_fingerprint=fingerprints["ImportSchemaGen"],
     )
     validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
     data_gate = DataGate(
@@ -62,7 +62,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
         serving_dir=str(plan.serving_dir),
         version=plan.baseline,
         override=override_for(DATA, plan.override),
-        source_fingerprint=sources["DataGate"],
+        source_fingerprint=fingerprints["DataGate"],
     )
 
     transform = Transform(
@@ -73,7 +73,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
         materialize=False,
         disable_analyzer_cache=True,
         disable_statistics=True,
-        custom_config={"options": config.transform.to_json(), "source_fingerprint": sources["Transform"]},
+        custom_config={"options": config.transform.to_json(), "source_fingerprint": fingerprints["Transform"]},
     )
     transform.add_upstream_node(data_gate)
 
@@ -96,7 +96,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
             "weights_sha256": plan.weights_sha256,
             "features_dir": str(plan.workdir / "features"),
             "checkpoint_dir": str(plan.workdir / "checkpoints"),
-            "source_fingerprint": sources["Trainer"],
+            "source_fingerprint": fingerprints["Trainer"],
         },
     )
     model = trainer.outputs["model"]
@@ -106,7 +106,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
         serving_dir=str(plan.serving_dir),
         version=plan.baseline,
         best=plan.best,
-        source_fingerprint=sources["BaselineModel"],
+        source_fingerprint=fingerprints["BaselineModel"],
     )
     evaluator = Evaluator(
         examples=examples,
@@ -116,7 +116,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
         options=config.evaluator.to_json(),
         gate=config.gates.quality.to_json(),
         override=override_for(QUALITY, plan.override),
-        source_fingerprint=sources["Evaluator"],
+        source_fingerprint=fingerprints["Evaluator"],
     )
     servable = ServableCheck(
         model=model,
@@ -124,7 +124,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
         examples=examples,
         gate=config.gates.servability.to_json(),
         override=override_for(SERVABILITY, plan.override),
-        source_fingerprint=sources["ServableCheck"],
+        source_fingerprint=fingerprints["ServableCheck"],
     )
     pusher = Pusher(
         model=model,
@@ -141,7 +141,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
             "serving_dir": str(plan.serving_dir),
             "passport": plan.passport,
             "again": plan.push_again,
-            "source_fingerprint": sources["Pusher"],
+            "source_fingerprint": fingerprints["Pusher"],
         },
     )
 
@@ -197,6 +197,6 @@ def make_tuner(plan: Plan, training_data: dict[str, Any]) -> BaseComponent:
             "tuner": plan.config.tuner.to_json(),
             "weights_sha256": plan.weights_sha256,
             "features_dir": str(plan.workdir / "features"),
-            "source_fingerprint": plan.sources["Tuner"],
+            "source_fingerprint": plan.fingerprints["Tuner"],
         },
     )

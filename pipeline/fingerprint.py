@@ -1,16 +1,18 @@
 """Digest of the code behind each node, so that an edited source file re-executes what depends on it and no more.
 
 TFX's cache key holds options and input artifacts, but not code behind a dotted path. The digest is over the bytes of a
-node's module and of everything of ours that it imports, found in the sources without running them.
+node's module and of everything of ours that it imports, found in the sources without running them. What a node is
+cached by holds the versions of the libraries too.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
-import platform
 from importlib import metadata
 from pathlib import Path
+
+from components.lines import line_name
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,25 +35,28 @@ NODE_MODULES: dict[str, tuple[str, ...]] = {
     ),
     "Pusher": ("components.pusher.component",),
 }
-LIBRARIES = ("tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of Python and of the libraries whose change may change a result."""
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}}
 
 
 def lock_digest() -> str:
     """sha256 of the lock file that belongs to the installed TFX; empty outside of a source tree."""
-    line = ".".join(metadata.version("tfx").split(".")[:2])
-    path = ROOT / "requirements" / f"tfx-{line}.txt"
+    path = ROOT / "requirements" / f"tfx-{line_name(metadata.version('tfx'))}.txt"
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def source_fingerprints() -> dict[str, str]:
-    """A digest a node: 16 hex digits over its sources and the libraries' versions."""
-    libraries = repr(sorted(library_versions().items()))
-    return {node: _digest(node_files(entries), libraries) for node, entries in NODE_MODULES.items()}
+    """A digest a node: 16 hex digits over its sources, whatever the libraries."""
+    return {node: _digest(node_files(entries)) for node, entries in NODE_MODULES.items()}
+
+
+def node_fingerprints(sources: dict[str, str], libraries: dict[str, str]) -> dict[str, str]:
+    """A digest a node over its sources and the libraries' versions: 16 hex digits, by which its results are cached.
+
+    Args:
+        sources: as `source_fingerprints` gives them.
+        libraries: {name: version}.
+    """
+    versions = repr(sorted(libraries.items()))
+    return {node: hashlib.sha256(f"{digest} {versions}".encode()).hexdigest()[:16] for node, digest in sources.items()}
 
 
 def node_files(entries: tuple[str, ...]) -> list[Path]:
@@ -69,8 +74,8 @@ def node_files(entries: tuple[str, ...]) -> list[Path]:
     return sorted(files)
 
 
-def _digest(files: list[Path], libraries: str) -> str:
-    digest = hashlib.sha256(libraries.encode())
+def _digest(files: list[Path]) -> str:
+    digest = hashlib.sha256()
     for path in files:
         digest.update(f"\0{path.relative_to(ROOT).as_posix()}\0".encode())
         digest.update(path.read_bytes())
@@ -97,4 +102,4 @@ def _imports(path: Path) -> list[str]:
 
 def code_digest() -> str:
     """One digest over the sources of all nodes, whatever the libraries: says whether an image holds this code."""
-    return _digest(node_files(tuple(entry for entries in NODE_MODULES.values() for entry in entries)), "")
+    return _digest(node_files(tuple(entry for entries in NODE_MODULES.values() for entry in entries)))

@@ -5,19 +5,17 @@ from __future__ import annotations
 import gc
 import importlib
 import importlib.abc
-import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
 
 
 @contextmanager
 def loading() -> Iterator[None]:
     """Keeps the garbage collector from walking over modules, while they load and ever after.
 
-    TensorFlow and TFX make a million objects that stay. Python (3.10) walks over all of them again and again while
+    TensorFlow and TFX make a million objects that stay. Python walks over all of them again and again while
     their number grows, a third of the time that they take to load, and in each full collection later.
     """
     enabled = gc.isenabled()
@@ -59,35 +57,3 @@ def load_tensorflow() -> ModuleType:
         return sys.modules["tensorflow"]
     with loading(), without("keras.src"):  # it does without, and loads it when `tf.keras` is touched
         return importlib.import_module("tensorflow")
-
-
-class Lazy(ModuleType):
-    """A package that runs its own code when it is asked for what only that can give, not for one of its modules."""
-
-    def __getattr__(self, name: str) -> Any:
-        """Loads the package as it is; names with two underscores belong to the import system."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        spec = importlib.util.find_spec(self.__name__)
-        if spec is None or spec.loader is None:
-            raise AttributeError(name)
-        self.__class__ = ModuleType  # type: ignore[assignment]
-        spec.loader.exec_module(self)
-        return getattr(self, name)
-
-
-def load_lazily(name: str) -> None:
-    """Makes a package lazy, if it is not loaded yet: a module of it can then be imported without all others.
-
-    `tfx.components` loads each component that TFX has, with the client of Kubernetes and KerasTuner behind them.
-    """
-    if name in sys.modules:
-        return
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.submodule_search_locations is None:
-        return
-    parent, _, last = name.rpartition(".")
-    module = sys.modules[name] = Lazy(name)
-    module.__path__, module.__spec__, module.__package__ = list(spec.submodule_search_locations), spec, name
-    if parent:
-        setattr(importlib.import_module(parent), last, module)

@@ -19,13 +19,14 @@ from components.example_gen.memory import open_memory
 from components.example_gen.scan import Looking, Scan, scan_data
 from components.example_gen.sources import Listing, list_sources
 from components.gates import DATA, Override
+from components.lines import library_versions
 from components.options import TrainerOptions
 from components.trainer.backbones import is_saved_model
 from components.trainer.digests import digest_path
 from pipeline import sample
 from pipeline.config import Config, Plan, model_key
-from pipeline.fingerprint import library_versions, lock_digest, source_fingerprints
-from pipeline.loading import load_lazily, loading, without
+from pipeline.fingerprint import lock_digest, node_fingerprints, source_fingerprints
+from pipeline.loading import loading, without
 from pipeline.memory import few_arenas
 from pipeline.models.again import find_version_of, is_gone, why_not_served
 from pipeline.overrides import read_override
@@ -185,7 +186,6 @@ def load_ahead(config: Config) -> None:
     few_arenas()
     with loading(), without(*UNUSED):
         prepare(config)
-        load_lazily("tfx.components")
         importlib.import_module("pipeline.dag")
         importlib.import_module("pipeline.runners")
 
@@ -193,8 +193,8 @@ def load_ahead(config: Config) -> None:
 def make_plan(config: Config, workdir: Workdir, scan: Scan, wishes: Wishes) -> Plan:
     """Finds out what the DAG depends on: the data's fingerprint, the code's, and the served version."""
     digest = scan.dataset["fingerprint"]
-    sources, weights = source_fingerprints(), hash_weights(config.trainer)
-    key = model_key(config, digest, sources, weights)
+    sources, libraries, weights = source_fingerprints(), library_versions(), hash_weights(config.trainer)
+    key = model_key(config, digest, node_fingerprints(sources, libraries), weights)
     parent, best = find_rivals(workdir.serving, key, wishes.enable_cache)
     return Plan(
         config=config,
@@ -202,7 +202,7 @@ def make_plan(config: Config, workdir: Workdir, scan: Scan, wishes: Wishes) -> P
         data_path=absolute(scan.listing.root),
         data_fingerprint=digest,
         sources=sources,
-        libraries=library_versions(),
+        libraries=libraries,
         weights_sha256=weights,
         baseline="none" if parent is None else str(parent),
         best="none" if best is None else str(best.version),

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,6 +14,7 @@ from tfx.orchestration.portable import launcher
 
 from components.errors import GateRefused, InputError, first_line
 from components.servable_check import standby
+from pipeline.beam import make_in_process_default
 from pipeline.memory import give_back_memory
 from pipeline.notes import describe_outputs
 
@@ -130,24 +129,14 @@ def run_on_beam(pipeline: Pipeline, observer: Observer) -> Trace:
     global _trace
     _trace = trace = Trace(observer)
     try:
-        with _beam_arguments(["--runner=DirectRunner", "--direct_running_mode=in_memory"]):
-            ObservedBeamDagRunner().run(pipeline)
+        make_in_process_default()
+        ObservedBeamDagRunner().run(pipeline)
     except BaseException as error:  # noqa: BLE001  Beam wraps what a node raised; the caller gets the first error
         trace.error = trace.error or error
     finally:
         _trace = None
         standby.dismiss()
     return trace
-
-
-@contextmanager
-def _beam_arguments(arguments: list[str]) -> Iterator[None]:
-    """BeamDagRunner's own Beam pipeline takes its options from the command line, which is ours, so lend it one."""
-    saved, sys.argv = sys.argv, [sys.argv[0], *arguments]
-    try:
-        yield
-    finally:
-        sys.argv = saved
 
 
 RUNNERS: dict[str, Callable[[Pipeline, Observer], Trace]] = {"beam": run_on_beam}

@@ -4,7 +4,7 @@
 #
 #   scripts/build_image.sh [NAME:TAG]         default: graft:<version>
 #
-#   BASE=...          base image (default: the Dockerfile's)        TFX=1.16           the line: requirements/tfx-1.16.txt
+#   BASE=...          base image (default: the Dockerfile's)        TFX=1.16           the older line (default: 1.21)
 #   ACCELERATOR=cuda  with CUDA libraries (default: cpu)            SBOM=FILE          default: build/sbom.cdx.json
 #
 # The package index of pip's configuration (or PIP_INDEX_URL) and the bundle of certificates of PIP_CERT or SSL_CERT_FILE

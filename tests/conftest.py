@@ -135,6 +135,7 @@ def transform_uri(tmp_path_factory):
 
     from components.schema import SCHEMA_FILE
     from components.transform import preprocessing_fn
+    from pipeline.beam import name_runner
 
     folder = str(tmp_path_factory.mktemp("transform"))
     schema = text_format.Parse(SCHEMA_FILE.read_text("utf-8"), schema_pb2.Schema())
@@ -142,7 +143,7 @@ def transform_uri(tmp_path_factory):
         preprocessing_fn, custom_config={"options": TransformOptions(image_size=SIDE).to_json()}
     )
     scratch = str(tmp_path_factory.mktemp("transform_scratch"))
-    with beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=scratch):
+    with beam.Pipeline(argv=name_runner([])) as pipeline, tft_beam.Context(temp_dir=scratch):
         nothing = (pipeline | beam.Create([]), dataset_metadata.DatasetMetadata(schema))
         transform_fn = nothing | tft_beam.AnalyzeDataset(function)
         _ = transform_fn | tft_beam.WriteTransformFn(folder)

@@ -19,6 +19,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.evaluators import evaluator as tfma_evaluator
 from tensorflow_model_analysis.extractors import extractor as tfma_extractor
+from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.writers import writer as tfma_writer
 from tfx import types
 from tfx.components.util import tfxio_utils
@@ -41,7 +42,7 @@ _SCHEMA = f"""
 """
 
 
-def make_eval_config(classes: int, models: list[str]) -> tfma.EvalConfig:
+def make_eval_config(classes: int, models: list[str]) -> config_pb2.EvalConfig:
     """TFMA's configuration: the models' specs and the metrics that the table leaves to it.
 
     Args:
@@ -49,7 +50,7 @@ def make_eval_config(classes: int, models: list[str]) -> tfma.EvalConfig:
         models: names, the candidate among them.
     """
     specs = [
-        tfma.ModelSpec(
+        config_pb2.ModelSpec(
             name=name,
             is_baseline=name == BASELINE,
             signature_name=features.SERVE_EXAMPLES,
@@ -59,17 +60,17 @@ def make_eval_config(classes: int, models: list[str]) -> tfma.EvalConfig:
         )
         for name in models
     ]
-    return tfma.EvalConfig(
+    return config_pb2.EvalConfig(
         model_specs=specs,
-        slicing_specs=[tfma.SlicingSpec()],
+        slicing_specs=[config_pb2.SlicingSpec()],
         metrics_specs=[_metrics_spec(metric, classes, models) for metric in METRICS if metric.tfma],
     )
 
 
-def _metrics_spec(metric: Metric, classes: int, models: list[str]) -> tfma.MetricsSpec:
+def _metrics_spec(metric: Metric, classes: int, models: list[str]) -> config_pb2.MetricsSpec:
     configuration = json.dumps({"name": metric.name, **metric.arguments})
-    spec = tfma.MetricsSpec(
-        model_names=models, metrics=[tfma.MetricConfig(class_name=metric.tfma, config=configuration)]
+    spec = config_pb2.MetricsSpec(
+        model_names=models, metrics=[config_pb2.MetricConfig(class_name=metric.tfma, config=configuration)]
     )
     if metric.over == "per_class":
         spec.binarize.class_ids.values.extend(range(classes))
@@ -80,7 +81,7 @@ def run_tfma(
     pipeline: beam.Pipeline,
     examples: list[types.Artifact],
     models: Mapping[str, str],
-    config: tfma.EvalConfig,
+    config: config_pb2.EvalConfig,
     settings: tuple[int, list[str]],
     output_path: str,
 ) -> None:

@@ -20,7 +20,8 @@ class BeamOptions(Options):
     """Where ImageExampleGen, StatisticsGen, Transform and Evaluator run their Beam pipelines."""
 
     runner: str = Field(
-        "DirectRunner", description="Or FlinkRunner, SparkRunner, DataflowRunner, PortableRunner (any job service)."
+        "DirectRunner",
+        description="Or FlinkRunner, SparkRunner, DataflowRunner, PortableRunner (any job service).",
     )
     args: list[str] = Field(default_factory=list, description="Arguments of Beam, such as --job_endpoint=HOST:PORT.")
     nodes: dict[Literal["ImageExampleGen", "StatisticsGen", "Transform", "Evaluator"], BeamNodeOptions] = Field(

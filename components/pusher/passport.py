@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components import features
+from components.lines import library_versions, line_name
 from components.pusher.staging import open_source
 
 
@@ -41,12 +42,14 @@ def complete_passport(passport: dict[str, Any], material: Material, data: Data |
     """What the plan of a run knew, and what only the Pusher knows.
 
     Returns:
-        The passport without its `version`: as given, with `created`, `model`, `class_map` {class: index}, `seeds`,
-        `files` {path: sha256} of all but the passport; with data also `dataset`, `metrics` of the candidate.
+        The passport without its `version`: as given, with `created`, `tfx_line`, `libraries` {name: version}, `model`,
+        `class_map` {class: index}, `seeds`, `files` {path: sha256} of all but the passport; with data also `dataset`,
+        `metrics` of the candidate.
     """
     facts = material.facts
     full = {
         **passport,
+        **describe_libraries(passport),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "model": facts,
         "class_map": {name: index for index, name in enumerate(facts["classes"])},
@@ -58,6 +61,25 @@ def complete_passport(passport: dict[str, Any], material: Material, data: Data |
         if data.evaluation:
             full["metrics"] = read_json(os.path.join(data.evaluation, features.EVALUATION_FILE))["candidate"]
     return full
+
+
+def describe_libraries(passport: dict[str, Any]) -> dict[str, Any]:
+    """What this process runs on: a compiled pipeline may run in an image of another line than it was compiled on.
+
+    Args:
+        passport: as the plan knew it.
+
+    Returns:
+        `tfx_line`, `libraries`, and `lock_sha256`, which is empty where the plan's lock is that of another line.
+    """
+    libraries = library_versions()
+    line = line_name(libraries["tfx"])
+    planned = line_name(passport.get("libraries", {}).get("tfx", libraries["tfx"]))
+    return {
+        "tfx_line": line,
+        "libraries": libraries,
+        "lock_sha256": passport.get("lock_sha256", "") if planned == line else "",
+    }
 
 
 def describe_data(manifest: str) -> dict[str, Any]:

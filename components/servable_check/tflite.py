@@ -12,6 +12,7 @@ from tfx.dsl.io import fileio
 
 from components import features
 from components.gates import FAIL, Check, at_most
+from components.lines import current_line
 from components.options import ServabilityGateOptions
 
 PROBE = Path(__file__).with_name("tflite_probe.py")
@@ -35,7 +36,13 @@ def check_tflite(
     path = os.path.join(request["model"], features.EXTRA_ASSETS, features.TFLITE_ASSET)
     if not fileio.exists(path):
         return {}, []
-    answer, failure = run({**request, "tflite": path, "labels": features.LABELS_ASSET}, gate.timeout_seconds, PROBE)
+    asked = {
+        **request,
+        "tflite": path,
+        "labels": features.LABELS_ASSET,
+        "interpreter": current_line().tflite_interpreter,
+    }
+    answer, failure = run(asked, gate.timeout_seconds, PROBE)
     if answer is None:
         return {}, [Check("tflite/loads", "no", "yes", FAIL, f"{features.TFLITE_ASSET}: {failure}")]
     return judge_tflite(answer, labels, gate)

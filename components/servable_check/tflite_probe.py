@@ -4,6 +4,7 @@ Usage: python -I tflite_probe.py REQUEST.json ANSWER.json, or with --wait, as `p
 file imports nothing of Graft.
 """
 
+import importlib
 import json
 import sys
 import zipfile
@@ -19,7 +20,7 @@ def main(request_path: str, answer_path: str) -> None:
     serve = model.signatures["serving_default"]
     with tf.io.gfile.GFile(request["tflite"], "rb") as file:
         content = file.read()
-    interpreter = tf.lite.Interpreter(model_content=content)
+    interpreter = importlib.import_module(request["interpreter"]).Interpreter(model_content=content)
     interpreter.allocate_tensors()
     (pixels,), (probabilities,) = interpreter.get_input_details(), interpreter.get_output_details()
     rows = []

@@ -40,8 +40,8 @@ def export_tflite(path: str, classes: list[str], crops: bool = False) -> int:
 def convert(model: tf.Module) -> bytes:
     """The model in TensorFlow Lite's form, float32, without metadata.
 
-    The variables are folded first: through a SavedModel, which the converter prefers, TensorFlow 2.16 ends the process
-    on Keras 3 layers.
+    The variables are folded first (TFX 1.16 only): through a SavedModel, which the converter prefers, TensorFlow 2.16
+    ends the process on Keras 3 layers.
 
     Args:
         model: a loaded export.

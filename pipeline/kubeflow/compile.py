@@ -20,9 +20,10 @@ from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as tfx_runner
 
 import pipeline
 from components import features
+from components.lines import library_versions
 from pipeline.config import Config, Plan
 from pipeline.dag import create_pipeline
-from pipeline.fingerprint import code_digest, library_versions, lock_digest, source_fingerprints
+from pipeline.fingerprint import code_digest, lock_digest, source_fingerprints
 from pipeline.kubeflow import pointers
 from pipeline.kubeflow.checks import PLAN_NODE, Target, check_compilable
 from pipeline.kubeflow.options import KUBERNETES_GPU, KubeflowOptions, Resources

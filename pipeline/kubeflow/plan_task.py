@@ -22,9 +22,10 @@ from components.example_gen.door import describe_scan, refuse_data
 from components.example_gen.memory import open_memory
 from components.example_gen.scan import Looking, scan_data
 from components.example_gen.sources import list_sources
+from components.lines import library_versions
 from pipeline import sample
 from pipeline.config import Config, check_config, model_key
-from pipeline.fingerprint import code_digest, source_fingerprints
+from pipeline.fingerprint import code_digest, node_fingerprints, source_fingerprints
 from pipeline.kubeflow import pod, pointers
 from pipeline.kubeflow.places import to_local
 from pipeline.run import find_rivals, hash_weights
@@ -118,7 +119,8 @@ def make_plan(config: Config, workdir: Workdir, data_path: str, fingerprint: str
             scan = scan_data(listing, config.data, memory, Looking(_report))
         refuse_data(scan, config.data)
         fingerprint, closing = scan.dataset["fingerprint"], describe_scan(scan, time.monotonic() - started)
-    key = model_key(config, fingerprint, source_fingerprints(), hash_weights(config.trainer))
+    fingerprints = node_fingerprints(source_fingerprints(), library_versions())
+    key = model_key(config, fingerprint, fingerprints, hash_weights(config.trainer))
     parent, best = find_rivals(workdir.serving, key, enable_cache=True)
     served = versions.served_version(workdir.serving)
     compared = "no version is served" if served is None else f"served {served}, compared with {parent or 'none'}"

@@ -10,9 +10,10 @@ from typing import Any
 
 from components import features, versions
 from components.errors import InputError
+from components.lines import library_versions, line_name
 from components.pusher.passport import describe_data
 from pipeline.config import Config, check_config
-from pipeline.fingerprint import library_versions, lock_digest, source_fingerprints
+from pipeline.fingerprint import lock_digest, source_fingerprints
 from pipeline.models.verify import digest_files, verify_version
 from pipeline.run import Wishes, hash_weights, run_pipeline
 
@@ -165,11 +166,17 @@ def explain(serving: Path, number: int, passport: dict[str, Any], workdir: Path)
             reasons.append(f"{what} differs: {was[key][:12]} then, {found[key][:12]} now")
     sources = source_fingerprints()
     reasons += [f"the code of {node} differs" for node in DECIDING if passport["sources"].get(node) != sources[node]]
-    libraries = library_versions()
+    then, libraries = passport["libraries"], library_versions()
+    line = line_name(then.get("tfx", ""))
+    if line != line_name(libraries["tfx"]):
+        reasons.append(
+            f"the TFX line differs: {line or 'none'} then, {line_name(libraries['tfx'])} now; "
+            f"with GRAFT_TFX={line} `make run` sets up the line of then"
+        )
     reasons += [
-        f"{name} {passport['libraries'].get(name, 'none')} then, {version} now"
+        f"{name} {then.get(name, 'none')} then, {version} now"
         for name, version in libraries.items()
-        if passport["libraries"].get(name) != version
+        if then.get(name) != version
     ]
     if passport.get("lock_sha256", "") not in ("", lock_digest()):
         reasons.append("the lock file differs: other libraries may too")

@@ -23,12 +23,12 @@ from components.errors import InputError
 from components.example_gen import images
 from components.example_gen.sources import Source, list_images
 from components.options import DataOptions
+from pipeline.beam import name_runner
 from pipeline.predict.answers import Model, Prediction, answer_batch, load_model
 from pipeline.predict.inputs import MANIFEST_SUFFIXES, find_inputs
 from pipeline.predict.reading import Image, check_source
 from pipeline.predict.writers import Shape, parquet_schema, to_text
 
-LOCAL = ("--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 LINES = 64  # images that a worker takes at once
 FORMS = {"parquet": ".parquet", "jsonl": ".jsonl"}
 Range = tuple[int, int]  # byte offset in the work list, and length
@@ -87,7 +87,7 @@ def predict_on_beam(job: Job, paths: Iterable[str]) -> Done:
     tf.io.gfile.makedirs(job.output)
     worklist = os.path.join(job.output, f".worklist-{uuid.uuid4().hex}")
     ranges = write_worklist(worklist, wanted)
-    pipeline = beam.Pipeline(options=PipelineOptions(list(job.beam_args or LOCAL)))
+    pipeline = beam.Pipeline(options=PipelineOptions(name_runner(job.beam_args)))
     rows = (
         pipeline
         | "Ranges" >> beam.Create(ranges)

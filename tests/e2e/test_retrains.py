@@ -14,7 +14,7 @@ from components.artifacts import DataVerdict, Manifest
 from components.evaluator import executor as evaluator
 from components.options import EvaluatorOptions, QualityGateOptions
 from components.pusher import component as pusher
-from pipeline.beam import LOCAL_ARGS
+from pipeline.beam import NO_IMAGE, name_runner
 from tests.components.evaluator.toys import CLASSES, save_model, write_examples
 from tests.conftest import artifact
 
@@ -44,7 +44,9 @@ class Line:
         baseline.Executor().Do({"model": [model]}, peers, properties)
         evaluation = artifact(standard_artifacts.ModelEvaluation, folder / "evaluation")
         blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing")
-        context = base_beam_executor.BaseBeamExecutor.Context([*LOCAL_ARGS], tmp_dir=str(folder), unique_id="1")
+        context = base_beam_executor.BaseBeamExecutor.Context(
+            name_runner([NO_IMAGE]), tmp_dir=str(folder), unique_id="1"
+        )
         evaluator.Executor(context).Do(
             {"examples": [examples], "model": [model], **peers},
             {"evaluation": [evaluation], "blessing": [blessing]},

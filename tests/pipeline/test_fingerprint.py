@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
+from components.lines import library_versions
 from pipeline import fingerprint
-from pipeline.fingerprint import NODE_MODULES, ROOT, library_versions, node_files, source_fingerprints
+from pipeline.fingerprint import NODE_MODULES, ROOT, node_files, node_fingerprints, source_fingerprints
 
 OURS = {node for node, entries in NODE_MODULES.items() if entries}
 
@@ -102,18 +103,14 @@ def test_a_new_import_inside_a_function_is_followed(copy):
     assert source_fingerprints()["Trainer"] != edited["Trainer"] != before["Trainer"]
 
 
-def test_another_version_of_a_library_changes_every_digest(monkeypatch):
-    before = source_fingerprints()
-    monkeypatch.setattr(fingerprint, "library_versions", lambda: {**library_versions(), "keras": "99"})
-    after = source_fingerprints()
+def test_another_version_of_a_library_changes_what_every_node_is_cached_by():
+    sources, libraries = source_fingerprints(), library_versions()
+    before, after = node_fingerprints(sources, libraries), node_fingerprints(sources, {**libraries, "keras": "99"})
     assert all(before[node] != after[node] for node in NODE_MODULES)
 
 
-def test_versions_of_what_decides_a_result_are_known():
-    import keras
-    import tensorflow as tf
-
-    found = library_versions()
-    assert found["tensorflow"] == tf.__version__
-    assert found["keras"] == keras.__version__
-    assert set(found) == {"python", *fingerprint.LIBRARIES}
+def test_another_source_changes_what_its_node_is_cached_by():
+    sources, libraries = source_fingerprints(), library_versions()
+    before = node_fingerprints(sources, libraries)
+    after = node_fingerprints({**sources, "Trainer": "other"}, libraries)
+    assert {node for node in before if before[node] != after[node]} == {"Trainer"}

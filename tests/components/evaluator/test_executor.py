@@ -20,7 +20,7 @@ from components.evaluator.rivals import why_not_runnable
 from components.gates import Override, override_for
 from components.options import EvaluatorOptions, QualityGateOptions
 from components.peers import Peer
-from pipeline.beam import LOCAL_ARGS
+from pipeline.beam import NO_IMAGE, name_runner
 from tests.components.evaluator.toys import save_model, write_examples
 from tests.conftest import CLASSES, EVAL_COUNT, artifact
 
@@ -41,7 +41,7 @@ FIRST = Peer(reason="no version is being served yet")
 
 def evaluate(out, examples, model, baseline, best=None, peers=(None, None), override=None, **gate):
     context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=[*LOCAL_ARGS], tmp_dir=str(out), unique_id="1"
+        beam_pipeline_args=name_runner([NO_IMAGE]), tmp_dir=str(out), unique_id="1"
     )
     made = {
         "evaluation": [artifact(standard_artifacts.ModelEvaluation, out / "evaluation")],

@@ -17,7 +17,7 @@ from components.example_gen.memory import open_memory
 from components.example_gen.scan import scan_data
 from components.example_gen.sources import list_sources
 from components.options import DataOptions
-from pipeline.beam import LOCAL_ARGS
+from pipeline.beam import NO_IMAGE, name_runner
 from tests import pictures
 from tests.conftest import artifact
 
@@ -48,7 +48,7 @@ def value(example, name):
 def execute(tree, out, fingerprint="", memory="", **options):
     examples, manifest = artifact(standard_artifacts.Examples, out / "examples"), artifact(Manifest, out / "manifest")
     context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=[*LOCAL_ARGS], tmp_dir=str(out), unique_id="1"
+        beam_pipeline_args=name_runner([NO_IMAGE]), tmp_dir=str(out), unique_id="1"
     )
     properties = {"data_path": str(tree), "options": DataOptions(**options).to_json()}
     Executor(context).Do(

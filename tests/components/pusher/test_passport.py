@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from components import features
+from components.lines import LINES, current_line, library_versions
 from components.pusher.passport import Material, complete_passport, describe_data
 from tests.components.pusher.models import METRICS, PASSPORT, ROWS, make_data
 
@@ -21,6 +22,16 @@ def test_a_passport_holds_what_the_plan_knew_and_what_was_found(data):
     assert full["metrics"] == METRICS
     assert full["dataset"]["manifest_sha256"]
     assert full["created"].endswith("Z")
+
+
+def test_a_passport_says_what_the_pusher_runs_on_not_what_a_pipeline_was_compiled_on():
+    libraries, line = library_versions(), current_line().name
+    other = next(name for name in LINES if name != line)
+    planned = {"libraries": {**libraries, "tfx": f"{other}.0"}, "lock_sha256": "of the other line"}
+    full = complete_passport({**PASSPORT, **planned}, MATERIAL, None)
+    assert (full["tfx_line"], full["libraries"], full["lock_sha256"]) == (line, libraries, "")
+    full = complete_passport({**PASSPORT, "libraries": libraries, "lock_sha256": "of this line"}, MATERIAL, None)
+    assert full["lock_sha256"] == "of this line"
 
 
 def test_a_model_of_which_nothing_is_known_has_a_passport_too():

@@ -22,10 +22,15 @@ def transform_of(folder, **options):
 
     from components.schema import SCHEMA_FILE
     from components.transform import preprocessing_fn
+    from pipeline.beam import name_runner
 
     schema = text_format.Parse(SCHEMA_FILE.read_text("utf-8"), schema_pb2.Schema())
     function = functools.partial(preprocessing_fn, custom_config={"options": TransformOptions(**options).to_json()})
-    with tempfile.TemporaryDirectory() as scratch, beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=scratch):
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        beam.Pipeline(argv=name_runner([])) as pipeline,
+        tft_beam.Context(temp_dir=scratch),
+    ):
         nothing = (pipeline | beam.Create([]), dataset_metadata.DatasetMetadata(schema))
         _ = nothing | tft_beam.AnalyzeDataset(function) | tft_beam.WriteTransformFn(str(folder))
     return tft.TFTransformOutput(str(folder))

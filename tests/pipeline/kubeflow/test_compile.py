@@ -145,10 +145,14 @@ def test_memory_is_counted_in_gigabytes(text, value):
 
 @pytest.fixture(scope="module")
 def executor_config():
-    """The proto of kfp-kubernetes: as installed, with the two messages that its newer releases added.
+    """The proto of kfp-kubernetes, as installed.
 
-    Their numbers are those of kubernetes_platform/proto/kubernetes_executor_config.proto in kubeflow/pipelines.
+    TFX 1.16 only: with the two messages that the releases of its newer line brought. Their numbers are those of
+    kubernetes_platform/proto/kubernetes_executor_config.proto in kubeflow/pipelines.
     """
+    installed = kubernetes_executor_config_pb2.KubernetesExecutorConfig
+    if "tolerations" in installed.DESCRIPTOR.fields_by_name:
+        return installed
     file = descriptor_pb2.FileDescriptorProto()
     kubernetes_executor_config_pb2.DESCRIPTOR.CopyToProto(file)
     file.name, file.package = "with_newer_messages.proto", "newer"

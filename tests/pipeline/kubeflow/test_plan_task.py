@@ -5,8 +5,9 @@ import json
 import pytest
 
 from components.errors import GateRefused, InputError
+from components.lines import library_versions
 from pipeline.config import model_key
-from pipeline.fingerprint import code_digest, source_fingerprints
+from pipeline.fingerprint import code_digest, node_fingerprints, source_fingerprints
 from pipeline.kubeflow import plan_task
 from pipeline.workdir import Workdir
 from tests import pictures
@@ -78,7 +79,8 @@ def test_where_this_very_model_is_served_its_parent_is(tmp_path, photos, parent,
 def test_an_option_of_this_run_decides_the_model(tmp_path, photos):
     planned = run_task(tmp_path, photos, "--set", "trainer.epochs=3")
     config = make_config(data={"path": str(photos)}, trainer={"epochs": 3})
-    assert planned["model_key"] == model_key(config, planned["data_fingerprint"], source_fingerprints())
+    fingerprints = node_fingerprints(source_fingerprints(), library_versions())
+    assert planned["model_key"] == model_key(config, planned["data_fingerprint"], fingerprints)
     assert planned["model_key"] != run_task(tmp_path, photos)["model_key"]
 
 

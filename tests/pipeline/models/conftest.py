@@ -5,6 +5,7 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
+from components.pusher import passport as passports
 from components.pusher import publish, publish_model
 from pipeline.cli import app
 from tests.components.pusher.models import METRICS, PASSPORT, make_data, make_model
@@ -22,7 +23,8 @@ def push(tmp_path, serving, monkeypatch):
     """Pushes a version; the clock goes on by a hundred seconds each time."""
     clock = iter(range(1764000000, 1764009900, 100))
 
-    def call(key, accuracy=0.95, **passport):
+    def call(key, accuracy=0.95, libraries=LIBRARIES, **passport):
+        monkeypatch.setattr(passports, "library_versions", lambda: libraries)  # the Pusher writes what it runs on
         monkeypatch.setattr(publish.time, "time", lambda: float(next(clock)))
         model = tmp_path / "models" / key
         if not model.exists():
@@ -31,7 +33,7 @@ def push(tmp_path, serving, monkeypatch):
         interval = {"accuracy": [accuracy - 0.02, accuracy + 0.01]}
         metrics = {**METRICS, "accuracy": accuracy, "intervals": interval}
         data = make_data(tmp_path / "data", metrics=metrics)
-        known = {"config": {"trainer": {"learning_rate": 0.001}}, "libraries": LIBRARIES, "sources": {"Trainer": "t"}}
+        known = {"config": {"trainer": {"learning_rate": 0.001}}, "libraries": libraries, "sources": {"Trainer": "t"}}
         passport = {**PASSPORT, **known, "model_key": key, "data_fingerprint": "d" * 64, **passport}
         return publish_model(model, serving, passport, data).version
 

@@ -23,7 +23,11 @@ def test_the_differences_are_in_their_sections(two):
     assert list(found) == list(SECTIONS)
     assert found["data"] == found["code"] == {}
     assert found["configuration"] == {"config.trainer.learning_rate": (0.001, 0.003)}
-    assert found["libraries"] == {"libraries.keras": (None, "3"), "libraries.tfx": ("1.16.0", "1.21.0")}
+    assert found["libraries"] == {
+        "libraries.keras": (None, "3"),
+        "libraries.tfx": ("1.16.0", "1.21.0"),
+        "tfx_line": ("1.16", "1.21"),
+    }
     assert found["model"] == {"model.weights_sha256": ("a", "b")}
     assert found["metrics"]["metrics.accuracy"] == (0.95, 0.97)
     assert found["metrics"]["parent"] == (None, first)

@@ -8,9 +8,10 @@ import pytest
 
 from components import features, versions
 from components.errors import InputError
+from components.lines import LINES, current_line, library_versions
 from components.pusher.passport import describe_data
 from pipeline.config import Config
-from pipeline.fingerprint import library_versions, lock_digest, source_fingerprints
+from pipeline.fingerprint import lock_digest, source_fingerprints
 from pipeline.models import reproduce
 from pipeline.models.reproduce import Places, check_weights, config_of, read_full_passport, reproduce_version
 from pipeline.run import Wishes
@@ -95,6 +96,17 @@ def test_what_differs_of_what_decides_a_model_is_named(pushed, runs, serving, tm
     found = reproduce_version(serving, pushed(**changes), tmp_path / "again", Places())
     assert len(found.reasons) == (reason is not None)
     assert all(line.startswith(reason) for line in found.reasons)
+
+
+def test_another_line_is_named_first_and_is_no_other_code(pushed, runs, serving, tmp_path):
+    line = current_line().name
+    other = next(name for name in LINES if name != line)
+    number = pushed(libraries={**library_versions(), "tfx": f"{other}.0", "keras": "2.0"})
+    found = reproduce_version(serving, number, tmp_path / "again", Places())
+    assert found.reasons[0] == (
+        f"the TFX line differs: {other} then, {line} now; with GRAFT_TFX={other} `make run` sets up the line of then"
+    )
+    assert [reason.partition(" ")[0] for reason in found.reasons[1:]] == ["tfx", "keras"]
 
 
 def test_another_split_is_named(pushed, runs, serving, tmp_path):
