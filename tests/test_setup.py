@@ -46,6 +46,10 @@ case "$*" in
     *) exit 1 ;;
 esac
 """
+# What uv adapts to the place of an installation.
+SYSCONFIG = """# system configuration generated and used by the sysconfig module
+build_time_vars = {}
+"""
 Call = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -212,7 +216,9 @@ def mirror(tmp_path: Path) -> Callable[[str], dict[str, str]]:
     def publish(version: str) -> dict[str, str]:
         minor = version.rpartition(".")[0]
         write_python(tmp_path / "made" / "python" / "bin" / f"python{minor}", minor)
-        (tmp_path / "made" / "python" / "lib" / f"python{minor}").mkdir(parents=True)
+        library = tmp_path / "made" / "python" / "lib" / f"python{minor}"
+        library.mkdir(parents=True)
+        (library / "_sysconfigdata__linux_x86_64-linux-gnu.py").write_text(SYSCONFIG)
         archive = tmp_path / "python.tar.gz"
         for name in ("python", "python3"):
             (tmp_path / "made" / "python" / "bin" / name).symlink_to(f"python{minor}")

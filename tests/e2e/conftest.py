@@ -1,10 +1,13 @@
 """Real runs of `graft` as a process, as a user starts it."""
 
+import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,8 +41,8 @@ class Finished:
     err: str
 
 
-def start_graft(*args: object, cwd: Path = ROOT) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "pipeline", *(str(arg) for arg in args)]
+def start_graft(*args: object, cwd: Path = ROOT, within: Sequence[str] = ()) -> subprocess.Popen[str]:
+    command = [*within, sys.executable, "-m", "pipeline", *(str(arg) for arg in args)]
     environment = {**os.environ, "COLUMNS": "80", "PYTHONPATH": str(cwd)}
     pipe = subprocess.PIPE
     return subprocess.Popen(
@@ -52,8 +55,8 @@ def _heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def graft(*args: object, cwd: Path = ROOT) -> Finished:
-    process = start_graft(*args, cwd=cwd)
+def graft(*args: object, cwd: Path = ROOT, within: Sequence[str] = ()) -> Finished:
+    process = start_graft(*args, cwd=cwd, within=within)
     out, err = process.communicate(timeout=500)
     return Finished(process.returncode, out, err)
 
@@ -68,18 +71,35 @@ def served_versions(workdir: Path) -> list[str]:
     return sorted(p.name for p in serving.iterdir() if p.name.isdigit()) if serving.is_dir() else []
 
 
+@functools.cache
+def without_network() -> tuple[str, ...]:
+    """What starts a command in a network namespace without interfaces; nothing where this machine allows none."""
+    for command in (("unshare", "--net"), ("unshare", "--net", "--map-root-user")) if shutil.which("unshare") else ():
+        if (
+            shutil.which("unshare")
+            and subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
+        ):
+            return command
+    return ()
+
+
 @dataclass(frozen=True)
 class Run:
-    """A run of the sample: where, how it ended, its summary."""
+    """A run of the sample: where, how it ended, its summary, what it asked of a network, and whether it had one."""
 
     workdir: Path
     finished: Finished
     summary: dict
+    asked: str
+    had_network: bool
 
 
 @pytest.fixture(scope="session")
 def sample_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     workdir = tmp_path_factory.mktemp("sample")
-    finished = graft("run", "configs/sample.yaml", "--workdir", workdir)
+    cut, log = without_network(), tmp_path_factory.mktemp("network") / "log.txt"
+    log.touch()
+    watched = (f"PYTHONPATH={ROOT}:{Path(__file__).with_name('network')}", f"GRAFT_NETWORK_LOG={log}")
+    finished = graft("run", "configs/sample.yaml", "--workdir", workdir, within=(*cut, "env", *watched))
     assert finished.code == 0, finished.out + finished.err
-    return Run(workdir, finished, read_summary(workdir))
+    return Run(workdir, finished, read_summary(workdir), log.read_text("utf-8"), had_network=not cut)
