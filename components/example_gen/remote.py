@@ -10,11 +10,10 @@ from typing import Any
 
 from components.errors import InputError
 from components.example_gen.listing import Source, Tree
+from components.lines import Line, current_line
 
 CALLS = 32  # at once: a remote file system is mostly waited for
 BUFFER = 1 << 20  # bytes; every call for more is a round trip
-PLUGINS = {"gs": "tensorflow-io-gcs-filesystem"}
-OTHER_PLUGIN = "tensorflow-io"  # s3, az, hdfs and more
 
 
 def is_remote(path: str) -> bool:
@@ -35,16 +34,21 @@ def kind_of(path: str) -> str:
     except tf.errors.NotFoundError:
         return ""
     except tf.errors.UnimplementedError as error:
-        scheme = path.partition("://")[0]
-        plugin = PLUGINS.get(scheme, OTHER_PLUGIN)
         raise InputError(
-            f"data.path: no file system for {scheme}:// is installed, asked for by {path}.\n"
-            f"Install its plugin (pip install {plugin}), or copy the data to a local folder."
+            f"data.path: no file system for {path.partition('://')[0]}:// is installed, asked for by {path}.\n"
+            f"{_advise(current_line())}"
         ) from error
     except tf.errors.OpError as error:
         raise InputError(
             f"data.path: cannot reach {path}: {one_line(error)}.\nCheck the path and the credentials of this machine."
         ) from error
+
+
+def _advise(line: Line) -> str:
+    """What to do where TensorFlow does not know a scheme."""
+    if line.file_systems:
+        return f"Install its plugin (pip install {line.file_systems}), or copy the data to a local folder."
+    return f"On TFX {line.name} TensorFlow opens gs:// only: mount it, or copy the data to a local folder."
 
 
 def walk(root: str) -> Tree:

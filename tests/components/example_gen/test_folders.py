@@ -1,6 +1,7 @@
 """All files below a folder: links, loops, pipes, odd names, file systems of TensorFlow."""
 
 import os
+import re
 import unicodedata
 import uuid
 
@@ -9,6 +10,7 @@ import pytest
 from components.errors import InputError
 from components.example_gen import folders, remote
 from components.example_gen.folders import LOOP, stat_file, walk_folder
+from components.lines import LINES
 from tests import trees
 
 ODD_NAMES = [
@@ -165,7 +167,16 @@ def test_remote_files_that_are_not_there_have_a_problem(ram):
     ]
 
 
-@pytest.mark.parametrize(("scheme", "plugin"), [("s3", "tensorflow-io"), ("nosuch", "tensorflow-io")])
-def test_a_missing_plugin_is_named(scheme, plugin):
-    with pytest.raises(InputError, match=rf"no file system for {scheme}:// is installed.*\n.*pip install {plugin}"):
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ("1.16", "Install its plugin (pip install tensorflow-io), or copy"),
+        ("1.21", "opens gs:// only: mount it, or copy"),
+    ],
+)
+@pytest.mark.parametrize("scheme", ["s3", "nosuch"])
+def test_a_missing_file_system_is_named_with_what_its_line_has(monkeypatch, scheme, line, advice):
+    monkeypatch.setattr(remote, "current_line", lambda: LINES[line])
+    words = rf"no file system for {scheme}:// is installed.*\n.*{re.escape(advice)}"
+    with pytest.raises(InputError, match=words):
         remote.kind_of(f"{scheme}://bucket/data")
