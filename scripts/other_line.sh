@@ -95,7 +95,7 @@ choose_place() { # sets WHERE; skips where there is none
     if found=$(GRAFT_TFX=$OTHER GRAFT_PYTHON="" scripts/setup_env.sh line 2>&1 >/dev/null); then
         WHERE=here
     elif [[ $OTHER != 1.21 || $(uname -sm) != "Linux x86_64" ]]; then
-        skip "$(sed -n 's/^  Found: //p' <<<"$found" | head -n 1)"
+        skip "$(sed -n 's/^  Found: //p' <<<"$found" | tail -n 1)"
     elif [[ $(id -u) != 0 ]] || ! command -v debootstrap >/dev/null; then
         skip "TFX $OTHER needs a newer glibc than this machine has; a Debian 13 tree to run it in needs root and debootstrap (Debian: apt install debootstrap)."
     elif ! unshare --mount --pid --fork true 2>/dev/null; then

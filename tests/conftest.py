@@ -1,6 +1,7 @@
 """What several tests share: real records, a real transform graph, and one model that the real Trainer made of them."""
 
 import functools
+import importlib
 import logging
 import os
 import sys
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 from components import features
+from components.lines import current_line
 from components.options import TrainerOptions, TransformOptions
 from tests import pictures
 
@@ -228,6 +230,11 @@ def stubborn_model(tmp_path_factory, transform, weights_file):
     served = ServedModel(backbone, "avg", head, transform, CLASSES)
     export_model(served, str(model / "Format-Serving"), {"classes": CLASSES, "weights_sha256": "5" * 64})
     return model
+
+
+def make_interpreter(content):
+    """A TensorFlow Lite model as the installed TFX line runs it."""
+    return importlib.import_module(current_line().tflite_interpreter).Interpreter(model_content=content)
 
 
 def artifact(kind, uri, identifier=1, **properties):

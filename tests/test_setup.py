@@ -14,30 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TOOLS = [
-    "bash",
-    "cat",
-    "chmod",
-    "cut",
-    "dirname",
-    "env",
-    "flock",
-    "grep",
-    "head",
-    "ls",
-    "mkdir",
-    "mktemp",
-    "mv",
-    "rm",
-    "sed",
-    "sha256sum",
-    "sort",
-    "stat",
-    "tail",
-    "tar",
-    "touch",
-    "tr",
-]
+TOOLS = "bash cat chmod cut dirname env flock grep head ls mkdir mktemp mv rm sed sha256sum sort stat tail tar touch tr"
 # Answers what set-up asks of a Python: its version, and whether it is complete.
 PYTHON = """#!/bin/sh
 case "$*" in
@@ -69,7 +46,13 @@ def tree(tmp_path: Path) -> Path:
     folder = tmp_path / "checkout"
     for name in ("scripts", "requirements", "pipeline"):
         (folder / name).mkdir(parents=True)
-    for name in ("scripts/setup_env.sh", "requirements/uv.txt", "setup.py", "pipeline/__init__.py"):
+    for name in (
+        "scripts/setup_env.sh",
+        "scripts/other_line.sh",
+        "requirements/uv.txt",
+        "setup.py",
+        "pipeline/__init__.py",
+    ):
         shutil.copy(ROOT / name, folder / name)
     return folder
 
@@ -79,16 +62,24 @@ def choose(tree: Path, tmp_path: Path) -> Call:
     """Asks for the line on a machine with nothing but basic tools and the Pythons that a test put into `bin`."""
     tools = tmp_path / "tools"
     tools.mkdir()
-    for name in TOOLS:
+    for name in TOOLS.split():
         (tools / name).symlink_to(str(shutil.which(name)))
 
-    def call(glibc: str = "2.41", system: str = "Linux x86_64", command: str = "line", **variables: str):
+    def call(glibc: str = "2.41", system: str = "Linux x86_64", command: str = "setup_env.sh line", **variables: str):
         kernel, machine = system.split()
-        write_script(tools / "uname", f"#!/bin/sh\ncase $1 in -s) echo {kernel};; -m) echo {machine};; esac\n")
+        write_script(
+            tools / "uname", f"#!/bin/sh\ncase $1 in -s) echo {kernel};; -m) echo {machine};; *) echo {system};; esac\n"
+        )
         write_script(tools / "getconf", f"#!/bin/sh\necho glibc {glibc}\n" if glibc else "#!/bin/sh\nexit 1\n")
         path = {"PATH": f"{tmp_path / 'bin'}:{tools}", "HOME": str(tmp_path / "home"), "PWD": str(tree)}
-        command_line = ["bash", "scripts/setup_env.sh", command]
-        return subprocess.run(command_line, cwd=tree, env={**path, **variables}, capture_output=True, text=True)
+        script, *arguments = command.split()
+        return subprocess.run(
+            ["bash", f"scripts/{script}", *arguments],
+            cwd=tree,
+            env={**path, **variables},
+            capture_output=True,
+            text=True,
+        )
 
     return call
 
@@ -333,7 +324,7 @@ def test_where_no_python_has_pip_uv_comes_by_its_own_installer(
         tmp_path / "bin" / tool,
         f"#!/bin/sh\nfor last; do :; done\necho \"$last\" > {tmp_path}/asked\necho '{installer}'\n",
     )
-    done = choose(command="uv")
+    done = choose(command="setup_env.sh uv")
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).samefile(uv)
     version = subprocess.run([str(uv), "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
@@ -343,7 +334,44 @@ def test_where_no_python_has_pip_uv_comes_by_its_own_installer(
 
 @needs_linux
 def test_where_uv_cannot_be_had_it_says_what_would_do(choose: Call, tree: Path) -> None:
-    done = choose(command="uv")
+    done = choose(command="setup_env.sh uv")
     assert done.returncode == 2
     assert "uv is not installed and could not be fetched, with pip or by its own installer" in done.stderr
     assert "apt install python3-pip" in done.stderr
+
+
+# --- The other line --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("glibc", "user", "present", "why"),
+    [
+        ("2.41", 0, [], "no Python 3.10 for TFX 1.16 was found (looked in PATH, pyenv and uv) or could be fetched."),
+        (
+            "2.36",
+            0,
+            [],
+            "TFX 1.21 needs a newer glibc than this machine has; a Debian 13 tree to run it in needs root ",
+        ),
+        (
+            "2.36",
+            1000,
+            ["debootstrap"],
+            "a Debian 13 tree to run it in needs root and debootstrap (Debian: apt install",
+        ),
+        ("2.36", 0, ["debootstrap"], "a Debian 13 tree needs mount namespaces, which are not allowed here."),
+    ],
+)
+@needs_linux
+def test_the_other_line_is_never_skipped_silently(
+    choose: Call, uv: Path, tmp_path: Path, glibc: str, user: int, present: list[str], why: str
+) -> None:
+    write_python(tmp_path / "bin" / "python3", {"2.41": "3.13", "2.36": "3.10"}[glibc])
+    for name in (*present, "unshare"):
+        write_script(tmp_path / "bin" / name, "#!/bin/sh\nexit 1\n")
+    write_script(tmp_path / "bin" / "id", f"#!/bin/sh\necho {user}\n")
+    done = choose(glibc, command="other_line.sh", **unreachable(tmp_path))
+    assert done.returncode == 0
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("skipped: the tests of the other TFX line. ")
+    assert why in last

@@ -4,7 +4,8 @@
 
 Without --data: the embedded sample and its weights. Every round runs each side once, in turn, so that what else the
 machine does meets them alike; the figures are medians, and ratios are taken within a round. `--sizes 750 3000 ...` also
-runs Graft cold at growing sizes and plots time and memory. The result is compared with the last one that is committed.
+runs Graft cold at growing sizes and plots time and memory. The result is compared with the last one that is committed
+for the same TFX line.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from benchmarks.compare.measure import bytes_below, python, run_measured
 from benchmarks.compare.pictures import list_pictures, write_pictures
 from benchmarks.compare.report import compare_results, describe_machine, plot_sizes, print_sizes, summarise
 from benchmarks.compare.task import Task
+from components.lines import current_line
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -39,7 +41,8 @@ def main() -> None:
         result = {"machine": describe_machine(), "task": describe_task(task), "rows": summarise(rounds)}
         if arguments.sizes:
             result["sizes"] = run_sizes(task, arguments)
-    previous = RESULTS / f"{arguments.name}.json"
+    name = f"{arguments.name}-{current_line().name}"
+    previous = RESULTS / f"{name}.json"
     compare_results(result, json.loads(previous.read_text("utf-8")) if previous.is_file() else None)
     if arguments.sizes:
         print_sizes(result["sizes"])
@@ -47,7 +50,7 @@ def main() -> None:
         RESULTS.mkdir(exist_ok=True)
         previous.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
         if arguments.sizes:
-            plot_sizes(result["sizes"], RESULTS / f"{arguments.name}.svg")
+            plot_sizes(result["sizes"], RESULTS / f"{name}.svg")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -62,7 +65,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", type=int, nargs="*", default=[], help="numbers of images, to see how cost grows")
     parser.add_argument("--only", nargs="*", choices=SIDES, default=list(SIDES), help="some sides only")
     parser.add_argument("--scratch", help="where to work; default: the system's temporary folder")
-    parser.add_argument("--name", default="cats_and_dogs", help="of the result in benchmarks/results")
+    parser.add_argument(
+        "--name", default="cats_and_dogs", help="of the result in benchmarks/results, before the TFX line"
+    )
     parser.add_argument("--save", action="store_true", help="write the result there")
     return parser.parse_args()
 

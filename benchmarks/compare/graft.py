@@ -37,6 +37,7 @@ class Workdir:
             **make_row(figures, summary["metrics"].get("accuracy"), bytes_below(self.folder)),
             "status": summary["status"],
             "images": summary["dataset"]["train"] + summary["dataset"]["eval"],
+            "weights_sha256": (summary["model"] or {}).get("weights_sha256"),
             **{name: summary[name] for name in KEPT_SUMMARY},
         }
 

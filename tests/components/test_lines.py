@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from components.lines import LIBRARIES, LINES, Line, current_line, library_versions, line_name
+from tests.conftest import make_interpreter
 
 ROOT = Path(__file__).parents[2]
 PYTHONS = sorted({python for line in LINES.values() for python in line.pythons}, key=lambda text: text.split("."))
@@ -48,7 +49,7 @@ def test_the_interpreter_of_tensorflow_lite_runs_a_model_and_warns_of_nothing():
     content = tf.lite.TFLiteConverter.from_concrete_functions(
         [tf.function(lambda x: x * 2.0).get_concrete_function(tf.TensorSpec([3], tf.float32))], None
     ).convert()
-    interpreter = importlib.import_module(current_line().tflite_interpreter).Interpreter(model_content=content)
+    interpreter = make_interpreter(content)
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], tf.constant([1.0, 2.0, 3.0]).numpy())
     interpreter.invoke()

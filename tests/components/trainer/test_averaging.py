@@ -14,7 +14,7 @@ from components.trainer.head import Head
 from components.trainer.signatures import ServedModel
 from components.trainer.tflite import convert
 from tests.components.trainer.toys import tiny_backbone
-from tests.conftest import ALPHA, CLASSES, SIDE
+from tests.conftest import ALPHA, CLASSES, SIDE, make_interpreter
 
 PIXELS = np.random.default_rng(0).uniform(0, 255, [3, 20, 30, 3]).astype(np.float32)
 MAPS = np.random.default_rng(1).normal(size=[3, 5, 4, 6]).astype(np.float32)
@@ -128,7 +128,7 @@ def test_tensorflow_lite_sees_all_views_too(weights_file, transform, eval_record
     network = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
     served = ServedModel(network, "avg", head, transform, CLASSES, 10)
     tf.saved_model.save(served, str(tmp_path))
-    interpreter = tf.lite.Interpreter(model_content=convert(tf.saved_model.load(str(tmp_path))))
+    interpreter = make_interpreter(convert(tf.saved_model.load(str(tmp_path))))
     interpreter.allocate_tensors()
     image = tf.constant(eval_records.contents[:1])
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], served.decode(image).numpy())

@@ -89,16 +89,19 @@ def test_dropout_is_drawn_anew_each_step_and_keeps_the_mean(loop):
     rows, still = np.arange(40), np.zeros(1)
     losses = [mine.run_epoch(state, rows, still, 40, first)[1].loss for first in (0, 1, 0)]
     assert losses[0] == losses[2] != losses[1]
-    mask = np.concatenate([mine_mask(mine, step) for step in range(50)])
+    mask = draw_masks(mine, 50)
     assert set(np.unique(mask)) == {0.0, 2.0}
     assert mask.mean() == pytest.approx(1, abs=0.02)
 
 
-def mine_mask(loop, step):
-    def draw():
-        return loop._mask(tf.constant([1, step], tf.int64), 0, 40, 40)
+def draw_masks(loop, steps):
+    """The masks of the first steps, one after the other; traced once."""
 
-    return loop._strategy.run(draw).numpy()
+    @tf.function
+    def draw(step):
+        return loop._strategy.run(lambda: loop._mask(tf.stack([1, step]), 0, 40, 40))
+
+    return np.concatenate([draw(tf.constant(step, tf.int64)).numpy() for step in range(steps)])
 
 
 def test_adam_is_that_of_keras():

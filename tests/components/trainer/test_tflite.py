@@ -17,7 +17,7 @@ from components.trainer.head import Head
 from components.trainer.signatures import ServedModel, export_model
 from components.trainer.tflite import add_metadata, convert, export_tflite
 from components.trainer.tflite_metadata import BUFFER_NAME
-from tests.conftest import ALPHA, CLASSES, SIDE
+from tests.conftest import ALPHA, CLASSES, SIDE, make_interpreter
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def content(plain):
 
 def answers(content, pixels):
     """Probabilities for a batch, which the model is resized to."""
-    interpreter = tf.lite.Interpreter(model_content=content)
+    interpreter = make_interpreter(content)
     (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
     interpreter.resize_tensor_input(taken["index"], pixels.shape)
     interpreter.allocate_tensors()
@@ -65,7 +65,7 @@ def test_it_answers_as_the_signature_does_on_real_images(served, content, eval_r
 
 
 def test_the_input_is_a_batch_of_pixels(content):
-    (taken,) = tf.lite.Interpreter(model_content=content).get_input_details()
+    (taken,) = make_interpreter(content).get_input_details()
     assert taken["shape_signature"].tolist() == [-1, SIDE, SIDE, 3]
     assert taken["dtype"] == np.float32
 
