@@ -114,7 +114,7 @@ test_both() { # the fast tests there; then the sample there, and here in the sam
         say "The sample under TFX $LINE, in the working directory of TFX $OTHER..." &&
         scripts/setup_env.sh runtime &&
         .venv/bin/graft run configs/sample.yaml --workdir "$COPY/work/sample" &&
-        .venv/bin/python scripts/compare_lines.py "$COPY/work/sample/serving"
+        .venv/bin/python scripts/compare_lines.py "$COPY/work/sample"
 }
 
 main() {

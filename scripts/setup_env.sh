@@ -100,7 +100,7 @@ choose_line() {
         if [[ -z $reason ]]; then
             if find_or_fetch_python "$line"; then
                 LINE=$line
-                explain_choice "${reasons[@]}"
+                explain_choice ${reasons[@]+"${reasons[@]}"} # older bash takes an empty list for unset
                 return
             fi
             reason="no Python $(pythons_in_words "$line") for TFX $line was found (looked in PATH, pyenv and uv) or could be fetched"
