@@ -18,12 +18,12 @@ run: runtime ## the pipeline on the embedded sample; CONFIG=configs/other.yaml A
 	@$(BIN)/graft run $(CONFIG) $(ARGS)
 
 test: dev ## all tests, with the coverage floor
-	@echo "Unit tests, then end-to-end runs of graft, with coverage..."
+	@echo "Unit tests with coverage, then end-to-end runs of graft..."
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest -q -m "not e2e" $(SPREAD) $(PYTEST_ARGS)
-	@$(BIN)/coverage run -m pytest -q -m e2e $(SPREAD) $(PYTEST_ARGS)
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report
+	@$(BIN)/pytest -q -m e2e $(SPREAD) $(PYTEST_ARGS)
 
 unit: dev ## the fast tests only, without coverage; PYTEST_ARGS="-k name"
 	@$(BIN)/pytest -q -m "not e2e" $(SPREAD) $(PYTEST_ARGS)

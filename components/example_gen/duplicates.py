@@ -121,7 +121,7 @@ def find_neighbours(
     words = np.zeros((len(digests), hamming.WORDS), np.uint64)
     if distance is not None:
         hashed = np.flatnonzero(np.fromiter((bool(text) for text in hashes), bool, len(digests)))
-        words[hashed] = hamming.pack_hex([hashes[index] for index in hashed])
+        words[hashed] = hamming.pack_hex([hashes[int(index)] for index in hashed])
         near[hashed] = hamming.connect(words[hashed], distance)
     edges = [_star(ids) for ids in (digest_ids, near, group_ids)]
     left, right = (np.concatenate(ends) for ends in zip(*edges, strict=True))
