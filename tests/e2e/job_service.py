@@ -4,6 +4,7 @@ Beam's own `local_job_service_main` runs each job with one worker: its runner ne
 the runner is told. Prints two lines: the job service's address and the pool's. Usage: python job_service.py LOG
 """
 
+import socket
 import sys
 import time
 
@@ -33,6 +34,8 @@ class Pool(worker_pool_main.BeamFnExternalWorkerPoolServicer):
 
 if __name__ == "__main__":
     fn_runner.FnApiRunner = Runner
+    # Workers are told this machine's name, which not every machine can look up (one without /etc/hosts, for one).
+    socket.getfqdn = lambda name="": "localhost"
     service = local_job_service.LocalJobServicer(staging_dir=None)
     port = service.start_grpc_server(0)
     address, server = Pool.start(use_process=True)
