@@ -20,7 +20,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import io_utils, path_utils
 
-from components import features, versions
+from components import features, integrity, versions
 from components.best import Best, find_best, recall
 from components.peers import Peer
 
@@ -29,7 +29,10 @@ progress = logging.getLogger("graft.progress")
 
 
 class Executor(base_executor.BaseExecutor):
-    """Copies the versions into artifacts, where they can be compared with the candidate."""
+    """Copies the versions into artifacts, where they can be compared with the candidate.
+
+    A served version that is no longer what was pushed stops the run; a best one is then only compared with as recorded.
+    """
 
     def Do(
         self,
@@ -42,6 +45,8 @@ class Executor(base_executor.BaseExecutor):
         serving = Path(exec_properties["serving_dir"])
         classes = read_labels(path_utils.serving_model_path(candidate.uri))
         version = choose_version(serving, exec_properties["version"])
+        if version in versions.list_versions(serving):
+            integrity.check_baseline(serving, version)
         best = choose_best(serving, exec_properties["best"], exec_properties["version"])
         served = describe_peer(serving, version, None if version is None else recall(serving, version), classes)
         champion = describe_peer(serving, best.version if best else None, best, classes)
@@ -89,6 +94,8 @@ def why_not_comparable(serving: Path, version: int, classes: list[str]) -> str:
     """Why a version cannot be compared with the candidate, or an empty string when it can."""
     if version not in versions.list_versions(serving):
         return f"version {version} is not in {serving}"
+    if damage := integrity.find_damage(serving, version):
+        return f"version {version} is not as it was pushed ({damage})"
     known = read_labels(str(serving / str(version)))
     if known != classes:
         return f"version {version} knows other classes: {', '.join(known) or 'unknown'}"

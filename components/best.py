@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from components import versions
+from components import integrity, versions
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,17 @@ def find_best(serving: Path) -> Best | None:
     """The best of all that passports on disk tell of: each version itself, and the best that it was held against.
 
     The newest of equals; None where no passport holds an accuracy.
+
+    Raises:
+        InputError: a passport is damaged, or was edited since its push.
     """
-    found = [best for number in versions.list_versions(serving) for best in _told_by(serving / str(number), number)]
+    found = [best for number in versions.list_versions(serving) for best in _told_by(serving, number)]
     return max(found, key=lambda best: (best.accuracy, best.version), default=None)
 
 
 def recall(serving: Path, version: int) -> Best | None:
     """What passports on disk tell of one version; None where they do not."""
-    found = [best for number in versions.list_versions(serving) for best in _told_by(serving / str(number), number)]
+    found = [best for number in versions.list_versions(serving) for best in _told_by(serving, number)]
     return next((best for best in found if best.version == version), None)
 
 
@@ -49,8 +52,9 @@ def held_against(passport: dict[str, Any]) -> Best | None:
     return Best(int(content["version"]), float(content["accuracy"]), int(content["examples"])) if content else None
 
 
-def _told_by(version: Path, number: int) -> list[Best]:
-    passport = versions.read_passport(version)
+def _told_by(serving: Path, number: int) -> list[Best]:
+    integrity.check_passport(serving, number)
+    passport = versions.read_passport(serving / str(number))
     metrics = passport.get("metrics") or {}
     own = [Best(number, float(metrics["accuracy"]), int(metrics["examples"]))] if metrics.get("accuracy") else []
     before = held_against(passport)

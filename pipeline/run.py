@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from components import versions
+from components import integrity, versions
 from components.best import Best, find_best, held_against
 from components.errors import GateRefused, InputError, first_line
 from components.example_gen.door import describe_scan, refuse_data, write_ledger
@@ -28,7 +28,7 @@ from pipeline.config import Config, Plan, model_key
 from pipeline.fingerprint import lock_digest, node_fingerprints, source_fingerprints
 from pipeline.loading import loading, without
 from pipeline.memory import few_arenas
-from pipeline.models.again import find_version_of, is_gone, why_not_served
+from pipeline.models.again import find_version_of, why_not_served, why_push_again
 from pipeline.overrides import read_override
 from pipeline.progress import Progress, output_to
 from pipeline.report.ending import describe_end, describe_start, describe_unused_override
@@ -132,7 +132,7 @@ def _run_from_the_door(
     progress.finish("Data", "done", describe_scan(scan, progress.elapsed()))
     plan = make_plan(config, workdir, scan, wishes)
     held = find_version_of(workdir.serving, plan.model_key)
-    if wishes.if_changed and held is not None:
+    if wishes.if_changed and held is not None and not integrity.find_damage(workdir.serving, held):
         summary.status, summary.model = "unchanged", describe_version(workdir.serving / str(held))
     else:
         _execute(plan, wishes.runner, summary, progress, workdir)
@@ -231,11 +231,16 @@ def find_rivals(serving: Path, key: str, enable_cache: bool) -> tuple[int | None
 
     Where this very model is being served already, or was taken back for the one that it was compared with, they are
     those that it was compared with itself, so that an identical run is an identical plan and nothing is executed again.
+
+    Raises:
+        InputError: the served version is not as it was pushed, and this run would not push its model anew.
     """
     served, held = versions.served_version(serving), find_version_of(serving, key)
     if served is None:
         return None, None
-    if enable_cache and held is not None:
+    if held != served:
+        integrity.check_baseline(serving, served)
+    if held is not None and (enable_cache or integrity.find_damage(serving, held)):
         passport = versions.read_passport(serving / str(held))
         parent = passport.get("parent")
         if held == served or parent == served:
@@ -264,12 +269,15 @@ def _execute(plan: Plan, runner: str, summary: Summary, progress: Progress, work
     pushed_before = versions.list_versions(workdir.serving)
     trace = RUNNERS[runner](pipeline, progress)
     artifacts = find_artifacts(plan.workdir / "metadata.sqlite", trace.executions)
-    if "Pusher" in trace.cached and is_gone(artifacts["Pusher"]["pushed_model"], workdir.serving):
-        log.warning("the version that this run pushed earlier is gone: the Pusher runs again")
+    again = why_push_again(artifacts["Pusher"]["pushed_model"], workdir.serving) if "Pusher" in trace.cached else ""
+    if again:
+        log.warning("%s: the Pusher runs again", again)
         trace = RUNNERS[runner](create_pipeline(replace(plan, push_again=summary.run_id)), progress)
         artifacts = find_artifacts(plan.workdir / "metadata.sqlite", trace.executions)
     summary.cached = trace.cached
     fill_summary(summary, artifacts, pushed_before)
+    if again and summary.model:
+        summary.reasons.append(f"{again}: its model was pushed again as version {summary.model['version']}")
     if isinstance(trace.error, GateRefused):
         _note_refusal(summary, trace.error)
     elif trace.error is not None:

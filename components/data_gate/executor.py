@@ -16,7 +16,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
-from components import features, versions
+from components import features, integrity, versions
 from components.data_gate.anomalies import list_anomalies, list_missing_classes
 from components.data_gate.drift import Shift, list_unmeasured, measure_shifts
 from components.errors import GateRefused
@@ -155,6 +155,8 @@ def judge_drift(
     version = choose_version(serving, wanted)
     if version is None:
         return
+    if version in versions.list_versions(Path(serving)):
+        integrity.check_baseline(Path(serving), version)
     verdict.measured["version"] = version
     folder = os.path.join(serving, str(version), features.EXTRA_ASSETS, features.STATISTICS_ASSETS)
     before = read_statistics(folder)

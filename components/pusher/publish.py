@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from components import features, pointer, versions
+from components import features, integrity, pointer, versions
 from components.errors import InputError, first_line
 from components.pusher.passport import Data, Material, complete_passport, read_json
 from components.pusher.staging import copy_file, copy_tree, staged, sync_folders
@@ -36,7 +36,8 @@ def publish_model(model: str | Path, serving: Path, passport: dict[str, Any], da
     """Copies a SavedModel beside the served versions, syncs it, renames it into place, and points the server at it.
 
     The very model that is being served is not pushed twice, nor one that somebody took back: to serve that again is
-    for `graft models promote`. A version that was complete when its push was killed is not copied again.
+    for `graft models promote`. A version that was complete when its push was killed is not copied again; one whose
+    files are no longer those of its push does not count: its model is pushed anew.
 
     Args:
         model: folder or URI of a SavedModel with `assets/graft.json`.
@@ -94,16 +95,17 @@ def find_same(serving: Path, passport: dict[str, Any], facts: dict[str, Any]) ->
     same = [number for number in numbers if _holds(serving / str(number), passport, facts)]
     if not same:
         return None
-    found, newest = pointer.read_pointer(serving), same[-1] == numbers[-1]
+    found = pointer.read_pointer(serving)
+    newest = same[-1] if same[-1] == numbers[-1] and not integrity.find_damage(serving, same[-1]) else None
     if found is None and newest:
-        _point_at(serving, same[-1], passport, versions.imply_pointer(serving).history)
+        _point_at(serving, newest, passport, versions.imply_pointer(serving).history)
     served = versions.served_version(serving)
-    if served in same:
+    if served in same and not integrity.find_damage(serving, served):
         return Published(served, "unchanged")
     found = found or versions.imply_pointer(serving)
-    if newest and same[-1] not in {event.version for event in found.history}:
-        _point_at(serving, same[-1], passport)
-        return Published(same[-1], "pushed")
+    if newest and newest not in {event.version for event in found.history}:
+        _point_at(serving, newest, passport)
+        return Published(newest, "pushed")
     aside = [number for number in same if number in found.set_aside]
     return Published(aside[-1], "set_aside") if aside else None
 

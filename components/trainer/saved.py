@@ -64,8 +64,8 @@ def _load_keras_file(path: str, image_size: tuple[int, int]) -> keras.Model:
     except Exception as error:
         raise InputError(
             f"trainer.backbone: {path} cannot be read as a Keras model: {first_line(error)}\n"
-            "A model with layers of its own, or with Lambda layers, is taken as a SavedModel folder: "
-            "model.export('trunk')."
+            "Expected a model of Keras' own layers only, without Lambda layers: build it of those, and save it again. "
+            "docs/user-guide.md, 'A backbone is a program', says why."
         ) from error
     inputs = [(tuple(tensor.shape), str(tensor.dtype)) for tensor in getattr(model, "inputs", None) or []]
     if inputs:

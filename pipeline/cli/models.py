@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,12 +13,16 @@ from components.errors import InputError
 from pipeline.cli.app import add_group
 
 if TYPE_CHECKING:
+    from components.integrity import Report
     from pipeline.models import Version
     from pipeline.models.reproduce import Comparison
-    from pipeline.models.verify import Report
 
 models = add_group("models", "The versions in a serving directory, and which of them is served.")
 NOT_CLEAN = 3  # exit code: what was checked is not as it should be
+NOT_SIGNED = (
+    "Not signed: this finds damage, not an edit of files, passport and models.config alike. Compare the\n"
+    "passports' digests with those kept elsewhere: `model.passport_sha256` of the runs' summary.json."
+)
 
 Folder = Annotated[str, typer.Argument(help="Working directory, or serving directory.", metavar="FOLDER")]
 Number = Annotated[str, typer.Argument(help="A number, or served, previous, best, newest.", metavar="VERSION")]
@@ -27,16 +32,24 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 @models.command("list", epilog="Example: graft models list work/sample --json")
 def models_list(folder: Folder, as_json: AsJson = False) -> None:
     """Lists the versions: when each was made, how good it is, from what, and which is being served."""
+    from components.integrity import check_folder
     from pipeline.models import list_models, serving_dir
     from pipeline.models.find import pointer_problem
 
-    rows = [_describe(row) for row in list_models(folder)]
+    found = list_models(folder)
+    rows = [_describe(row) for row in found]
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
         _print_table(rows)
     if problem := pointer_problem(serving_dir(folder)):
         raise InputError(problem)
+    for row in found:
+        if row.damage and not row.serving:
+            print(f"Version {row.number} is not as it was pushed ({row.damage}): it cannot be served.", file=sys.stderr)
+    for row in found:
+        if row.serving:
+            check_folder(row.path)
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
@@ -46,9 +59,9 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     for name in ("version", "created (UTC)", "accuracy", "data", "parent", ""):
         table.add_column(name, no_wrap=True)
-    colors = {"serving": "green", "taken back": "yellow"}
+    colors = {"serving": "green", "taken back": "yellow", "DAMAGED": "red"}
     for row in rows:
-        state = str(row["state"])
+        state = "DAMAGED" if row["damage"] else str(row["state"])
         table.add_row(
             str(row["version"]),
             str(row["created"] or "?")[:16].replace("T", " "),
@@ -78,6 +91,7 @@ def _describe(row: Version) -> dict[str, Any]:
         "weights_sha256": row.passport.get("model", {}).get("weights_sha256"),
         "parent": row.passport.get("parent"),
         "override": row.passport.get("override"),
+        "damage": row.damage or None,
         "taken_back": {"by": event.by, "at": event.at, "who": event.who} if event else None,
     }
 
@@ -161,10 +175,14 @@ def models_verify(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compares every file with its digest in the passport. Exit code 3: something is missing, changed or extra."""
+    """Compares every file with its digest in the passport, and the passport with its digest in the pointer.
+
+    Exit code 3: something is missing, changed or extra. Files, passport and pointer lie in one folder, and nothing is
+    signed: against somebody who may write there, compare the passport's digest with one that you kept elsewhere.
+    """
     from components import versions
+    from components.integrity import verify_version
     from pipeline.models import choose_version, serving_dir
-    from pipeline.models.verify import verify_version
 
     serving = serving_dir(folder)
     numbers = versions.list_versions(serving) if version is None else [choose_version(serving, version)]
@@ -174,12 +192,17 @@ def models_verify(
     else:
         for report in reports:
             _print_report(report)
+        print(NOT_SIGNED)
     if not all(report.clean for report in reports):
         raise typer.Exit(NOT_CLEAN)
 
 
 def _print_report(report: Report) -> None:
     print(f"{report.version}  {'clean' if report.clean else 'NOT AS IT WAS PUSHED'}, {report.files} files")
+    if report.clean:
+        held = "as models.config recorded at the push" if report.recorded else "which nothing recorded at the push"
+        print(f"  as its passport says, {held}")
+        print(f"  passport {report.passport_sha256}")
     for reason in report.reasons:
         print(f"  {reason}")
     for what, name in report.problems():

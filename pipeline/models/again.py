@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from components import pointer, versions
+from components import integrity, pointer, versions
 
 
 def find_version_of(serving: Path, key: str) -> int | None:
@@ -37,9 +37,12 @@ def why_not_served(serving: Path, version: int) -> str:
     )
 
 
-def is_gone(pushed_model: Any, serving: Path) -> bool:
-    """Whether a version that was pushed, as its PushedModel artifact says, is no longer there."""
-    version = Path(pushed_model.custom_properties["pushed_destination"].string_value).name
-    return bool(pushed_model.custom_properties["pushed"].int_value) and int(version) not in versions.list_versions(
-        serving
-    )
+def why_push_again(pushed_model: Any, serving: Path) -> str:
+    """Why what an earlier run pushed, as its PushedModel artifact says, is no longer there; empty where it is."""
+    if not pushed_model.custom_properties["pushed"].int_value:
+        return ""
+    number = int(Path(pushed_model.custom_properties["pushed_destination"].string_value).name)
+    if number not in versions.list_versions(serving):
+        return f"version {number}, which an earlier run pushed, is gone"
+    damage = integrity.find_damage(serving, number)
+    return f"version {number} is not as it was pushed ({damage})" if damage else ""

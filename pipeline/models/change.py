@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import pointer, versions
+from components import integrity, pointer, versions
 from components.errors import InputError, first_line
 from components.pusher.staging import PARTIAL_PREFIX
 from pipeline.models.find import choose_version
-from pipeline.models.verify import verify_version
 
 
 @dataclass(frozen=True)
@@ -130,11 +129,9 @@ def name_of(serving: Path, version: int) -> str:
 
 def _refuse_damaged(serving: Path, version: int) -> None:
     """Holds a version against its digests before it is served; one that has none (of others) is let through."""
-    report = verify_version(serving, version)
-    if report.files and not report.clean:
-        found = ", ".join([*report.reasons, *(f"{what}: {name}" for what, name in report.problems())][:3])
+    if damage := integrity.find_damage(serving, version):
         raise InputError(
-            f"Version {version} in {serving} is not as it was pushed ({found}): nothing was changed.\n"
+            f"Version {version} in {serving} is not as it was pushed ({damage}): nothing was changed.\n"
             f"See graft models verify {serving} {version}; choose another one: graft models promote {serving} VERSION"
         )
 

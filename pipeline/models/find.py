@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from components import features, pointer, versions
+from components import features, integrity, pointer, versions
 from components.errors import InputError, did_you_mean
 
 # Words for versions, in the place of a number.
@@ -27,10 +29,11 @@ class Version:
     Attributes:
         number: its name.
         path: its folder.
-        passport: empty for a model that Graft did not push.
+        passport: empty for a model that Graft did not push, or where it is damaged.
         serving: whether requests that name no version get its answers.
         previous: whether a rollback goes back to it.
         set_aside: how and when somebody took it back; None: nobody did.
+        damage: what is not as it was pushed, in one line; empty: nothing, or nothing is known of it.
     """
 
     number: int
@@ -39,6 +42,7 @@ class Version:
     serving: bool
     previous: bool = False
     set_aside: pointer.Event | None = None
+    damage: str = ""
 
 
 def serving_dir(path: str) -> Path:
@@ -57,27 +61,38 @@ def serving_dir(path: str) -> Path:
 
 
 def list_models(path: str) -> list[Version]:
-    """All versions, newest first. Where `pointer_problem` finds one, none is marked as served.
+    """All versions, newest first, each held against its digests. Where `pointer_problem` finds one, none is served.
 
     Raises:
-        InputError: there is none, or a passport is damaged.
+        InputError: there is none.
     """
     folder = serving_dir(path)
     usable = not pointer_problem(folder)
     served = versions.served_version(folder) if usable else None
     previous = versions.previous_version(folder) if usable else None
     aside = ((usable and pointer.read_pointer(folder)) or pointer.Pointer(None)).set_aside
+    numbers = versions.list_versions(folder)[::-1]
+    with ThreadPoolExecutor() as pool:
+        damages = list(pool.map(partial(integrity.find_damage, folder), numbers))
     return [
         Version(
             number,
             folder / str(number),
-            versions.read_passport(folder / str(number)),
+            _passport_or_nothing(folder / str(number)),
             number == served,
             number == previous,
             aside.get(number),
+            damage,
         )
-        for number in reversed(versions.list_versions(folder))
+        for number, damage in zip(numbers, damages, strict=True)
     ]
+
+
+def _passport_or_nothing(version: Path) -> dict[str, Any]:
+    try:
+        return versions.read_passport(version)
+    except InputError:
+        return {}
 
 
 def pointer_problem(folder: Path) -> str:

@@ -10,11 +10,11 @@ from typing import Any
 
 from components import features, versions
 from components.errors import InputError
+from components.integrity import digest_files, verify_version
 from components.lines import library_versions, line_name
 from components.pusher.passport import describe_data
 from pipeline.config import Config, check_config
 from pipeline.fingerprint import lock_digest, source_fingerprints
-from pipeline.models.verify import digest_files, verify_version
 from pipeline.run import Wishes, hash_weights, run_pipeline
 
 DECIDING = ("ImageExampleGen", "Transform", "Trainer")  # nodes whose code decides the model

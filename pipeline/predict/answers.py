@@ -13,6 +13,7 @@ import numpy as np
 
 from components import features
 from components.errors import InputError, first_line
+from components.integrity import check_folder
 from pipeline.loading import load_tensorflow
 from pipeline.models import class_names, crop_target, find_model
 from pipeline.predict.overlays import Overlays
@@ -83,9 +84,10 @@ def load_model(model: str) -> Model:
     """Loads what `find_model` means by a path.
 
     Raises:
-        InputError: there is no such model, or Graft did not make it.
+        InputError: there is no such model, it is not as it was pushed, or Graft did not make it.
     """
     folder = find_model(model)
+    check_folder(folder)
     names = class_names(folder)
     tf = load_tensorflow()
     return Model(names, dict(tf.saved_model.load(str(folder)).signatures), crop_target(folder))

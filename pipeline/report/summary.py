@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components import features, versions
+from components import features, integrity, versions
 from components.gates import QUALITY, lets_through, used_override
 from pipeline.report.tuning import read_tuning
 
@@ -115,8 +115,12 @@ def _fill_push(summary: Summary, pushed: Any, pushed_before: list[int]) -> None:
 
 def describe_version(version: Path) -> dict[str, Any]:
     """A pushed version as the summary has it."""
-    weights = versions.read_passport(version)["model"]["weights_sha256"]
-    return {"version": int(version.name), "path": str(version), "weights_sha256": weights}
+    return {
+        "version": int(version.name),
+        "path": str(version),
+        "weights_sha256": versions.read_passport(version)["model"]["weights_sha256"],
+        "passport_sha256": integrity.digest_file(version / versions.PASSPORT_FILE),
+    }
 
 
 def _read(uri: str, name: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from components import features, versions
+from components.integrity import check_folder
 from pipeline.loading import load_tensorflow
 from pipeline.models import class_names, crop_target
 from pipeline.serve.errors import invalid
@@ -61,7 +62,11 @@ def load_version(folder: Path, max_batch: int) -> LoadedVersion:
     Args:
         folder: of the version; its name is the number where it is one, else the number is 1.
         max_batch: the largest batch that it will see.
+
+    Raises:
+        InputError: it is not as it was pushed.
     """
+    check_folder(folder)
     tf = load_tensorflow()
     functions = dict(tf.saved_model.load(str(folder)).signatures)
     specs = {

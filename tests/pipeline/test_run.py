@@ -205,8 +205,23 @@ def test_nothing_is_done_where_that_very_model_is_served(tmp_path, planned, monk
     monkeypatch.setattr("pipeline.run._execute", lambda *args: pytest.fail("the DAG was run"))
     outcome = run_on(planned.root, planned.workdir.root, Wishes(if_changed=True))
     assert (outcome.code, outcome.summary.status) == (0, "unchanged")
-    assert outcome.summary.model == {"version": 7, "path": str(planned.workdir.serving / "7"), "weights_sha256": "w"}
+    assert (outcome.summary.model["version"], outcome.summary.model["weights_sha256"]) == (7, "w")
+    assert outcome.summary.model["path"] == str(planned.workdir.serving / "7")
     assert outcome.summary.dataset["found"] == 24
+
+
+@pytest.mark.parametrize("wishes", [Wishes(), Wishes(if_changed=True), Wishes(enable_cache=False)])
+def test_a_damaged_served_version_is_pushed_anew_by_its_own_run_and_stops_any_other(planned, monkeypatch, wishes):
+    plan, serving, executed = planned(), planned.workdir.serving, []
+    files = {"saved_model.pb": "0" * 64}
+    push(serving, 7, model_key=plan.model_key, files=files, parent=None)
+    monkeypatch.setattr("pipeline.run._execute", lambda plan, *args: executed.append(plan))
+    run_on(planned.root, planned.workdir.root, wishes)
+    assert [plan.parent for plan in executed] == [None], "it is compared with what it was compared with"
+    push(serving, 9, model_key="other", files=files)
+    with pytest.raises(InputError, match=r"Version 9 .* not as it was pushed \(changed: saved_model.pb\): no"):
+        run_on(planned.root, planned.workdir.root, wishes)
+    assert len(executed) == 1
 
 
 def test_nothing_is_done_where_that_very_model_was_taken_back(tmp_path, planned, monkeypatch):

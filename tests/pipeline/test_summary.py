@@ -1,5 +1,6 @@
 """`summary.json`: from what the nodes left to one file."""
 
+import hashlib
 import json
 
 import pytest
@@ -16,6 +17,7 @@ DATA_VERDICT = {
     "measured": {"version": 5},
 }
 DATASET = {"train": 8, "eval": 2, "quarantined": 1, "duplicates": 0, "classes": ["cats", "dogs"]}
+PASSPORT = json.dumps({"model": {"weights_sha256": "w" * 64}})
 METRICS = {"accuracy": 0.9, "per_class": {}, "examples": 2}
 
 
@@ -36,7 +38,7 @@ def artifacts(tmp_path):
     """What a run leaves that pushed version 7."""
     version = tmp_path / "serving" / "7"
     version.mkdir(parents=True)
-    (version / versions.PASSPORT_FILE).write_text(json.dumps({"model": {"weights_sha256": "w" * 64}}))
+    (version / versions.PASSPORT_FILE).write_text(PASSPORT)
     verdict = {"passed": True, "reasons": []}
     return {
         "ImageExampleGen": {"manifest": node(tmp_path / "m", {features.DATASET_FILE: DATASET})},
@@ -78,7 +80,12 @@ def test_a_pushed_run_says_everything(artifacts, tmp_path):
     assert summary.dataset == DATASET
     assert summary.metrics == METRICS
     assert summary.baseline == {"version": 5, **METRICS, "accuracy": 0.8}
-    assert summary.model == {"version": 7, "path": str(tmp_path / "serving" / "7"), "weights_sha256": "w" * 64}
+    assert summary.model == {
+        "version": 7,
+        "path": str(tmp_path / "serving" / "7"),
+        "weights_sha256": "w" * 64,
+        "passport_sha256": hashlib.sha256(PASSPORT.encode()).hexdigest(),
+    }
     assert summary.trainer == {"replicas": 2}
     assert set(summary.gates) == {"data", "quality", "servability"}
     assert summary.gates["data"] == DATA_VERDICT

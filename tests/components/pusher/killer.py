@@ -16,8 +16,8 @@ from pathlib import Path
 
 from components import pointer, versions
 from components.errors import InputError
+from components.integrity import verify_version
 from components.pusher.publish import publish_model
-from pipeline.models.verify import verify_version
 from tests.components.pusher.models import PASSPORT
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from components import pointer, versions
-from pipeline.models.verify import verify_version
+from components.integrity import verify_version
 from tests.components.pusher.models import make_model
 
 ROOT = Path(__file__).resolve().parents[3]

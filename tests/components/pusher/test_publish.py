@@ -106,6 +106,15 @@ def test_the_same_model_is_not_pushed_twice(tmp_path, serving):
     assert versions.list_versions(serving) == [first.version]
 
 
+def test_the_model_of_a_damaged_version_is_pushed_anew(tmp_path, serving):
+    first = push(tmp_path, serving, "k1").version
+    (serving / str(first) / "variables" / "variables.index").write_bytes(b"k7")
+    second = push(tmp_path, serving, "k1")
+    assert second.how == "pushed"
+    assert versions.served_version(serving) == second.version > first
+    assert push(tmp_path, serving, "k1") == Published(second.version, "unchanged")
+
+
 @pytest.mark.parametrize("change", ["other weights", "other key"])
 def test_a_model_that_differs_in_anything_is_pushed(model, tmp_path, serving, change):
     publish_model(str(model), serving, PASSPORT)

@@ -183,7 +183,8 @@ def test_code_inside_a_keras_file_is_not_run(tmp_path):
     path = save(keras.Model(inputs, keras.layers.Lambda(lambda x: x * 2.0)(inputs)), tmp_path, "keras")
     text = refusal(path)
     assert f"{path} cannot be read as a Keras model: " in text
-    assert "taken as a SavedModel folder: model.export('trunk')" in text
+    assert "Expected a model of Keras' own layers only, without Lambda layers" in text
+    assert "SavedModel" not in text, "a SavedModel is no safer: errors lead nobody there"
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.models.again import find_version_of, is_gone, why_not_served
+from pipeline.models.again import find_version_of, why_not_served, why_push_again
 from pipeline.models.change import promote, rollback
 
 
@@ -35,12 +35,22 @@ def test_why_a_model_is_not_served_is_said_with_what_to_do(push, serving):
     assert "is not the newest push" in why_not_served(serving, first)
 
 
-@pytest.mark.parametrize(("pushed", "there", "gone"), [(1, True, False), (1, False, True), (0, False, False)])
-def test_a_version_that_somebody_removed_is_gone(push, serving, pushed, there, gone):
+@pytest.mark.parametrize(
+    ("pushed", "there", "whole", "why"),
+    [
+        (1, True, True, ""),
+        (1, False, True, "version 7, which an earlier run pushed, is gone"),
+        (0, False, True, ""),
+        (1, True, False, "version 1764000000 is not as it was pushed (changed: saved_model.pb)"),
+    ],
+)
+def test_a_version_that_somebody_removed_or_damaged_is_pushed_again(push, serving, pushed, there, whole, why):
     number = push("a")
     destination = "" if not pushed else str(serving / str(number if there else 7))
+    if not whole:
+        (serving / str(number) / "saved_model.pb").write_bytes(b"grapf")
     properties = {
         "pushed": SimpleNamespace(int_value=pushed),
         "pushed_destination": SimpleNamespace(string_value=destination),
     }
-    assert is_gone(SimpleNamespace(custom_properties=properties), serving) is gone
+    assert why_push_again(SimpleNamespace(custom_properties=properties), serving) == why

@@ -49,6 +49,20 @@ def test_the_list_is_there_when_one_has_to_choose_what_to_serve(push, serving, f
     assert "graft models promote" in str(done.exception)
 
 
+def test_the_list_names_damaged_versions_and_the_way_out(push, serving, graft):
+    first, second, third = push("a"), push("b"), push("c")
+    (serving / str(first) / "passport.json").write_text("{")
+    (serving / str(second) / "saved_model.pb").write_bytes(b"x")
+    code, out = graft("list", serving)
+    assert code == 0
+    assert [line.split()[-1] for line in out.splitlines()[1:4]] == ["serving", "DAMAGED", "DAMAGED"]
+    assert f"Version {second} is not as it was pushed (changed: saved_model.pb): it cannot be served." in out
+    (serving / str(third) / "assets" / "labels.txt").unlink(missing_ok=True)
+    (serving / str(third) / "saved_model.pb").write_bytes(b"x")
+    with pytest.raises(InputError, match=rf"{third} is not as it was pushed \(changed: saved_model.pb\).\nServe a"):
+        graft("list", serving)
+
+
 def test_a_rollback_and_a_promotion_say_from_what_to_what(push, serving, graft):
     first, second = push("a"), push("b")
     assert graft("rollback", serving.parent) == (0, f"Served: version {first}, before it {second}\n")
