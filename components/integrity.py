@@ -94,8 +94,8 @@ def check_baseline(serving: Path, number: int) -> None:
     if damage := find_damage(serving, number):
         raise InputError(
             f"Version {number} in {serving} is not as it was pushed ({damage}): no candidate can be compared with it.\n"
-            f"Serve a whole one: graft models rollback {serving}, or promote; where there is none, put its files back, "
-            "or move the folder away and start anew."
+            f"Serve a whole one: graft models rollback {serving}, or promote; or run again what made this one (its "
+            "configuration, on its data), which pushes it anew; or move the folder away and start anew."
         )
 
 

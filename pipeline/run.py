@@ -276,7 +276,7 @@ def _execute(plan: Plan, runner: str, summary: Summary, progress: Progress, work
         artifacts = find_artifacts(plan.workdir / "metadata.sqlite", trace.executions)
     summary.cached = trace.cached
     fill_summary(summary, artifacts, pushed_before)
-    if again and summary.model:
+    if again and summary.model and summary.status == "pushed":
         summary.reasons.append(f"{again}: its model was pushed again as version {summary.model['version']}")
     if isinstance(trace.error, GateRefused):
         _note_refusal(summary, trace.error)
