@@ -27,14 +27,22 @@ from pipeline.fingerprint import code_digest, lock_digest, source_fingerprints
 from pipeline.kubeflow import pointers
 from pipeline.kubeflow.checks import PLAN_NODE, Target, check_compilable
 from pipeline.kubeflow.options import KUBERNETES_GPU, KubeflowOptions, Resources
-from pipeline.kubeflow.parameters import Binding, Parameter, Properties, find_bindings, option_parameters
+from pipeline.kubeflow.parameters import (
+    BEAM_ARGUMENTS,
+    Binding,
+    Parameter,
+    Properties,
+    check_recorded,
+    find_bindings,
+    option_parameters,
+)
 from pipeline.kubeflow.platform import platform_document
 from pipeline.run import hash_weights
 
 PYTHON = ["python", "-m"]
 ENTRYPOINT = [*PYTHON, "pipeline.kubeflow.entrypoint"]
 PLAN_TASK = [*PYTHON, "pipeline.kubeflow.plan_task"]
-SET = "--set"
+SET, OUTPUTS = "--set", "--json_serialized_outputs_spec_args"
 PLANNED = ("data_path", "data_fingerprint", "baseline", "best", "model_key")  # outputs of `Plan`
 NEVER_CACHED = (PLAN_NODE, "Pusher")  # they look at the data and at what is being served
 GATES = ("DataGate", "Pusher")  # they fail a run whose model is refused: asking again gives the same answer
@@ -97,11 +105,12 @@ def compile_config(config: Config, target: Target) -> Compiled:
     spec = _tfx_spec(plan)
     bindings = find_bindings(plan, options, _properties)
     parameters = [
-        Parameter("data_path", plan.data_path or None, planned=True),
-        Parameter("data_fingerprint", "", planned=True),
-        Parameter("workdir", str(plan.workdir)),
+        Parameter("data_path", plan.data_path or None, recorded="config.data.path"),
+        Parameter("data_fingerprint", "", recorded="data_fingerprint"),
+        Parameter("workdir", str(plan.workdir), recorded="config.kubeflow.workdir"),
         *options,
     ]
+    check_recorded(parameters, bindings)
     labels = labels_of(config)
     spec.default_pipeline_root = plan.pipeline_root
     spec.pipeline_info.description = "; ".join(f"{key}: {value}" for key, value in sorted(labels.items()))
@@ -109,8 +118,8 @@ def compile_config(config: Config, target: Target) -> Compiled:
         spec.root.input_definitions.parameters[parameter.name].CopyFrom(_parameter_spec(parameter))
     for binding in bindings:
         _apply(spec, binding)
+    _declare_outputs(spec)
     _add_plan_task(spec, plan, parameters)
-    _add_ui_outputs(spec)
     deployment = proto.PipelineDeploymentConfig()
     json_format.ParseDict(json_format.MessageToDict(spec.deployment_spec), deployment)
     for node, task in spec.root.dag.tasks.items():
@@ -129,7 +138,7 @@ def plan_for_pods(config: Config, target: Target) -> Plan:
     """
     cluster = config.kubeflow
     trainer = config.trainer.model_copy(update={"weights": cluster.weights or config.trainer.weights})
-    data = config.data.model_copy(update={"path": cluster.data_path or config.data.path})
+    data = config.data.model_copy(update={"path": cluster.data_path or config.data.path or ""})
     return Plan(
         config=config.model_copy(update={"trainer": trainer, "data": data}),
         workdir=Path(cluster.workdir),
@@ -166,7 +175,10 @@ def _tfx_spec(plan: Plan) -> proto.PipelineSpec:
 
 
 def _properties(plan: Plan) -> Properties:
-    return {node.id: dict(node.exec_properties) for node in create_pipeline(plan).components}
+    return {
+        node.id: {**node.exec_properties, BEAM_ARGUMENTS: list(getattr(node.executor_spec, "beam_pipeline_args", []))}
+        for node in create_pipeline(plan).components
+    }
 
 
 def _parameter_spec(parameter: Parameter) -> proto.ComponentInputsSpec.ParameterSpec:
@@ -188,7 +200,7 @@ def _apply(spec: proto.PipelineSpec, binding: Binding) -> None:
     """Makes one execution property follow its parameter: as its source where it is all of it, else by `--set`."""
     task, name = spec.root.dag.tasks[binding.node], binding.parameter
     target = binding.path[0] if binding.is_whole else name
-    if binding.parameter in PLANNED:
+    if binding.parameter in PLANNED and not binding.as_given:
         source = proto.TaskInputsSpec.InputParameterSpec()
         source.task_output_parameter.producer_task = PLAN_NODE
         source.task_output_parameter.output_parameter_key = name
@@ -230,11 +242,15 @@ def _add_plan_task(spec: proto.PipelineSpec, plan: Plan, parameters: list[Parame
     spec.deployment_spec["executors"].update({f"{PLAN_NODE}_executor": {"container": container}})
 
 
-def _add_ui_outputs(spec: proto.PipelineSpec) -> None:
-    outputs = spec.components[SHOWN_NODE].output_definitions
+def _declare_outputs(spec: proto.PipelineSpec) -> None:
+    """Adds what the UI shows, and tells each task its outputs: a platform gives it more than these."""
+    shown = spec.components[SHOWN_NODE].output_definitions
     for name, title in UI_OUTPUTS.items():
-        outputs.artifacts[name].artifact_type.schema_title = title
-        outputs.artifacts[name].artifact_type.schema_version = "0.0.1"
+        shown.artifacts[name].artifact_type.schema_title = title
+        shown.artifacts[name].artifact_type.schema_version = "0.0.1"
+    for node, task in spec.root.dag.tasks.items():
+        outputs = spec.components[task.component_ref.name].output_definitions
+        _args_of(spec, node).extend([OUTPUTS, json_format.MessageToJson(outputs, sort_keys=True)])
 
 
 def _furnish(task: Any, container: Any, node: str, cluster: KubeflowOptions, target: Target) -> None:

@@ -1,8 +1,9 @@
 """What a compiled task runs: `python -m pipeline.kubeflow.entrypoint`.
 
 TFX's own entry point needs artifact types, which open-source Kubeflow does not pass (tensorflow/tfx#7768), and works on
-URIs that TensorFlow must open itself. This one takes the types from the compiled file where they are missing, works on
-the launcher's local copies, fills in runtime parameters, and gives the UI its metrics and page.
+URIs that TensorFlow must open itself. This one takes names and types from the compiled file, works on the launcher's
+local copies, fills in runtime parameters, and gives the UI its metrics and page. What else a platform adds to a task,
+such as Kubeflow's `executor-logs`, is left alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import os
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,28 +36,38 @@ Artifacts = dict[str, list[types.Artifact]]
 UI_NAMESPACE = "system."
 
 
+@dataclass(frozen=True)
+class Declared:
+    """What a component was compiled with: the names and types of its inputs and outputs, and its properties."""
+
+    inputs: proto.ComponentInputsSpec
+    outputs: proto.ComponentOutputsSpec
+
+
 def main(argv: list[str]) -> None:
     """Runs one task."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.kubeflow.entrypoint", description=__doc__)
     parser.add_argument("--executor_class_path", required=True, help="module.Class of the executor")
     parser.add_argument("--json_serialized_invocation_args", required=True, help="an ExecutorInput as JSON")
     parser.add_argument("--json_serialized_inputs_spec_args", required=True, help="a ComponentInputsSpec as JSON")
+    parser.add_argument("--json_serialized_outputs_spec_args", required=True, help="a ComponentOutputsSpec as JSON")
     parser.add_argument("--set", action="append", default=[], help="/place/in/a/property=value", dest="settings")
     arguments, beam_arguments = parser.parse_known_args(argv)
-    run_task(
-        json_format.Parse(arguments.json_serialized_invocation_args, proto.ExecutorInput(), ignore_unknown_fields=True),
-        json_format.Parse(
-            arguments.json_serialized_inputs_spec_args, proto.ComponentInputsSpec(), ignore_unknown_fields=True
-        ),
-        arguments.executor_class_path,
-        arguments.settings,
-        beam_arguments,
+    declared = Declared(
+        _parse(arguments.json_serialized_inputs_spec_args, proto.ComponentInputsSpec()),
+        _parse(arguments.json_serialized_outputs_spec_args, proto.ComponentOutputsSpec()),
     )
+    given = _parse(arguments.json_serialized_invocation_args, proto.ExecutorInput())
+    run_task(given, declared, arguments.executor_class_path, arguments.settings, beam_arguments)
+
+
+def _parse(text: str, message: Any) -> Any:
+    return json_format.Parse(text, message, ignore_unknown_fields=True)
 
 
 def run_task(
     given: proto.ExecutorInput,
-    spec: proto.ComponentInputsSpec,
+    declared: Declared,
     executor_path: str,
     settings: list[str],
     beam_arguments: list[str],
@@ -63,8 +75,8 @@ def run_task(
     """Runs an executor on what the platform gave, and writes what the platform expects.
 
     Args:
-        given: the platform's ExecutorInput; input artifacts may lack their types.
-        spec: inputs of the component as compiled: types and execution properties.
+        given: the platform's ExecutorInput; artifacts may lack their types, and there may be more than was declared.
+        declared: inputs and outputs of the component as compiled.
         executor_path: `module.Class`.
         settings: `/property/path=value`, for scalars inside execution properties.
         beam_arguments: for executors that use Beam.
@@ -72,14 +84,14 @@ def run_task(
     Raises:
         GateRefused: by the data gate, or where the Pusher may not push.
     """
+    keep_declared(given, declared)
     shown = take_ui_outputs(given)
-    complete_types(given, spec)
     if not beam_arguments or workers_share_the_disk(beam_arguments):  # remote workers see nothing but the bucket
         to_local_paths(given)
     names: dict[int, str] = {}
     inputs = stock.parse_raw_artifact_dict(given.inputs.artifacts, names)
     outputs = stock.parse_raw_artifact_dict(given.outputs.artifacts, names)
-    properties = read_properties(given, spec, settings)
+    properties = read_properties(given, declared.inputs, settings)
     prepare_devices(properties)
     make_executor(executor_path, beam_arguments).Do(inputs, outputs, properties)
     refuse_unpushed(inputs, outputs)
@@ -91,8 +103,27 @@ def run_task(
     write_answer(given.outputs.output_file, answer)
 
 
+def keep_declared(given: proto.ExecutorInput, declared: Declared) -> None:
+    """Takes out every artifact that the component did not declare, and gives the others the types that it declared.
+
+    Open-source Kubeflow passes input artifacts without a type. Types of our own get the path to their class.
+    """
+    for found, known in (
+        (given.inputs.artifacts, declared.inputs.artifacts),
+        (given.outputs.artifacts, declared.outputs.artifacts),
+    ):
+        for name in set(found) - set(known):
+            del found[name]
+        for name, artifacts in found.items():
+            for artifact in artifacts.artifacts:
+                artifact.type.CopyFrom(known[name].artifact_type)
+                title = artifact.type.schema_title or _title_of(artifact.type.instance_schema)
+                if title in TYPES:
+                    artifact.type.schema_title = f"{TYPES[title].__module__}.{TYPES[title].__name__}"
+
+
 def take_ui_outputs(given: proto.ExecutorInput) -> dict[str, proto.RuntimeArtifact]:
-    """Takes out the outputs that are the UI's and not the executor's, by name."""
+    """Takes out the declared outputs that are the UI's and not the executor's, by name."""
     shown = {}
     for name, found in given.outputs.artifacts.items():
         if found.artifacts[0].type.schema_title.startswith(UI_NAMESPACE):
@@ -101,20 +132,6 @@ def take_ui_outputs(given: proto.ExecutorInput) -> dict[str, proto.RuntimeArtifa
     for name in shown:
         del given.outputs.artifacts[name]
     return shown
-
-
-def complete_types(given: proto.ExecutorInput, spec: proto.ComponentInputsSpec) -> None:
-    """Gives input artifacts the type of their input where they have none, and our own types the path to their class."""
-    for name, found in given.inputs.artifacts.items():
-        for artifact in found.artifacts:
-            if not (artifact.type.schema_title or artifact.type.instance_schema):
-                artifact.type.CopyFrom(spec.artifacts[name].artifact_type)
-    for group in (given.inputs.artifacts, given.outputs.artifacts):
-        for found in group.values():
-            for artifact in found.artifacts:
-                title = artifact.type.schema_title or _title_of(artifact.type.instance_schema)
-                if title in TYPES:
-                    artifact.type.schema_title = f"{TYPES[title].__module__}.{TYPES[title].__name__}"
 
 
 def _title_of(schema: str) -> str:
@@ -137,8 +154,8 @@ def to_local_paths(given: proto.ExecutorInput) -> None:
 
 def read_properties(given: proto.ExecutorInput, spec: proto.ComponentInputsSpec, settings: list[str]) -> dict[str, Any]:
     """The execution properties, runtime parameters filled in; parameters that are no property are left out."""
-    properties = stock.parse_execution_properties(given.inputs.parameter_values, None, spec)
-    properties = {name: value for name, value in properties.items() if name in spec.parameters}
+    values = {name: value for name, value in given.inputs.parameter_values.items() if name in spec.parameters}
+    properties = stock.parse_execution_properties(values, None, spec)
     for setting in settings:
         pointer, _, text = setting.partition("=")
         name, *path = pointers.from_pointer(pointer)

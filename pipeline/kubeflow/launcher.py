@@ -1,7 +1,9 @@
 """One task, as a cluster runs it: an empty disk, an ExecutorInput, the container's own command, and what it left.
 
 Written after kubeflow/pipelines' `launcher_v2.go`: inputs are copied in and outputs copied out, placeholders in the
-command are replaced, and what the command wrote about its outputs is merged with what was planned for them.
+command are replaced, and what the command wrote about its outputs is merged with what was planned for them. Each
+behaviour stands with its source in `tests/pipeline/kubeflow/test_backend.py`. A path of the pod, such as
+`/tmp/kfp/outputs`, lies below the task's own disk: tasks that run side by side here share one machine.
 """
 
 from __future__ import annotations
@@ -24,9 +26,21 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as proto
 from pipeline.fingerprint import ROOT
 from pipeline.kubeflow.checks import Target
 from pipeline.kubeflow.compiled import Task
+from pipeline.kubeflow.driver import (
+    EXECUTOR_LOGS,
+    local_copy,
+    provision_outputs,
+    record_artifact,
+    resolve_arguments,
+    resolve_parameters,
+    vertex_outputs,
+)
 from pipeline.kubeflow.places import FOLDERS, LOCAL_ROOT_VARIABLE
 from pipeline.kubeflow.pod import CLOSING, VERDICT
 from pipeline.kubeflow.stores import Store
+from pipeline.kubeflow.values import BackendError, from_text, to_text, whole_numbers
+
+FIRST_ATTEMPT = "-0"  # the launcher gives each attempt's log a name of its own
 
 
 @dataclass
@@ -101,19 +115,32 @@ class Launcher:
         """Runs a task on a disk of its own, which is gone afterwards; its outputs are in the store."""
         log = self.scratch / f"{task.name}.log"
         with self._disk(task.name) as disk:
-            given = self.executor_input(task, inputs, disk)
-            for artifacts in given.inputs.artifacts.values():
-                for artifact in artifacts.artifacts:
-                    self.store.download(artifact.uri, _local(disk, artifact.uri))
-            command = fill_placeholders([*task.container.command, *task.container.args], given, disk)
-            code = self._run_command(command, disk, task, log)
-            if code:
-                said = disk / VERDICT
-                verdict = json.loads(said.read_text("utf-8")) if said.is_file() else {}
-                return Result(code, {}, {}, log, command, verdict=verdict)
-            artifacts, parameters = self._collect(given, disk)
-        kept = [artifact["uri"] for artifact in artifacts.values() if self.store.exists(artifact["uri"])]
-        return Result(code, artifacts, parameters, log, command, kept)
+            log.touch()
+            try:
+                return self._run_on(disk, task, inputs, log)
+            except BackendError as error:
+                log.write_text(f"{log.read_text('utf-8', errors='replace')}{error}\n", "utf-8")
+                return Result(1, {}, {}, log, [*task.container.command, *task.container.args])
+
+    def _run_on(self, disk: Path, task: Task, inputs: Inputs, log: Path) -> Result:
+        given = self.executor_input(task, inputs, disk)
+        for artifacts in given.inputs.artifacts.values():
+            for artifact in artifacts.artifacts:
+                self.store.download(artifact.uri, local_copy(disk, artifact.uri))
+        command = [*task.container.command, *task.container.args]
+        if self.target is Target.KFP:
+            _prepare_outputs(given, disk, log)
+            command = resolve_arguments(command, _plain_parameters(given))
+        command = fill_placeholders(command, given, disk)
+        code = self._run_command(command, disk, task, log)
+        if code:
+            self._upload(given.outputs.artifacts.get(EXECUTOR_LOGS), disk)
+            said = disk / VERDICT
+            verdict = json.loads(said.read_text("utf-8")) if said.is_file() else {}
+            return Result(code, {}, {}, log, command, verdict=verdict)
+        artifacts, parameters = self._collect(task, given, disk)
+        results = [artifact["uri"] for name, artifact in artifacts.items() if name != EXECUTOR_LOGS]
+        return Result(code, artifacts, parameters, log, command, [uri for uri in results if self.store.exists(uri)])
 
     @contextmanager
     def _disk(self, name: str) -> Iterator[Path]:
@@ -129,27 +156,22 @@ class Launcher:
     def executor_input(self, task: Task, inputs: Inputs, disk: Path) -> Any:
         """The ExecutorInput of a task, as the target would build it."""
         given = proto.ExecutorInput()
-        for name, value in inputs.parameters.items():
+        is_vertex = self.target is Target.VERTEX
+        parameters = inputs.parameters
+        if not is_vertex:
+            parameters = resolve_parameters(task.component.input_definitions, parameters)
+        for name, value in parameters.items():
             json_format.ParseDict(value, given.inputs.parameter_values[name])
         for name, content in inputs.artifacts.items():
             artifact = json_format.ParseDict(content, proto.RuntimeArtifact())
-            if self.target is Target.KFP:
+            if not is_vertex:
                 artifact.type.Clear()
                 artifact.type.instance_schema = ""
             given.inputs.artifacts[name].artifacts.append(artifact)
-        place = f"{self.folder}/{task.name}"
-        for name, definition in task.component.output_definitions.artifacts.items():
-            artifact = proto.RuntimeArtifact(
-                name=f"{place}/{name}", uri=f"{place}/{name}", type=definition.artifact_type
-            )
-            given.outputs.artifacts[name].artifacts.append(artifact)
-        meta = f"{place}/executor_output.json"
-        kfp_outputs = disk / "tmp" / "kfp_outputs"
-        for name in task.component.output_definitions.parameters:
-            where = _local(disk, f"{place}/{name}") if self.target is Target.VERTEX else kfp_outputs / name
-            given.outputs.parameters[name].output_file = str(where)
-        is_vertex = self.target is Target.VERTEX
-        given.outputs.output_file = meta if is_vertex else str(kfp_outputs / "output_metadata.json")
+        place, definitions = f"{self.folder}/{task.name}", task.component.output_definitions
+        given.outputs.CopyFrom(
+            vertex_outputs(definitions, place, disk) if is_vertex else provision_outputs(definitions, place, disk)
+        )
         return given
 
     def _run_command(self, command: list[str], disk: Path, task: Task, log: Path) -> int:
@@ -171,50 +193,85 @@ class Launcher:
         finally:
             self.running.discard(process)
 
-    def _collect(self, given: Any, disk: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Uploads the outputs; gives artifacts and parameters."""
-        path = Path(given.outputs.output_file)
-        written = proto.ExecutorOutput()
-        path = _local(disk, given.outputs.output_file) if "://" in given.outputs.output_file else path
-        if path.is_file():
-            json_format.Parse(path.read_text("utf-8"), written)
+    def _collect(self, task: Task, given: Any, disk: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Uploads the outputs; gives artifacts and parameters.
+
+        Raises:
+            BackendError: an output parameter was not written, or an output cannot be kept.
+        """
+        written = _read_answer(given.outputs.output_file, disk)
+        parameters = {
+            name: json_format.MessageToDict(written.parameter_values[name])
+            if name in written.parameter_values
+            else _read_parameter(name, parameter.output_file, task)
+            for name, parameter in given.outputs.parameters.items()
+        }
         artifacts = {}
         for name, planned in given.outputs.artifacts.items():
             artifact = planned.artifacts[0]
-            for found in written.artifacts[name].artifacts if name in written.artifacts else []:
-                artifact.uri = found.uri or artifact.uri
-                artifact.metadata.update(json_format.MessageToDict(found.metadata))
-            self.store.upload(_local(disk, artifact.uri), artifact.uri)
-            artifacts[name] = json_format.MessageToDict(artifact)
-        parameters = {
-            name: Path(parameter.output_file).read_text("utf-8") for name, parameter in given.outputs.parameters.items()
-        }
+            if name in written.artifacts and name != EXECUTOR_LOGS:
+                _merge(artifact, written.artifacts[name].artifacts)
+            self._upload(planned, disk)
+            is_vertex = self.target is Target.VERTEX
+            artifacts[name] = json_format.MessageToDict(artifact) if is_vertex else record_artifact(name, artifact)
         return artifacts, parameters
 
+    def _upload(self, planned: Any, disk: Path) -> None:
+        for artifact in planned.artifacts if planned else ():
+            self.store.upload(local_copy(disk, artifact.uri), artifact.uri)
 
-def _local(disk: Path, uri: str) -> Path:
-    scheme, _, rest = uri.partition("://")
-    return disk / FOLDERS[scheme] / rest
+
+def _prepare_outputs(given: Any, disk: Path, log: Path) -> None:
+    """Makes the folders in which outputs will lie, but no output except the log, under its artifact's name as well."""
+    logs = given.outputs.artifacts[EXECUTOR_LOGS].artifacts[0]
+    logs.uri += FIRST_ATTEMPT
+    places = [local_copy(disk, found.artifacts[0].uri) for found in given.outputs.artifacts.values()]
+    for path in [*places, *(Path(parameter.output_file) for parameter in given.outputs.parameters.values())]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    os.link(log, local_copy(disk, logs.uri))
+
+
+def _read_answer(output_file: str, disk: Path) -> Any:
+    """What the executor said of its outputs; nothing where it said nothing."""
+    path = local_copy(disk, output_file) if "://" in output_file else Path(output_file)
+    try:
+        return json_format.Parse(path.read_text("utf-8") if path.is_file() else "{}", proto.ExecutorOutput())
+    except json_format.ParseError as error:
+        raise BackendError(f"failed to unmarshall ExecutorOutput in file {path}: {error}") from error
+
+
+def _read_parameter(name: str, output_file: str, task: Task) -> Any:
+    try:
+        text = Path(output_file).read_text("utf-8")
+        return from_text(text, task.component.output_definitions.parameters[name].parameter_type)
+    except (OSError, BackendError) as error:
+        raise BackendError(f'failed to read output parameter name="{name}" path={output_file}: {error}') from error
+
+
+def _merge(artifact: Any, said: Any) -> None:
+    """What the executor said of an output wins over what was planned."""
+    for found in said[:1]:
+        artifact.uri = found.uri or artifact.uri
+        artifact.metadata.update(json_format.MessageToDict(found.metadata))
+
+
+def _plain_parameters(given: Any) -> dict[str, Any]:
+    return {name: json_format.MessageToDict(value) for name, value in given.inputs.parameter_values.items()}
 
 
 def fill_placeholders(command: list[str], given: Any, disk: Path) -> list[str]:
-    """The command with every `{{$...}}` replaced."""
-    known = {"{{$}}": json_format.MessageToJson(given, indent=None)}
-    for name, value in given.inputs.parameter_values.items():
-        known[f"{{{{$.inputs.parameters['{name}']}}}}"] = _as_text(json_format.MessageToDict(value))
+    """The command with every `{{$...}}` replaced, as the launcher does it."""
+    content = whole_numbers(json_format.MessageToDict(given))
+    known = {"{{$}}": json.dumps(content, ensure_ascii=False, separators=(",", ":"))}
+    for name, value in _plain_parameters(given).items():
+        known[f"{{{{$.inputs.parameters['{name}']}}}}"] = to_text(value)
     for kind, group in (("inputs", given.inputs.artifacts), ("outputs", given.outputs.artifacts)):
         for name, found in group.items():
             known[f"{{{{$.{kind}.artifacts['{name}'].uri}}}}"] = found.artifacts[0].uri
-            known[f"{{{{$.{kind}.artifacts['{name}'].path}}}}"] = str(_local(disk, found.artifacts[0].uri))
+            known[f"{{{{$.{kind}.artifacts['{name}'].path}}}}"] = str(local_copy(disk, found.artifacts[0].uri))
     for name, parameter in given.outputs.parameters.items():
         known[f"{{{{$.outputs.parameters['{name}'].output_file}}}}"] = parameter.output_file
     filled = list(command)
     for placeholder, value in known.items():
         filled = [part.replace(placeholder, value) for part in filled]
     return filled
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -65,6 +65,15 @@ def read_config(text: str, settings: list[str]) -> Config:
     Raises:
         InputError: an option has a value that is not allowed.
     """
+    return check_config(change_config(text, settings), "this run")
+
+
+def change_config(text: str, settings: list[str]) -> Any:
+    """A configuration in JSON, as plain values, with other values for some of its options.
+
+    Raises:
+        InputError: a value is no number where one is expected.
+    """
     content: Any = json.loads(text)
     for setting in settings:
         name, _, value = setting.partition("=")
@@ -72,7 +81,7 @@ def read_config(text: str, settings: list[str]) -> Config:
             content = pointers.replace(content, tuple(name.split(".")), value)
         except ValueError as error:
             raise InputError(f"{name}: expected a number, got '{value}'.") from error
-    return check_config(content, "this run")
+    return content
 
 
 def check_pod(config: Config, code: str, weights_sha256: str) -> None:

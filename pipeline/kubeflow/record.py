@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ml_metadata.proto import metadata_store_pb2
 from rich.console import Console
 from rich.markup import escape
@@ -14,10 +15,12 @@ from rich.markup import escape
 from components import versions
 from components.errors import InputError
 from components.gates import DATA, QUALITY, SERVABILITY, lets_through
-from pipeline.kubeflow.checks import Target
-from pipeline.kubeflow.compiled import read_compiled
+from pipeline.kubeflow.checks import PLAN_NODE, Target
+from pipeline.kubeflow.compiled import CompiledPipeline, read_compiled
+from pipeline.kubeflow.driver import EXECUTOR_LOGS, resolve_arguments
 from pipeline.kubeflow.execute import REFUSED, Walk, Walker, check_workdir, describe_failure, scratch_folder
 from pipeline.kubeflow.launcher import Launcher
+from pipeline.kubeflow.plan_task import change_config
 from pipeline.kubeflow.stores import Store, open_store
 from pipeline.report.ending import COMPILE_AGAIN, describe_end
 from pipeline.report.summary import Artifacts, Summary, fill_summary
@@ -55,6 +58,7 @@ def execute_file(path: Path, root: str, target: Target, given: dict[str, str], j
         summary, started = Summary(run.name), time.monotonic()
         pushed_before = versions.list_versions(workdir.serving)
         describe_start(console, path, pipeline.name, target, store, values)
+        write_config(run / "config.yaml", pipeline, values)
         launcher = Launcher(store, target, f"{store.root}/{pipeline.name}/{run.name}", scratch)
         walk = Walk()
         try:
@@ -89,6 +93,24 @@ def describe_start(
         console.print(f"  {key:<8} {escape(str(value))}", soft_wrap=True)
 
 
+def write_config(path: Path, pipeline: CompiledPipeline, values: dict[str, Any]) -> None:
+    """Writes the configuration of a run, as `graft run` does: the compiled one with the run's parameters.
+
+    Args:
+        path: of the file.
+        pipeline: the compiled one; of a file without the task `Plan` nothing is known.
+        values: of the runtime parameters.
+    """
+    for plan in (task for task in pipeline.tasks if task.name == PLAN_NODE):
+        arguments = resolve_arguments(list(plan.container.args), values)
+        settings = [arguments[number + 1] for number, word in enumerate(arguments) if word == "--set"]
+        settings += [f"data.path={values['data_path']}", f"kubeflow.workdir={values['workdir']}"]
+        content = change_config(arguments[arguments.index("--config") + 1], settings)
+        if content["kubeflow"]["data_path"]:
+            content["kubeflow"]["data_path"] = values["data_path"]
+        path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
+
+
 def collect_artifacts(walk: Walk, store: Store, folder: Path) -> Artifacts:
     """The outputs of each complete task on the local disk, as ML Metadata would know them; large ones stay away."""
     found: Artifacts = {}
@@ -96,7 +118,7 @@ def collect_artifacts(walk: Walk, store: Store, folder: Path) -> Artifacts:
         found[node] = {}
         for name, content in done.artifacts.items():
             place = folder / node / name
-            if name not in LARGE:
+            if name not in (*LARGE, EXECUTOR_LOGS):
                 store.download(content["uri"], place)
             found[node][name] = _as_artifact(content, place)
     return found

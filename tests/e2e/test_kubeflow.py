@@ -112,6 +112,8 @@ def on_kubeflow(tmp_path_factory, s3, sample_run):
 
 
 def test_as_kubeflow_runs_it_over_s3_the_model_is_that_of_the_local_run(on_kubeflow, sample_run, s3):
+    import boto3
+
     _, workdir, finished = on_kubeflow
     summary = read_summary(workdir)
     assert_equal_models(workdir, summary, sample_run)
@@ -119,6 +121,8 @@ def test_as_kubeflow_runs_it_over_s3_the_model_is_that_of_the_local_run(on_kubef
     assert all(f"✓ {node}" in finished.out for node in ["Plan", *NODES])
     assert summary["cached"] == []
     assert summary["baseline"] is None
+    keys = [row["Key"] for row in boto3.client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]]
+    assert sum(key.endswith("/executor-logs-0") for key in keys) == len(["Plan", *NODES])
     passport = json.loads(Path(summary["model"]["path"], "passport.json").read_text("utf-8"))
     expected = json.loads(Path(sample_run.summary["model"]["path"], "passport.json").read_text("utf-8"))
     assert passport["data_fingerprint"] == expected["data_fingerprint"]
@@ -163,9 +167,18 @@ def test_a_second_run_over_the_same_data_is_unchanged_and_another_one_is_compare
 
 
 def test_as_vertex_runs_it_the_model_is_that_of_the_local_run(tmp_path, sample_run):
-    finished = execute(compile_sample("vertex", tmp_path), tmp_path / "root", tmp_path / "work", "--as", "vertex")
+    """And the run's own parameters are what its passport and its record say."""
+    data = shutil.copytree(sample_run.workdir / "sample" / "digits", tmp_path / "digits")
+    file, places = compile_sample("vertex", tmp_path), (tmp_path / "root", tmp_path / "work")
+    finished = execute(file, *places, "--as", "vertex", "--param", f"data_path={data}")
     assert finished.code == 0, finished.out + finished.err
-    assert_equal_models(tmp_path / "work", read_summary(tmp_path / "work"), sample_run)
+    summary = read_summary(tmp_path / "work")
+    assert_equal_models(tmp_path / "work", summary, sample_run)
+    passport = json.loads(Path(summary["model"]["path"], "passport.json").read_text("utf-8"))
+    assert passport["config"]["data"]["path"] == str(data)
+    assert passport["config"]["kubeflow"]["workdir"] == str(tmp_path / "work")
+    recorded = yaml.safe_load((tmp_path / "work" / "runs" / "latest" / "config.yaml").read_text("utf-8"))
+    assert recorded == passport["config"]
 
 
 def test_a_changed_picture_is_ingested_again_and_an_unchanged_folder_is_not(tmp_path, sample_run):

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from google.protobuf import json_format
@@ -70,11 +71,7 @@ def test_ours_takes_both_and_answers_in_uris(tmp_path, statistics_args, target):
     disk = tmp_path / "disk"
     folder = disk / "gcs" / LOCAL_BUCKET / "run" / "StatisticsGen"
     assert (folder / "statistics" / "Split-eval" / features.STATISTICS_FILE).is_file()
-    path = (
-        disk / "tmp" / "kfp_outputs" / "output_metadata.json"
-        if target is Target.KFP
-        else folder / "executor_output.json"
-    )
+    path = folder / "output_metadata.json" if target is Target.KFP else folder / "executor_output.json"
     answer = json_format.Parse(path.read_text("utf-8"), proto.ExecutorOutput())
     artifact = answer.artifacts["statistics"].artifacts[0]
     assert artifact.uri == f"gs://{LOCAL_BUCKET}/run/StatisticsGen/statistics"
@@ -92,15 +89,116 @@ def executor_input(tmp_path, monkeypatch, inputs, outputs):
     return given
 
 
-def test_types_of_our_own_lead_to_their_class(tmp_path, monkeypatch):
+def declare(inputs: dict[str, str], outputs: dict[str, str]) -> entrypoint.Declared:
+    """A component whose inputs and outputs have these types."""
+    declared = entrypoint.Declared(proto.ComponentInputsSpec(), proto.ComponentOutputsSpec())
+    for group, titles in ((declared.inputs, inputs), (declared.outputs, outputs)):
+        for name, title in titles.items():
+            group.artifacts[name].artifact_type.schema_title = title
+    return declared
+
+
+@pytest.mark.parametrize("kind", [{}, {"instanceSchema": ""}, {"instanceSchema": "title: x\n"}, {"schemaTitle": "x"}])
+def test_types_are_those_that_were_declared_and_our_own_lead_to_their_class(tmp_path, monkeypatch, kind):
     given = executor_input(
         tmp_path,
         monkeypatch,
-        {"manifest": {"uri": "s3://b/m", "type": {"instanceSchema": "title: graft.Manifest\n"}}},
-        {},
+        {"manifest": {"uri": "s3://b/m", "type": kind}},
+        {"verdict": {"uri": "s3://b/v", "type": kind}},
     )
-    entrypoint.complete_types(given, proto.ComponentInputsSpec())
+    entrypoint.keep_declared(given, declare({"manifest": "graft.Manifest"}, {"verdict": "graft.DataVerdict"}))
     assert given.inputs.artifacts["manifest"].artifacts[0].type.schema_title == "components.artifacts.Manifest"
+    assert given.outputs.artifacts["verdict"].artifacts[0].type.schema_title == "components.artifacts.DataVerdict"
+
+
+PLANNED = {"data_path": "/d", "data_fingerprint": "f", "baseline": "none", "best": "none", "model_key": "k"}
+FOREIGN_TYPES = (
+    {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"},
+    {"schemaTitle": "system.HTML"},
+    {"schemaTitle": "system.Metrics"},
+    {"schemaTitle": "tfx.Model"},
+    {"instanceSchema": "title: graft.Manifest\n"},
+    {"instanceSchema": ""},
+    {},
+)
+FOREIGN_NAMES = ("executor-logs", "metrics", "review", "evaluation", "examples", "x.y z")
+
+
+def take_inputs(pipeline, task):
+    """What a task gets: values of all its parameters, and an artifact for each input."""
+    values, inputs = pipeline.resolve_parameters({}), Inputs()
+    for name, source in task.task.inputs.parameters.items():
+        kind = source.WhichOneof("kind")
+        if kind == "component_input_parameter":
+            inputs.parameters[name] = values[source.component_input_parameter]
+        elif kind == "task_output_parameter":
+            inputs.parameters[name] = PLANNED[source.task_output_parameter.output_parameter_key]
+        else:
+            inputs.parameters[name] = json_format.MessageToDict(source.runtime_value.constant)
+    for name in task.component.input_definitions.artifacts:
+        inputs.artifacts[name] = {"name": "1", "uri": f"gs://{LOCAL_BUCKET}/{name}", "metadata": {"display_name": "x"}}
+    return inputs
+
+
+def add_foreign(text, kind):
+    """An ExecutorInput with inputs, outputs and parameters that no component declared."""
+    given = json.loads(text)
+    for side in ("inputs", "outputs"):
+        group = given[side].setdefault("artifacts", {})
+        for name in FOREIGN_NAMES:
+            uri = f"gs://{LOCAL_BUCKET}/foreign/{side}/{name}"
+            group.setdefault(name, {"artifacts": [{"name": name, "uri": uri, "type": kind, "metadata": {"a": [1]}}]})
+    given["inputs"].setdefault("parameterValues", {}).update({"unknown": None, "more": {"a": [1]}, "x": 1})
+    given["outputs"].setdefault("parameters", {})["unknown"] = {"outputFile": "/nowhere/unknown"}
+    return json.dumps({**given, "unknown": 1})
+
+
+def work(inputs, outputs, seen):
+    """What the executors leave that the entry point reads."""
+    seen.update(inputs=set(inputs), outputs=set(outputs))
+    for name, artifacts in outputs.items():
+        assert Path(artifacts[0].uri).is_dir(), name
+    if "pushed_model" in outputs:
+        outputs["pushed_model"][0].set_int_custom_property("pushed", 1)
+    if "evaluation" in outputs:
+        for name, content in (
+            (features.EVALUATION_FILE, {"candidate": {"accuracy": 0.75}}),
+            (features.VERDICT_FILE, {"passed": True}),
+        ):
+            Path(outputs["evaluation"][0].uri, name).write_text(json.dumps(content), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"), [*((Target.KFP, kind) for kind in FOREIGN_TYPES), (Target.VERTEX, FOREIGN_TYPES[0])], ids=str
+)
+def test_what_a_platform_adds_to_any_task_is_left_alone(tmp_path, compiled, monkeypatch, target, kind):
+    """Each task of the pipeline, with inputs, outputs and parameters of any name and type beside its own."""
+    monkeypatch.setenv(places.LOCAL_ROOT_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(entrypoint, "prepare_devices", lambda properties: None)
+    foreign = tmp_path / "gcs" / LOCAL_BUCKET / "foreign" / "outputs"
+    foreign.mkdir(parents=True)
+    (foreign / "executor-logs").write_text("log", "utf-8")  # the launcher has it open
+    (tmp_path / "pipeline.yaml").write_text(compiled[target].to_yaml(), "utf-8")
+    pipeline, seen = read_compiled(tmp_path / "pipeline.yaml"), {}
+    monkeypatch.setattr(
+        entrypoint, "make_executor", lambda *_: SimpleNamespace(Do=lambda i, o, properties: work(i, o, seen))
+    )
+    store = FolderStore(tmp_path / "root", "gs")
+    launcher = Launcher(store, target, f"{store.root}/run", tmp_path)
+    for task in [task for task in pipeline.tasks if task.name != "Plan"]:
+        given = launcher.executor_input(task, take_inputs(pipeline, task), tmp_path)
+        args = fill_placeholders(list(task.container.args), given, tmp_path)
+        place = args.index("--json_serialized_invocation_args") + 1
+        args[place] = add_foreign(args[place], kind)
+        entrypoint.main(args)
+        declared = set(task.component.output_definitions.artifacts)
+        assert seen["inputs"] == set(task.component.input_definitions.artifacts), task.name
+        assert seen["outputs"] == declared - {"metrics", "review"}, task.name
+        answer = json.loads(Path(places.to_local(given.outputs.output_file)).read_text("utf-8"))
+        assert answer["artifacts"].keys() == declared, task.name
+        assert "parameterValues" not in answer
+    assert [path.name for path in foreign.iterdir()] == ["executor-logs"]
+    assert (foreign / "executor-logs").read_text("utf-8") == "log"
 
 
 def test_parameters_are_set_inside_properties_and_others_are_left_out(tmp_path, monkeypatch):
@@ -200,6 +298,7 @@ def test_a_node_whose_workers_are_elsewhere_works_on_the_bucket(tmp_path, monkey
             {"examples": {"uri": "s3://b/e", "type": {"schemaTitle": "tfx.Examples"}}},
             {"statistics": {"uri": "s3://b/s", "type": {"schemaTitle": "tfx.ExampleStatistics"}}},
         )
-        entrypoint.run_task(given, proto.ComponentInputsSpec(), "none.Executor", [], arguments)
+        declared = declare({"examples": "tfx.Examples"}, {"statistics": "tfx.ExampleStatistics"})
+        entrypoint.run_task(given, declared, "none.Executor", [], arguments)
         assert seen["inputs"].startswith(prefix)
         assert seen["outputs"].startswith(prefix)
