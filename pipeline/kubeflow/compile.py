@@ -37,6 +37,7 @@ from pipeline.kubeflow.parameters import (
     option_parameters,
 )
 from pipeline.kubeflow.platform import platform_document
+from pipeline.kubeflow.watch import GATES
 from pipeline.run import hash_weights
 
 PYTHON = ["python", "-m"]
@@ -45,7 +46,12 @@ PLAN_TASK = [*PYTHON, "pipeline.kubeflow.plan_task"]
 SET, OUTPUTS = "--set", "--json_serialized_outputs_spec_args"
 PLANNED = ("data_path", "data_fingerprint", "baseline", "best", "model_key")  # outputs of `Plan`
 NEVER_CACHED = (PLAN_NODE, "Pusher")  # they look at the data and at what is being served
-GATES = ("DataGate", "Pusher")  # they fail a run whose model is refused: asking again gives the same answer
+ASKED_ONCE = (PLAN_NODE, *GATES)  # they may say no: a retry asks again, and no target tells a no from a crash
+# Argo counts what Kubeflow calls `backoffMaxDuration` from the start of the first attempt: nothing is retried after it,
+# and a retry ends with it. Unset means no time at all. So it is a year: the number of retries is the limit. On Vertex it
+# is the longest pause between two attempts, of an hour at most.
+RETRY_PAUSE = 30
+RETRY_WINDOW = {Target.KFP: 365 * 24 * 3600, Target.VERTEX: 3600}
 UI_OUTPUTS = {"metrics": "system.Metrics", "review": "system.HTML"}  # of the Evaluator, shown by the UI
 SHOWN_NODE = "Evaluator"
 STRING, INTEGER, DOUBLE, BOOLEAN = (
@@ -259,12 +265,12 @@ def _furnish(task: Any, container: Any, node: str, cluster: KubeflowOptions, tar
     cached = own.cache is not False and node not in NEVER_CACHED
     task.caching_options.Clear()
     task.caching_options.enable_cache = cached
-    retries = own.retries if own.retries is not None else 0 if node in GATES else cluster.retries
+    retries = own.retries if own.retries is not None else 0 if node in ASKED_ONCE else cluster.retries
     if retries:
         task.retry_policy.max_retry_count = retries
-        task.retry_policy.backoff_duration.seconds = 30
+        task.retry_policy.backoff_duration.seconds = RETRY_PAUSE
         task.retry_policy.backoff_factor = 2.0
-        task.retry_policy.backoff_max_duration.seconds = 600
+        task.retry_policy.backoff_max_duration.seconds = RETRY_WINDOW[target]
     if own.cpu:
         container.resources.cpu_limit = container.resources.cpu_request = own.cpu
     if own.memory:

@@ -56,7 +56,9 @@ class Resources(Options):
     )
     node_selector: dict[str, str] = Field(default_factory=dict, description="Added to the one for all nodes.")
     tolerations: list[Toleration] = Field(default_factory=list, description="Added to those for all nodes.")
-    retries: Count | None = Field(None, description="Wins over the one for all nodes.")
+    retries: Count | None = Field(
+        None, description="Wins over the one for all nodes, and asks Plan, DataGate or Pusher again after a no, too."
+    )
     cache: bool | None = Field(None, description="False: the node runs each time; null: as the node is by nature.")
 
 
@@ -74,7 +76,9 @@ class KubeflowOptions(Options):
     secrets: list[Secret] = Field(default_factory=list, description="Environment of every pod.")
     node_selector: dict[str, str] = Field(default_factory=dict, description="For the pods of all nodes.")
     tolerations: list[Toleration] = Field(default_factory=list, description="Of the pods of all nodes.")
-    retries: Count = Field(0, description="How often a failed task is tried again; gates are not asked twice.")
+    retries: Count = Field(
+        0, description="How often a failed task is tried again; those that may say no (Plan, DataGate, Pusher) are not."
+    )
     parameters: list[str] = Field(
         default_factory=lambda: ["trainer.epochs"], description="Options that a run may change, as runtime parameters."
     )
