@@ -48,8 +48,8 @@ PLANNED = ("data_path", "data_fingerprint", "baseline", "best", "model_key")  # 
 NEVER_CACHED = (PLAN_NODE, "Pusher")  # they look at the data and at what is being served
 ASKED_ONCE = (PLAN_NODE, *GATES)  # they may say no: a retry asks again, and no target tells a no from a crash
 # Argo counts what Kubeflow calls `backoffMaxDuration` from the start of the first attempt: nothing is retried after it,
-# and a retry ends with it. Unset means no time at all. So it is a year: the number of retries is the limit. On Vertex it
-# is the longest pause between two attempts, of an hour at most.
+# and a retry ends with it. Unset means no time at all. So it is a year: the number of retries is the limit. On Vertex
+# it is the longest pause between two attempts, of an hour at most.
 RETRY_PAUSE = 30
 RETRY_WINDOW = {Target.KFP: 365 * 24 * 3600, Target.VERTEX: 3600}
 UI_OUTPUTS = {"metrics": "system.Metrics", "review": "system.HTML"}  # of the Evaluator, shown by the UI
