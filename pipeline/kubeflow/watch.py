@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import sleep
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from components.errors import InputError
+from pipeline.kubeflow import rows
 from pipeline.kubeflow.answers import ServiceError
 from pipeline.kubeflow.connection import Pace
 from pipeline.progress import MARKS
@@ -22,13 +23,15 @@ GATES = {"DataGate": "data", "Pusher": "quality or servability"}
 SAID_NO = "gate said no"
 
 SUCCEEDED = frozenset({"SUCCEEDED", "SKIPPED"})
-FAILED = frozenset({"FAILED", "CANCELED", "CANCELLED"})
+CANCELED = frozenset({"CANCELED", "CANCELLED"})
+FAILED = frozenset({"FAILED"}) | CANCELED
+UNDER_WAY = frozenset({"PENDING", "RUNNING"})
 MARK_OF = {"SUCCEEDED": "done", "SKIPPED": "cached", "FAILED": "failed", "CANCELED": "refused", "CANCELLED": "refused"}
 
 
 @dataclass(frozen=True)
 class Task:
-    """One node of a run as a server tells of it: states are SUCCEEDED, SKIPPED, FAILED, RUNNING and the like."""
+    """One node of a run as a server tells of it: state SUCCEEDED, FAILED, RUNNING and the like; SKIPPED: cached."""
 
     name: str
     state: str
@@ -82,7 +85,7 @@ class Watch:
             InputError: the server refuses.
             ServiceError: no answer for as long as the pace's patience.
         """
-        silent = 0.0
+        silent, last = 0.0, False
         with self.console.status("Waiting for the first task") as status:  # seen on a terminal only
             while True:
                 try:
@@ -95,10 +98,15 @@ class Watch:
                     self._say("·", "dim", "waiting", None, str(error).splitlines()[0])
                 else:
                     self._show(state.tasks)
-                    if state.is_over:
+                    if state.is_over and (last or not self._is_behind(state)):
                         return state
+                    last = state.is_over
                     status.update(describe_running(state, self.nodes))
                 sleep(self.pace.poll)
+
+    def _is_behind(self, state: State) -> bool:
+        """Whether a run that is over has nodes that are not: a server writes the run before its nodes."""
+        return any(task.state in UNDER_WAY for task in state.tasks if task.name in self.nodes)
 
     def _show(self, tasks: Iterable[Task]) -> None:
         for task in tasks:
@@ -128,7 +136,9 @@ def judge(state: State) -> tuple[int, list[str]]:
     """The exit code of a run that is over, and the reasons: 0 succeeded, 3 a gate said no, 1 failed."""
     if state.state in SUCCEEDED:
         return 0, []
-    failed = [task for task in state.tasks if task.state in FAILED - {"CANCELED", "CANCELLED"}]
+    if state.state in CANCELED:  # nodes that were stopped count as failed
+        return 1, [state.error or "the run was canceled"]
+    failed = [task for task in state.tasks if task.state in FAILED - CANCELED]
     refused = [task for task in failed if is_refusal(task)]
     reasons = [f"{task.name}: {task.error or _why(task)}" for task in failed]
     if refused and len(refused) == len(failed):
@@ -148,25 +158,30 @@ def _why(task: Task) -> str:
 
 
 def read_state(run: Any, nodes: tuple[str, ...]) -> State:
-    """A run of the client as a `State`.
+    """A run of the client as a `State`; see `rows.py` for what a server's rows mean.
 
-    A server tells of its own helpers too (drivers, executors). A node is told by its name, and where it was tried
-    several times, the last try counts.
+    Raises:
+        InputError: it is no run.
     """
-    if not getattr(run, "state", None):
+    if not (getattr(run, "state", None) or getattr(run, "run_id", None)):
         raise InputError("The server's answer tells no state of the run: it is not the API of Kubeflow Pipelines v2.")
-    known = {name.lower(): name for name in nodes}
-    details = run.run_details.task_details if run.run_details else None
-    tasks: dict[str, Task] = {}
-    for row in details or []:
-        name = known.get((row.display_name or "").lower())
-        if name is not None and _is_newer(row, tasks.get(name)):
-            tasks[name] = Task(name, row.state or "", row.start_time, row.end_time, _text(row.error))
-    return State(run.state, tuple(tasks.values()), _text(run.error))
+    found = (run.run_details.task_details if run.run_details else None) or []
+    tasks = tuple(task for name in nodes if (task := _read_task(name, found)) is not None)
+    state = "CANCELED" if rows.was_canceled(run) else run.state or "PENDING"
+    driver = rows.phase_of(rows.find_row(found, rows.ROOT_DRIVER))
+    failed = "the driver of the run failed; its log has the reason" if driver == rows.FAILED else ""
+    return State(state, tasks, _text(run.error) or failed)
 
 
-def _is_newer(row: Any, other: Task | None) -> bool:
-    return other is None or other.started is None or row.start_time is None or row.start_time >= other.started
+def _read_task(name: str, found: Sequence[Any]) -> Task | None:
+    """One node of the pipeline; where it was left out, its failed driver speaks for it. None: it has not begun."""
+    row, driver = rows.find_row(found, name), rows.find_row(found, name + rows.DRIVER)
+    if row is None:
+        return None
+    if rows.phase_of(row):
+        return Task(name, rows.state_of(row, found), row.start_time, rows.end_of(row), _text(row.error))
+    failed = driver is not None and rows.phase_of(driver) == rows.FAILED
+    return Task(name, rows.FAILED, error="its driver failed; the log of the driver has the reason") if failed else None
 
 
 def _text(error: Any) -> str:

@@ -4,75 +4,127 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.pipeline.kubeflow.argo import NOON, Fate, describe_run, states_of
 from tests.pipeline.kubeflow.conftest import NODES, Ended
-from tests.pipeline.kubeflow.kfp_server import BASE, Fault, KfpServer
+from tests.pipeline.kubeflow.kfp_server import BASE, Fault, KfpServer, check
 
 Graft = Callable[..., Ended]
+RAN = {node: Fate("ran", at=20 * index) for index, node in enumerate(NODES)}
 
 
-def finish(server: KfpServer, states: dict[str, str], run_state: str, error: str = "") -> None:
-    """Lets every run that is asked for be over, with one state a node."""
+def finish(server: KfpServer, fates: dict[str, Fate], run_state: str, seed: int = 0, **more: Any) -> None:
+    """Lets every run that is asked for be over, with a fate a node."""
 
     def on_request(_: KfpServer) -> None:
         for row in server.rows["runs"].values():
-            row["state"] = run_state
-            row["run_details"] = {
-                "task_details": [
-                    {
-                        "display_name": name,
-                        "state": state,
-                        "start_time": "2026-01-01T00:00:00Z",
-                        "end_time": "2026-01-01T00:00:07Z",
-                        **({"error": {"code": 2, "message": error}} if error and state == "FAILED" else {}),
-                    }
-                    for name, state in {**states, "root-driver": "SUCCEEDED"}.items()
-                ]
-            }
+            row |= {"state": run_state, "run_details": describe_run(fates, seed), **more}
+            check(row["run_details"], "V2beta1RunDetails", "run_details")
 
     server.on_request = on_request
 
 
 def test_shows_each_node_once_and_ends_with_the_run(graft: Graft, server: KfpServer, pipeline_file: Path) -> None:
-    finish(server, dict.fromkeys(NODES, "SUCCEEDED"), "SUCCEEDED")
+    finish(server, RAN, "SUCCEEDED")
     done = graft("submit", str(pipeline_file), "--host", server.url, "--wait")
     assert done.code == 0
     for node in NODES:
         assert done.out.count(f"✓ {node}") == 1
-    assert "root-driver" not in done.out
-    assert "7.0 s" in done.out
+    assert "driver" not in done.out
+    assert "executor" not in done.out
+    assert "cached" not in done.out
+    assert "9.0 s" in done.out  # seven of its pod, two until the controller saw it
     assert done.out.endswith("Succeeded\n")
 
 
-def test_a_run_that_trained_nothing_is_unchanged(graft: Graft, server: KfpServer, pipeline_file: Path) -> None:
-    finish(server, {"Plan": "SUCCEEDED", "Trainer": "SKIPPED", "Pusher": "SUCCEEDED"}, "SUCCEEDED")
+@pytest.mark.parametrize("seed", range(2))  # a database has no order
+@pytest.mark.parametrize(
+    "cached", [(), ("ImageExampleGen",), ("ImageExampleGen", "DataGate"), ("ImageExampleGen", "DataGate", "Trainer")]
+)
+@pytest.mark.parametrize("failures", [None, 2])
+def test_cached_is_said_of_those_whose_executor_was_skipped(
+    graft: Graft, server: KfpServer, pipeline_file: Path, cached: tuple[str, ...], failures: int | None, seed: int
+) -> None:
+    """All that follow Plan begin at once: the hardest case for telling whose executor is whose."""
+    fates = {
+        node: Fate("cached", at=15, failures=None)
+        if node in cached
+        else Fate("ran", seconds=5 + 3 * index, at=15 * (node != "Plan"), failures=failures)
+        for index, node in enumerate(NODES)
+    }
+    finish(server, fates, "SUCCEEDED", seed)
     done = graft("submit", str(pipeline_file), "--host", server.url, "--wait")
     assert done.code == 0
-    assert "Succeeded: unchanged" in done.out
-    assert "cached" in done.out
+    assert {line.split()[1] for line in done.out.splitlines() if line.endswith("cached")} == set(cached)
+    assert ("Succeeded: unchanged" in done.out) == ("Trainer" in cached)
+
+
+def test_the_rows_are_those_of_the_server() -> None:
+    """A cached task has succeeded, and only its executor was skipped; what was omitted has no state."""
+    fates = {"Plan": Fate("ran"), "Trainer": Fate("cached"), "Pusher": Fate("omitted")}
+    details = describe_run(fates)
+    states = states_of(details)
+    assert (states["Trainer"], states["Trainer-driver"], states["Pusher"]) == ("SUCCEEDED", "SUCCEEDED", "")
+    executors = [row["state"] for row in details["task_details"] if row.get("display_name") == "executor"]
+    assert sorted(executors) == ["SKIPPED", "SUCCEEDED"]
+    assert not any({"pod_name", "parent_task_id", "error"} & set(row) for row in details["task_details"])
 
 
 @pytest.mark.parametrize(
-    ("failed", "error", "code", "words"),
+    ("fates", "code", "words"),
     [
-        ("Trainer", "", 1, "Trainer: failed; its log has the reason"),
-        ("Trainer", "OOMKilled (exit code 137)", 1, "Trainer: OOMKilled (exit code 137)"),
-        ("DataGate", "", 3, "DataGate: the data gate said no, or failed"),
-        ("DataGate", "OOMKilled (exit code 137)", 1, "OOMKilled"),
-        ("Pusher", "The quality gate said no: accuracy 0.4", 3, "accuracy 0.4"),
-        ("Plan", "The data gate said no: 3 % bad", 3, "3 % bad"),
+        ({"Trainer": Fate("failed")}, 1, "Trainer: failed; its log has the reason"),
+        ({"DataGate": Fate("failed")}, 3, "DataGate: the data gate said no, or failed"),
+        ({"Pusher": Fate("failed")}, 3, "Pusher: the quality or servability gate said no, or failed"),
+        ({"DataGate": Fate("driver failed")}, 1, "DataGate: its driver failed"),
+        ({"Trainer": Fate("failed", failures=2)}, 1, "Trainer: failed; its log has the reason"),
+        ({"DataGate": Fate("failed"), "Trainer": Fate("failed")}, 1, "Trainer: failed"),
     ],
 )
-def test_a_failed_run(
-    graft: Graft, server: KfpServer, pipeline_file: Path, failed: str, error: str, code: int, words: str
+def test_a_failed_run_as_open_source_kubeflow_tells_of_it(
+    graft: Graft, server: KfpServer, pipeline_file: Path, fates: dict[str, Fate], code: int, words: str
 ) -> None:
-    finish(server, {"ImageExampleGen": "SUCCEEDED", failed: "FAILED"}, "FAILED", error)
+    finish(server, {"ImageExampleGen": Fate("cached"), **fates, "Evaluator": Fate("omitted")}, "FAILED")
     done = graft("submit", str(pipeline_file), "--host", server.url, "--wait")
     assert done.code == code
     assert words in done.out
     assert "/#/runs/details/" in done.out
+    assert "unchanged" not in done.out
+
+
+def test_a_run_that_somebody_stopped_is_no_gates_no(graft: Graft, server: KfpServer, pipeline_file: Path) -> None:
+    """Argo fails the node that ran, and the run; only the run's history knows."""
+    history = [{"update_time": NOON.isoformat(), "state": state} for state in ("RUNNING", "CANCELING", "FAILED")]
+    finish(server, {"Plan": Fate("ran"), "DataGate": Fate("failed")}, "FAILED", state_history=history)
+    done = graft("submit", str(pipeline_file), "--host", server.url, "--wait")
+    assert done.code == 1
+    assert "the run was canceled" in done.out
+
+
+def test_a_server_that_is_a_step_behind_with_its_nodes_is_asked_again(
+    graft: Graft, server: KfpServer, pipeline_file: Path
+) -> None:
+    looks: list[int] = []
+
+    def on_request(_: KfpServer) -> None:
+        for row in server.rows["runs"].values():
+            looks.append(1)
+            behind = {**RAN, "Pusher": Fate("running", at=80)} if len(looks) < 2 else RAN
+            row |= {"state": "SUCCEEDED", "run_details": describe_run(behind)}
+
+    server.on_request = on_request
+    done = graft("submit", str(pipeline_file), "--host", server.url, "--wait")
+    assert done.code == 0
+    assert done.out.count("✓ Pusher") == 1
+
+
+def test_a_server_that_tells_of_no_nodes_still_ends(graft: Graft, server: KfpServer, pipeline_file: Path) -> None:
+    server.on_request = lambda _: [row.update(state="SUCCEEDED") for row in server.rows["runs"].values()]
+    done = graft("submit", str(pipeline_file), "--host", server.url, "--wait")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "Succeeded")
 
 
 def test_survives_a_server_that_restarts(graft: Graft, server: KfpServer, pipeline_file: Path) -> None:
@@ -85,9 +137,7 @@ def test_survives_a_server_that_restarts(graft: Graft, server: KfpServer, pipeli
         return None
 
     server.fault = fault
-    server.on_request = lambda _: (
-        finish(server, dict.fromkeys(NODES, "SUCCEEDED"), "SUCCEEDED") if len(looks) > 7 else None
-    )
+    server.on_request = lambda _: finish(server, RAN, "SUCCEEDED") if len(looks) > 7 else None
     done = graft("submit", str(pipeline_file), "--host", server.url, "--wait")
     assert done.code == 0, done.err
     assert "waiting" in done.out
