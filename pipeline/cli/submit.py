@@ -14,7 +14,7 @@ from pipeline.cli.grouped import flattened
 from pipeline.kubeflow.checks import Target
 
 if TYPE_CHECKING:
-    from pipeline.kubeflow.package import Package
+    from pipeline.kubeflow.package import Sent
     from pipeline.kubeflow.submit import Submitted
     from pipeline.kubeflow.watch import Watch
 
@@ -42,27 +42,34 @@ def submit(
 
             place = vertex.connect(where.project, where.location)
             submitted = vertex.submit_run(place, vertex.Request(package, run_name, values, what.account))
-            watch = vertex.watcher(place, submitted, package.nodes)
+            watch = vertex.watcher(place, submitted, package.nodes_of(submitted.sent))
         else:
             from pipeline.kubeflow.submit import Request, submit_run, watcher
 
             server = where.server()
             request = Request(package, run_name, what.experiment or package.name, values, what.account)
             submitted = submit_run(server, request)
-            watch = watcher(server, package, submitted)
-        _describe(package, submitted, values, wait)
+            watch = watcher(server, submitted, package.nodes_of(submitted.sent))
+        _describe(submitted, package.sent_with(values), wait)
         if wait:
             raise typer.Exit(_wait(watch, submitted))
 
 
-def _describe(package: Package, submitted: Submitted, values: dict[str, object], wait: bool) -> None:
+def _describe(submitted: Submitted, asked: Sent, wait: bool) -> None:
+    """Says what runs: where a run was taken, that is what it was submitted with."""
     word = "Taken, it was submitted before" if submitted.existed else "Submitted"
+    sent = submitted.sent
     print(f"{word}: {submitted.name}")
-    print(f"  pipeline    {package.name}, {len(package.nodes)} tasks, digest {package.digest}")
-    if package.root:
-        print(f"  root        {package.root}")
-    for key, value in values.items():
+    pipeline = (
+        f"{sent.name}, {len(sent.nodes)} tasks, digest {sent.digest}" if sent.digest else "the server does not say"
+    )
+    print(f"  pipeline    {pipeline}")
+    if sent.root:
+        print(f"  root        {sent.root}")
+    for key, value in sent.parameters.items():
         print(f"  {key:<11} {value}")
+    if (sent.digest, sent.parameters) != (asked.digest, asked.parameters):
+        print("  note        what is given now differs from that, and was not submitted; --name OTHER submits it")
     print(f"  run         {submitted.link}")
     if not wait:
         print(f"  next        the same command with --name {submitted.name} --wait shows it until it ends")

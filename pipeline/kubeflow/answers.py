@@ -43,13 +43,14 @@ def is_transient(error: BaseException) -> bool:
     return status in TRANSIENT if status else isinstance(error, urllib3.exceptions.HTTPError | ConnectionError)
 
 
-def explain(error: BaseException, host: str, what: str) -> Exception:
+def explain(error: BaseException, host: str, what: str, source: str) -> Exception:
     """The error for the user.
 
     Args:
         error: of the client.
         host: the server's address.
         what: the request in words, after "while".
+        source: where the credentials came from that were sent.
     """
     if isinstance(error, InputError | ServiceError):
         return error
@@ -59,6 +60,8 @@ def explain(error: BaseException, host: str, what: str) -> Exception:
         return _without_answer(error, where, what)
     if status in TRANSIENT:
         return ServiceError(f"{where} failed while {what} ({status}, tried several times): {said}", retry=True)
+    if status == 401:
+        return InputError(_unauthorized(where, said, source))
     kind = NotFound if status == 404 and "/apis/" not in said else InputError
     return kind(_REFUSALS.get(status, _refused)(where, what, status, said))
 
@@ -116,13 +119,11 @@ def _reason(error: BaseException) -> str:
     return " ".join(text.rpartition("object at 0x")[2].partition(">: ")[2].split() or text.split())[:300]
 
 
-def _unauthorized(where: str, what: str, status: int, said: str) -> str:
-    from pipeline.kubeflow.connection import TOKEN, describe_credentials
-
+def _unauthorized(where: str, said: str, source: str) -> str:
     return (
-        f"{where} does not accept the credentials ({status}): {said}\n"
-        f"Expected a token or a session that is still good; taken from: {describe_credentials()}.\n"
-        f"Renew it, then set {TOKEN} or GRAFT_KFP_COOKIES, or give --token-file FILE."
+        f"{where} does not accept the credentials (401): {said}\n"
+        f"Expected a token or a session that is still good; taken from: {source}.\n"
+        "Renew it, then set GRAFT_KFP_TOKEN or GRAFT_KFP_COOKIES, or give --token-file FILE."
     )
 
 
@@ -163,7 +164,6 @@ _REFUSALS = {
     303: _moved,
     307: _moved,
     308: _moved,
-    401: _unauthorized,
     403: _forbidden,
     404: _not_found,
     409: _conflict,

@@ -6,18 +6,17 @@ What Graft makes is known by a mark in its description, which also tells whether
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import re
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.kubeflow.answers import NotFound, check_answer
-from pipeline.kubeflow.connection import PAGE, Server
+from pipeline.kubeflow.connection import Server
 from pipeline.kubeflow.submit import Request, ensure_experiment, list_all
 
 MARK = re.compile(r"\[graft ([0-9a-f]{16})\]")
-UNDER_WAY = ("PENDING", "RUNNING", "CANCELING", "PAUSED")
+ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 
 
 @dataclass(frozen=True)
@@ -118,8 +117,8 @@ def runs_under_way(server: Server, schedule: Schedule) -> list[str]:
     )
     return [
         server.link("runs", row.run_id)
-        for row in itertools.islice(rows, PAGE)  # the newest; what is older has ended
-        if row.recurring_run_id == schedule.identity and (row.state or "PENDING") in UNDER_WAY
+        for row in rows  # every page: a run that takes weeks is older than many a shorter one
+        if row.recurring_run_id == schedule.identity and row.state not in ENDED
     ]
 
 

@@ -12,8 +12,10 @@ from rich.console import Console
 from components.errors import InputError
 from pipeline.kubeflow.answers import check_answer
 from pipeline.kubeflow.connection import PAGE, Server
-from pipeline.kubeflow.package import Package
+from pipeline.kubeflow.package import Package, Sent, read_sent
 from pipeline.kubeflow.watch import State, Watch, read_state
+
+FRUITLESS = ("FAILED", "CANCELED", "CANCELING", "SKIPPED")  # a run that has come to nothing holds no name
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,14 @@ class Submitted:
         name: of the run.
         link: its page.
         existed: whether a run of that name was there already, which was taken.
+        sent: what it is made from.
     """
 
     identity: str
     name: str
     link: str
     existed: bool
+    sent: Sent
 
 
 def submit_run(server: Server, request: Request) -> Submitted:
@@ -83,7 +87,14 @@ def submit_run(server: Server, request: Request) -> Submitted:
         "run_id",
         server.host,
     )
-    return Submitted(run.run_id, run.display_name, server.link("runs", run.run_id), existing is not None)
+    sent = request.package.sent_with(request.parameters) if existing is None else _read_sent(existing)
+    return Submitted(run.run_id, run.display_name, server.link("runs", run.run_id), existing is not None, sent)
+
+
+def _read_sent(run: Any) -> Sent:
+    config = run.runtime_config
+    parameters, root = (config.parameters or {}, config.pipeline_root or "") if config else ({}, "")
+    return read_sent(run.pipeline_spec or {}, parameters, root)
 
 
 def ensure_experiment(server: Server, name: str) -> str:
@@ -130,8 +141,7 @@ def find_run(server: Server, experiment: str, name: str) -> Any | None:
         sort_by="created_at desc",
         filter=_named(name),
     )
-    ended = ("FAILED", "CANCELED", "CANCELING", "SKIPPED")
-    return next((row for row in rows if row.display_name == name and row.state not in ended), None)
+    return next((row for row in rows if row.display_name == name and row.state not in FRUITLESS), None)
 
 
 def list_all(
@@ -153,11 +163,11 @@ def _named(name: str) -> str:
     return json.dumps({"predicates": [predicate]})
 
 
-def watcher(server: Server, package: Package, submitted: Submitted) -> Watch:
+def watcher(server: Server, submitted: Submitted, nodes: tuple[str, ...]) -> Watch:
     """What shows a submitted run until it ends."""
 
     def look() -> State:
         run = server.ask("asking for the run's state", server.client.get_run, submitted.identity)
-        return read_state(run, package.nodes)
+        return read_state(run, nodes)
 
-    return Watch(look, package.nodes, Console(highlight=False), server.pace)
+    return Watch(look, nodes, Console(highlight=False), server.pace)

@@ -7,6 +7,7 @@ pipeline, so a change is a swap: the old one is paused, the new one created, the
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import warnings
@@ -15,17 +16,19 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import yaml
+from google.protobuf import json_format
 from rich.console import Console
 
 from components.errors import InputError, first_line
 from pipeline.kubeflow import connection
 from pipeline.kubeflow.answers import NotFound, ServiceError
 from pipeline.kubeflow.connection import Pace
-from pipeline.kubeflow.package import Package
+from pipeline.kubeflow.package import Package, Sent, read_sent
 from pipeline.kubeflow.submit import Submitted
 from pipeline.kubeflow.watch import State, Task, Watch
 
 Answer = TypeVar("Answer")
+FRUITLESS = tuple(f"PIPELINE_STATE_{state}" for state in ("FAILED", "CANCELLING", "CANCELLED"))  # they hold no name
 REFUSALS = {
     400: "refuses {what}",
     401: "does not accept the credentials",
@@ -85,19 +88,40 @@ def connect(project: str | None, location: str | None) -> Place:
 
 
 def submit_run(place: Place, request: Request) -> Submitted:
-    """Sends a job, or takes the one that was sent under that id.
+    """Sends a job, or takes the one that was sent under that name and did not fail.
 
     Raises:
         InputError: Vertex refuses.
         ServiceError: Vertex failed, or gave no answer.
     """
-    job = make_job(place, request, {})
-    try:
-        ask(place, "submitting the job", job.submit, service_account=request.service_account, create_request_timeout=60)
-    except _Exists:
-        existing = ask(place, "looking for the job", place.client.PipelineJob.get, job.job_id)
-        return Submitted(existing.resource_name, request.name, existing._dashboard_uri(), existed=True)
-    return Submitted(job.resource_name, request.name, job._dashboard_uri(), existed=False)
+    for attempt in itertools.count(1):
+        job = make_job(place, request, {}, attempt)
+        try:
+            ask(
+                place,
+                "submitting the job",
+                job.submit,
+                service_account=request.service_account,
+                create_request_timeout=60,
+            )
+        except _Exists:
+            existing = ask(place, "looking for the job", place.client.PipelineJob.get, job.job_id)
+            if existing.display_name != request.name or existing.state.name in FRUITLESS:
+                continue  # an id is used up for good: the next attempt gets the next one
+            return _submitted(existing, request, _read_sent(existing), existed=True)
+        return _submitted(job, request, request.package.sent_with(request.parameters), existed=False)
+    raise AssertionError("unreachable")
+
+
+def _submitted(job: Any, request: Request, sent: Sent, existed: bool) -> Submitted:
+    return Submitted(job.resource_name, request.name, job._dashboard_uri(), existed, sent)
+
+
+def _read_sent(job: Any) -> Sent:
+    content = json_format.MessageToDict(type(job.gca_resource).pb(job.gca_resource))
+    config = content.get("runtimeConfig", {})
+    root = config.get("gcsOutputDirectory", "")
+    return read_sent(content.get("pipelineSpec", {}), config.get("parameterValues", {}), root)
 
 
 def watcher(place: Place, submitted: Submitted, nodes: tuple[str, ...]) -> Watch:
@@ -123,8 +147,14 @@ class _Exists(InputError):
     """The name is taken (409)."""
 
 
-def make_job(place: Place, request: Request, labels: dict[str, str]) -> Any:
+def make_job(place: Place, request: Request, labels: dict[str, str], attempt: int = 1) -> Any:
     """A job of the client, not sent yet.
+
+    Args:
+        place: where.
+        request: what.
+        labels: of the job.
+        attempt: from the second on, it is part of the job's id.
 
     Raises:
         InputError: the name or the pipeline is not one that Vertex takes.
@@ -132,11 +162,12 @@ def make_job(place: Place, request: Request, labels: dict[str, str]) -> Any:
     identity = re.sub(r"[^-0-9a-z]+", "-", request.name.lower()).strip("-")
     if not re.fullmatch(r"[a-z][-a-z0-9]{0,127}", identity):
         raise InputError(f"--name: Vertex wants a letter first and at most 128 characters, got '{request.name}'.")
+    suffix = str(attempt)
     try:
         return place.client.PipelineJob(
             display_name=request.name,
             template_path=str(request.package.path),
-            job_id=identity,
+            job_id=f"{identity[: 127 - len(suffix)]}-{suffix}" if attempt > 1 else identity,
             pipeline_root=request.package.root or None,
             parameter_values=request.parameters or None,
             labels=labels or None,
