@@ -68,9 +68,9 @@ def _describe(submitted: Submitted, asked: Sent, wait: bool) -> None:
         print(f"  root        {sent.root}")
     for key, value in sent.parameters.items():
         print(f"  {key:<11} {value}")
+    print(f"  run         {submitted.link}")
     if (sent.digest, sent.parameters) != (asked.digest, asked.parameters):
         print("  note        what is given now differs from that, and was not submitted; --name OTHER submits it")
-    print(f"  run         {submitted.link}")
     if not wait:
         print(f"  next        the same command with --name {submitted.name} --wait shows it until it ends")
     sys.stdout.flush()

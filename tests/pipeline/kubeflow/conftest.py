@@ -3,7 +3,7 @@
 import copy
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,7 +91,9 @@ def graft(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     return call
 
 
-def write_pipeline(path: Path, epochs: int = 5, required: bool = False, platform: bool = True) -> Path:
+def write_pipeline(
+    path: Path, epochs: int = 5, required: bool = False, platform: bool = True, tasks: Sequence[str] = NODES
+) -> Path:
     """A small pipeline that a server takes, with the names of Graft's nodes."""
     container = {"image": "registry.example.org/graft:1", "command": ["true"]}
     parameters: dict[str, dict[str, object]] = {
@@ -107,10 +109,10 @@ def write_pipeline(path: Path, epochs: int = 5, required: bool = False, platform
         "defaultPipelineRoot": "s3://bucket/root",
         "root": {
             "inputDefinitions": {"parameters": parameters},
-            "dag": {"tasks": {node: {"taskInfo": {"name": node}, "componentRef": {"name": node}} for node in NODES}},
+            "dag": {"tasks": {node: {"taskInfo": {"name": node}, "componentRef": {"name": node}} for node in tasks}},
         },
-        "components": {node: {"executorLabel": f"{node}_executor"} for node in NODES},
-        "deploymentSpec": {"executors": {f"{node}_executor": {"container": container} for node in NODES}},
+        "components": {node: {"executorLabel": f"{node}_executor"} for node in tasks},
+        "deploymentSpec": {"executors": {f"{node}_executor": {"container": container} for node in tasks}},
     }
     kubernetes = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"Trainer_executor": {}}}}}}
     path.write_text(yaml.safe_dump_all([spec, kubernetes][: 1 + platform], sort_keys=True), "utf-8")

@@ -58,6 +58,7 @@ class KfpServer(ThreadingHTTPServer):
         self.fault: Callable[[int, str, str], Fault | None] = lambda number, method, path: None
         self.on_request: Callable[[KfpServer], None] = lambda server: None
         self.namespaced = False
+        self.page = 2  # small: pages count
         self.most_active: dict[str, int] = {}
         self.lock = threading.RLock()
         self.over = threading.Event()
@@ -183,7 +184,7 @@ class Handler(BaseHTTPRequestHandler):
             rows = [row for row in rows if row[predicate["key"]] == predicate["stringValue"]]
         if query.get("sort_by", "") == "created_at desc":
             rows.reverse()
-        start, size = int(query.get("page_token") or 0), min(int(query.get("page_size") or 20), 2)  # small: pages count
+        start, size = int(query.get("page_token") or 0), min(int(query.get("page_size") or 20), self.server.page)
         token = str(start + size) if start + size < len(rows) else ""
         plural = "recurringRuns" if kind == "recurringruns" else kind
         return {plural: rows[start : start + size], "next_page_token": token, "total_size": len(rows)}

@@ -236,6 +236,37 @@ def test_deleting_does_not_stop_a_run_unasked(graft: Graft, schedule: Graft, ser
     assert server.named("recurringruns", "nightly") == []
 
 
+def test_a_run_under_way_is_found_behind_any_number_of_newer_ones(
+    graft: Graft, schedule: Graft, server: KfpServer
+) -> None:
+    """A long run of the schedule, then more runs of others than the API hands out in one page."""
+    server.page = 100
+    schedule()
+    old = only(server)
+    links = {"experiment_id": old["experiment_id"], "recurring_run_id": old["recurring_run_id"]}
+    run = server.add("runs", {"display_name": "long", "state": "RUNNING", **links})
+    for number in range(250):
+        server.add("runs", {"display_name": f"r{number}", "state": "SUCCEEDED", **links})
+    done = graft("schedule", "delete", "nightly", "--host", server.url)
+    assert done.code == 2
+    assert f"/#/runs/details/{run['run_id']}" in done.err
+    assert schedule(cron="0 0 4 * * *").out.count("is under way and goes on") == 1
+    assert run["state"] == "RUNNING"
+    run["state"] = "SUCCEEDED"
+    assert graft("schedule", "delete", "nightly", "--host", server.url).code == 0
+
+
+@pytest.mark.parametrize("state", ["PENDING", "RUNNING", "CANCELING", "PAUSED", "RUNTIME_STATE_UNSPECIFIED", None])
+def test_whatever_has_not_ended_is_under_way(
+    graft: Graft, schedule: Graft, server: KfpServer, state: str | None
+) -> None:
+    schedule()
+    row = only(server)
+    links = {"experiment_id": row["experiment_id"], "recurring_run_id": row["recurring_run_id"]}
+    server.add("runs", {"display_name": "r", **links})["state"] = state
+    assert graft("schedule", "delete", "nightly", "--host", server.url).code == 2
+
+
 def test_a_schedule_of_others_is_left_alone(graft: Graft, schedule: Graft, server: KfpServer) -> None:
     server.add("experiments", {"display_name": "theirs"})
     server.add("recurringruns", {"display_name": "nightly", "mode": "ENABLE", "experiment_id": "experiments-1"})

@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.kubeflow import connection
+from tests.pipeline.kubeflow.argo import Fate, describe_run
 from tests.pipeline.kubeflow.conftest import Ended, make_config, write_pipeline
 from tests.pipeline.kubeflow.kfp_server import BASE, Fault, KfpServer
 
@@ -33,6 +35,59 @@ def test_the_same_name_is_the_same_run(graft: Graft, server: KfpServer, pipeline
     assert again.code == 0
     assert again.out.startswith("Taken, it was submitted before: first")
     assert len(server.rows["runs"]) == 1
+
+
+def test_a_run_that_is_taken_is_described_as_it_was_submitted(
+    graft: Graft, server: KfpServer, pipeline_file: Path, tmp_path: Path
+) -> None:
+    def submit(path: Path, *options: str) -> str:
+        return graft("submit", str(path), "--host", server.url, "--name", "first", *options).out
+
+    first = submit(pipeline_file, "--param", "trainer_epochs=9")
+    (run,) = server.rows["runs"].values()
+    run["pipeline_spec"] = as_a_server_keeps_it(run["pipeline_spec"])
+    again = submit(pipeline_file, "--param", "trainer_epochs=9")
+    other = submit(write_pipeline(tmp_path / "other.yaml", epochs=50, tasks=("Plan", "Pusher")))
+    assert "flowers, 5 tasks, digest " in first
+    for out in (again, other):
+        assert out.splitlines()[1:5] == first.splitlines()[1:5]  # pipeline, root, parameters, link
+    assert "differs from that, and was not submitted; --name OTHER submits it" in other
+    assert "differs" not in first + again
+    assert "differs" in submit(pipeline_file)  # the same pipeline with other parameters
+
+
+def as_a_server_keeps_it(spec: Any) -> Any:
+    """Through a protobuf Struct, where every number is a float, and with keys in another order."""
+    if isinstance(spec, dict):
+        return {key: as_a_server_keeps_it(value) for key, value in reversed(spec.items())}
+    if isinstance(spec, list):
+        return [as_a_server_keeps_it(value) for value in spec]
+    return float(spec) if type(spec) is int else spec
+
+
+def test_a_run_that_is_taken_from_a_server_that_does_not_say_what_it_runs(
+    graft: Graft, server: KfpServer, pipeline_file: Path
+) -> None:
+    arguments = ("submit", str(pipeline_file), "--host", server.url, "--name", "first")
+    graft(*arguments)
+    (run,) = server.rows["runs"].values()
+    del run["pipeline_spec"], run["runtime_config"]
+    done = graft(*arguments)
+    assert done.code == 0, done.err
+    assert "pipeline    the server does not say" in done.out
+    assert "digest" not in done.out
+
+
+def test_a_run_that_is_taken_shows_its_own_nodes(graft: Graft, server: KfpServer, tmp_path: Path) -> None:
+    old, new = (write_pipeline(tmp_path / f"{n}.yaml", tasks=n) for n in (("Trainer", "Old"), ("Trainer", "New")))
+    arguments = ("--host", server.url, "--name", "first")
+    graft("submit", str(old), *arguments)
+    (run,) = server.rows["runs"].values()
+    run |= {"state": "SUCCEEDED", "run_details": describe_run({"Trainer": Fate("ran"), "Old": Fate("ran", at=30)})}
+    done = graft("submit", str(new), *arguments, "--wait")
+    assert done.code == 0, done.err
+    assert "✓ Old" in done.out
+    assert "New" not in done.out
 
 
 def test_a_failed_run_does_not_hold_its_name(graft: Graft, server: KfpServer, pipeline_file: Path) -> None:

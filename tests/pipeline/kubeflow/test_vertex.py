@@ -58,6 +58,69 @@ def test_a_job_is_submitted_once(graft: Graft, vertex: VertexServer, pipeline_fi
     assert len(vertex.jobs) == 1
 
 
+def end(vertex: VertexServer, state: str) -> None:
+    for job in vertex.jobs.values():
+        job.state = types.PipelineState[f"PIPELINE_STATE_{state}"]
+
+
+@pytest.mark.parametrize("fruitless", ["FAILED", "CANCELLED", "CANCELLING"])
+def test_the_name_of_a_job_that_failed_can_be_run_again(
+    graft: Graft, vertex: VertexServer, pipeline_file: Path, fruitless: str
+) -> None:
+    """Vertex never gives an id a second time."""
+    name = "x" * 127 + "y"  # as long as an id may be
+    arguments = ("submit", str(pipeline_file), *AT, "--name", name)
+    for attempt in range(1, 4):
+        done = graft(*arguments)
+        assert done.code == 0, done.err
+        assert done.out.startswith(f"Submitted: {name}\n")
+        assert len(vertex.jobs) == attempt
+        end(vertex, fruitless)
+    assert [job.rpartition("/")[2] for job in vertex.jobs] == [name, "x" * 126 + "-2", "x" * 126 + "-3"]
+    assert {job.display_name for job in vertex.jobs.values()} == {name}
+
+
+@pytest.mark.parametrize("state", ["QUEUED", "PENDING", "RUNNING", "PAUSED", "SUCCEEDED"])
+def test_any_other_job_holds_its_name(graft: Graft, vertex: VertexServer, pipeline_file: Path, state: str) -> None:
+    arguments = ("submit", str(pipeline_file), *AT, "--name", "first")
+    graft(*arguments)
+    end(vertex, "FAILED")
+    graft(*arguments)
+    list(vertex.jobs.values())[-1].state = types.PipelineState[f"PIPELINE_STATE_{state}"]
+    taken = graft(*arguments)
+    assert taken.out.startswith("Taken, it was submitted before: first\n")
+    assert "/runs/first-2" in taken.out
+    assert len(vertex.jobs) == 2
+
+
+def test_names_that_make_the_same_id_do_not_meet(graft: Graft, vertex: VertexServer, pipeline_file: Path) -> None:
+    for name in ("first run", "First Run"):
+        assert graft("submit", str(pipeline_file), *AT, "--name", name).out.startswith(f"Submitted: {name}")
+    assert graft("submit", str(pipeline_file), *AT, "--name", "First Run").out.startswith("Taken")
+    assert len(vertex.jobs) == 2
+
+
+def test_a_job_that_is_taken_is_described_as_it_was_submitted(
+    graft: Graft, vertex: VertexServer, pipeline_file: Path, tmp_path: Path
+) -> None:
+    name = (*AT, "--name", "first")
+    first = graft("submit", str(pipeline_file), *name, "--param", "trainer_epochs=9").out
+    again = graft("submit", str(pipeline_file), *name, "--param", "trainer_epochs=9").out
+    other = graft("submit", str(write_pipeline(tmp_path / "o.yaml", epochs=50, platform=False)), *name).out
+    for out in (again, other):
+        assert out.splitlines()[1:5] == first.splitlines()[1:5]
+    assert "  trainer_epochs 9" in first
+    assert "differs from that" in other
+    assert "differs" not in first + again
+
+
+def test_schedules_are_found_on_every_page(graft: Graft, vertex: VertexServer, pipeline_file: Path) -> None:
+    for number in range(5):
+        graft("schedule", str(pipeline_file), *AT, "--cron", NIGHTLY, "--name", f"s{number}")
+    assert all(f"s{number} " in graft("schedule", "list", *AT).out for number in range(5))
+    assert graft("schedule", "delete", "s0", *AT).code == 0
+
+
 @pytest.mark.parametrize(
     ("failed", "error", "code", "words"),
     [

@@ -77,7 +77,9 @@ class VertexServer:
         return schedule
 
     def _ListSchedules(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return types.ListSchedulesResponse(schedules=list(reversed(self.schedules.values())))
+        rows, start = list(reversed(self.schedules.values())), int(request.page_token or 0)
+        token = str(start + 2) if start + 2 < len(rows) else ""  # small: pages count
+        return types.ListSchedulesResponse(schedules=rows[start : start + 2], next_page_token=token)
 
     def _GetSchedule(self, request: Any, context: Any) -> Any:  # noqa: N802
         return self.schedules[request.name]
