@@ -5,6 +5,7 @@
 #   scripts/setup_env.sh dev       that, and what lint and tests need
 #   scripts/setup_env.sh line      only prints the TFX line that would be taken and the path of its Python
 #   scripts/setup_env.sh uv        only prints the path of uv, fetching it when the machine has none
+#   scripts/setup_env.sh apart DIR PACKAGE...   the newest of these packages in a virtual environment of their own, DIR
 #
 # The TFX line is the newest one that this machine can load. GRAFT_TFX=1.16|1.21 asks for one, GRAFT_PYTHON for a Python.
 # A Python that is not on the machine is fetched with uv into .tools; UV_PYTHON_INSTALL_MIRROR names another source.
@@ -342,6 +343,19 @@ install() { # runtime|dev
     rm -f "$UNFINISHED"
 }
 
+# For tests against what others have released since the locks were made; .venv is not touched.
+install_apart() { # folder package...
+    local folder=$1
+    UV=$(find_uv) || exit 2
+    PYTHON=${GRAFT_PYTHON:-python3} follow_pip_configuration
+    export UV_PYTHON_DOWNLOADS=never UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-300}
+    unset UV_SYSTEM_PYTHON VIRTUAL_ENV CONDA_PREFIX PYTHONHOME
+    mkdir -p "$folder"
+    if command -v flock >/dev/null; then exec 9>"$folder.lock" && flock 9; fi # two calls at once
+    "$folder/bin/python" -c "" 2>/dev/null || "$UV" venv --quiet --no-project --clear --python ">=3.11" "$folder"
+    "$UV" pip install --quiet --upgrade --python "$folder/bin/python" "${@:2}"
+}
+
 explain_failure() {
     tail -n 20 "$LOG" >&2
     say "Set-up failed (all of the log: $LOG)."
@@ -395,7 +409,8 @@ main() {
             echo "$LINE $PYTHON"
             ;;
         uv) find_uv || exit 2 ;;
-        *) refuse "usage: scripts/setup_env.sh runtime|dev|line|uv" ;;
+        apart) install_apart "${@:2}" ;;
+        *) refuse "usage: scripts/setup_env.sh runtime|dev|line|uv|apart" ;;
     esac
 }
 
