@@ -178,8 +178,16 @@ def _parse(path: Path, text: str) -> Any:
 def _not_usable(path: Path, found: str) -> InputError:
     return InputError(
         f"{path}: expected a model server configuration of one model, as Graft writes it; found: {found}.\n"
-        f"Choose what is to be served, which writes it anew: graft models promote {path.parent} VERSION"
+        f"{way_out(path.parent, 'Choose what is to be served, which writes it anew')}"
     )
+
+
+def way_out(serving: Path, advice: str) -> str:
+    """What to do about a pointer that is of no use: promote a version; where there is none, begin anew."""
+    lines = [f"{advice}: graft models promote {serving} VERSION"]
+    if not any(serving.glob("[0-9]*/saved_model.pb")):
+        lines.append(f"No version is left there; to begin anew without its history: rm '{serving / POINTER_FILE}'")
+    return "\n".join(lines)
 
 
 def _served_of(config: Any) -> int | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InputError
-from components.pointer import POINTER_FILE, Event, Pointer, read_pointer
+from components.pointer import POINTER_FILE, Event, Pointer, read_pointer, way_out
 
 PASSPORT_FILE = "passport.json"
 SAVED_MODEL_FILE = "saved_model.pb"
@@ -47,7 +47,7 @@ def served_version(serving: Path) -> int | None:
         there = ", ".join(map(str, numbers)) or "none"
         raise InputError(
             f"{serving / POINTER_FILE} says that version {pointer.version} is served, which is not there; found: "
-            f"{there}.\nBring it back, or choose another one: graft models promote {serving} VERSION"
+            f"{there}.\n{way_out(serving, 'Bring it back, or choose another one')}"
         )
     return pointer.version
 

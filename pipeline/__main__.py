@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from components.errors import InputError
+from pipeline import scratch, signals
+from pipeline.troubles import Trouble
 
 
 def main() -> None:
     """Runs a command.
 
-    Exit codes: 0 done, 1 a failure inside, 2 bad usage, configuration or input, 3 a gate said no, 130 interrupted.
+    Exit codes: 0 done, 1 a failure inside, 2 bad usage, configuration or input, 3 a gate said no; where a signal ended
+    it, 128 and the signal's number, so 130 for Ctrl-C.
     """
+    with signals.heeded():
+        try:
+            with scratch.own_folder(), signals.interruptible("Interrupted."):
+                _run_command()
+        finally:
+            if stop := signals.stopped():  # threads of libraries would go on, and child processes stay
+                signals.leave(stop.code - 128)
+
+
+def _run_command() -> None:
     from pipeline.cli import app
 
     try:
@@ -20,9 +34,14 @@ def main() -> None:
     except InputError as error:
         _say(f"Error: {error}")
         _leave(2)
+    except Trouble as error:
+        _say(f"Failed: {error}")
+        _leave(1)
     except BrokenPipeError:
         _leave(0)
     except Exception as error:
+        if stop := signals.stopped():
+            raise stop from error
         if os.environ.get("GRAFT_TRACEBACK"):
             raise
         first = (str(error).strip().splitlines() or [""])[0]
@@ -32,7 +51,8 @@ def main() -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    with suppress(OSError):  # the terminal may be gone
+        print(text, file=sys.stderr)
 
 
 def _leave(code: int) -> None:

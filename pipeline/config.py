@@ -27,6 +27,7 @@ from components.options import (
     TransformOptions,
     TunerOptions,
 )
+from components.secrets import refuse_secrets
 from components.trainer.backbones import check_request, is_saved_model
 from pipeline.fingerprint import node_fingerprints
 from pipeline.kubeflow.options import KubeflowOptions
@@ -191,6 +192,7 @@ def check_config(content: dict[str, Any], origin: str) -> Config:
     Raises:
         InputError: every problem, a line each.
     """
+    refuse_secrets(content, "")
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
@@ -204,13 +206,16 @@ def check_config(content: dict[str, Any], origin: str) -> Config:
 
 
 def _read_yaml(path: str) -> dict[str, Any]:
+    text = ""
     try:
-        content = yaml.safe_load(Path(path).read_text("utf-8"))
+        text = Path(path).read_text("utf-8")
+        content = yaml.safe_load(text)
     except OSError as error:
         raise InputError(
             f"Expected a configuration file at {path}: {error.strerror}.\nSee configs/ for examples."
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
+        refuse_secrets(text, path)  # the error shows some of it
         raise InputError(f"{path} is no YAML file: {' '.join(str(error).split())}") from error
     if content is None:
         return {}

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -76,6 +76,12 @@ class Progress(logging.Handler):
         """A node begins."""
         with self._guard:
             self._node = Node(name, time.monotonic(), last_line=time.monotonic())
+
+    @property
+    def doing(self) -> str:
+        """The node that is under way; empty between nodes."""
+        node = self._node
+        return node.name if node else ""
 
     def elapsed(self) -> float:
         """Seconds since the present node began."""
@@ -157,8 +163,9 @@ def output_to(log: Path) -> Iterator[Console]:
         logging.captureWarnings(False)
         root.removeHandler(handler)
         root.setLevel(level)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError):  # a full disk
+            sys.stdout.flush()
+            sys.stderr.flush()
         for descriptor, copy in zip((1, 2), saved, strict=True):
             os.dup2(copy, descriptor)
             os.close(copy)

@@ -8,32 +8,39 @@ import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from components import integrity, versions
 from components.best import Best, find_best, held_against
-from components.errors import GateRefused, InputError, first_line
+from components.errors import GateRefused, InputError
 from components.example_gen.door import describe_scan, refuse_data, write_ledger
 from components.example_gen.memory import open_memory
 from components.example_gen.scan import Looking, Scan, scan_data
 from components.example_gen.sources import Listing, list_sources
 from components.gates import DATA, Override
 from components.lines import library_versions
+from components.machine import check_semaphores
 from components.options import TrainerOptions
 from components.trainer.backbones import is_saved_model
 from components.trainer.digests import digest_path
 from pipeline import sample
 from pipeline.config import Config, Plan, model_key
 from pipeline.fingerprint import lock_digest, node_fingerprints, source_fingerprints
+from pipeline.leftovers import check_metadata, remove_unfinished, tidy
 from pipeline.loading import loading, without
 from pipeline.memory import few_arenas
 from pipeline.models.again import find_version_of, why_not_served, why_push_again
 from pipeline.overrides import read_override
 from pipeline.progress import Progress, output_to
 from pipeline.report.ending import describe_end, describe_start, describe_unused_override
-from pipeline.report.summary import Summary, describe_version, fill_summary, find_artifacts
+from pipeline.report.summary import Artifacts, Summary, describe_version, fill_summary, find_artifacts
+from pipeline.signals import closing
 from pipeline.workdir import Workdir
+
+if TYPE_CHECKING:
+    from pipeline.runners import Trace
 
 log = logging.getLogger("graft.run")
 
@@ -87,25 +94,23 @@ def run_pipeline(config: Config, root: Path, wishes: Wishes = Wishes()) -> Outco
     if data is None:
         raise InputError("data.path: no data folder is given.\nAdd --data DIR, or data.path to the configuration.")
     listing = None if sample.is_sample(data) else list_sources(data, config.data)
+    check_semaphores()
     workdir.create()
     with workdir.locked():
+        check_metadata(workdir.metadata)
+        tidy(workdir)
         if listing is None:
             listing = list_sources(str(sample.write_sample(data, workdir.root / "sample")), config.data)
         run = workdir.new_run()
         (run / "config.yaml").write_text(config.to_yaml(), "utf-8")
         summary = Summary(run.name)
         with output_to(run / "log.txt") as console:
-            describe_start(console, config, listing.root, workdir.root)
             progress = Progress(console)
-            try:
+            with closing(lambda error: _write_summary(summary, progress, run, error)):
+                describe_start(console, config, listing.root, workdir.root)
                 with progress.shown():
                     _run_from_the_door(config, listing, workdir, wishes, (run, summary, progress))
-            except BaseException as error:
-                summary.reasons = summary.reasons or [first_line(error)]
-                raise
-            finally:
-                _take_time(summary, progress)
-                path = summary.write(run)
+                path = _write_summary(summary, progress, run)
             code = describe_end(console, summary, path)
             describe_unused_override(console, wishes.override, summary)
     return Outcome(code, summary, path)
@@ -267,13 +272,15 @@ def _execute(plan: Plan, runner: str, summary: Summary, progress: Progress, work
     progress.finish("Start-up", "done", f"TFX {plan.libraries['tfx']}, TensorFlow {plan.libraries['tensorflow']}")
     summary.seconds["startup"] = round(time.time() - psutil.Process().create_time(), 3)
     pushed_before = versions.list_versions(workdir.serving)
+    remove_unfinished(workdir)
     trace = RUNNERS[runner](pipeline, progress)
-    artifacts = find_artifacts(plan.workdir / "metadata.sqlite", trace.executions)
-    again = why_push_again(artifacts["Pusher"]["pushed_model"], workdir.serving) if "Pusher" in trace.cached else ""
+    artifacts = _find_what_is_there(workdir, trace)
+    pushed = artifacts["Pusher"]["pushed_model"] if trace.error is None and "Pusher" in trace.cached else None
+    again = why_push_again(pushed, workdir.serving) if pushed else ""
     if again:
         log.warning("%s: the Pusher runs again", again)
         trace = RUNNERS[runner](create_pipeline(replace(plan, push_again=summary.run_id)), progress)
-        artifacts = find_artifacts(plan.workdir / "metadata.sqlite", trace.executions)
+        artifacts = find_artifacts(workdir.metadata, trace.executions)
     summary.cached = trace.cached
     fill_summary(summary, artifacts, pushed_before)
     if again and summary.model and summary.status == "pushed":
@@ -281,11 +288,25 @@ def _execute(plan: Plan, runner: str, summary: Summary, progress: Progress, work
     if isinstance(trace.error, GateRefused):
         _note_refusal(summary, trace.error)
     elif trace.error is not None:
-        summary.status = "failed"
-        summary.reasons = [f"{trace.failed_node or 'the run'}: {first_line(trace.error)}"]
+        summary.note_error(trace.error, trace.failed_node or "the run")
         raise trace.error
 
 
-def _take_time(summary: Summary, progress: Progress) -> None:
+def _find_what_is_there(workdir: Workdir, trace: Trace) -> Artifacts:
+    """The outputs of a run's nodes; after an error as far as the metadata can be read, since the error says more."""
+    try:
+        return find_artifacts(workdir.metadata, trace.executions)
+    except Exception:
+        if trace.error is None:
+            raise
+        log.exception("the metadata cannot be read")
+        return {}
+
+
+def _write_summary(summary: Summary, progress: Progress, run: Path, error: BaseException | None = None) -> Path:
+    """Writes the record of a run, which ended by an error, or in its own way."""
+    if error is not None:
+        summary.note_error(error, progress.doing)
     summary.seconds |= {name: value for name, value in progress.seconds.items() if name != "Start-up"}
     summary.seconds["total"] = round(time.time() - psutil.Process().create_time(), 3)
+    return summary.write(run)

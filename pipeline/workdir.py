@@ -13,6 +13,9 @@ from pathlib import Path
 
 from components.errors import InputError
 
+RESERVE = ".reserve"  # in a run's folder until its summary is written: room for it on a disk that fills up
+RESERVED = 1 << 16  # bytes
+
 
 @dataclass(frozen=True)
 class Workdir:
@@ -24,6 +27,11 @@ class Workdir:
     def serving(self) -> Path:
         """The versions that were pushed; all else can be deleted without hurting a served model."""
         return self.root / "serving"
+
+    @property
+    def metadata(self) -> Path:
+        """ML Metadata's database: what was executed, and with what result."""
+        return self.root / "metadata.sqlite"
 
     @property
     def memory(self) -> Path:
@@ -77,6 +85,7 @@ class Workdir:
         """Makes the folder of a new run and points `runs/latest` at it."""
         run = self.runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
         run.mkdir()
+        (run / RESERVE).write_bytes(bytes(RESERVED))
         pointer = self.runs / f".latest-{os.getpid()}"
         pointer.unlink(missing_ok=True)
         pointer.symlink_to(run.name)

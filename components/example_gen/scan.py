@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,7 @@ from components.example_gen.manifest import Row, digest_rows, make_row, summaris
 from components.example_gen.memory import Memory
 from components.example_gen.readers import TooLarge, Unreadable, read_source
 from components.example_gen.sources import Listing, Source
+from components.machine import semaphore_problem
 from components.options import DataOptions
 
 BATCH = 64
@@ -31,6 +33,7 @@ REMEMBER_EACH = 512
 REMOTE_READERS = 32  # a remote file is mostly waited for
 SIDE_CAR = "side_car"  # a flag that never reaches a manifest: neither suffix nor content claims to be an image
 CODECS = ("numpy", "pdqhash", "pi-heif", "pillow", "simplejpeg")
+log = logging.getLogger("graft.run")
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ def inspect_sources(
     """
     sources.sort(key=lambda pair: (pair[1].path, pair[1].position))  # archives are fast in the order of storage
     jpegs = [pair for pair in sources if _suits_a_process(pair[1])]
-    if len(jpegs) < WORTH_PROCESSES:
+    if len(jpegs) < WORTH_PROCESSES or not _processes_can_share_work():
         jpegs = []
     else:
         sources = [pair for pair in sources if not _suits_a_process(pair[1])]
@@ -166,6 +169,14 @@ def inspect_sources(
             yield from batch
     if jpegs:
         yield from _inspect_in_processes(jpegs, limits, looking.meanwhile)
+
+
+def _processes_can_share_work() -> bool:
+    """Whether other processes can help; where they cannot, all is read in threads."""
+    problem = semaphore_problem()
+    if problem:
+        log.warning("images are read by one process, which is slower: %s", problem)
+    return not problem
 
 
 def _suits_a_process(source: Source) -> bool:

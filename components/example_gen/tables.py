@@ -31,6 +31,7 @@ from components.example_gen.layouts import (
 )
 from components.example_gen.listing import Listing, Source, Tree
 from components.example_gen.readers import Unreadable, read_source
+from components.secrets import ADVICE, find_secret
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 CONTAINER = "manifest"  # of a listing of a manifest that is given alone
@@ -139,6 +140,8 @@ def _field(record: dict[str, Any], key: str, line: int, name: str) -> str:
         value = value.strip()
     if key in REQUIRED and not value.strip():
         raise _error(name, line, f"has no {key}", FORM)
+    if key == "path" and find_secret(value):
+        raise _error(name, line, "has a path with a password, token or signature in it", ADVICE)
     if "\0" in value or not _is_unicode(value):
         raise _error(name, line, f"has a {key} that is no valid text: {value!r:.80}", FORM)
     return value

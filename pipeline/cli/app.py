@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import pipeline
+from components.secrets import refuse_in_arguments
+from pipeline.troubles import find_trouble
+
+
+class Root(TyperGroup):
+    """The commands: nothing with a password gets in, and failures of the machine leave in words."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Takes what was typed.
+
+        Raises:
+            InputError: an address in it has a password.
+        """
+        refuse_in_arguments(args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Runs a command.
+
+        Raises:
+            Trouble: a disk is full, or the like.
+        """
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if trouble := find_trouble(error):
+                raise trouble from error
+            raise
+
 
 app = typer.Typer(
+    cls=Root,
     name="graft",
     help="Transfer learning on images, from a folder to a pushed and evaluated model.",
     no_args_is_help=True,

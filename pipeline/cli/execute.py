@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipeline.cli.app import app
+from pipeline.cli.common import CONTINUES
 from pipeline.kubeflow.checks import Target
+from pipeline.signals import interruptible
 
 
 @app.command(epilog="Example: graft execute pipeline.yaml --root artifacts --param workdir=work/kfp")
@@ -35,9 +36,6 @@ def execute(
     from pipeline.progress import quiet_tensorflow
 
     quiet_tensorflow()
-    try:
+    with interruptible(CONTINUES):
         outcome = execute_file(file, root, target, parse_parameters(parameters or []), jobs, Console(highlight=False))
-    except KeyboardInterrupt:
-        print("Interrupted. The next run continues from what is complete.", file=sys.stderr)
-        raise typer.Exit(130) from None
     raise typer.Exit(outcome.code)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipeline.cli.app import app
-from pipeline.cli.common import Settings
+from pipeline.cli.common import CONTINUES, Settings
+from pipeline.signals import interruptible
 
 
 @app.command(epilog="Example: graft run configs/cats_and_dogs.yaml --data photos --set trainer.epochs=5")
@@ -53,9 +53,6 @@ def run(
     from pipeline.run import Wishes
 
     wishes = Wishes(enable_cache=cache, verify=verify, if_changed=if_changed, override=overridden)
-    try:
+    with interruptible(CONTINUES):
         code = run_among_workers(checked, workdir or Path("work") / checked.name, wishes)
-    except KeyboardInterrupt:  # Typer would say no more than "Aborted"
-        print("Interrupted. The next run continues from what is complete.", file=sys.stderr)
-        raise typer.Exit(130) from None
     raise typer.Exit(code)

@@ -12,6 +12,7 @@ from pipeline.cli.app import app
 from pipeline.cli.cluster import What, Where, services_answer
 from pipeline.cli.grouped import flattened
 from pipeline.kubeflow.checks import Target
+from pipeline.signals import interruptible
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.package import Sent
@@ -79,11 +80,8 @@ def _describe(submitted: Submitted, asked: Sent, wait: bool) -> None:
 def _wait(watch: Watch, submitted: Submitted) -> int:
     from pipeline.kubeflow.watch import describe_end, judge
 
-    try:
+    with interruptible(f"Interrupted. The run goes on: {submitted.link}"):
         state = watch.until_over()
-    except KeyboardInterrupt:
-        print(f"Interrupted. The run goes on: {submitted.link}", file=sys.stderr)
-        return 130
     code, reasons = judge(state)
     describe_end(watch.console, state, code, reasons, submitted.link)
     return code

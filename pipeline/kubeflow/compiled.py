@@ -12,6 +12,7 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as proto
 
 from components.errors import InputError, did_you_mean
+from components.secrets import refuse_secrets
 
 SCHEMA_VERSION = "2.1.0"
 
@@ -63,6 +64,7 @@ class CompiledPipeline:
                 values[name] = _plain(json_format.MessageToDict(definition.default_value), definition.parameter_type)
             else:
                 raise InputError(f"--param: the parameter '{name}' has no default; add --param {name}=VALUE.")
+        refuse_secrets(values, "--param")
         return values
 
 

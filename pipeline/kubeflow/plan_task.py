@@ -23,6 +23,7 @@ from components.example_gen.memory import open_memory
 from components.example_gen.scan import Looking, scan_data
 from components.example_gen.sources import list_sources
 from components.lines import library_versions
+from components.secrets import refuse_secrets
 from pipeline import sample
 from pipeline.config import Config, check_config, model_key
 from pipeline.fingerprint import code_digest, node_fingerprints, source_fingerprints
@@ -118,6 +119,7 @@ def make_plan(config: Config, workdir: Workdir, data_path: str, fingerprint: str
         InputError: the data is unusable.
         GateRefused: too much of it is.
     """
+    refuse_secrets(data_path, "data_path")
     if not data_path:
         raise InputError("data_path: no data is given.\nGive the runtime parameter data_path, or compile with --data.")
     path = str(sample.write_sample(data_path, workdir.root / "sample")) if sample.is_sample(data_path) else data_path

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 
 from components.errors import GateRefused, InputError
+from components.machine import check_semaphores
 from pipeline.kubeflow.places import LOCAL_ROOT_VARIABLE, local_root
 from pipeline.progress import LOGGER, quiet_tensorflow
 
@@ -49,6 +50,7 @@ def run_and_leave(task: Callable[[], None]) -> None:
 def exit_code_of(task: Callable[[], None]) -> int:
     """Runs a task; errors become text on standard error and an exit code."""
     try:
+        check_semaphores()
         task()
     except GateRefused as error:
         _say(f"The {error.gate} gate said no. Nothing is pushed.", *(f"  {reason}" for reason in error.reasons))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,15 @@ from pipeline.kubeflow.execute import REFUSED, Walk, Walker, check_workdir, desc
 from pipeline.kubeflow.launcher import Launcher
 from pipeline.kubeflow.plan_task import change_config
 from pipeline.kubeflow.stores import Store, open_store
+from pipeline.leftovers import tidy
 from pipeline.report.ending import COMPILE_AGAIN, describe_end
 from pipeline.report.summary import Artifacts, Summary, fill_summary
 from pipeline.run import Outcome, note_served
+from pipeline.signals import closing
 from pipeline.workdir import Workdir
 
 LARGE = ("examples", "model", "baseline_model", "best_model", "transform_graph")  # nothing of the summary is in them
+LOGS = "logs"  # in the run's folder, a file a task
 REFUSALS = {DATA: "data_refused", QUALITY: "not_blessed", SERVABILITY: "not_servable"}
 
 
@@ -54,28 +58,30 @@ def execute_file(path: Path, root: str, target: Target, given: dict[str, str], j
         values["data_path"] = str(Path(values["data_path"]).resolve())
     workdir.create()
     with workdir.locked(), scratch_folder() as scratch:
+        tidy(workdir)
         run = workdir.new_run()
-        summary, started = Summary(run.name), time.monotonic()
+        summary, walk, started = Summary(run.name), Walk(), time.monotonic()
+
+        def write(error: BaseException | None = None) -> Path:
+            if error is not None:
+                summary.note_error(error, "")
+            _keep_logs(scratch, run, walk)
+            summary.cached = walk.cached
+            summary.seconds = {**walk.seconds, "total": round(time.monotonic() - started, 3)}
+            return summary.write(run)
+
         pushed_before = versions.list_versions(workdir.serving)
         describe_start(console, path, pipeline.name, target, store, values)
         write_config(run / "config.yaml", pipeline, values)
         launcher = Launcher(store, target, f"{store.root}/{pipeline.name}/{run.name}", scratch)
-        walk = Walk()
-        try:
+        with closing(write):
             walk = Walker(pipeline, launcher, store, values, console, jobs).walk()
             fill_summary(summary, collect_artifacts(walk, store, scratch / "shown"), pushed_before)
             _note_failure(summary, walk)
             note_served(summary, workdir.serving)
-        finally:
-            _keep_logs(scratch, run)
-            summary.cached, summary.seconds = (
-                walk.cached,
-                {**walk.seconds, "total": round(time.monotonic() - started, 3)},
-            )
-            written = summary.write(run)
+            written = write()
         if walk.code not in (0, REFUSED):
             for name, result in walk.failed:
-                result.log = run / "log.txt" if not result.log.exists() else result.log
                 console.print(*(escape(line) for line in describe_failure(name, result)), sep="\n", soft_wrap=True)
             console.print("The next `graft execute` continues from what is complete.")
             return Outcome(walk.code, summary, written)
@@ -149,10 +155,16 @@ def _note_failure(summary: Summary, walk: Walk) -> None:
     summary.reasons = [reason for verdict in stopping.values() for reason in verdict["reasons"]]
 
 
-def _keep_logs(scratch: Path, run: Path) -> None:
-    with open(run / "log.txt", "ab") as file:
+def _keep_logs(scratch: Path, run: Path, walk: Walk) -> None:
+    """Copies the tasks' logs from their scratch folder into the run's: all in one, and each by its name."""
+    kept = run / LOGS
+    kept.mkdir(exist_ok=True)
+    with open(run / "log.txt", "wb") as file:
         for log in sorted(scratch.glob("*.log"), key=lambda path: path.stat().st_mtime_ns):
             file.write(f"=== {log.stem}\n".encode() + log.read_bytes())
+            shutil.copyfile(log, kept / log.name)
+    for _, result in walk.failed:
+        result.log = kept / result.log.name
 
 
 def parse_parameters(pairs: list[str]) -> dict[str, str]:

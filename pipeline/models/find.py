@@ -54,6 +54,8 @@ def serving_dir(path: str) -> Path:
     for candidate in (Path(path) / "serving", Path(path)):
         if versions.list_versions(candidate):
             return candidate
+        if (candidate / pointer.POINTER_FILE).is_file():
+            versions.served_version(candidate)  # says that its versions are gone
     raise InputError(
         f"Expected a working directory or a serving directory with pushed versions, found none in {path}.\n"
         "Push one first: graft run CONFIG --data DIR --workdir DIR"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from components.errors import InputError
 from components.example_gen import images
+from components.secrets import refuse_secrets
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
 FORM = "Expected a header with the column `path`, or a JSON object a line with the key `path`."
@@ -88,6 +89,7 @@ def read_manifest(path: str) -> Iterator[str]:
         for line, value in rows:
             if not isinstance(value, str) or not value.strip():
                 raise InputError(f"{path}: line {line} has no path.\n{FORM}")
+            refuse_secrets(value, f"{path}: line {line}")
             yield os.path.join(os.path.dirname(path), value)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is no manifest: {error}.\n{FORM}") from error

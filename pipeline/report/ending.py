@@ -12,9 +12,18 @@ from components.gates import Override, describe_checks
 from pipeline.config import Config
 from pipeline.report.summary import Summary
 from pipeline.report.tuning import describe_tuning
+from pipeline.signals import BY_HAND
 
 SHOWN = 16  # reasons on the terminal: some shares and ten files; summary.json has all
-EXIT_CODES = {"pushed": 0, "unchanged": 0, "failed": 1, "data_refused": 3, "not_blessed": 3, "not_servable": 3}
+EXIT_CODES = {
+    "pushed": 0,
+    "unchanged": 0,
+    "failed": 1,
+    "data_refused": 3,
+    "not_blessed": 3,
+    "not_servable": 3,
+    "interrupted": BY_HAND,  # by Ctrl-C; by another signal: 128 and its number
+}
 
 
 def describe_start(console: Console, config: Config, data: str, workdir: Path) -> None:

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from components import features, integrity, versions
+from components.errors import first_line
 from components.gates import QUALITY, lets_through, used_override
+from pipeline import signals
 from pipeline.report.tuning import read_tuning
+from pipeline.workdir import RESERVE
 
 Artifacts = dict[str, dict[str, Any]]  # node id -> output key -> artifact with `uri` and custom properties
 
@@ -35,10 +38,24 @@ class Summary:
     reasons: list[str] = field(default_factory=list)
     peak_rss_mb: float = 0.0
 
+    def note_error(self, error: BaseException, where: str) -> None:
+        """Says why a run came to no end of its own, unless that is said already.
+
+        Args:
+            error: that ended it.
+            where: the node that was under way; empty: none.
+        """
+        text = first_line(error)
+        if signals.stopped() or isinstance(error, KeyboardInterrupt):  # whatever error came of it
+            text = str(signals.stopped() or "interrupted")
+            self.status = "interrupted" if self.status == "failed" else self.status
+        self.reasons = self.reasons or [f"{where}: {text}" if where else text]
+
     def write(self, run: Path) -> Path:
         """Writes the file into the run's folder, whole or not at all."""
         self.peak_rss_mb = round(peak_rss_mb(), 1)
         path = run / "summary.json"
+        (run / RESERVE).unlink(missing_ok=True)
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps({"schema": 1, **self.__dict__}, indent=2) + "\n", "utf-8")
         partial.replace(path)

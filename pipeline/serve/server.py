@@ -77,6 +77,9 @@ def _run(app: object, listener: socket.socket) -> None:
     )
     # uvicorn raises the signal once more after its orderly end, which is to be the end with exit code 0.
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    if (hang_up := signal.getsignal(signal.SIGHUP)) is not signal.SIG_IGN:  # a closed terminal is an end like others
+        before[signal.SIGHUP] = hang_up
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
         uvicorn.Server(config).run(sockets=[listener])
     finally:

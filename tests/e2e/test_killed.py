@@ -1,9 +1,13 @@
 """A run that is killed leaves nothing half-pushed, and the next one finishes the job from what was complete."""
 
+import json
+import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.e2e.conftest import NODES, graft, read_summary, served_versions, start_graft
@@ -26,25 +30,44 @@ def kill_at(node: str, workdir: Path, *args: object) -> None:
     assert process.returncode == -signal.SIGKILL, f"the run ended before {node} began"
 
 
+@pytest.fixture
+def scratch_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The temporary folder of the commands."""
+    folder = tmp_path_factory.mktemp("scratch")
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
+def records(workdir: Path) -> list[dict]:
+    """The summaries of all runs, in their order."""
+    runs = sorted(run for run in (workdir / "runs").iterdir() if not run.is_symlink())
+    return [json.loads((run / "summary.json").read_text("utf-8")) for run in runs]
+
+
 @pytest.mark.parametrize("node", ["Trainer", "Evaluator", "Pusher"])
-def test_next_run_finishes_what_a_killed_one_began(node: str, tmp_path: Path) -> None:
+def test_next_run_finishes_what_a_killed_one_began(node: str, tmp_path: Path, scratch_folder: Path) -> None:
     kill_at(node, tmp_path)
     for version in served_versions(tmp_path):
         assert (tmp_path / "serving" / version / "passport.json").is_file()
+    assert [folder.name[:13] for folder in scratch_folder.iterdir()] == ["graft-scratch"]
     done_before = NODES[: NODES.index("Transform")]
 
     finished = graft("run", "configs/sample.yaml", "--workdir", tmp_path)
     summary = read_summary(tmp_path)
     assert finished.code == 0, finished.out + finished.err
     assert summary["status"] in ("pushed", "unchanged")
+    assert list(scratch_folder.iterdir()) == []
+    assert [run["status"] for run in records(tmp_path)] == ["interrupted", summary["status"]]
     assert set(done_before) <= set(summary["cached"])
     if node == "Pusher":
         assert {"Trainer", "Evaluator"} <= set(summary["cached"])
     assert served_versions(tmp_path) == [str(summary["model"]["version"])]
 
 
-@pytest.mark.parametrize("node", ["", "StatisticsGen"])
-def test_interrupted_run_says_so_and_exits_130(node: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("node", "number"), [("", signal.SIGINT), ("StatisticsGen", signal.SIGTERM), ("Trainer", signal.SIGHUP)]
+)
+def test_interrupted_run_says_so(node: str, number: signal.Signals, tmp_path: Path) -> None:
     process = start_graft("run", "configs/sample.yaml", "--workdir", tmp_path)
     log = tmp_path / "runs" / "latest" / "log.txt"
     deadline = time.monotonic() + 120
@@ -53,9 +76,32 @@ def test_interrupted_run_says_so_and_exits_130(node: str, tmp_path: Path) -> Non
             break
         time.sleep(0.05)
     time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert "Interrupted. The next run continues from what is complete." in err
-    assert read_summary(tmp_path)["status"] == "failed"
+    assert process.returncode == 128 + number
+    assert err == "Interrupted. The next run continues from what is complete.\n"
+    summary = read_summary(tmp_path)
+    assert summary["status"] == "interrupted"
+    assert number.name in summary["reasons"][0]
     assert served_versions(tmp_path) == []
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in started)
+
+
+def test_a_machine_without_semaphores_or_room_is_named(tmp_path: Path) -> None:
+    """In a mount namespace of its own, where the machine allows one."""
+    apart = ("unshare", "--mount", "sh", "-c")
+    if not shutil.which("unshare") or subprocess.run([*apart, "true"], capture_output=True).returncode:
+        pytest.skip("this machine allows no mount namespace")
+    read_only = 'mount -t tmpfs -o ro tmpfs /dev/shm; exec "$@"'
+    done = graft("run", "configs/sample.yaml", "--workdir", tmp_path / "a", within=(*apart, read_only, "sh"))
+    assert done.code == 2
+    assert done.err.startswith("Error: /dev/shm: ")
+    (tmp_path / "b").mkdir()
+    kept = f"code=$?; cp -rL {tmp_path}/b/runs {tmp_path}; exit $code"
+    small = f'mount -t tmpfs -o size=4500k tmpfs {tmp_path}/b; "$@"; {kept}'
+    done = graft("run", "configs/sample.yaml", "--workdir", tmp_path / "b", within=(*apart, small, "sh"))
+    assert done.code == 1
+    assert done.err.startswith(f"Failed: no space is left on a disk: {tmp_path}/b/")
+    assert len(done.err.splitlines()) == 2
+    assert read_summary(tmp_path)["status"] == "failed"

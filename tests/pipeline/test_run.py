@@ -343,6 +343,7 @@ def test_every_status_has_an_exit_code():
         "data_refused": 3,
         "not_blessed": 3,
         "not_servable": 3,
+        "interrupted": 130,
     }
 
 

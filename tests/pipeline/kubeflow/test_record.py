@@ -1,12 +1,13 @@
 """The record of an executed pipeline."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from pipeline.kubeflow.execute import Done, Walk
+from pipeline.kubeflow.execute import Done, Walk, describe_failure
 from pipeline.kubeflow.launcher import Result
-from pipeline.kubeflow.record import _note_failure, collect_artifacts
+from pipeline.kubeflow.record import _keep_logs, _note_failure, collect_artifacts
 from pipeline.kubeflow.stores import open_store
 from pipeline.report.summary import Summary
 
@@ -41,6 +42,21 @@ def test_any_other_failure_is_recorded_with_its_task(tmp_path):
     _note_failure(summary, failed(tmp_path, "Trainer", 137, {}))
     assert summary.status == "failed"
     assert summary.reasons == ["Trainer: exit code 137: last words"]
+
+
+def test_the_log_that_a_failure_names_is_kept(tmp_path):
+    scratch, run = tmp_path / "scratch", tmp_path / "run"
+    scratch.mkdir()
+    run.mkdir()
+    for name in ("Plan", "Trainer"):
+        (scratch / f"{name}.log").write_text(f"{name}'s words\n", "utf-8")
+    result = Result(1, {}, {}, scratch / "Trainer.log", ["python"])
+    _keep_logs(scratch, run, Walk(failed=[("Trainer", result)]))
+    shutil.rmtree(scratch)
+    text = "\n".join(describe_failure("Trainer", result))
+    assert str(run / "logs" / "Trainer.log") in text
+    assert "Trainer's words" in text
+    assert (run / "log.txt").read_text() == "=== Plan\nPlan's words\n=== Trainer\nTrainer's words\n"
 
 
 def test_small_artifacts_are_fetched_with_their_properties_and_large_ones_stay(tmp_path):
