@@ -65,16 +65,17 @@ def execute_file(path: Path, root: str, target: Target, given: dict[str, str], j
         def write(error: BaseException | None = None) -> Path:
             if error is not None:
                 summary.note_error(error, "")
-            _keep_logs(scratch, run, walk)
             summary.cached = walk.cached
             summary.seconds = {**walk.seconds, "total": round(time.monotonic() - started, 3)}
-            return summary.write(run)
+            written = summary.write(run)
+            _keep_logs(scratch, run, walk)
+            return written
 
-        pushed_before = versions.list_versions(workdir.serving)
-        describe_start(console, path, pipeline.name, target, store, values)
-        write_config(run / "config.yaml", pipeline, values)
-        launcher = Launcher(store, target, f"{store.root}/{pipeline.name}/{run.name}", scratch)
         with closing(write):
+            pushed_before = versions.list_versions(workdir.serving)
+            describe_start(console, path, pipeline.name, target, store, values)
+            write_config(run / "config.yaml", pipeline, values)
+            launcher = Launcher(store, target, f"{store.root}/{pipeline.name}/{run.name}", scratch)
             walk = Walker(pipeline, launcher, store, values, console, jobs).walk()
             fill_summary(summary, collect_artifacts(walk, store, scratch / "shown"), pushed_before)
             _note_failure(summary, walk)
