@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 from components.errors import InputError
@@ -10,6 +9,7 @@ from components.trainer.cluster import Cluster, read_cluster
 from pipeline.config import Config
 from pipeline.progress import output_to
 from pipeline.run import Wishes, run_pipeline
+from pipeline.signals import left_to_the_system
 
 
 def run_among_workers(config: Config, root: Path, wishes: Wishes) -> int:
@@ -26,7 +26,6 @@ def run_among_workers(config: Config, root: Path, wishes: Wishes) -> int:
     cluster = read_cluster()
     if cluster.workers == 1:
         return run_pipeline(config, root, wishes).code
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # TensorFlow waits for the others where Python hears no signal
     if cluster.kind == "chief":
         return _lead(config, root, wishes, cluster)
     return _follow(config, root, cluster)
@@ -34,7 +33,7 @@ def run_among_workers(config: Config, root: Path, wishes: Wishes) -> int:
 
 def _lead(config: Config, root: Path, wishes: Wishes, cluster: Cluster) -> int:
     print(f"chief of {cluster.workers} workers: waiting for the others to join", flush=True)
-    with output_to(_log(root, cluster)):
+    with output_to(_log(root, cluster)), left_to_the_system():  # TensorFlow waits for the others
         from components.trainer import crew
 
         crew.gather(config.trainer.devices)
@@ -51,7 +50,7 @@ def _lead(config: Config, root: Path, wishes: Wishes, cluster: Cluster) -> int:
 
 def _follow(config: Config, root: Path, cluster: Cluster) -> int:
     log = _log(root, cluster)
-    with output_to(log) as console:
+    with output_to(log) as console, left_to_the_system():
         console.print(f"{cluster.kind} {cluster.index} of {cluster.workers} workers: waiting for the others to join")
         from components.trainer import crew
         from components.trainer.train import run_fn

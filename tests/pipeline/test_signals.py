@@ -109,3 +109,11 @@ def test_an_interrupt_that_names_no_signal_exits_130(capsys):
         raise KeyboardInterrupt
     assert ended.value.code == 130
     assert capsys.readouterr().err == "Last words.\n"
+
+
+def test_where_native_code_holds_the_lock_the_system_ends_the_process(tmp_path):
+    script = "with signals.heeded(), signals.left_to_the_system():\n    ready()\n    time.sleep(60)\n"
+    process = start(script, tmp_path)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
