@@ -90,7 +90,7 @@ async def watch_memory(process: psutil.Process, until: float, tally: Tally) -> N
 async def served(port: int) -> int:
     """Which version answers."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    _, body = await exchange(reader, writer, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    _, body = await exchange(reader, writer, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     writer.close()
     return int(json.loads(body)["version"])
 
@@ -99,7 +99,7 @@ async def stands_by(port: int, name: str) -> None:
     """Waits until the version that a rollback goes back to is in memory."""
     for _ in range(600):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        request = f"GET /v1/models/{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+        request = f"GET /v1/models/{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
         _, body = await exchange(reader, writer, request)
         writer.close()
         if body.count(b"AVAILABLE") == 2:
@@ -133,7 +133,8 @@ async def load(options: argparse.Namespace, port: int, name: str, server: psutil
     good = [request_of(port, name, path.read_bytes()) for path in picked]
     cut = picked[0].read_bytes()[:1000]
     bad = [request_of(port, name, content) for content in (b"", b"garbage", cut, b"\xff\xd8\xff" + bytes(5000))]
-    bad.append(f'POST /v1/models/{name}:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{"inputs"'.encode())
+    start = f"POST /v1/models/{name}:predict HTTP/1.1\r\nHost: localhost\r\n"
+    bad.append(f'{start}Content-Length: 9\r\n\r\n{{"inputs"'.encode())
     tally = Tally()
     if options.swap:
         await stands_by(port, name)

@@ -124,3 +124,66 @@ def heif() -> bytes:
     Made with pillow_heif 1.8.1, quality 50: no encoder is among the dependencies.
     """
     return base64.b85decode(HEIF)
+
+
+def many_scans(width: int, height: int, scans: int) -> bytes:
+    """A grey, progressive JPEG, whole and without a fault, each of whose scans goes over all blocks (T.81, annex G).
+
+    The first scan has a bit for each block; each further one is some bytes that say that nothing changes.
+    """
+    blocks = left = -(-width // 8) * -(-height // 8)
+    runs = ""
+    while left:
+        category = min(left.bit_length() - 1, 14)
+        run = min(left, 2 ** (category + 1) - 1)
+        runs += f"{category:04b}" + (f"{run - 2**category:0{category}b}" if category else "")
+        left -= run
+    tables = (
+        _segment(0xDB, b"\0" + b"\1" * 64),
+        _segment(0xC2, struct.pack(">BHHB", 8, height, width, 1) + b"\1\x11\0"),
+        _segment(0xC4, b"\0" + bytes([1, *bytes(15)]) + b"\0"),  # one code: as bright as the block before
+        _segment(0xC4, b"\x10" + bytes([0, 0, 0, 15, *bytes(12)]) + bytes(length << 4 for length in range(15))),
+    )
+    first = _segment(0xDA, b"\1\1\0\0\0\0") + _packed("0" * blocks)
+    further = _segment(0xDA, b"\1\1\0\1\x3f\0") + _packed(runs)
+    return b"\xff\xd8" + b"".join(tables) + first + further * (scans - 1) + b"\xff\xd9"
+
+
+def with_segments(jpeg: bytes, count: int, data: bytes = b"", marker: int = 0xFE) -> bytes:
+    """The same JPEG with so many more segments in its header."""
+    return jpeg[:2] + _segment(marker, data) * count + jpeg[2:]
+
+
+def _segment(marker: int, data: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
+
+
+def _packed(bits: str) -> bytes:
+    bits += "1" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
+
+
+def with_chunks(png: bytes, count: int, kind: bytes = b"prVt", data: bytes = b"") -> bytes:
+    """The same PNG with so many more chunks after its header."""
+    return png[:33] + _chunk(kind, data) * count + png[33:]
+
+
+def many_frames(count: int, side: int = 1000) -> bytes:
+    """A GIF of black frames, each a few kilobytes for `side` x `side` pixels."""
+    gif = encode(np.zeros([side, side, 3], np.uint8), "gif")
+    start = gif.index(b"\x2c", 13)
+    return gif[:-1] + gif[start:-1] * (count - 1) + b";"
+
+
+def run_lengths(runs: int, side: int = 1000) -> bytes:
+    """A BMP of so many runs of one pixel, in rows of `side` x `side`."""
+    data = (b"\1\1" * side + b"\0\0") * (runs // side) + b"\0\1"
+    head = struct.pack("<IIiiHHIIIIII", 0, 40, side, side, 1, 8, 1, len(data), 0, 0, 256, 0)[4:]
+    return b"BM" + struct.pack("<IHHI", 1078 + len(data), 0, 0, 1078) + head + bytes(1024) + data
+
+
+def greedy_directory(count: int, size: int) -> bytes:
+    """A TIFF or EXIF directory whose entries each name the whole block of `size` bytes as their value."""
+    entries = b"".join(struct.pack("<HHII", 40_000 + index, 7, size - 8, 8) for index in range(count))
+    block = b"II*\0\x08\0\0\0" + struct.pack("<H", count) + entries + bytes(4)
+    return block + bytes(size - len(block))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from components import features
+from components.example_gen.cost import limit_directories
 from components.example_gen.images import (
     ANIMATED,
     ANIMATED_UNSUPPORTED,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 MAX_JPEG_DIFFERENCE = 2.0  # mean over a picture's pixels, 0..255: two libjpegs round differently
 LOSSLESS_MODES = ("1", "L", "LA", "RGB", "RGBA", "I;16")  # what Pillow writes to a PNG as it is
 PNG_LEVEL = 1  # photographs: a quarter of the default level's time, 8 % more bytes
+MOST_PAGES = 100  # of a TIFF that are counted; Pillow's own count takes the square of their number
 WITHOUT_PIXELS = ("I", "F")  # 32 bits a pixel, of any range
 THUMBNAIL_SIDE, MAX_REDUCTION = 64, 8  # as for JPEGs, so that a copy in another format looks alike
 CUT_WORDS = ("truncat", "not enough", "eof", "end of file", "unexpected end", "requires a buffer", "too short")
@@ -104,6 +106,7 @@ def open_as_stored(content: bytes, form: str) -> Iterator[Image]:
     """
     from PIL import Image as Pillow
 
+    limit_directories()
     if form == "heif":
         _register_heif()
     limit = Pillow.MAX_IMAGE_PIXELS
@@ -128,13 +131,29 @@ def _check_header(picture: Image, form: str, limits: Limits) -> set[str]:
     """Refuses by the header alone; the flags otherwise."""
     width, height = picture.size
     check_size(height, width, limits)
-    frames = getattr(picture, "n_frames", 1) if form not in ("jpeg", "heif") else 1
+    frames = _count_frames(picture, form)
     if frames > 1 and form in ("webp", "avif", "tiff"):
         raise Rejection(ANIMATED_UNSUPPORTED, f"{frames} {'pages' if form == 'tiff' else 'frames'}")
     if picture.mode in WITHOUT_PIXELS:
         raise Rejection(UNDECODABLE, f"32 bits a pixel (Pillow's mode {picture.mode}): no way to tell black from white")
     flags = {ANIMATED} if frames > 1 else set()
     return flags | {ROTATED} if read_orientation(picture) != 1 else flags
+
+
+def _count_frames(picture: Image, form: str) -> int:
+    """How many pictures; of a GIF whether there is a second one, of a TIFF up to `MOST_PAGES`."""
+    if form in ("jpeg", "heif"):
+        return 1
+    if form == "gif":
+        return 1 + picture.is_animated  # type: ignore[attr-defined]
+    if form != "tiff":
+        return getattr(picture, "n_frames", 1)
+    for page in range(1, MOST_PAGES):
+        try:
+            picture.seek(page)
+        except EOFError:
+            return page
+    return MOST_PAGES
 
 
 def read_orientation(picture: Image) -> int:

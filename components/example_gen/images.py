@@ -30,7 +30,7 @@ REASONS = {
     TRUNCATED: "the image ends before its last row",
     UNDECODABLE: "the format is known, the content is broken or of a kind that no decoder here takes",
     NOT_AN_IMAGE: "the suffix says image, the content does not",
-    TOO_LARGE: "more pixels than data.max_pixels, or more bytes than data.max_file_megabytes",
+    TOO_LARGE: "more pixels than data.max_pixels, bytes than data.max_file_megabytes, or scans, frames or parts",
     TOO_SMALL: "a side shorter than data.min_side",
     UNREADABLE: "the file could not be read",
     ANIMATED_UNSUPPORTED: "several pictures in one WebP, AVIF or TIFF: which one is meant?",
@@ -204,6 +204,7 @@ def inspect_image(name: str, content: bytes, limits: Limits) -> Inspection:
 
 def _decode(content: bytes, form: str, limits: Limits) -> Picture:
     from components.example_gen.convert import decode_with_pillow
+    from components.example_gen.cost import check_cost
     from components.example_gen.jpeg import decode_with_libjpeg
 
     if not content:
@@ -212,6 +213,7 @@ def _decode(content: bytes, form: str, limits: Limits) -> Picture:
         raise Rejection(TOO_LARGE, f"{len(content):,} bytes, limit {limits.max_bytes:,}")
     if not form:
         raise Rejection(NOT_AN_IMAGE, f"starts with {content[:8]!r}")
+    check_cost(content, form, limits)
     picture = decode_with_libjpeg(content, limits) if form == "jpeg" else None
     return picture or decode_with_pillow(content, form, limits)
 

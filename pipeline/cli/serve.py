@@ -20,6 +20,14 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on; others than this machine need 0.0.0.0.")
     ] = "127.0.0.1",
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name that clients may use in their Host header besides localhost, addresses and --host; several "
+            "times for several; * for any.",
+        ),
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8501,
     name: Annotated[str, typer.Option(help="Of the model in URLs. Default: the pipeline's name.")] = "",
     max_request_mb: Annotated[int, typer.Option(min=1, help="Largest request body, in MB.")] = 32,
@@ -37,5 +45,6 @@ def serve(
     from pipeline.serve.intake import Limits
     from pipeline.serve.server import Address, serve
 
+    address = Address(host, port, tuple(allowed_host or ()))
     limits = Limits(request_bytes=max_request_mb << 20, requests=max_requests)
-    serve(model, Address(host, port), name, limits, batch_size, lambda line: print(line, flush=True))
+    serve(model, address, name, limits, batch_size, lambda line: print(line, flush=True))

@@ -28,11 +28,13 @@ class Image:
         name: as it was given.
         content: the encoded image that the model takes; empty with an error.
         error: `reason: detail`, the reason a key of `images.REASONS`.
+        pixels: of the picture; 0 with an error.
     """
 
     name: str
     content: bytes = b""
     error: str = ""
+    pixels: int = 0
 
 
 def check_image(name: str, content: bytes, limits: images.Limits = LIMITS) -> Image:
@@ -47,7 +49,7 @@ def _check(name: str, content: bytes, limits: images.Limits) -> Image:
     found = images.inspect_image(name, content, limits)
     if found.reason:
         return Image(name, error=f"{found.reason}: {found.detail}")
-    return Image(name, encode_for_tensorflow(content, found)[0])
+    return Image(name, encode_for_tensorflow(content, found)[0], pixels=found.height * found.width)
 
 
 def read_image(path: str) -> Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,8 +24,8 @@ from pipeline.serve.batcher import Batcher, Job
 from pipeline.serve.errors import ServingError, invalid
 from pipeline.serve.health import Health
 from pipeline.serve.host import Host
-from pipeline.serve.intake import Intake
-from pipeline.serve.loading import LoadedVersion
+from pipeline.serve.intake import LEAST_PIXELS, Intake
+from pipeline.serve.loading import LoadedVersion, pack_examples, unpack_examples
 from pipeline.serve.rest import Target, describe_metadata, parse_target
 
 PAGE = Path(__file__).with_name("page")
@@ -66,8 +67,10 @@ class Service:
 
     async def _predict_or_refuse(self, request: Request, target: Target) -> Response:
         try:
-            with self.intake.admitted() as body:
-                return await self._predict(await body.read(request), target)
+            with self.intake.body() as body:
+                content = await body.read(request, self.pool)
+                with self.intake.admitted():
+                    return await self._predict(content, target)
         except ServingError as error:
             return _refusal(error)
         except ClientDisconnect:
@@ -100,18 +103,30 @@ class Service:
         request = tensors.parse_request(document, loaded.inputs_of(signature))
         inputs = dict(request.inputs)
         if features.INPUT_BYTES in inputs:
-            inputs[features.INPUT_BYTES] = self._check_images(inputs[features.INPUT_BYTES])
+            inputs[features.INPUT_BYTES] = self._check_images(inputs[features.INPUT_BYTES], features.INPUT_BYTES)
+        elif features.INPUT_EXAMPLES in inputs:
+            rows = unpack_examples(inputs[features.INPUT_EXAMPLES])
+            inputs[features.INPUT_EXAMPLES] = pack_examples(self._check_images(rows, features.INPUT_EXAMPLES))
         return Job(loaded, signature, inputs), request.in_rows
 
-    def _check_images(self, images: np.ndarray) -> np.ndarray:
+    def _check_images(self, images: Sequence[bytes] | np.ndarray, name: str) -> np.ndarray:
         limits = replace(LIMITS, max_pixels=self.intake.limits.pixels)
-        checked = np.empty(len(images), object)
+        checked, left = np.empty(len(images), object), self.intake.limits.total_pixels
         for index, content in enumerate(images):
             image = check_image("", content, limits)
-            if image.error:
-                raise tensors.element_error(index, features.INPUT_BYTES, image.error)
+            left -= max(image.pixels, LEAST_PIXELS)
+            error = image.error or (left < 0 and self._say_too_many())
+            if error:
+                raise tensors.element_error(index, name, error)
             checked[index] = image.content
         return checked
+
+    def _say_too_many(self) -> str:
+        most = self.intake.limits.total_pixels
+        return (
+            f"more than {most:,} pixels in the images of one request, each counted as {LEAST_PIXELS:,} at least. "
+            "Send several requests."
+        )
 
     async def healthz(self, _: Request) -> Response:
         """Live, ready, and a few figures."""
@@ -133,7 +148,7 @@ def _plain_json(content: dict[str, Any], status: int = 200) -> Response:
 
 
 def _refusal(error: ServingError) -> Response:
-    headers = {"Connection": "close"} if error.status in (408, 413) else {}  # what is left of the body is not read
+    headers = {"Connection": "close"} if error.status in (408, 413, 415) else {}  # the rest of the body is not read
     if error.status == 503:
         headers["Retry-After"] = "1"
     return JSONResponse({"error": error.message}, error.status, headers)

@@ -24,12 +24,14 @@ class Job:
     Attributes:
         inputs: by name; the first dimension is that of the rows.
         answer: outputs by name, or why there are none.
+        rest: parts of the same request that come after this one.
     """
 
     version: LoadedVersion
     signature: str
     inputs: dict[str, np.ndarray]
     answer: Future[dict[str, np.ndarray]] = field(default_factory=Future)
+    rest: list[Job] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -54,7 +56,8 @@ class Batcher:
 
         Args:
             max_batch: rows that the model sees at once.
-            max_waiting: rows that may wait; more are refused. A single request may always have as many.
+            max_waiting: rows that may wait; more are refused. A single request may always have as many, and of its
+                parts only the one whose turn is next counts.
         """
         self.max_batch = max_batch
         self._max_waiting = max_waiting
@@ -73,6 +76,8 @@ class Batcher:
     def submit(self, job: Job) -> list[Job]:
         """Puts a job into the queue, in parts that fit a batch; gives the parts, in order.
 
+        A part waits behind what others asked for while the part before it ran: no request holds up all others.
+
         Raises:
             ServingError: 503, the queue is full or closed.
         """
@@ -82,8 +87,8 @@ class Batcher:
                 raise ServingError(503, "The server is shutting down")
             if self._rows and self._rows + job.rows > self._max_waiting:
                 raise ServingError(503, "The batch scheduling queue to which this task was submitted is full")
-            self._jobs.extend(parts)
-            self._rows += job.rows
+            parts[0].rest = parts[1:]
+            self._queue(parts[0])
             self._changed.notify()
         return parts
 
@@ -113,10 +118,21 @@ class Batcher:
                     batch.append(job)
                     rows += job.rows
                     self._jobs.remove(job)
+                    self._queue_next(job)
                 if rows == self.max_batch:
                     break
             self._rows -= rows
             return batch
+
+    def _queue_next(self, job: Job) -> None:
+        if job.rest:
+            following, *after = job.rest
+            following.rest, job.rest = after, []
+            self._queue(following)
+
+    def _queue(self, job: Job) -> None:
+        self._jobs.append(job)
+        self._rows += job.rows
 
 
 def run_batch(jobs: list[Job]) -> None:

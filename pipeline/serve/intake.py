@@ -1,18 +1,22 @@
-"""How much may come in at once: requests, their bytes, and how long a body may take. All on the event loop."""
+"""How much may come in at once: requests, their bytes, and how long a body may take. Counts on the event loop only."""
 
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from pipeline.serve.errors import ServingError
+from pipeline.serve.errors import ServingError, invalid
 
 DISCARD = 4  # a body over the limit is read on for so many limits, so that its sender gets to read the answer
 BODY_SECONDS = 30.0
+LEAST_PIXELS = 50_000  # what an image costs at least, in pixels: reading it, checking it, resizing it
+LEAST_CONNECTIONS = 512
 
 
 @dataclass(frozen=True)
@@ -21,15 +25,22 @@ class Limits:
 
     Attributes:
         request_bytes: of one body.
-        requests: under way at once; each of them may hold a body.
-        total_bytes: of all bodies under way.
+        requests: whose body has arrived, under way at once.
+        total_bytes: of all bodies, under way and arriving.
         pixels: of one image.
+        total_pixels: of the images of one request; a small image counts as `LEAST_PIXELS`.
     """
 
     request_bytes: int = 32 << 20
     requests: int = 256
     total_bytes: int = 512 << 20
     pixels: int = 50_000_000
+    total_pixels: int = 200_000_000
+
+    @property
+    def connections(self) -> int:
+        """Open at once; those that are not answered wait for their client, and give way to new ones."""
+        return max(LEAST_CONNECTIONS, 2 * self.requests)
 
 
 class Intake:
@@ -41,21 +52,36 @@ class Intake:
         self.bytes = 0
 
     @contextmanager
-    def admitted(self) -> Iterator[Body]:
-        """While a request is under way.
+    def admitted(self) -> Iterator[None]:
+        """While a request is under way whose body is there: slow senders keep nobody out.
 
         Raises:
             ServingError: 503, too many are.
         """
-        if self.requests >= self.limits.requests:
-            raise ServingError(503, f"The server is busy: {self.requests} requests are under way")
+        self._refuse_if_busy()
         self.requests += 1
+        try:
+            yield
+        finally:
+            self.requests -= 1
+
+    @contextmanager
+    def body(self) -> Iterator[Body]:
+        """While the bytes of a request are held.
+
+        Raises:
+            ServingError: 503, too many requests are under way.
+        """
+        self._refuse_if_busy()
         body = Body(self)
         try:
             yield body
         finally:
-            self.requests -= 1
             self.bytes -= body.size
+
+    def _refuse_if_busy(self) -> None:
+        if self.requests >= self.limits.requests:
+            raise ServingError(503, f"The server is busy: {self.requests} requests are under way")
 
 
 class Body:
@@ -65,21 +91,31 @@ class Body:
         self._intake = intake
         self.size = 0
 
-    async def read(self, request: Request) -> bytes:
-        """All of it.
+    async def read(self, request: Request, pool: Executor) -> bytes:
+        """All of it, unpacked.
+
+        Args:
+            request: whose body is still to be read.
+            pool: where a gzip is unpacked.
 
         Raises:
-            ServingError: 413 too large, 408 too slow, 503 too much is under way in other requests.
+            ServingError: 413 too large, 408 too slow, 415 packed otherwise than by gzip, 400 a damaged gzip, 503 too
+                much is under way in other requests.
             ClientDisconnect: of Starlette; the sender is gone.
         """
         limit = self._intake.limits.request_bytes
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > limit * DISCARD:
-            raise self._too_large()
+            raise too_large(limit)
+        packed = _is_packed(request)
         try:
-            return await asyncio.wait_for(self._read(request, limit), BODY_SECONDS)
+            content = await asyncio.wait_for(self._read(request, limit), BODY_SECONDS)
         except asyncio.TimeoutError:
             raise ServingError(408, f"The request body did not arrive within {BODY_SECONDS:.0f} s") from None
+        if packed:
+            content = await asyncio.get_running_loop().run_in_executor(pool, unpack, content, limit)
+            self._take(len(content))
+        return content
 
     async def _read(self, request: Request, limit: int) -> bytes:
         chunks, total = list[bytes](), 0
@@ -94,7 +130,7 @@ class Body:
             self._take(len(chunk))
             chunks.append(chunk)
         if total > limit:
-            raise self._too_large()
+            raise too_large(limit)
         return b"".join(chunks)
 
     def _take(self, count: int) -> None:
@@ -108,5 +144,33 @@ class Body:
         self._intake.bytes -= self.size
         self.size = 0
 
-    def _too_large(self) -> ServingError:
-        return ServingError(413, f"The request body is larger than {self._intake.limits.request_bytes:,} bytes")
+
+def too_large(limit: int) -> ServingError:
+    """A body over the limit, as sent or unpacked."""
+    return ServingError(413, f"The request body is larger than {limit:,} bytes")
+
+
+def _is_packed(request: Request) -> bool:
+    """Whether the body is a gzip; any other packing is refused."""
+    encoding = ", ".join(request.headers.getlist("content-encoding")).strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        raise ServingError(415, f"Content-Encoding is to be gzip or left out, received {encoding[:100]!r}")
+    return encoding.endswith("gzip")
+
+
+def unpack(content: bytes, limit: int) -> bytes:
+    """What is in a gzip of one member (RFC 1952).
+
+    Raises:
+        ServingError: 400 it is none, or something follows; 413 more than `limit` bytes are in it.
+    """
+    reader = zlib.decompressobj(zlib.MAX_WBITS + 16)  # with gzip's header and checksum
+    try:
+        plain = reader.decompress(content, limit + 1)
+    except zlib.error as error:
+        raise invalid(f"Cannot unpack the gzip body: {error}") from error
+    if len(plain) > limit:
+        raise too_large(limit)
+    if not reader.eof or reader.unused_data:
+        raise invalid(f"Cannot unpack the gzip body: {'bytes follow its end' if reader.eof else 'it is cut'}")
+    return plain

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from components.integrity import check_folder
 from pipeline.loading import load_tensorflow
 from pipeline.models import class_names, crop_target
 from pipeline.serve.errors import invalid
-from pipeline.serve.tensors import Spec
+from pipeline.serve.tensors import Spec, element_error
 
 
 @dataclass(eq=False)
@@ -99,11 +99,43 @@ def _grey_png() -> bytes:
 
 
 def _grey_example() -> bytes:
+    return bytes(pack_examples([_grey_png()]).item())
+
+
+def pack_examples(images: Iterable[bytes]) -> np.ndarray:
+    """A serialized `tf.Example` for each image, with what the signature reads of one."""
     import tensorflow as tf
 
-    image = tf.train.Feature(bytes_list=tf.train.BytesList(value=[_grey_png()]))
-    example = tf.train.Example(features=tf.train.Features(feature={features.IMAGE: image}))
-    return bytes(example.SerializeToString())
+    packed = list[bytes]()
+    for content in images:
+        image = tf.train.Feature(bytes_list=tf.train.BytesList(value=[content]))
+        example = tf.train.Example(features=tf.train.Features(feature={features.IMAGE: image}))
+        packed.append(example.SerializeToString())
+    return np.array(packed, object)
+
+
+def unpack_examples(rows: Iterable[bytes]) -> list[bytes]:
+    """The image of each serialized `tf.Example`.
+
+    Raises:
+        ServingError: 400, names the row that is none, or has not one image.
+    """
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+
+    images = list[bytes]()
+    for index, row in enumerate(rows):
+        try:
+            example: Any = tf.train.Example.FromString(row)
+        except DecodeError:
+            raise element_error(index, features.INPUT_EXAMPLES, "Could not parse example input") from None
+        found = example.features.feature
+        values = found[features.IMAGE].bytes_list.value if features.IMAGE in found else ()
+        if len(values) != 1:
+            message = f"Feature: {features.IMAGE} is to hold one image, got: {len(values)}"
+            raise element_error(index, features.INPUT_EXAMPLES, message)
+        images.append(bytes(values[0]))
+    return images
 
 
 ROWS: dict[str, Callable[[], bytes]] = {features.INPUT_BYTES: _grey_png, features.INPUT_EXAMPLES: _grey_example}

@@ -40,9 +40,10 @@ def parse_target(method: str, path: str) -> Target:
     groups = found.groupdict()
     if not groups["name"]:
         raise invalid("Missing model name in request.")
-    version = int(groups["version"]) if groups["version"] else None
-    if version is not None and version > LARGEST_VERSION:
-        raise invalid(f"Failed to convert version: {groups['version']} to numeric.")
+    digits = groups["version"]
+    if digits and (len(digits) > len(str(LARGEST_VERSION)) or int(digits) > LARGEST_VERSION):
+        raise invalid(f"Failed to convert version: {digits} to numeric.")
+    version = int(digits) if digits else None
     kind = groups.get("method") or ("metadata" if groups.get("metadata") else "status")
     return Target(unquote(groups["name"]), version, unquote(groups["label"] or ""), kind.lower())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
 import signal
@@ -12,10 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from components.errors import InputError
 from pipeline.serve.app import Service, create_app
 from pipeline.serve.batcher import Batcher
+from pipeline.serve.connections import Connection
+from pipeline.serve.guard import Guard, Hosts
 from pipeline.serve.host import Host
 from pipeline.serve.intake import Intake, Limits
 
@@ -26,10 +30,11 @@ BACKLOG = 1024
 
 @dataclass(frozen=True)
 class Address:
-    """Where to listen; port 0: any free one."""
+    """Where to listen, port 0 is any free one; and which names clients may use besides those of this machine."""
 
     host: str = "127.0.0.1"
     port: int = 8501
+    allowed_hosts: tuple[str, ...] = ()
 
 
 def serve(model: str, address: Address, name: str, limits: Limits, batch_size: int, say: Callable[[str], None]) -> None:
@@ -56,32 +61,47 @@ def serve(model: str, address: Address, name: str, limits: Limits, batch_size: i
         say(f"  health   GET  {url}/healthz")
         batcher = Batcher(batch_size, max_waiting=max(limits.requests, 8 * batch_size))
         try:
-            _run(create_app(Service(host, batcher, Intake(limits))), listener)
+            app = create_app(Service(host, batcher, Intake(limits)))
+            run_until_signal(web_server(Guard(app, hosts_of(address, listener)), limits), listener)
         finally:
             host.close()
             batcher.close()
     say("Ended; every request under way was answered.")
 
 
-def _run(app: object, listener: socket.socket) -> None:
+def hosts_of(address: Address, listener: socket.socket) -> Hosts:
+    """What a `Host` header may say: the names given, and any address where other machines are listened for."""
+    bound = ipaddress.ip_address(listener.getsockname()[0].partition("%")[0])
+    names = (name.lower().strip("[]").removesuffix(".") for name in (address.host, *address.allowed_hosts))
+    return Hosts(frozenset(names), addresses=not bound.is_loopback)
+
+
+def web_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
+    """uvicorn around an application, with Graft's rules for connections and without what Graft has no use for."""
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         loop="asyncio",
-        http="h11",
+        http=type("Connection", (Connection,), {"most": limits.connections}),
+        ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    # uvicorn raises the signal once more after its orderly end, which is to be the end with exit code 0.
+    return uvicorn.Server(config)
+
+
+def run_until_signal(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Runs until SIGTERM or SIGINT, which uvicorn raises once more after its orderly end: that end has exit code 0."""
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     if (hang_up := signal.getsignal(signal.SIGHUP)) is not signal.SIG_IGN:  # a closed terminal is an end like others
         before[signal.SIGHUP] = hang_up
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -8,6 +8,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +20,9 @@ from pipeline.serve.errors import ServingError, invalid
 
 STRING = "string"
 SHOWN = 100  # characters of a value in an error
+MAX_DEPTH = 32  # of lists and objects in each other; no tensor has as many dimensions
+MAX_CONTAINERS = 1_000_000  # lists and objects of a body; each takes some 60 bytes of memory for two of the body
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 JSON_TYPES = {dict: "Object", list: "Array", str: "String", bool: "Bool", int: "Number", float: "Number"}
 
 
@@ -45,12 +51,42 @@ def parse_body(body: bytes) -> dict[str, Any]:
     if not body:
         raise invalid("JSON Parse error: The document is empty")
     try:
-        document = json.loads(body)
+        text = body.decode("utf-8-sig")
+        if text.count("[") + text.count("{") > MAX_CONTAINERS:
+            raise invalid(f"JSON Parse error: more than {MAX_CONTAINERS:,} lists and objects")
+        document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise invalid(f"JSON Parse error: {error}") from error
+    _check_depth(document)
+    if SURROGATE.search(text):
+        _check_surrogates(document)
     if not isinstance(document, dict):
         raise invalid(f"JSON Value: {_show(document)} Is not object")
     return document
+
+
+def _check_depth(document: Any) -> None:
+    """Refuses what is nested deeper than any tensor, so that all that walks the document may call itself."""
+    level = [document]
+    for _ in range(MAX_DEPTH + 1):
+        level = [inner for value in level for inner in _held_by(value) if isinstance(inner, dict | list)]
+        if not level:
+            return
+    raise invalid(f"JSON Parse error: lists and objects are nested more than {MAX_DEPTH} deep")
+
+
+def _held_by(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _check_surrogates(document: Any) -> None:
+    """Refuses half a surrogate pair, which is no character, in any text or key."""
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise invalid("JSON Parse error: The surrogate pair in string is invalid") from None
 
 
 def signature_name(document: dict[str, Any]) -> str:
@@ -218,14 +254,16 @@ def _fill(value: Any, level: int, shape: list[int], dtype: str, flat: list[Any])
 
 def _to_scalar(value: Any, dtype: str) -> Any:
     if dtype == STRING and isinstance(value, str):
-        return value.encode("utf-8", "surrogatepass")
+        return value.encode()
     if dtype == STRING and isinstance(value, dict):
         return _decode_base64(value)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if dtype == "bool" and isinstance(value, bool):
         return value
-    if (dtype.startswith(("float", "double")) and is_number) or ("int" in dtype and is_number and value == int(value)):
+    if dtype.startswith(("float", "double")) and is_number:
         return value
+    if "int" in dtype and is_number and math.isfinite(value) and value == int(value):
+        return int(value)
     kind = JSON_TYPES.get(type(value), "Null")
     raise invalid(f"JSON Value: {_show(value)} Type: {kind} is not of expected type: {dtype}")
 

@@ -5,12 +5,13 @@ import time
 from contextlib import contextmanager
 
 import numpy as np
-import uvicorn
 
 from pipeline.serve.app import Service, create_app
 from pipeline.serve.batcher import Batcher
+from pipeline.serve.guard import Guard, Hosts
 from pipeline.serve.intake import Intake, Limits
 from pipeline.serve.loading import LoadedVersion
+from pipeline.serve.server import web_server
 from pipeline.serve.tensors import Spec
 
 
@@ -32,14 +33,13 @@ class FakeVersion(LoadedVersion):
 
 
 @contextmanager
-def running(host, limits=None, max_batch=8):
+def running(host, limits=None, max_batch=8, hosts=None):
     """A server around a host; gives its URL and the service."""
+    limits = limits or Limits()
     batcher = Batcher(max_batch, 1000)
-    service = Service(host, batcher, Intake(limits or Limits()))
-    config = uvicorn.Config(
-        create_app(service), port=0, loop="asyncio", http="h11", lifespan="off", log_config=None, access_log=False
-    )
-    server = uvicorn.Server(config)
+    service = Service(host, batcher, Intake(limits))
+    server = web_server(Guard(create_app(service), hosts or Hosts()), limits)
+    server.config.port = 0
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

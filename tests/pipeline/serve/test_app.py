@@ -166,7 +166,8 @@ def test_a_request_that_is_too_large_is_refused_and_read_no_further(server):
         assert answer.status_code == 413
         assert answer.json() == {"error": "The request body is larger than 300,000 bytes"}
     with socket.create_connection((urlsplit(server).hostname, urlsplit(server).port), timeout=60) as raw:
-        raw.sendall(b"POST /v1/models/shades:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
+        head = b"POST /v1/models/shades:predict HTTP/1.1\r\nHost: localhost\r\n"
+        raw.sendall(head + b"Content-Length: 99999999999\r\n\r\n")
         assert raw.recv(100).startswith(b"HTTP/1.1 413 ")
 
 

@@ -1,0 +1,120 @@
+"""A connection of uvicorn's that waits for its client a limited time, and gives way where there are too many."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+HEAD_SECONDS = 10.0  # from the first byte of a request, or from the start of a connection, to the end of the headers
+WRITE_SECONDS = 30.0  # in which a client must read some of an answer that does not fit the socket's buffers
+
+
+class Connection(H11Protocol):
+    """One client. uvicorn itself ends those that send nothing after an answer; `Body` ends slow bodies.
+
+    Attributes:
+        most: connections open at once. One more ends the one that has waited longest for its client; those that the
+            server works for are never ended, and where all are such, the new one gets 503.
+    """
+
+    most = 512
+    _since = 0.0  # when this connection began to wait for its client
+    _head_timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether the next move is the client's: a head, the rest of a body, reading an answer."""
+        cycle = self.cycle
+        return cycle is None or cycle.response_complete or cycle.more_body or self._write_timer is not None
+
+    @property
+    def _between_requests(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Makes room for the new connection where there are too many."""
+        super().connection_made(transport)
+        self._since = self.loop.time()
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._end_slow_head)
+        if len(self.connections) > self.most:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        others = [c for c in self.connections if isinstance(c, Connection) and c is not self and c.waits]
+        if others:
+            min(others, key=lambda connection: connection._since).drop()
+        else:
+            self._refuse(503, f"The server is busy: {self.most} connections are open")
+
+    def drop(self) -> None:
+        """Ends the connection at once."""
+        self.connections.discard(self)
+        self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Starts the clock at a request's first byte, and stops it at the end of its headers."""
+        if self._between_requests and self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._end_slow_head)
+        super().data_received(data)
+        if not self._between_requests:
+            self._stop_head_timer()
+
+    def on_response_complete(self) -> None:
+        """Waits for the next request."""
+        self._since = self.loop.time()
+        super().on_response_complete()
+
+    def _end_slow_head(self) -> None:
+        self._head_timer = None
+        if self._between_requests and not self.transport.is_closing():
+            self._refuse(408, f"The headers of the request did not arrive within {HEAD_SECONDS:.0f} s")
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP, in the form of all errors."""
+        self._refuse(400, f"{msg} Expected HTTP/1.1 with headers of at most 16 kB.")
+
+    def _refuse(self, status: int, message: str) -> None:
+        content = json.dumps({"error": message}).encode()
+        headers = [("content-type", "application/json"), ("content-length", str(len(content))), ("connection", "close")]
+        events: list[Any] = [
+            h11.Response(status_code=status, headers=headers),
+            h11.Data(data=content),
+            h11.EndOfMessage(),
+        ]
+        try:
+            for event in events:
+                self.transport.write(self.conn.send(event) or b"")
+        except h11.LocalProtocolError:  # in the middle of an answer
+            self.transport.abort()
+        self.transport.close()
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as the server writes."""
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(WRITE_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client reads on."""
+        super().resume_writing()
+        self._stop_write_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """No timer may outlive the connection."""
+        self._stop_head_timer()
+        self._stop_write_timer()
+        super().connection_lost(exc)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
