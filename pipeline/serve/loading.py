@@ -130,7 +130,7 @@ def unpack_examples(rows: Iterable[bytes]) -> list[bytes]:
         except DecodeError:
             raise element_error(index, features.INPUT_EXAMPLES, "Could not parse example input") from None
         found = example.features.feature
-        values = found[features.IMAGE].bytes_list.value if features.IMAGE in found else ()
+        values = found[features.IMAGE].bytes_list.value if features.IMAGE in found else []
         if len(values) != 1:
             message = f"Feature: {features.IMAGE} is to hold one image, got: {len(values)}"
             raise element_error(index, features.INPUT_EXAMPLES, message)
