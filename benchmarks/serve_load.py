@@ -1,11 +1,12 @@
 """Loads `graft serve` on this machine: many clients, some garbage, and versions that change meanwhile.
 
-    python benchmarks/serve_load.py WORKDIR IMAGES [--clients 64] [--seconds 60] [--garbage 0.01] [--swap]
+    python benchmarks/serve_load.py WORKDIR IMAGES [--clients 64] [--seconds 60] [--garbage 0.01] [--swap] [--hostile]
 
 Starts the server on a free port of the loopback address, asks it for so many seconds, and stops it. Prints rates,
 latencies, and the server's memory over time; exit code 1 where a good request failed or garbage was no 400. With
 `--swap`, every fifth part of the time `graft models rollback` and `promote` change what is served, and the time until
-the answers change is measured. Figures are in docs/graft-serve.md.
+the answers change is measured. With `--hostile`, all that `hostile.py` can think of is sent beside; exit code 1 also
+where any of that gets another answer than it is to get. Figures are in docs/graft-serve.md.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from hostile import attack, hostile_requests
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif"}
 LARGEST_SECONDS, MOST_CLIENTS = 600, 256
@@ -40,6 +42,7 @@ class Tally:
     seconds: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
     swaps: list[str] = field(default_factory=list)
+    hostile: Counter[str] = field(default_factory=Counter)
 
 
 def request_of(port: int, name: str, content: bytes) -> bytes:
@@ -131,16 +134,19 @@ async def load(options: argparse.Namespace, port: int, name: str, server: psutil
     files = [path for path in sorted(Path(options.images).rglob("*")) if path.suffix.lower() in SUFFIXES]
     picked = random.Random(1).sample(files, min(len(files), 200))
     good = [request_of(port, name, path.read_bytes()) for path in picked]
-    cut = picked[0].read_bytes()[:1000]
+    whole = picked[0].read_bytes()
+    cut = whole[: min(1000, len(whole) // 2)]
     bad = [request_of(port, name, content) for content in (b"", b"garbage", cut, b"\xff\xd8\xff" + bytes(5000))]
     start = f"POST /v1/models/{name}:predict HTTP/1.1\r\nHost: localhost\r\n"
     bad.append(f'{start}Content-Length: 9\r\n\r\n{{"inputs"'.encode())
     tally = Tally()
     if options.swap:
         await stands_by(port, name)
+    requests = hostile_requests(name) if options.hostile else {}
     until = time.monotonic() + options.seconds
     clients = [ask(port, good, bad, options.garbage, until, tally) for _ in range(options.clients)]
     others = [swap(options.workdir, port, options.seconds, tally)] if options.swap else []
+    others += [attack(port, name, requests, until, tally.hostile, tally.failures)] if requests else []
     await asyncio.gather(*clients, watch_memory(server, until, tally), *others)
     return tally
 
@@ -155,6 +161,8 @@ def report(tally: Tally, options: argparse.Namespace) -> None:
         + ", ".join(f"p{s} {t:.0f}" for s, t in shares.items())
     )
     step = max(1, len(tally.memory) // 6)
+    if tally.hostile:
+        print(f"  hostile: {dict(tally.hostile)}")
     print("  server's memory, MB: " + " ".join(f"{value:.0f}" for value in tally.memory[::step]))
     print("\n".join(f"  {line}" for line in (*tally.swaps, *itertools.islice(tally.failures, 5))))
 
@@ -168,6 +176,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--garbage", type=float, default=0.01)
     parser.add_argument("--swap", action="store_true")
+    parser.add_argument("--hostile", action="store_true")
     options = parser.parse_args()
     options.seconds, options.clients = min(options.seconds, LARGEST_SECONDS), min(options.clients, MOST_CLIENTS)
     command = [*GRAFT, "serve", options.workdir, "--port", "0"]

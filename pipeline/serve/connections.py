@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from http import HTTPStatus
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 10.0  # from the first byte of a request, or from the start of a connection, to the end of the headers
+ROOM_SECONDS = 0.25  # in which a new connection may send its request before room is made for it
 WRITE_SECONDS = 30.0  # in which a client must read some of an answer that does not fit the socket's buffers
 
 
@@ -17,12 +19,14 @@ class Connection(H11Protocol):
     """One client. uvicorn itself ends those that send nothing after an answer; `Body` ends slow bodies.
 
     Attributes:
-        most: connections open at once. One more ends the one that has waited longest for its client; those that the
-            server works for are never ended, and where all are such, the new one gets 503.
+        most: connections open at once. Where there are more, one that waits for its client is ended: first those that
+            never sent a byte, then those that never got an answer, in each case the oldest. Those that the server
+            works for are never ended. Twice as many are refused at once.
     """
 
     most = 512
     _since = 0.0  # when this connection began to wait for its client
+    _sent = _answered = False  # a byte; a request that was answered
     _head_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
 
@@ -37,19 +41,22 @@ class Connection(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Makes room for the new connection where there are too many."""
+        """Starts the clock for the first request; asks for room where there are too many."""
         super().connection_made(transport)
         self._since = self.loop.time()
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self._end_slow_head)
-        if len(self.connections) > self.most:
-            self._make_room()
+        if len(self.connections) > 2 * self.most:
+            self._refuse(503, f"The server is busy: {len(self.connections):,} connections are open")
+        elif len(self.connections) > self.most:
+            self.loop.call_later(ROOM_SECONDS, self._make_room)
 
     def _make_room(self) -> None:
-        others = [c for c in self.connections if isinstance(c, Connection) and c is not self and c.waits]
-        if others:
-            min(others, key=lambda connection: connection._since).drop()
-        else:
-            self._refuse(503, f"The server is busy: {self.most} connections are open")
+        if len(self.connections) > self.most:
+            latest = self.loop.time() - ROOM_SECONDS
+            others = (c for c in self.connections if isinstance(c, Connection))
+            waiting = [c for c in others if c.waits and c._since <= latest]
+            if waiting:
+                min(waiting, key=lambda c: (c._answered, c._sent, c._since)).drop()
 
     def drop(self) -> None:
         """Ends the connection at once."""
@@ -58,6 +65,7 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Starts the clock at a request's first byte, and stops it at the end of its headers."""
+        self._sent = True
         if self._between_requests and self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self._end_slow_head)
         super().data_received(data)
@@ -66,7 +74,7 @@ class Connection(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Waits for the next request."""
-        self._since = self.loop.time()
+        self._since, self._answered = self.loop.time(), True
         super().on_response_complete()
 
     def _end_slow_head(self) -> None:
@@ -82,13 +90,12 @@ class Connection(H11Protocol):
         content = json.dumps({"error": message}).encode()
         headers = [("content-type", "application/json"), ("content-length", str(len(content))), ("connection", "close")]
         events: list[Any] = [
-            h11.Response(status_code=status, headers=headers),
+            h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase.encode()),
             h11.Data(data=content),
             h11.EndOfMessage(),
         ]
         try:
-            for event in events:
-                self.transport.write(self.conn.send(event) or b"")
+            self.transport.write(b"".join(self.conn.send(event) or b"" for event in events))
         except h11.LocalProtocolError:  # in the middle of an answer
             self.transport.abort()
         self.transport.close()

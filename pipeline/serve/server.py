@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -26,6 +27,7 @@ from pipeline.serve.intake import Intake, Limits
 KEEP_ALIVE_SECONDS = 30
 DRAIN_SECONDS = 60  # what is under way at the end gets so long
 BACKLOG = 1024
+OPEN_FILES = 65_536
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def serve(model: str, address: Address, name: str, limits: Limits, batch_size: i
         say(f"  health   GET  {url}/healthz")
         batcher = Batcher(batch_size, max_waiting=max(limits.requests, 8 * batch_size))
         try:
+            allow_open_files()
             app = create_app(Service(host, batcher, Intake(limits)))
             run_until_signal(web_server(Guard(app, hosts_of(address, listener)), limits), listener)
         finally:
@@ -74,6 +77,14 @@ def hosts_of(address: Address, listener: socket.socket) -> Hosts:
     bound = ipaddress.ip_address(listener.getsockname()[0].partition("%")[0])
     names = (name.lower().strip("[]").removesuffix(".") for name in (address.host, *address.allowed_hosts))
     return Hosts(frozenset(names), addresses=not bound.is_loopback)
+
+
+def allow_open_files() -> None:
+    """Lets this process have more sockets than the 1,024 that many systems start one with."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(OPEN_FILES, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def web_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
@@ -134,10 +145,10 @@ def _url_of(listener: socket.socket) -> str:
 
 @contextmanager
 def _log_to_stderr() -> Iterator[None]:
-    """What this server and uvicorn log, a line each."""
+    """What this server and uvicorn log, a line each; of clients' faults nothing, or they could fill a disk."""
     handler = logging.StreamHandler(os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1))
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(message)s"))
-    loggers = [(logging.getLogger(name), level) for name, level in (("graft.serve", "INFO"), ("uvicorn", "WARNING"))]
+    loggers = [(logging.getLogger(name), level) for name, level in (("graft.serve", "INFO"), ("uvicorn", "ERROR"))]
     for logger, level in loggers:
         logger.setLevel(level)
         logger.addHandler(handler)

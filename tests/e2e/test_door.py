@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import pictures
 from tests.e2e.conftest import Run, graft, read_summary, served_versions, start_graft
 
 pytestmark = pytest.mark.e2e
@@ -122,3 +123,16 @@ def test_check_looks_into_an_archive_and_adds_up(dirty: Path) -> None:
     examples = sum(count for side in found["examples"].values() for count in side.values())
     assert (found["found"], found["ignored"], examples, len(found["quarantined"])) == (101, 1, 95, 5)
     assert set(found["examples"]["train"]) == {"a", "b"}
+
+
+def test_a_file_that_would_keep_a_decoder_busy_for_minutes_is_quarantined_and_answered_at_once(tmp_path: Path) -> None:
+    root = pictures.write_tree(tmp_path / "photos", {"a": 6, "b": 6}, "jpeg")
+    hostile = pictures.write(root / "a" / "many scans.jpg", pictures.many_scans(8000, 6250, 50_000))
+    pictures.write(root / "b" / "greedy.tiff", pictures.greedy_directory(20_000, 1 << 20))
+    found = json.loads(graft("check", root, "--json").out)
+    assert {(row["name"], row["reason"]) for row in found["quarantined"]} == {
+        ("a/many scans.jpg", "too_large"),
+        ("b/greedy.tiff", "too_large"),
+    }
+    assert any("more than 40 scans over 8000 x 6250 pixels" in row["detail"] for row in found["quarantined"])
+    assert hostile.stat().st_size > 1 << 20

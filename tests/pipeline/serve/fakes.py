@@ -18,8 +18,8 @@ from pipeline.serve.tensors import Spec
 class FakeVersion(LoadedVersion):
     """`echo` gives each row of `x` back, with the number of the version; a row of -1 fails. Remembers its batches."""
 
-    def __init__(self, number=1):
-        super().__init__(number, ["a", "b"], {"serving_default": {"x": Spec("float32", (-1,))}}, {}, {})
+    def __init__(self, number=1, dtype="float32"):
+        super().__init__(number, ["a", "b"], {"serving_default": {"x": Spec(dtype, (-1,))}}, {}, {})
         self.batches = []
         self.gate = threading.Event()
         self.gate.set()
@@ -30,6 +30,23 @@ class FakeVersion(LoadedVersion):
         if -1 in inputs["x"]:
             raise ValueError("a row of -1")
         return {"y": inputs["x"], "version": np.full(len(inputs["x"]), self.number)}
+
+
+class FixedHost:
+    """A host of one version, under the name `m`."""
+
+    name = "m"
+    problem = ""
+    reloads = 0
+
+    def __init__(self, version=None):
+        self.current = version or FakeVersion()
+
+    def get(self, *_):
+        return self.current
+
+    def status(self, *_):
+        return {}
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from pipeline.serve.host import Host
 from pipeline.serve.intake import Limits
 from tests import pictures
 from tests.conftest import CLASSES
-from tests.pipeline.serve.fakes import FakeVersion, running
+from tests.pipeline.serve.fakes import FixedHost, running
 
 LIMITS = Limits(request_bytes=300_000, requests=40, pixels=200_000)
 
@@ -207,22 +207,8 @@ def test_the_page_is_whole_and_asks_no_other_server(server):
         assert "//" not in requests.get(f"{server}/{name}", timeout=60).text.replace("// ", "")
 
 
-class Waiting:
-    """A host whose version holds every request until its gate opens."""
-
-    name = "m"
-    problem = ""
-    reloads = 0
-
-    def __init__(self):
-        self.current = FakeVersion()
-
-    def get(self, *_):
-        return self.current
-
-
 def test_more_requests_than_allowed_get_503_and_those_under_way_are_answered():
-    host = Waiting()
+    host = FixedHost()
     host.current.gate.clear()
     body = json.dumps({"instances": [1.0]})
     with running(host, Limits(requests=3)) as (url, service), ThreadPoolExecutor(3) as pool:
@@ -238,7 +224,7 @@ def test_more_requests_than_allowed_get_503_and_those_under_way_are_answered():
 
 
 def test_a_host_without_a_version_is_live_and_not_ready():
-    host = Waiting()
+    host = FixedHost()
     host.current = None
     with running(host) as (url, _):
         assert requests.get(f"{url}/healthz/ready", timeout=60).status_code == 503
