@@ -17,7 +17,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from components.example_gen import convert, images, jpeg
+from components.example_gen import convert, cost, images, jpeg
 from components.example_gen.classes import ClassMap, map_classes
 from components.example_gen.judge import Findings, judge_rows
 from components.example_gen.manifest import Row, digest_rows, make_row, summarise_rows
@@ -143,7 +143,7 @@ def keep_places(scan: Scan, options: DataOptions, memory: Memory) -> None:
 def digest_inspector(limits: images.Limits) -> str:
     """Digest of all that decides what an inspection finds: the code, the codecs' versions and the limits."""
     versions = [f"{name} {metadata.version(name)}" for name in CODECS]
-    code = b"".join(Path(str(module.__file__)).read_bytes() for module in (images, jpeg, convert))
+    code = b"".join(Path(str(module.__file__)).read_bytes() for module in (images, cost, jpeg, convert))
     return hashlib.sha256(repr((versions, limits)).encode() + code).hexdigest()[:16]
 
 

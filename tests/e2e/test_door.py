@@ -130,7 +130,7 @@ def test_a_file_that_would_keep_a_decoder_busy_for_minutes_is_quarantined_and_an
     hostile = pictures.write(root / "a" / "many scans.jpg", pictures.many_scans(8000, 6250, 50_000))
     pictures.write(root / "b" / "greedy.tiff", pictures.greedy_directory(20_000, 1 << 20))
     found = json.loads(graft("check", root, "--json").out)
-    assert {(row["name"], row["reason"]) for row in found["quarantined"]} == {
+    assert {(row["path"], row["reason"]) for row in found["quarantined"]} == {
         ("a/many scans.jpg", "too_large"),
         ("b/greedy.tiff", "too_large"),
     }

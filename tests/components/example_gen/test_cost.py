@@ -6,7 +6,7 @@ import struct
 import pytest
 from PIL import Image
 
-from components.example_gen import cost, images
+from components.example_gen import cost, images, scan
 from components.example_gen.images import Limits, inspect_image, sniff_format
 from pipeline.predict.reading import check_image
 from tests import pictures
@@ -115,3 +115,9 @@ def test_pages_of_a_tiff_are_counted_to_a_limit():
 def test_cut_anywhere_the_walk_ends(content):
     for length in range(len(content)):
         cost.check_cost(content[:length], sniff_format(content) or "", LIMITS)
+
+
+def test_what_was_inspected_by_other_rules_is_inspected_again(tmp_path, monkeypatch):
+    before = scan.digest_inspector(LIMITS)
+    monkeypatch.setattr(cost, "__file__", str(pictures.write(tmp_path / "cost.py", b"MAX_SCANS = 1000")))
+    assert scan.digest_inspector(LIMITS) != before
