@@ -70,7 +70,7 @@ def check_head(scope: Scope, hosts: Hosts) -> None:
         ServingError: 400 two lengths, 403 another host or site, 431 too many headers.
     """
     headers = Headers(scope=scope)
-    if sum(len(name) + len(value) for name, value in headers.raw) + len(scope["raw_path"]) > HEAD_BYTES:
+    if len(scope["raw_path"]) + sum(len(name) + len(value) + 4 for name, value in headers.raw) > HEAD_BYTES:
         raise ServingError(431, f"The request's headers are larger than {HEAD_BYTES:,} bytes")
     if "transfer-encoding" in headers and ("content-length" in headers or scope["http_version"] != "1.1"):
         raise invalid("A chunked body has no Content-Length and needs HTTP/1.1: its end would be in doubt")
