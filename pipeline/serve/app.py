@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from components import features
+from components.errors import first_line
 from pipeline.predict.reading import LIMITS, check_image
 from pipeline.serve import tensors
 from pipeline.serve.batcher import Batcher, Job
@@ -154,6 +155,11 @@ def _refusal(error: ServingError) -> Response:
     return JSONResponse({"error": error.message}, error.status, headers)
 
 
+async def _fail(_: Request, error: Exception) -> Response:
+    """A fault of the server, in the form of all errors; Starlette has it logged."""
+    return _refusal(ServingError(500, f"{type(error).__name__}: {first_line(error)}"))
+
+
 def _page(name: str) -> Route:
     path = PAGE / name
     content, headers = path.read_bytes(), HEADERS | {"Content-Type": f"{KINDS[path.suffix]}; charset=utf-8"}
@@ -173,5 +179,6 @@ def create_app(service: Service) -> Starlette:
             Route("/healthz/live", service.live),
             Route("/healthz/ready", service.ready),
             Route("/v1/{rest:path}", service.answer, methods=["GET", "POST", "PUT", "DELETE", "PATCH"]),
-        ]
+        ],
+        exception_handlers={Exception: _fail},
     )

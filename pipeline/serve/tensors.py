@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -262,7 +261,7 @@ def _to_scalar(value: Any, dtype: str) -> Any:
         return value
     if dtype.startswith(("float", "double")) and is_number:
         return value
-    if "int" in dtype and is_number and math.isfinite(value) and value == int(value):
+    if "int" in dtype and is_number and (isinstance(value, int) or value.is_integer()):
         return int(value)
     kind = JSON_TYPES.get(type(value), "Null")
     raise invalid(f"JSON Value: {_show(value)} Type: {kind} is not of expected type: {dtype}")

@@ -76,7 +76,15 @@ def test_url_safe_base64_is_taken():
         ({"inputs": {"a": [[1, 2]], "b": [1, 2]}}, TWO, "must have equal 0th-dimension size"),
         ({"inputs": {"a": [[1, 2]], "b": [1.5]}}, TWO, "1.5 Type: Number is not of expected type: int64"),
         ({"inputs": {"a": [[1, None]], "b": [1]}}, TWO, "null Type: Null is not of expected type: float32"),
-        ({"inputs": {"a": [[1, 2]], "b": [2**70]}}, TWO, "without loss of precision"),
+        *(
+            ({"inputs": {"a": [[1, 2]], "b": [number]}}, TWO, "without loss of precision")
+            for number in (2**63, 2**70, 10**400, -(2**63) - 1, 2.0**63, 1e30)
+        ),
+        *(
+            ({"inputs": {"a": [[1, 2]], "b": [number]}}, TWO, "is not of expected type: int64")
+            for number in (float("inf"), float("-inf"), float("nan"))
+        ),
+        ({"inputs": {"a": [[1, 10**400]], "b": [1]}}, TWO, "without loss of precision"),
     ],
 )
 def test_what_does_not_fit_is_said_as_tensorflow_serving_says_it(document, specs, message):
