@@ -20,7 +20,7 @@ from tests import pictures
 from tests.conftest import CLASSES
 from tests.pipeline.serve.fakes import FixedHost, running
 
-LIMITS = Limits(request_bytes=300_000, requests=40, pixels=200_000)
+LIMITS = Limits(request_bytes=300_000, requests=40, pixels=200_000, total_pixels=1_500_000)
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +119,39 @@ def test_a_bad_image_is_a_400_that_names_the_row(server, eval_records, content, 
     assert list(answer.json()) == ["error"]
     start = "Failed to process element: 1 key: image_bytes of 'instances' list. Error: INVALID_ARGUMENT: "
     assert answer.json()["error"].startswith(start + message)
+
+
+def example_of(content, times=1):
+    image = tf.train.Feature(bytes_list=tf.train.BytesList(value=[content] * times))
+    return tf.train.Example(features=tf.train.Features(feature={features.IMAGE: image})).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [
+        (example_of(pictures.many_scans(400, 400, 5000)), "too_large: more than 25 scans over 400 x 400 pixels"),
+        (example_of(pictures.png_of_size(40_000, 40_000)), "too_large: 40000 x 40000 pixels"),
+        (example_of(b"text"), "not_an_image"),
+        (example_of(b"x", 2), "Feature: image/encoded is to hold one image, got: 2"),
+        (b"", "Feature: image/encoded is to hold one image, got: 0"),
+        (b"\xff", "Could not parse example input"),
+    ],
+)
+def test_the_image_within_an_example_is_held_against_the_same_rules(server, eval_records, example, message):
+    rows = [encode(eval_records.serialized[0]), encode(example)]
+    body = {"signature_name": features.SERVE_EXAMPLES, "instances": rows}
+    answer = requests.post(f"{server}/v1/models/shades:predict", json=body, timeout=60)
+    start = f"Failed to process element: 1 key: examples of 'instances' list. Error: INVALID_ARGUMENT: {message}"
+    assert (answer.status_code, answer.json()["error"][: len(start)]) == (400, start)
+
+
+def test_the_images_of_a_request_have_a_limit_in_all(server):
+    large, small = pictures.encode(pictures.smooth(400, 500), "jpeg"), pictures.encode(pictures.noise(8, 8))
+    assert predict(server, [large] * 7).status_code == 200
+    for images in ([large] * 8, [small] * 31):
+        answer = predict(server, images)
+        assert answer.status_code == 400
+        assert "more than 1,500,000 pixels in the images of one request" in answer.json()["error"]
 
 
 def test_what_the_model_itself_refuses_is_a_400(server):

@@ -89,3 +89,16 @@ def test_closing_answers_what_waits_and_takes_no_more(version):
     assert [answers(parts) for parts in waiting] == [[row] for row in range(20)]
     with pytest.raises(ServingError, match="shutting down"):
         batcher.submit(job(version, 1))
+
+
+def test_a_request_of_many_rows_holds_up_no_other(batcher, version):
+    hold(batcher, version)
+    many = batcher.submit(job(version, *range(100, 140)))
+    others = [batcher.submit(job(version, *[row] * 3)) for row in (1, 2)]  # the queue is not full for them
+    order = []
+    for place, part in enumerate((*many, others[0][0], others[1][0])):
+        part.answer.add_done_callback(lambda _, place=place: order.append(place))
+    version.gate.set()
+    assert answers(many) == list(range(100, 140))
+    assert [answers(parts) for parts in others] == [[1] * 3, [2] * 3]
+    assert order[:3] == [0, 10, 11]
