@@ -26,6 +26,10 @@ class GateRefused(RuntimeError):
         self.verdict = verdict or {"passed": False, "checks": [], "reasons": reasons, "override": None}
 
 
+class Damaged(RuntimeError):
+    """What an earlier node made is no longer what it made; nothing is done with it (exit code 1)."""
+
+
 def did_you_mean(word: str, known: list[str]) -> str:
     """A hint ` Did you mean 'x'?` when a known name is near, else an empty string."""
     import difflib

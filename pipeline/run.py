@@ -14,6 +14,7 @@ import psutil
 
 from components import integrity, versions
 from components.best import Best, find_best, held_against
+from components.digests import digest_path
 from components.errors import GateRefused, InputError
 from components.example_gen.door import describe_scan, refuse_data, write_ledger
 from components.example_gen.memory import open_memory
@@ -24,7 +25,6 @@ from components.lines import library_versions
 from components.machine import check_semaphores
 from components.options import TrainerOptions
 from components.trainer.backbones import is_saved_model
-from components.trainer.digests import digest_path
 from pipeline import sample
 from pipeline.config import Config, Plan, model_key
 from pipeline.fingerprint import lock_digest, node_fingerprints, source_fingerprints
@@ -274,6 +274,7 @@ def _execute(plan: Plan, runner: str, summary: Summary, progress: Progress, work
     pushed_before = versions.list_versions(workdir.serving)
     remove_unfinished(workdir)
     trace = RUNNERS[runner](pipeline, progress)
+    damaged = trace.damaged
     artifacts = _find_what_is_there(workdir, trace)
     pushed = artifacts["Pusher"]["pushed_model"] if trace.error is None and "Pusher" in trace.cached else None
     again = why_push_again(pushed, workdir.serving) if pushed else ""
@@ -289,6 +290,8 @@ def _execute(plan: Plan, runner: str, summary: Summary, progress: Progress, work
         _note_refusal(summary, trace.error)
     elif trace.error is not None:
         summary.note_error(trace.error, trace.failed_node or "the run")
+    summary.reasons += (damaged | trace.damaged).values()
+    if trace.error is not None and not isinstance(trace.error, GateRefused):
         raise trace.error
 
 

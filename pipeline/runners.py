@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tfx.orchestration.beam import beam_dag_runner
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher
+from tfx.types import Artifact, artifact_utils
 
+from components.artifacts import CONTENT, check_contents, find_damage
+from components.digests import digest_folder
 from components.errors import GateRefused, InputError, first_line
 from components.servable_check import standby
 from pipeline.beam import make_in_process_default
@@ -33,11 +37,20 @@ class Observer(Protocol):
 
 @dataclass
 class Trace:
-    """What happened in one run: executions by node id, which of them were cached, and the first error."""
+    """What happened in one run.
+
+    Attributes:
+        observer: is told as it happens.
+        executions: by node id.
+        cached: the nodes whose earlier results were used.
+        damaged: a line for each node whose earlier results were not used, since they are not as they were made.
+        failed_node, error: the first error and where it happened.
+    """
 
     observer: Observer
     executions: dict[str, int] = field(default_factory=dict)
     cached: list[str] = field(default_factory=list)
+    damaged: dict[str, str] = field(default_factory=dict)
     failed_node: str = ""
     error: BaseException | None = None
 
@@ -47,7 +60,8 @@ class Trace:
         log.info("node %s begins", name)
         started = time.monotonic()
         try:
-            info = run()
+            with _only_intact_results(name, self.damaged):
+                info = run()
         except BaseException as error:
             self.failed_node, self.error = name, error
             refused = isinstance(error, (GateRefused, InputError))
@@ -88,7 +102,7 @@ class ObservedNode(beam_dag_runner.PipelineNodeAsDoFn):
             _trace.launch(self._node_id, self._launch)
 
     def _launch(self) -> Any:
-        return EagerLauncher(
+        return BoundLauncher(
             pipeline_node=self._pipeline_node,
             mlmd_connection=_connect(self._mlmd_connection_config),
             pipeline_info=self._pipeline_info,
@@ -99,13 +113,55 @@ class ObservedNode(beam_dag_runner.PipelineNodeAsDoFn):
         ).launch()
 
 
-class EagerLauncher(launcher.Launcher):
-    """TFX's launcher, which knows of what a later node can use: see `AHEAD`."""
+class BoundLauncher(launcher.Launcher):
+    """TFX's launcher; every node takes and leaves artifacts that are bound to their bytes.
+
+    It also knows of what a later node can use: see `AHEAD`.
+    """
 
     def _run_executor(self, execution_info: Any) -> Any:
-        """Runs a node that was not found in the cache."""
+        """Runs a node that was not found in the cache.
+
+        Raises:
+            Damaged: an input is not as it was made.
+        """
+        check_contents(execution_info.input_dict)
         AHEAD.get(execution_info.pipeline_node.node_info.id, lambda: None)()
-        return super()._run_executor(execution_info)
+        output = super()._run_executor(execution_info)
+        for made in output.output_artifacts.values():
+            for artifact in made.artifacts:
+                artifact.custom_properties[CONTENT].string_value = digest_folder(artifact.uri)
+        return output
+
+
+@contextmanager
+def _only_intact_results(node: str, damaged: dict[str, str]) -> Iterator[None]:
+    """TFX asks whether the artifacts of an earlier execution are still there; here it is asked for their bytes, too.
+
+    An execution whose artifacts are not as they were made is passed over, as if it had never been. What comes after it
+    has other inputs then, and is made anew likewise.
+
+    Args:
+        node: that is looked up in the cache.
+        damaged: gets a line for the node.
+    """
+    are_there, bad = artifact_utils.verify_artifacts, dict[int, str]()
+
+    def are_intact(artifacts: dict[str, list[Artifact]]) -> None:
+        for key, artifact in ((key, artifact) for key, group in artifacts.items() for artifact in group):
+            if artifact.id not in bad:  # each cached execution that used it has it again
+                bad[artifact.id] = find_damage(artifact)
+            if bad[artifact.id]:
+                damaged[node] = f"{node}: its kept {key} {bad[artifact.id]}: made again ({artifact.uri})"
+                log.warning(damaged[node])
+                raise RuntimeError(damaged[node])
+        are_there(artifacts)
+
+    artifact_utils.verify_artifacts = are_intact
+    try:
+        yield
+    finally:
+        artifact_utils.verify_artifacts = are_there
 
 
 # What is begun when a node has work to do, as a later one will need it.

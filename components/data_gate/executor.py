@@ -17,6 +17,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components import features, integrity, versions
+from components.artifacts import contents_of
 from components.data_gate.anomalies import list_anomalies, list_missing_classes
 from components.data_gate.drift import Shift, list_unmeasured, measure_shifts
 from components.errors import GateRefused
@@ -61,9 +62,9 @@ class Verdict:
             name = f"{kind}/{split}/{shift.feature}"
             self.checks.append(Check(name, round(shift.value, 4), round(shift.limit, 4), verdict, reason))
 
-    def to_gate(self) -> Gate:
-        """The result, with what the report shows beside the checks."""
-        extra = {"warnings": warnings_of(self.checks), "notes": self.notes, "measured": self.measured}
+    def to_gate(self, judged: dict[str, str]) -> Gate:
+        """The result, with what was judged, and what the report shows beside the checks."""
+        extra = {"judged": judged, "warnings": warnings_of(self.checks), "notes": self.notes, "measured": self.measured}
         return Gate(tuple(self.checks), notes=tuple(self.files), extra=extra)
 
     def describe(self) -> str:
@@ -99,7 +100,7 @@ class Executor(base_executor.BaseExecutor):
         judge_anomalies(verdict, inputs["anomalies"], schema, options)
         judge_drift(verdict, statistics, schema, (exec_properties["serving_dir"], exec_properties["version"]), options)
         judge_skew(verdict, statistics, schema, options)
-        gate = verdict.to_gate().overridden_by(Override.from_json(exec_properties["override"]))
+        gate = verdict.to_gate(contents_of(input_dict)).overridden_by(Override.from_json(exec_properties["override"]))
         if not gate.lets_through:
             raise GateRefused(DATA, gate.reasons, gate.to_dict())
         target = artifact_utils.get_single_instance(output_dict["verdict"])

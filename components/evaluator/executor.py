@@ -16,6 +16,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components import features
+from components.artifacts import contents_of
 from components.evaluator.analysis import BASELINE, BEST, CANDIDATE, make_eval_config, read_tfma, run_tfma
 from components.evaluator.judging import Rival, judge
 from components.evaluator.metrics import measure_model, measure_slice
@@ -62,7 +63,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         rivals = {name: Rival(peer, outcomes.get(name)) for name, peer in peers.items()}
         metrics[CANDIDATE]["held_against"] = describe_rivals(rivals)
         checks = judge(metrics[CANDIDATE], outcomes[CANDIDATE], rivals[BASELINE], rivals[BEST], gate)
-        result = Gate(tuple(checks)).overridden_by(Override.from_json(exec_properties["override"]))
+        result = Gate(tuple(checks), extra={"judged": contents_of(input_dict)}).overridden_by(
+            Override.from_json(exec_properties["override"])
+        )
         _write_json(evaluation.uri, features.EVALUATION_FILE, metrics)
         _write_json(evaluation.uri, features.VERDICT_FILE, result.to_dict())
         against = {name: artifacts[name] for name in names}

@@ -20,9 +20,10 @@ from tfx.types.component_spec import ChannelParameter
 from tfx.types.standard_component_specs import PusherSpec as StockSpec
 from tfx.utils import json_utils
 
-from components.artifacts import DataVerdict, Manifest, read_verdicts
+from components.artifacts import DataVerdict, Manifest, contents_of, read_verdicts
 from components.errors import InputError
-from components.gates import DATA, QUALITY, SERVABILITY, used_override
+from components.gates import DATA, QUALITY, SERVABILITY, lets_through, used_override
+from components.pusher.judged import check_judged, judged_files
 from components.pusher.passport import Data
 from components.pusher.publish import publish_model
 
@@ -45,18 +46,26 @@ class Executor(stock.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Publishes the model if both gates blessed it; marks the artifact either way."""
+        """Publishes the model if every gate let it through; marks the artifact either way.
+
+        Raises:
+            Damaged: the model or its data is not what the gates judged; nothing was pushed.
+        """
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
-        if not self.CheckBlessing(input_dict):
+        uris = {gate: artifact_utils.get_single_uri(input_dict[channel]) for gate, channel in VERDICTS.items()}
+        verdicts, given = read_verdicts(uris), contents_of(input_dict)
+        if not (self.CheckBlessing(input_dict) and all(lets_through(verdict) for verdict in verdicts.values())):
             self._MarkNotPushed(pushed)
             progress.info("not pushed: a gate said no", extra={"done": True})
             return
         custom = json.loads(exec_properties["custom_config"])
         serving = local_folder(custom["serving_dir"])
         data = Data(*(artifact_utils.get_single_uri(input_dict[name]) for name in FACTS))
-        uris = {gate: artifact_utils.get_single_uri(input_dict[channel]) for gate, channel in VERDICTS.items()}
-        passport = {**custom["passport"], "override": used_override(read_verdicts(uris))}
-        published = publish_model(self.GetModelPath(input_dict), serving, passport, data)
+        check_judged(given, verdicts)
+        model = self.GetModelPath(input_dict)
+        judged = judged_files(artifact_utils.get_single_uri(input_dict["model"]), model, given["model"])
+        passport = {**custom["passport"], "override": used_override(verdicts)}
+        published = publish_model(model, serving, passport, data, judged)
         self._MarkPushed(pushed, pushed_destination=str(serving / str(published.version)))
         progress.info(SAID[published.how].format(published.version), extra={"done": True})
 

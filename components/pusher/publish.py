@@ -7,12 +7,13 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from components import features, integrity, pointer, versions
-from components.errors import InputError, first_line
+from components.errors import Damaged, InputError, first_line
 from components.pusher.passport import Data, Material, complete_passport, read_json
 from components.pusher.staging import copy_file, copy_tree, staged, sync_folders
 
@@ -32,7 +33,13 @@ class Published:
     how: Literal["pushed", "unchanged", "set_aside"]
 
 
-def publish_model(model: str | Path, serving: Path, passport: dict[str, Any], data: Data | None = None) -> Published:
+def publish_model(
+    model: str | Path,
+    serving: Path,
+    passport: dict[str, Any],
+    data: Data | None = None,
+    judged: Mapping[str, str] | None = None,
+) -> Published:
     """Copies a SavedModel beside the served versions, syncs it, renames it into place, and points the server at it.
 
     The very model that is being served is not pushed twice, nor one that somebody took back: to serve that again is
@@ -44,8 +51,10 @@ def publish_model(model: str | Path, serving: Path, passport: dict[str, Any], da
         serving: the serving directory, on a mounted file system.
         passport: where the model comes from; what only the Pusher knows is added.
         data: what the model is made of and how good it is; None: nothing is known of it.
+        judged: sha256 of each file of the model, as the gates judged it; None: nobody did.
 
     Raises:
+        Damaged: what was copied is not what was judged; no version was added.
         InputError: the serving directory cannot be written, or its pointer is damaged; no version was added.
     """
     facts = read_json(os.path.join(model, "assets", features.FACTS_ASSET))
@@ -56,6 +65,8 @@ def publish_model(model: str | Path, serving: Path, passport: dict[str, Any], da
                 return same
         with staged(serving) as folder:
             material = Material(facts, copy_tree(str(model), folder), copy_data(data, folder))
+            if judged is not None and material.model_files != judged:
+                raise Damaged(f"the model in {model} changed while it was copied: nothing is pushed. Run again.")
             return Published(_name_version(serving, folder, complete_passport(passport, material, data)), "pushed")
     except OSError as error:
         if error.errno not in FULL:

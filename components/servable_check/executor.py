@@ -18,6 +18,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components import features
+from components.artifacts import contents_of
 from components.gates import FAIL, Check, Gate, Override
 from components.options import ServabilityGateOptions
 from components.servable_check import standby
@@ -51,7 +52,7 @@ class Executor(base_executor.BaseExecutor):
             measured, checks = judge_answers(answer, expected, read_labels(model), size_on_disk(model), gate)
             more, further = check_tflite(request, read_labels(model), gate, run_probe)
             measured, checks = measured | more, [*checks, *further]
-        extra = {"measured": measured, **describe_odd_inputs(answer or {})}
+        extra = {"judged": contents_of(input_dict), "measured": measured, **describe_odd_inputs(answer or {})}
         result = Gate(tuple(checks), extra=extra).overridden_by(Override.from_json(exec_properties["override"]))
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         mark_blessing(blessing, result.lets_through)

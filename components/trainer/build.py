@@ -11,6 +11,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
+from components.digests import digest_of
 from components.errors import InputError
 from components.trainer.backbones import (
     Scaling,
@@ -20,7 +21,6 @@ from components.trainer.backbones import (
     find_backbone,
     is_saved_model,
 )
-from components.trainer.digests import digest_of
 from components.trainer.imagenet import cache_folder, check_pin, fetch_published, find_published
 from components.trainer.saved import digest_saved_model, load_saved_model, output_of
 from components.trainer.weights import IMAGENET_DEVIATIONS_RGB, check_weights_file, load_weights_file

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from components.digests import CHUNK, digest_of
 from components.errors import InputError, first_line
 from components.trainer.backbones import check_request, find_backbone
-from components.trainer.digests import CHUNK, digest_of
 
 CACHE_VARIABLE = "GRAFT_WEIGHTS"
 TIMEOUT = 20.0  # seconds without an answer: a machine without internet is told so soon

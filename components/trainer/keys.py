@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from components.trainer.digests import digest_path
+from components.digests import digest_path
 from components.trainer.known import Known
 
 # Numbers that only name things in a SavedModel: they change with what else the process traced before.

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.digests import digest_path
 from components.errors import InputError, first_line
-from components.trainer.digests import digest_path
 
 ENDPOINTS = ("serving_default", "serve")  # the first that a SavedModel has; `Model.export` writes both
 WANTED = "float32 [batch, h, w, 3] to float32 [batch, h, w, d] or [batch, d]"

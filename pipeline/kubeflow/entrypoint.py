@@ -25,7 +25,7 @@ from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
 from tfx.orchestration.portable import outputs_utils
 from tfx.utils import import_utils
 
-from components.artifacts import TYPES, read_verdicts
+from components.artifacts import TYPES, check_contents, read_verdicts, record_contents
 from components.errors import GateRefused
 from components.gates import lets_through
 from pipeline.beam import workers_share_the_disk
@@ -83,6 +83,7 @@ def run_task(
 
     Raises:
         GateRefused: by the data gate, or where the Pusher may not push.
+        Damaged: an input is not as the task before made it.
     """
     keep_declared(given, declared)
     shown = take_ui_outputs(given)
@@ -93,8 +94,10 @@ def run_task(
     outputs = stock.parse_raw_artifact_dict(given.outputs.artifacts, names)
     properties = read_properties(given, declared.inputs, settings)
     prepare_devices(properties)
+    check_contents(inputs)
     make_executor(executor_path, beam_arguments).Do(inputs, outputs, properties)
     refuse_unpushed(inputs, outputs)
+    record_contents(outputs)
     outputs_utils.tag_output_artifacts_with_version(outputs)
     answer = proto.ExecutorOutput()
     for key, artifacts in stock.translate_executor_output(outputs, names).items():

@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from components.errors import GateRefused, InputError
+from components.errors import Damaged, GateRefused, InputError
 from components.machine import check_semaphores
 from pipeline.kubeflow.places import LOCAL_ROOT_VARIABLE, local_root
 from pipeline.progress import LOGGER, quiet_tensorflow
@@ -60,6 +60,9 @@ def exit_code_of(task: Callable[[], None]) -> int:
     except InputError as error:
         _say(f"Error: {error}")
         return 2
+    except Damaged as error:
+        _say(f"Error: {error}")
+        return 1
     except Exception:  # noqa: BLE001  whatever it is, the pod's log must have it
         traceback.print_exc()
         return 1

@@ -10,15 +10,19 @@ from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 
 from components import features, versions
-from components.artifacts import DataVerdict, Manifest
-from components.errors import InputError
+from components.artifacts import DataVerdict, Manifest, contents_of, record_contents
+from components.digests import digest_folder
+from components.errors import Damaged, InputError
 from components.pusher.component import Executor, Pusher, local_folder
 from components.pusher.passport import describe_data
 from tests.components.pusher.models import METRICS, PASSPORT
 from tests.conftest import artifact
+from tests.damages import DAMAGES
+
+NAMED = {"evaluation": ["model"], "infra_blessing": ["model"], "data_verdict": ["manifest", "statistics"]}
 
 
-def execute(tmp_path, model, serving, quality=1, servability=1, **verdicts):
+def execute(tmp_path, model, serving, quality=1, servability=1, misjudged=None, damage=lambda model: None, **verdicts):
     candidate, made = tmp_path / "artifact", tmp_path / "made"
     shutil.rmtree(candidate, ignore_errors=True)
     shutil.copytree(model, candidate / "Format-Serving")
@@ -32,11 +36,15 @@ def execute(tmp_path, model, serving, quality=1, servability=1, **verdicts):
         "evaluation": [artifact(standard_artifacts.ModelEvaluation, tmp_path / "data" / "evaluation")],
         "data_verdict": [artifact(DataVerdict, made / "d")],
     }
+    record_contents(inputs)
+    judged = contents_of(inputs) | (misjudged or {})
     folders = {"infra_blessing": made / "i", "evaluation": tmp_path / "data" / "evaluation", "data_verdict": made / "d"}
     for name, folder in folders.items():
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / features.VERDICT_FILE).write_text(json.dumps(verdicts.get(name, {})))
+        verdict = {"passed": True, "override": None, "judged": {key: judged[key] for key in NAMED[name]}}
+        (folder / features.VERDICT_FILE).write_text(json.dumps({**verdict, **verdicts.get(name, {})}))
     (made / "i" / ("INFRA_BLESSED" if servability else "INFRA_NOT_BLESSED")).touch()
+    damage(candidate / "Format-Serving")
     custom = json.dumps({"serving_dir": str(serving), "passport": PASSPORT})
     Executor(base_executor.BaseExecutor.Context()).Do(inputs, {"pushed_model": [pushed]}, {"custom_config": custom})
     return pushed
@@ -65,7 +73,7 @@ def test_a_model_that_is_served_already_is_recorded_again(tmp_path, model, servi
 def test_an_override_that_a_gate_needed_is_in_the_passport(tmp_path, model, serving, data):
     override = {"gates": ["data", "quality"], "who": "ann@lab", "when": "2026-01-31T12:00:00Z", "reason": "why not"}
     refused = {"passed": False, "override": override}
-    execute(tmp_path, model, serving, evaluation=refused, data_verdict={"override": None})
+    execute(tmp_path, model, serving, evaluation=refused, data_verdict={})
     (version,) = versions.list_versions(serving)
     assert versions.read_passport(serving / str(version))["override"] == {**override, "gates": ["quality"]}
 
@@ -76,6 +84,46 @@ def test_a_model_that_a_gate_refused_is_not_pushed(tmp_path, model, serving, sai
     assert pushed.get_int_custom_property("pushed") == 0
     assert versions.list_versions(serving) == []
     assert said() == ["not pushed: a gate said no"]
+
+
+@pytest.mark.parametrize("gate", ["evaluation", "infra_blessing", "data_verdict"])
+def test_a_blessing_without_a_verdict_that_lets_through_pushes_nothing(tmp_path, model, serving, data, gate):
+    pushed = execute(tmp_path, model, serving, **{gate: {"passed": False}})
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert versions.list_versions(serving) == []
+
+
+@pytest.mark.parametrize("misjudged", ["model", "manifest", "statistics"])
+def test_what_another_digest_was_judged_of_is_not_pushed(tmp_path, model, serving, data, misjudged):
+    with pytest.raises(Damaged, match=rf"gate judged another {misjudged} \(sha256 {'0' * 12}\) than the Pusher"):
+        execute(tmp_path, model, serving, misjudged={misjudged: "0" * 64})
+    assert not serving.exists()
+
+
+@pytest.mark.parametrize("gate", ["evaluation", "infra_blessing", "data_verdict"])
+def test_a_verdict_that_does_not_say_what_it_judged_pushes_nothing(tmp_path, model, serving, data, gate):
+    with pytest.raises(Damaged, match=r"\(sha256 not said\)"):
+        execute(tmp_path, model, serving, **{gate: {"judged": {}}})
+    assert not serving.exists()
+
+
+def test_gates_that_judged_different_examples_push_nothing(tmp_path, model, serving, data):
+    judged = {"model": digest_folder(str(shutil.copytree(model, tmp_path / "copy" / "Format-Serving").parent))}
+    with pytest.raises(Damaged, match=r"servability gate judged another examples .* than the quality gate"):
+        execute(
+            tmp_path,
+            model,
+            serving,
+            evaluation={"judged": {**judged, "examples": "1" * 64}},
+            infra_blessing={"judged": {**judged, "examples": "2" * 64}},
+        )
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_model_that_was_damaged_after_it_was_judged_is_not_pushed(tmp_path, model, serving, data, name):
+    with pytest.raises(Damaged, match="is not the one that was judged: nothing is pushed"):
+        execute(tmp_path, model, serving, damage=DAMAGES[name])
+    assert not serving.exists()
 
 
 def test_an_object_store_is_no_place_to_push_to():

@@ -4,11 +4,11 @@ import shutil
 
 import pytest
 
+from components.digests import digest_of
 from components.errors import InputError
 from components.options import TrainerOptions
 from components.trainer import frozen
 from components.trainer.build import make_backbone
-from components.trainer.digests import digest_of
 from components.trainer.frozen import Facts, Frozen, freeze
 from components.trainer.known import Known
 from tests.conftest import ALPHA, SIDE

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.digests import digest_folder, digest_of
 from components.errors import InputError
 from components.trainer.build import make_backbone
-from components.trainer.digests import digest_folder, digest_of
 from tests import pictures
 
 SIZE = (32, 48)

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from components.digests import digest_of
 from components.errors import InputError
 from components.trainer.build import build_backbone, digest_weights, make_backbone
-from components.trainer.digests import digest_of
 from components.trainer.weights import IMAGENET_DEVIATIONS_RGB, find_misfit, load_weights_file
 from tests import pictures
 from tests.components.trainer.published import write_legacy

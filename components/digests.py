@@ -1,10 +1,10 @@
-"""Digests of files and of saved models, local or remote; TensorFlow is only loaded for remote ones."""
+"""Digests of files and of folders, local or remote; TensorFlow is only loaded for remote ones."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,24 @@ def digest_of(path: str | Path, algorithm: str = "sha256") -> str:
 
 
 def digest_folder(path: str) -> str:
-    """sha256 over the names and contents of all files below a folder, in the order of their names."""
+    """sha256 over the names and contents of all files below a folder; the same for every copy of it."""
+    return combine(digest_files(path))
+
+
+def digest_files(path: str) -> dict[str, str]:
+    """sha256 of every file below a folder, by its path below it; none where there is no folder.
+
+    The empty objects that stand for folders in a bucket are no files.
+    """
+    files = (os.path.join(folder, name) for folder, _, names in _walk(path) for name in names if name.strip("/"))
+    return {os.path.relpath(file, path): digest_of(file) for file in files}
+
+
+def combine(files: Mapping[str, str]) -> str:
+    """sha256 over the names and digests of files, in the order of their names."""
     digest = hashlib.sha256()
-    for file in sorted(os.path.join(folder, name) for folder, _, names in _walk(path) for name in names):
-        digest.update(f"{os.path.relpath(file, path)}\0{digest_of(file)}\n".encode())
+    for name in sorted(files):
+        digest.update(f"{name}\0{files[name]}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
