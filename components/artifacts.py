@@ -18,10 +18,9 @@ from tfx import types
 from tfx.dsl.io import fileio
 
 from components import features
-from components.digests import digest_folder
+from components.digests import CONTENT, digest_folder
 from components.errors import Damaged, first_line
 
-CONTENT = "content_sha256"  # custom property: over the names and contents of the artifact's files
 REMEDY = "Run again: it is made anew (on a cluster: without the cache of the task that made it)."
 Artifacts = Mapping[str, Sequence[types.Artifact]]
 

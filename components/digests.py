@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 CHUNK = 1 << 20
+CONTENT = "content_sha256"  # custom property of an artifact: `digest_folder` of when it was made
 
 
 def digest_path(path: str | Path) -> str:

@@ -14,8 +14,8 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher
 from tfx.types import Artifact, artifact_utils
 
-from components.artifacts import CONTENT, check_contents, find_damage
-from components.digests import digest_folder
+from components.artifacts import check_contents, find_damage
+from components.digests import CONTENT, digest_folder
 from components.errors import GateRefused, InputError, first_line
 from components.servable_check import standby
 from pipeline.beam import make_in_process_default

@@ -45,3 +45,11 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "cut short": _cut,
     "swapped": _swap,
 }
+
+
+def damages_of(folder: Path) -> list[str]:
+    """The rows of `DAMAGES` that mean something for a folder: nothing can be cut off empty files."""
+    files = files_of(folder)
+    if any(path.stat().st_size > 1 for path in files):
+        return list(DAMAGES)
+    return ["flipped byte", "missing file", "another file", "another name"] if files else ["another file"]

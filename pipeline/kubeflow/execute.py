@@ -22,6 +22,7 @@ from google.protobuf import json_format
 from rich.console import Console
 from rich.markup import escape
 
+from components.digests import CONTENT
 from components.errors import InputError
 from pipeline.kubeflow.compiled import CompiledPipeline, Task
 from pipeline.kubeflow.launcher import Inputs, Launcher, Result
@@ -50,12 +51,14 @@ class Walk:
         done: complete tasks by name.
         cached: names of those that were not run.
         seconds: of each task that was run.
+        damaged: a line for each task whose earlier results were not used, since they are not as they were made.
         failed: name and result of each task that failed.
     """
 
     done: dict[str, Done] = field(default_factory=dict)
     cached: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
     failed: list[tuple[str, Result]] = field(default_factory=list)
 
     @property
@@ -105,7 +108,7 @@ class Walker:
                     del waiting[task.name]
                     inputs = self._inputs(task, walk)
                     keys[task.name] = cache_key(task, inputs)
-                    known = self._recall(task, keys[task.name], unfinished)
+                    known = self._recall(task, keys[task.name], unfinished, walk)
                     if known:
                         walk.done[task.name] = known
                         walk.cached.append(task.name)
@@ -152,13 +155,25 @@ class Walker:
             inputs.artifacts[name] = walk.done[output.producer_task].artifacts[output.output_artifact_key]
         return inputs
 
-    def _recall(self, task: Task, key: str, unfinished: set[str]) -> Done | None:
-        """What an earlier run left of the very same task, if it may be used and is still there."""
+    def _recall(self, task: Task, key: str, unfinished: set[str], walk: Walk) -> Done | None:
+        """What an earlier run left of the very same task, if it may be used and is still there, as it was made."""
         if task.looks_outside or not (task.task.caching_options.enable_cache or key in unfinished):
             return None
         text = self.store.read(f"{self._folder}/{key}.json")
         done = Done(**json.loads(text)) if text else None
-        return done if done and all(self.store.exists(uri) for uri in done.kept) else None
+        if not done or not all(self.store.exists(uri) for uri in done.kept):
+            return None
+        damage = self._find_damage(task.name, done)
+        walk.damaged += [damage] if damage else []
+        return None if damage else done
+
+    def _find_damage(self, task: str, done: Done) -> str:
+        """Whether an artifact in the pipeline root is not as its task made it; what the UI is shown has no digest."""
+        for name, artifact in done.artifacts.items():
+            expected = artifact.get("metadata", {}).get(CONTENT, "")
+            if expected and self.store.digest(artifact["uri"]) != expected:
+                return f"{task}: its kept {name} is not as it was made: made again ({artifact['uri']})"
+        return ""
 
     @contextmanager
     def _stopping_on_interrupt(self) -> Iterator[None]:

@@ -79,6 +79,7 @@ def execute_file(path: Path, root: str, target: Target, given: dict[str, str], j
             walk = Walker(pipeline, launcher, store, values, console, jobs).walk()
             fill_summary(summary, collect_artifacts(walk, store, scratch / "shown"), pushed_before)
             _note_failure(summary, walk)
+            summary.reasons += walk.damaged
             note_served(summary, workdir.serving)
             written = write()
         if walk.code not in (0, REFUSED):

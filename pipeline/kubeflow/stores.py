@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
 from typing import Any, Protocol
 
+from components.digests import CHUNK, combine, digest_folder
 from components.errors import InputError, first_line
 
 LOCAL_BUCKET = "graft-local"  # the bucket that a folder stands for: artifacts need a scheme, a path is refused
@@ -31,6 +33,9 @@ class Store(Protocol):
 
     def exists(self, uri: str) -> bool:
         """Whether there is an object of that name, or below it."""
+
+    def digest(self, uri: str) -> str:
+        """As `components.digests.digest_folder`, over all objects below the URI."""
 
 
 def open_store(root: str, scheme: str = "gs") -> Store:
@@ -83,6 +88,10 @@ class FolderStore:
         """As in `Store`; like a bucket, it knows no empty folder."""
         path = self._path(uri)
         return path.is_file() or any(entry.is_file() for entry in path.rglob("*"))
+
+    def digest(self, uri: str) -> str:
+        """As in `Store`."""
+        return digest_folder(str(self._path(uri)))
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -146,6 +155,18 @@ class S3Store:
     def exists(self, uri: str) -> bool:
         """As in `Store`."""
         return bool(self._keys(self._key(uri)))
+
+    def digest(self, uri: str) -> str:
+        """As in `Store`; the empty objects that stand for folders do not count."""
+        prefix = f"{self._key(uri)}/"
+        keys = [key for key in self._keys(prefix.rstrip("/")) if key.startswith(prefix) and not key.endswith("/")]
+        return combine({key.removeprefix(prefix): self._digest(key) for key in keys})
+
+    def _digest(self, key: str) -> str:
+        digest = hashlib.sha256()
+        for chunk in self._client.get_object(Bucket=self._bucket, Key=key)["Body"].iter_chunks(CHUNK):
+            digest.update(chunk)
+        return digest.hexdigest()
 
 
 def _s3_client() -> Any:

@@ -1,6 +1,9 @@
 """Every runner runs a small pipeline of real TFX nodes, and tells an observer how it went."""
 
 import os
+import re
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,9 +13,11 @@ from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
-from components.errors import GateRefused, InputError
+from components.digests import CONTENT
+from components.errors import Damaged, GateRefused, InputError
 from pipeline.report.summary import find_artifacts
 from pipeline.runners import RUNNERS, Trace
+from tests.damages import DAMAGES
 
 FAILURES = {
     "": None,
@@ -44,21 +49,22 @@ def Sink(  # noqa: N802
 class Observer:
     """Keeps what it was told."""
 
-    def __init__(self):
-        self.told = []
+    def __init__(self, meanwhile=None):
+        self.told, self.meanwhile = [], meanwhile or {}
 
     def start(self, name):
         self.told.append(f"{name} starts")
 
     def finish(self, name, how, summary=""):
         self.told.append(f"{name} {how} {summary}".strip())
+        self.meanwhile.get(name, lambda: None)()
 
 
 @pytest.fixture
 def run(tmp_path):
     """Runs the two nodes in one working directory; gives trace and what the observer was told."""
 
-    def call(runner, text="hello", failure=""):
+    def call(runner, text="hello", failure="", meanwhile=None):
         source = Source(text=text)
         sink = Sink(model=source.outputs["model"], failure=failure)
         pipeline = Pipeline(
@@ -68,7 +74,7 @@ def run(tmp_path):
             enable_cache=True,
             metadata_connection_config=metadata.sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite")),
         )
-        observer = Observer()
+        observer = Observer(meanwhile)
         return RUNNERS[runner](pipeline, observer), observer.told
 
     return call
@@ -95,6 +101,55 @@ def test_an_identical_run_takes_everything_from_the_cache_and_a_changed_one_what
     third, told = run(runner, text="other")
     assert third.cached == []
     assert told[1] == "Source done"
+
+
+def made_by_source(tmp_path):
+    """The folders that the first node filled, oldest first."""
+    return sorted((tmp_path / "artifacts" / "Source" / "model").iterdir(), key=lambda folder: int(folder.name))
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_result_is_made_again_with_all_that_follows_and_said(run, runner, tmp_path, name):
+    run(runner)
+    (kept,) = made_by_source(tmp_path)
+    DAMAGES[name](kept)
+    trace, told = run(runner)
+    assert (trace.error, trace.cached) == (None, [])
+    assert list(trace.damaged) == ["Source"]
+    line = trace.damaged["Source"]
+    assert re.fullmatch(rf"Source: its kept model is not as it was made \(.*\): made again \({kept}\)", line)
+    assert told == ["Source starts", "Source done", "Sink starts", "Sink done"]
+    assert Path(made_by_source(tmp_path)[1], "text").read_text() == "hello"
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_results_that_are_gone_or_without_a_digest_are_made_again(run, runner, tmp_path):
+    run(runner)
+    shutil.rmtree(made_by_source(tmp_path)[0])
+    assert "is gone: made again" in run(runner)[0].damaged["Source"]
+    with sqlite3.connect(tmp_path / "metadata.sqlite") as database:
+        database.execute("DELETE FROM ArtifactProperty WHERE name = ?", (CONTENT,))
+    assert "has no digest of when it was made: made again" in run(runner)[0].damaged["Source"]
+    trace, _ = run(runner)
+    assert (trace.cached, trace.damaged) == (["Source", "Sink"], {})
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("name", ["flipped byte", "missing file"])
+def test_what_is_damaged_while_the_run_goes_on_is_refused_and_mended_by_the_next(run, runner, tmp_path, name):
+    def damage():
+        DAMAGES[name](made_by_source(tmp_path)[-1])
+
+    for _ in range(2):  # the second one damages what it took from the cache, or made again
+        trace, told = run(runner, text="other", meanwhile={"Source": damage})
+        assert isinstance(trace.error, Damaged)
+        assert trace.failed_node == "Sink"
+        assert "is not as it was made" in told[-1]
+        assert told[-1].endswith("(on a cluster: without the cache of the task that made it).")
+    trace, _ = run(runner, text="other")
+    assert trace.error is None
+    assert list(trace.damaged) == ["Source"]
 
 
 @pytest.mark.parametrize("runner", RUNNERS)

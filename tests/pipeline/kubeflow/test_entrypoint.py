@@ -11,12 +11,14 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as proto
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as stock
 
 from components import features
-from components.errors import GateRefused
+from components.digests import CONTENT, combine, digest_folder
+from components.errors import Damaged, GateRefused
 from pipeline.kubeflow import entrypoint, places
 from pipeline.kubeflow.checks import Target
 from pipeline.kubeflow.compiled import read_compiled
 from pipeline.kubeflow.launcher import Inputs, Launcher, fill_placeholders
 from pipeline.kubeflow.stores import LOCAL_BUCKET, FolderStore
+from tests.damages import DAMAGES
 
 EXAMPLES = f"gs://{LOCAL_BUCKET}/run/ImageExampleGen/examples"
 
@@ -30,7 +32,7 @@ def statistics_args(tmp_path, compiled, examples_uri, examples_artifact, monkeyp
     file = tmp_path / "pipeline.yaml"
     file.write_text(compiled[Target.KFP].to_yaml(), "utf-8")
     task = next(task for task in read_compiled(file).tasks if task.name == "StatisticsGen")
-    metadata = {"split_names": examples_artifact.split_names}
+    metadata = {"split_names": examples_artifact.split_names, CONTENT: digest_folder(str(examples_uri))}
     for name in ("payload_format", "file_format"):
         metadata[name] = examples_artifact.get_string_custom_property(
             name
@@ -76,6 +78,21 @@ def test_ours_takes_both_and_answers_in_uris(tmp_path, statistics_args, target):
     artifact = answer.artifacts["statistics"].artifacts[0]
     assert artifact.uri == f"gs://{LOCAL_BUCKET}/run/StatisticsGen/statistics"
     assert json.loads(artifact.metadata["split_names"]) == ["train", "eval"]
+    assert artifact.metadata[CONTENT] == digest_folder(str(folder / "statistics"))
+
+
+@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize("name", DAMAGES)
+def test_an_input_that_is_not_as_it_was_made_is_refused(tmp_path, statistics_args, target, name):
+    DAMAGES[name](tmp_path / "disk" / "gcs" / EXAMPLES.removeprefix("gs://"))
+    with pytest.raises(Damaged, match=r"the examples in .* is not as it was made .*without the cache of the task"):
+        entrypoint.main(statistics_args(target))
+
+
+def test_an_input_without_a_digest_is_refused(tmp_path, statistics_args):
+    arguments = [part.replace(CONTENT, "lost") for part in statistics_args(Target.VERTEX)]
+    with pytest.raises(Damaged, match=r"the examples in .* has no digest of when it was made"):
+        entrypoint.main(arguments)
 
 
 def executor_input(tmp_path, monkeypatch, inputs, outputs):
@@ -288,6 +305,7 @@ def test_a_node_whose_workers_are_elsewhere_works_on_the_bucket(tmp_path, monkey
             seen.update(inputs=inputs["examples"][0].uri, outputs=outputs["statistics"][0].uri)
 
     monkeypatch.setattr(entrypoint, "make_executor", lambda path, arguments: Executor())
+    monkeypatch.setattr("components.artifacts.digest_folder", lambda uri: combine({}))
     for arguments, prefix in (
         (["--runner=DataflowRunner"], "s3://b"),
         (["--runner=DirectRunner"], str(tmp_path / "s3")),
@@ -295,7 +313,13 @@ def test_a_node_whose_workers_are_elsewhere_works_on_the_bucket(tmp_path, monkey
         given = executor_input(
             tmp_path,
             monkeypatch,
-            {"examples": {"uri": "s3://b/e", "type": {"schemaTitle": "tfx.Examples"}}},
+            {
+                "examples": {
+                    "uri": "s3://b/e",
+                    "type": {"schemaTitle": "tfx.Examples"},
+                    "metadata": {CONTENT: combine({})},
+                }
+            },
             {"statistics": {"uri": "s3://b/s", "type": {"schemaTitle": "tfx.ExampleStatistics"}}},
         )
         declared = declare({"examples": "tfx.Examples"}, {"statistics": "tfx.ExampleStatistics"})

@@ -13,7 +13,8 @@ from pipeline.kubeflow.compiled import read_compiled
 from pipeline.kubeflow.execute import Walker, check_workdir, describe_failure
 from pipeline.kubeflow.launcher import Launcher
 from pipeline.kubeflow.record import parse_parameters
-from pipeline.kubeflow.stores import open_store
+from pipeline.kubeflow.stores import LOCAL_BUCKET, open_store
+from tests.damages import DAMAGES
 
 WRITE = "import sys, pathlib; p = pathlib.Path(sys.argv[1]); p.mkdir(parents=True); (p / 'x').write_text(sys.argv[2])"
 
@@ -249,3 +250,30 @@ def test_pairs_of_the_command_line():
     assert parse_parameters(["a=b=c", "d="]) == {"a": "b=c", "d": ""}
     with pytest.raises(InputError, match="expected name=value, got 'a'"):
         parse_parameters(["a"])
+
+
+DIGEST = "import json; from components.digests import CONTENT, digest_folder; o = json.loads(sys.argv[4])['outputs']"
+ANSWER = (
+    f"{DIGEST}; f = pathlib.Path(o['outputFile']); f.parent.mkdir(parents=True, exist_ok=True); "
+    "a = {**o['artifacts']['out']['artifacts'][0], 'metadata': {CONTENT: digest_folder(str(p))}}; "
+    "f.write_text(json.dumps({'artifacts': {'out': {'artifacts': [a]}}}))"
+)
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_result_is_made_again_with_what_follows_and_said(walk, tmp_path, name):
+    tasks = {
+        "first": make_task([f"{WRITE}; {SAY}; {ANSWER}", *OUTPUTS, "{{$}}"]),
+        "second": make_task(SECOND, ["first"], ["first"]),
+    }
+    assert walk(tasks).code == 0
+    assert walk(tasks).cached == ["first", "second"]
+    kept = tmp_path / "root" / "toy" / "run-0" / "first" / "out"
+    DAMAGES[name](kept)
+    again = walk(tasks)
+    assert (again.code, again.cached) == (0, [])
+    if name != "missing file":  # nothing is left of it then, as when someone made room
+        assert again.damaged == [
+            f"first: its kept out is not as it was made: made again (gs://{LOCAL_BUCKET}/toy/run-0/first/out)"
+        ]
+    assert walk(tasks).cached == ["first", "second"]

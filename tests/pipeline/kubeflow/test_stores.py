@@ -3,6 +3,7 @@
 import pytest
 from moto import mock_aws
 
+from components.digests import digest_folder
 from components.errors import InputError
 from pipeline.kubeflow.stores import open_store
 
@@ -36,6 +37,23 @@ def test_a_tree_comes_back_as_it_was_without_empty_folders(store, tmp_path):
     }
     assert found == {name: name for name in ("x", "a/y", "a/b/z")}
     assert not (tmp_path / "back" / "empty").exists()
+
+
+def test_a_tree_has_the_digest_of_its_copy_on_any_disk_whatever_stands_for_folders(store, tmp_path):
+    tree, uri = tmp_path / "tree", f"{store.root}/run/out"
+    (tree / "a").mkdir(parents=True)
+    for name in ("x", "a/y", "a-b"):
+        (tree / name).write_text(name)
+    store.upload(tree, uri)
+    store.upload(tree, f"{uri}-of-the-same-beginning")
+    assert store.digest(uri) == digest_folder(str(tree))
+    if store.root.startswith("s3"):
+        for marker in ("", "a/", "empty/"):
+            store._client.put_object(Bucket="bucket", Key=f"prefix/run/out/{marker}", Body=b"")
+        assert store.digest(uri) == digest_folder(str(tree))
+    store.write(f"{uri}/x", "y")
+    assert store.digest(uri) != digest_folder(str(tree))
+    assert store.digest(f"{store.root}/absent") == digest_folder(str(tmp_path / "absent"))
 
 
 def test_one_file_comes_back_as_a_file(store, tmp_path):

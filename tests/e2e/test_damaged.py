@@ -1,0 +1,111 @@
+"""What lies in a working directory is damaged, and the same command is given again: no damage is ever pushed."""
+
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.artifacts import find_damage
+from pipeline.models.verify import verify_version
+from tests.damages import DAMAGES, damages_of, files_of, flip_byte
+from tests.e2e.conftest import NODES, Run, graft, read_summary, served_versions
+
+pytestmark = pytest.mark.e2e
+FLIPS = 100
+
+
+@pytest.fixture
+def workdir(sample_run: Run, tmp_path: Path) -> Iterator[Path]:
+    """The sample's working directory; afterwards it is as it was, for the tests that follow."""
+    shutil.copytree(sample_run.workdir, tmp_path / "kept", symlinks=True)
+    yield sample_run.workdir
+    shutil.rmtree(sample_run.workdir)
+    shutil.copytree(tmp_path / "kept", sample_run.workdir, symlinks=True)
+
+
+def made_by_each_node(workdir: Path) -> dict[str, dict[str, Any]]:
+    """What the newest execution of every node left, as ML Metadata knows it: {node: {output: artifact}}."""
+    from ml_metadata import metadata_store
+    from ml_metadata.proto import metadata_store_pb2 as proto
+    from tfx.types import artifact_utils
+
+    config = proto.ConnectionConfig()
+    config.sqlite.filename_uri = str(workdir / "metadata.sqlite")
+    config.sqlite.connection_mode = proto.SqliteMetadataSourceConfig.READONLY
+    store, found = metadata_store.MetadataStore(config), {}
+    for context in store.get_contexts_by_type("node"):
+        newest = max(execution.id for execution in store.get_executions_by_context(context.id))
+        events = [e for e in store.get_events_by_execution_ids([newest]) if e.type == proto.Event.OUTPUT]
+        artifacts = store.get_artifacts_by_id([event.artifact_id for event in events])
+        kinds = store.get_artifact_types_by_id([artifact.type_id for artifact in artifacts])
+        found[context.name.rpartition(".")[2]] = {
+            event.path.steps[0].key: artifact_utils.deserialize_artifact(kind, artifact)
+            for event, artifact, kind in zip(events, artifacts, kinds, strict=True)
+        }
+    return found
+
+
+def test_every_output_of_every_node_is_bound_to_its_bytes(workdir: Path, tmp_path: Path) -> None:
+    made = made_by_each_node(workdir)
+    assert set(made) == set(NODES)
+    for node, outputs in made.items():
+        assert outputs, node
+        for key, artifact in outputs.items():
+            assert find_damage(artifact) == "", (node, key)
+            kept, folder = tmp_path / node / key, Path(artifact.uri)
+            shutil.copytree(folder, kept)
+            for name in damages_of(folder):
+                DAMAGES[name](folder)
+                assert "is not as it was made" in find_damage(artifact), (node, key, name)
+                shutil.rmtree(folder)
+                shutil.copytree(kept, folder)
+            assert find_damage(artifact) == "", (node, key)
+
+
+def test_damaged_results_are_made_again_and_the_same_model_is_pushed(workdir: Path, sample_run: Run) -> None:
+    made = made_by_each_node(workdir)
+    swapped = Path(made["Trainer"]["model"].uri, "Format-Serving", "assets", "labels.txt")
+    assert swapped.read_text() == "5\n6\n7\n8\n9\n"
+    swapped.write_text("6\n5\n7\n8\n9\n")
+    DAMAGES["flipped byte"](Path(made["StatisticsGen"]["statistics"].uri))
+    DAMAGES["missing file"](Path(made["Evaluator"]["evaluation"].uri))
+    shutil.rmtree(workdir / "serving")
+
+    finished = graft("run", "configs/sample.yaml", "--workdir", workdir)
+    summary = read_summary(workdir)
+    assert finished.code == 0, finished.out + finished.err
+    assert summary["status"] == "pushed"
+    assert sorted(summary["cached"]) == ["ImageExampleGen", "ImportSchemaGen", "Transform"]
+    assert sorted(reason.partition(" is not")[0] for reason in summary["reasons"]) == [
+        "StatisticsGen: its kept statistics",
+        "Trainer: its kept model",
+    ]
+    assert all(reason in finished.out for reason in summary["reasons"])
+    assert summary["model"]["weights_sha256"] == sample_run.summary["model"]["weights_sha256"]
+    assert summary["metrics"] == sample_run.summary["metrics"]
+    assert Path(summary["model"]["path"], "assets", "labels.txt").read_text() == "5\n6\n7\n8\n9\n"
+    assert graft("models", "verify", workdir).code == 0
+
+
+def test_no_flipped_byte_of_a_hundred_is_certified(workdir: Path) -> None:
+    """In the artifacts: not used by the next run. In a version: told by `graft models verify`."""
+    artifacts = {
+        Path(artifact.uri): artifact for outputs in made_by_each_node(workdir).values() for artifact in outputs.values()
+    }
+    (version,) = served_versions(workdir)
+    serving, number = workdir / "serving", random.Random(100)
+    places = [*artifacts, serving / version]
+    for flip in range(FLIPS):
+        folder = number.choice([place for place in places if files_of(place)])
+        file = number.choice(files_of(folder))
+        before = file.read_bytes()
+        flip_byte(file, number)
+        if folder in artifacts:
+            assert find_damage(artifacts[folder]), (flip, file)
+        else:
+            assert not verify_version(serving, int(version)).clean, (flip, file)
+        file.write_bytes(before)
+    assert verify_version(serving, int(version)).clean
