@@ -6,15 +6,14 @@ so this finds damage and careless edits; it is no proof against who can write al
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from components import pointer, versions
+from components.digests import digest_of
 from components.errors import InputError, first_line
 
-CHUNK = 1 << 20
 SHOWN = 3  # problems that one line names
 UNKNOWN = "its passport holds no digests of files: Graft did not push it, or an older one"
 
@@ -78,7 +77,7 @@ def check_passport(serving: Path, number: int) -> None:
         InputError: it was edited, or is damaged.
     """
     path, pushed = serving / str(number) / versions.PASSPORT_FILE, _recorded_digest(serving, number)
-    if pushed and (not path.is_file() or digest_file(path) != pushed):
+    if pushed and (not path.is_file() or digest_of(path) != pushed):
         raise InputError(
             f"{path} is not the one that was pushed: what it says of its model's accuracy is no limit to hold a "
             f"candidate against.\nPut it back, or move version {number} out of {serving}."
@@ -117,7 +116,7 @@ def check_folder(folder: Path) -> None:
 
 def _verify(folder: Path, number: int) -> Report:
     try:
-        own = digest_file(folder / versions.PASSPORT_FILE)
+        own = digest_of(folder / versions.PASSPORT_FILE)
         expected = versions.read_passport(folder).get("files")
     except FileNotFoundError:
         own, expected = "", None
@@ -159,15 +158,6 @@ def digest_files(folder: Path) -> dict[str, str]:
 
 def _digest_or_reason(path: Path) -> str:
     try:
-        return digest_file(path)
+        return digest_of(path)
     except OSError as error:
         return first_line(error)
-
-
-def digest_file(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -3,6 +3,8 @@
 A second run over an unchanged folder reads no image to know its content: a file of the same path, size, modification
 time and inode is taken to be the same one, as git does it. As in git, a file that was changed just before it was read
 is not trusted, since a second change within the clock's tick would go unseen.
+
+SQLite has no checksums: what is known of a file carries its own, and a side that is none was never kept.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ import json
 import os
 import sqlite3
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
+from components import features
 from components.example_gen.images import UNREADABLE, Inspection
 from components.example_gen.sources import Source
 
@@ -29,6 +33,12 @@ CREATE TABLE IF NOT EXISTS sides (
 CREATE TABLE IF NOT EXISTS classes (label TEXT PRIMARY KEY, number INTEGER);
 CREATE TABLE IF NOT EXISTS labels (sha256 TEXT PRIMARY KEY, label TEXT) WITHOUT ROWID;
 """
+COLUMNS = {
+    "files": "place, size, mtime_ns, inode, inspector, inspection",
+    "sides": "sha256, eval_fraction, side",
+    "classes": "label, number",
+    "labels": "sha256, label",
+}
 
 
 class Memory:
@@ -71,12 +81,13 @@ class Memory:
         """The side that each image was given in an earlier run; empty if it was never seen."""
         query = "SELECT side FROM sides WHERE sha256=? AND eval_fraction=?"
         rows = (self._database.execute(query, (digest, eval_fraction)).fetchone() for digest in digests)
-        return [row[0] if row else "" for row in rows]
+        return [row[0] if row and row[0] in features.SPLITS else "" for row in rows]
 
     def keep_sides(self, sides: Iterable[tuple[str, str]], eval_fraction: float) -> None:
-        """Keeps the side of images, (digest, side) each; one that has a side already keeps that."""
+        """Keeps the side of images, (digest, side) each; one that has a side keeps that, unless it is damaged."""
         rows = ((digest, eval_fraction, side) for digest, side in sides)
-        self._write("INSERT OR IGNORE INTO sides VALUES (?, ?, ?)", rows)
+        insert = "INSERT INTO sides VALUES (?, ?, ?) ON CONFLICT(sha256, eval_fraction)"
+        self._write(f"{insert} DO UPDATE SET side=excluded.side WHERE side NOT IN {features.SPLITS}", rows)
 
     def classes(self) -> list[str]:
         """The classes of earlier runs, in the order of their index."""
@@ -122,6 +133,7 @@ def open_memory(path: str, writable: bool = True) -> Iterator[Memory]:
 
 def _connect(path: str) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=60)
+    database.text_factory = lambda text: text.decode("utf-8", "replace")  # damaged text is found out where it is used
     database.executescript(SCHEMA)
     return database
 
@@ -129,7 +141,12 @@ def _connect(path: str) -> sqlite3.Connection:
 def _connect_or_replace(path: str) -> sqlite3.Connection:
     """A file that is no database any more (a full disk, a broken copy) is set aside: all in it can be made again."""
     try:
-        return _connect(path)
+        database = _connect(path)
+        for table, columns in COLUMNS.items():
+            database.execute(f"SELECT {columns} FROM {table} LIMIT 1").fetchone()
+        if (found := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(found)
+        return database
     except sqlite3.DatabaseError:
         os.replace(path, f"{path}.corrupt-{time.time_ns()}")
         return _connect(path)
@@ -142,13 +159,17 @@ def _identity(source: Source) -> tuple[bytes, int, int, int]:
 
 
 def _format(inspection: Inspection) -> str:
-    """The values in the order of `Inspection`; without their names a row takes two thirds."""
-    return json.dumps([getattr(inspection, name) for name in Inspection.__slots__], separators=(",", ":"))
+    """The values in the order of `Inspection`, and their checksum; without their names a row takes two thirds."""
+    text = json.dumps([getattr(inspection, name) for name in Inspection.__slots__], separators=(",", ":"))
+    return f"{text} {zlib.crc32(text.encode()):08x}"
 
 
 def _parse(text: str) -> Inspection | None:
-    """What `_format` wrote; None for what an older Graft wrote, which is found out again."""
-    values = json.loads(text)
+    """What `_format` wrote; None for what is damaged, or what an older Graft wrote: it is found out again."""
+    content, _, checksum = text.rpartition(" ") if isinstance(text, str) else ("", "", "")
+    if checksum != f"{zlib.crc32(content.encode()):08x}":
+        return None
+    values = json.loads(content)
     if not isinstance(values, list) or len(values) != len(Inspection.__slots__):
         return None
     known = dict(zip(Inspection.__slots__, values, strict=True))

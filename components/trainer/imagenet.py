@@ -1,7 +1,8 @@
 """The files behind `trainer.weights: imagenet`: which one a backbone needs, where it is kept, how it gets there.
 
 The cache is the folder that the environment variable GRAFT_WEIGHTS names, else Keras' own (`models` below $KERAS_HOME
-or ~/.keras). A download is complete or absent: it is written beside its place, checked, and moved there.
+or ~/.keras). A download is complete or absent: it is written beside its place, checked, and moved there. Where Keras
+publishes no digest of a file, as for MobileNetV2, `<name>.sha256` beside it keeps the one of when it was first seen.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 import urllib.request
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -108,6 +110,7 @@ def fetch_published(file: Published, folder: Path) -> Path:
     path = folder / file.name
     is_broken = path.is_file() and not _is_as_published(path, file.digest)
     if path.is_file() and not is_broken:
+        _keep_digest(path, file.digest)
         return path
     try:
         _download(file, path)
@@ -128,10 +131,12 @@ def _download(file: Published, path: Path) -> None:
     try:
         with os.fdopen(descriptor, "wb") as target, urllib.request.urlopen(file.url, timeout=TIMEOUT) as source:
             _copy(source, target, file.name, int(source.headers.get("Content-Length") or 0))
-        if not _is_as_published(Path(beside), file.digest):
+        if file.digest and not _is_as_published(Path(beside), file.digest):
             raise ValueError(f"what arrived is not what Keras published (expected digest {file.digest})")
         os.chmod(beside, 0o644)  # mkstemp's are for their owner only; a cache may be shared
+        _sealed(path).unlink(missing_ok=True)  # of what was there before
         os.replace(beside, path)
+        _keep_digest(path, file.digest)
     finally:
         Path(beside).unlink(missing_ok=True)
 
@@ -149,8 +154,21 @@ def _copy(source: IO[bytes], target: IO[bytes], name: str, expected: int) -> Non
 
 
 def _is_as_published(path: Path, digest: str) -> bool:
-    algorithm = "md5" if len(digest) == 32 else "sha256"
-    return not digest or digest_of(path, algorithm) == digest
+    """Whether a file is what Keras says; where it says nothing, whether it is what it was when it was first seen."""
+    if digest:
+        return digest_of(path, "md5" if len(digest) == 32 else "sha256") == digest
+    return not _sealed(path).is_file() or _sealed(path).read_text("utf-8", "replace").strip() == digest_of(path)
+
+
+def _keep_digest(path: Path, digest: str) -> None:
+    """Remembers what a file is that Keras says nothing of; in a cache that may only be read, it stays unknown."""
+    if not digest and not _sealed(path).is_file():
+        with suppress(OSError):
+            _sealed(path).write_text(f"{digest_of(path)}\n", "utf-8")
+
+
+def _sealed(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
 
 
 def check_pin(path: str, found: str, pin: str | None) -> None:

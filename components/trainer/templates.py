@@ -1,6 +1,6 @@
 """Exports kept without their head: tracing and writing four signatures takes seconds, and a head changes none of it.
 
-    features/exports/<digest of all but the head's values>.export     a zip: graph and variables of an export
+    features/exports/<digest of all but the head's values>.export     a sealed zip: graph and variables of an export
 
 A run whose backbone, transform graph, classes, pooling, head's shape and code are those of a kept export copies it and
 puts its own head's values among the variables. What comes out is proven like any other export. A file that is missing
@@ -27,6 +27,7 @@ import tensorflow as tf
 from tensorflow.python.saved_model import fingerprinting_utils  # there is no public way to write it
 
 from components.trainer.atomic import file_errors, make_folder, write_atomically
+from components.trainer.checkpoints import seal, unseal
 from components.trainer.cluster import is_chief
 from components.trainer.head import Head
 from components.trainer.store import EXPORT, USED
@@ -70,7 +71,7 @@ class Template:
                     with tf.io.gfile.GFile(os.path.join(export, name), "rb") as file:
                         archive.writestr(name, file.read())
             make_folder(os.path.dirname(self.path))
-            write_atomically(self.path, buffer.getvalue())
+            write_atomically(self.path, seal(buffer.getvalue()))
         except file_errors() as error:
             log.warning("%s could not be kept, the next export is traced again: %s", self.path, error)
 
@@ -83,8 +84,10 @@ class Template:
         unusable: tuple[type[Exception], ...] = (ValueError, KeyError, zipfile.BadZipFile, *file_errors())
         with tempfile.TemporaryDirectory() as scratch:
             try:
-                with tf.io.gfile.GFile(self.path, "rb") as file, zipfile.ZipFile(io.BytesIO(file.read())) as archive:
-                    archive.extractall(scratch)  # checks the sums of all members
+                with tf.io.gfile.GFile(self.path, "rb") as file:
+                    content = unseal(file.read())
+                with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                    archive.extractall(scratch)
                 names, values = _with_head(os.path.join(scratch, VARIABLES, VARIABLES), head)
             except tf.errors.NotFoundError:
                 return False

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components import features, integrity, versions
+from components import features, versions
+from components.digests import digest_of
 from components.errors import first_line
 from components.gates import QUALITY, lets_through, used_override
 from pipeline import signals
@@ -136,7 +137,7 @@ def describe_version(version: Path) -> dict[str, Any]:
         "version": int(version.name),
         "path": str(version),
         "weights_sha256": versions.read_passport(version)["model"]["weights_sha256"],
-        "passport_sha256": integrity.digest_file(version / versions.PASSPORT_FILE),
+        "passport_sha256": digest_of(version / versions.PASSPORT_FILE),
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from components.artifacts import find_damage
-from pipeline.models.verify import verify_version
+from components.integrity import verify_version
 from tests.damages import DAMAGES, damages_of, files_of, flip_byte
 from tests.e2e.conftest import NODES, Run, graft, read_summary, served_versions
 

@@ -1,6 +1,7 @@
 """What is remembered of files and sides, and when it is believed."""
 
 import os
+import random
 import sqlite3
 import time
 from dataclasses import replace
@@ -137,3 +138,22 @@ def test_a_file_that_is_no_database_is_set_aside(path):
     kept, new = sorted(os.listdir(os.path.dirname(path)), key=len, reverse=True)
     assert kept.startswith("data.sqlite.corrupt-")
     assert new == "data.sqlite"
+
+
+def test_no_flipped_byte_becomes_knowledge(path):
+    """A file whose row is damaged is read again, an image whose side is damaged was never seen."""
+    remember(path, (SOURCE, FOUND))
+    with open_memory(path) as memory:
+        memory.keep_sides([("ab" * 32, "train")], 0.2)
+    with open(path, "rb") as file:
+        content = file.read()
+    used = [place for place, byte in enumerate(content) if byte]
+    for flip in range(300):
+        number = random.Random(flip)
+        damaged = bytearray(content)
+        damaged[number.choice(used)] ^= 1 << number.randrange(8)
+        with open(path, "wb") as file:
+            file.write(damaged)
+        with open_memory(path) as memory:
+            assert next(iter(memory.recall([SOURCE], "v1"))) in (FOUND, None), flip
+            assert memory.sides(["ab" * 32], 0.2)[0] in ("train", ""), flip

@@ -4,6 +4,7 @@ import hashlib
 import socket
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -23,6 +24,7 @@ from components.trainer.imagenet import (
     find_published,
 )
 from tests.components.trainer.published import write_legacy
+from tests.damages import DAMAGES
 
 CONTENT = bytes(range(256)) * 9000  # 2.3 MB: several pieces
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -127,7 +129,7 @@ def test_a_file_is_fetched_once(site, tmp_path, digest):
     path = fetch_published(file, folder)
     assert path == folder / "w.h5"
     assert path.read_bytes() == CONTENT
-    assert [entry.name for entry in folder.iterdir()] == ["w.h5"]
+    assert sorted(entry.name for entry in folder.iterdir()) == ["w.h5", *([] if digest else ["w.h5.sha256"])]
     assert fetch_published(Published("w.h5", "http://127.0.0.1:1/gone", digest), folder) == path
 
 
@@ -137,9 +139,19 @@ def test_an_address_of_a_file_will_do(tmp_path):
     assert path.read_bytes() == CONTENT
 
 
-def test_a_damaged_file_in_the_cache_is_fetched_again(site, tmp_path):
-    (tmp_path / "w.h5").write_bytes(CONTENT[:1000])
-    assert fetch_published(Published("w.h5", f"{site}/w.h5", MD5), tmp_path).read_bytes() == CONTENT
+@pytest.mark.parametrize("digest", [MD5, SHA256, ""])
+@pytest.mark.parametrize("name", ["flipped byte", "cut short"])
+def test_a_damaged_file_in_the_cache_is_fetched_again(site, tmp_path, digest, name):
+    """Also one of which Keras publishes no digest: it is what it was when it was first seen, or is not used."""
+    file = Published("w.h5", f"{site}/w.h5", digest)
+    (tmp_path / "w.h5").write_bytes(CONTENT)  # Keras' own download
+    fetch_published(file, tmp_path)
+    digests = [path.rename(tmp_path.parent / path.name) for path in tmp_path.glob("*.sha256")]
+    DAMAGES[name](tmp_path)
+    for path in digests:
+        path.rename(tmp_path / path.name)
+    assert fetch_published(file, tmp_path).read_bytes() == CONTENT
+    assert fetch_published(replace(file, url="http://127.0.0.1:1/gone"), tmp_path).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize(

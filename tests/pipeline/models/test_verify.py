@@ -8,6 +8,7 @@ import pytest
 
 from components import integrity, pointer, versions
 from components.best import find_best
+from components.digests import digest_of
 from components.errors import InputError
 from components.integrity import Report, verify_version
 
@@ -101,9 +102,9 @@ def test_verify_says_what_it_cannot_know(push, serving, graft):
     before = verify_version(serving, number).passport_sha256
     (folder / "saved_model.pb").write_bytes(b"another graph")
     passport = json.loads((folder / versions.PASSPORT_FILE).read_text())
-    passport["files"]["saved_model.pb"] = integrity.digest_file(folder / "saved_model.pb")
+    passport["files"]["saved_model.pb"] = digest_of(folder / "saved_model.pb")
     (folder / versions.PASSPORT_FILE).write_text(json.dumps(passport))
-    after = integrity.digest_file(folder / versions.PASSPORT_FILE)
+    after = digest_of(folder / versions.PASSPORT_FILE)
     pointed = serving / pointer.POINTER_FILE
     pointed.write_text(pointed.read_text().replace(before, after))
     code, out = graft("verify", serving)
