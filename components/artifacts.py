@@ -21,7 +21,9 @@ from components import features
 from components.digests import CONTENT, digest_folder
 from components.errors import Damaged, first_line
 
-REMEDY = "Run again: it is made anew (on a cluster: without the cache of the task that made it)."
+REMEDY = (
+    "Run again: it is made anew; on a cluster, where kubeflow.nodes.<node>.cache is false for the task that made it."
+)
 Artifacts = Mapping[str, Sequence[types.Artifact]]
 
 

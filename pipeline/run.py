@@ -15,7 +15,7 @@ import psutil
 from components import integrity, versions
 from components.best import Best, find_best, held_against
 from components.digests import digest_path
-from components.errors import GateRefused, InputError
+from components.errors import Damaged, GateRefused, InputError
 from components.example_gen.door import describe_scan, refuse_data, write_ledger
 from components.example_gen.memory import open_memory
 from components.example_gen.scan import Looking, Scan, scan_data
@@ -283,7 +283,8 @@ def _execute(plan: Plan, runner: str, summary: Summary, progress: Progress, work
         trace = RUNNERS[runner](create_pipeline(replace(plan, push_again=summary.run_id)), progress)
         artifacts = find_artifacts(workdir.metadata, trace.executions)
     summary.cached = trace.cached
-    fill_summary(summary, artifacts, pushed_before)
+    if not isinstance(trace.error, Damaged):  # what it would be filled from is not to be trusted
+        fill_summary(summary, artifacts, pushed_before)
     if again and summary.model and summary.status == "pushed":
         summary.reasons.append(f"{again}: its model was pushed again as version {summary.model['version']}")
     if isinstance(trace.error, GateRefused):

@@ -152,7 +152,7 @@ def _only_intact_results(node: str, damaged: dict[str, str]) -> Iterator[None]:
             if artifact.id not in bad:  # each cached execution that used it has it again
                 bad[artifact.id] = find_damage(artifact)
             if bad[artifact.id]:
-                damaged[node] = f"{node}: its kept {key} {bad[artifact.id]}: made again ({artifact.uri})"
+                damaged[node] = f"{node}: its kept output {key} {bad[artifact.id]}: made again ({artifact.uri})"
                 log.warning(damaged[node])
                 raise RuntimeError(damaged[node])
         are_there(artifacts)

@@ -172,7 +172,7 @@ class Walker:
         for name, artifact in done.artifacts.items():
             expected = artifact.get("metadata", {}).get(CONTENT, "")
             if expected and self.store.digest(artifact["uri"]) != expected:
-                return f"{task}: its kept {name} is not as it was made: made again ({artifact['uri']})"
+                return f"{task}: its kept output {name} is not as it was made: made again ({artifact['uri']})"
         return ""
 
     @contextmanager

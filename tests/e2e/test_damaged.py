@@ -80,8 +80,8 @@ def test_damaged_results_are_made_again_and_the_same_model_is_pushed(workdir: Pa
     assert summary["status"] == "pushed"
     assert sorted(summary["cached"]) == ["ImageExampleGen", "ImportSchemaGen", "Transform"]
     assert sorted(reason.partition(" is not")[0] for reason in summary["reasons"]) == [
-        "StatisticsGen: its kept statistics",
-        "Trainer: its kept model",
+        "StatisticsGen: its kept output statistics",
+        "Trainer: its kept output model",
     ]
     assert all(reason in finished.out for reason in summary["reasons"])
     assert summary["model"]["weights_sha256"] == sample_run.summary["model"]["weights_sha256"]

@@ -153,10 +153,13 @@ def test_a_second_run_over_the_same_data_is_unchanged_and_another_one_is_compare
     assert summary["status"] == "unchanged"
     assert summary["metrics"] == first["metrics"]
 
+    damage_object("/StatisticsGen/statistics/Split-eval/FeatureStats.pb")
     other = execute(file, s3, workdir, "--param", "trainer_epochs=60")
     summary = read_summary(workdir)
     assert other.code == 0, other.out + other.err
     assert {"ImageExampleGen", "Transform"} <= set(summary["cached"])
+    assert "StatisticsGen" not in summary["cached"]
+    assert "StatisticsGen: its kept output statistics is not as it was made: made again" in summary["reasons"][0]
     assert "Trainer" not in summary["cached"]
     assert summary["baseline"]["version"] == first["model"]["version"]
     assert summary["status"] == "pushed"
@@ -164,6 +167,17 @@ def test_a_second_run_over_the_same_data_is_unchanged_and_another_one_is_compare
     assert passport["parent"] == first["model"]["version"]
     assert passport["config"]["trainer"]["epochs"] == 60
     assert len(served_versions(workdir)) == 2
+
+
+def damage_object(ending: str) -> None:
+    """Flips a byte of an object in the bucket."""
+    import boto3
+
+    client = boto3.client("s3")
+    (key,) = (row["Key"] for row in client.list_objects_v2(Bucket=BUCKET)["Contents"] if row["Key"].endswith(ending))
+    content = bytearray(client.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+    content[len(content) // 2] ^= 1
+    client.put_object(Bucket=BUCKET, Key=key, Body=bytes(content))
 
 
 def test_as_vertex_runs_it_the_model_is_that_of_the_local_run(tmp_path, sample_run):

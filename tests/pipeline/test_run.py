@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from components import pointer, versions
 from components.best import Best
-from components.errors import InputError
+from components.errors import Damaged, GateRefused, InputError
 from components.example_gen.sources import list_sources
 from components.gates import Override
 from components.options import TrainerOptions
@@ -23,6 +24,7 @@ from pipeline.report.ending import EXIT_CODES, describe_end, describe_start, des
 from pipeline.report.summary import Summary
 from pipeline.run import (
     Wishes,
+    _execute,
     find_rivals,
     hash_weights,
     look_at_data,
@@ -251,6 +253,30 @@ def test_the_dag_is_run_where_another_model_is_served_or_nobody_asked(planned, m
     monkeypatch.setattr("pipeline.run._execute", lambda plan, *args: executed.append(plan))
     run_on(planned.root, planned.workdir.root, wishes)
     assert len(executed) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "reasons"),
+    [
+        (Damaged("the model in x is not as it was made."), ["Pusher: the model in x is not as it was made."]),
+        (GateRefused("quality", ["accuracy 0.4 is below 0.9"]), ["accuracy 0.4 is below 0.9"]),
+    ],
+)
+def test_damage_is_told_with_whatever_else_ended_the_run(planned, monkeypatch, error, reasons):
+    """What is damaged is not read for the summary."""
+    from pipeline.runners import RUNNERS, Trace
+
+    trace = Trace(None, failed_node="Pusher", error=error, damaged={"Trainer": "Trainer: made again"})
+    monkeypatch.setattr("pipeline.dag.create_pipeline", lambda plan: None)
+    monkeypatch.setitem(RUNNERS, "beam", lambda pipeline, observer: trace)
+    monkeypatch.setattr("pipeline.run.find_artifacts", lambda *args: {})
+    filled = []
+    monkeypatch.setattr("pipeline.run.fill_summary", lambda *args: filled.append(args))
+    plan, summary = planned(), Summary("r")
+    with pytest.raises(Damaged) if isinstance(error, Damaged) else nullcontext():
+        _execute(plan, "beam", summary, Progress(console_of()), planned.workdir)
+    assert summary.reasons == [*reasons, "Trainer: made again"]
+    assert len(filled) == (not isinstance(error, Damaged))
 
 
 def test_the_start_says_what_is_about_to_happen(tmp_path):

@@ -118,7 +118,7 @@ def test_a_damaged_result_is_made_again_with_all_that_follows_and_said(run, runn
     assert (trace.error, trace.cached) == (None, [])
     assert list(trace.damaged) == ["Source"]
     line = trace.damaged["Source"]
-    assert re.fullmatch(rf"Source: its kept model is not as it was made \(.*\): made again \({kept}\)", line)
+    assert re.fullmatch(rf"Source: its kept output model is not as it was made \(.*\): made again \({kept}\)", line)
     assert told == ["Source starts", "Source done", "Sink starts", "Sink done"]
     assert Path(made_by_source(tmp_path)[1], "text").read_text() == "hello"
 
@@ -146,7 +146,7 @@ def test_what_is_damaged_while_the_run_goes_on_is_refused_and_mended_by_the_next
         assert isinstance(trace.error, Damaged)
         assert trace.failed_node == "Sink"
         assert "is not as it was made" in told[-1]
-        assert told[-1].endswith("(on a cluster: without the cache of the task that made it).")
+        assert "Run again: it is made anew" in told[-1]
     trace, _ = run(runner, text="other")
     assert trace.error is None
     assert list(trace.damaged) == ["Source"]

@@ -85,7 +85,9 @@ def test_ours_takes_both_and_answers_in_uris(tmp_path, statistics_args, target):
 @pytest.mark.parametrize("name", DAMAGES)
 def test_an_input_that_is_not_as_it_was_made_is_refused(tmp_path, statistics_args, target, name):
     DAMAGES[name](tmp_path / "disk" / "gcs" / EXAMPLES.removeprefix("gs://"))
-    with pytest.raises(Damaged, match=r"the examples in .* is not as it was made .*without the cache of the task"):
+    with pytest.raises(
+        Damaged, match=r"the examples in .* is not as it was made .*kubeflow.nodes.<node>.cache is false for the task"
+    ):
         entrypoint.main(statistics_args(target))
 
 

@@ -274,6 +274,6 @@ def test_a_damaged_result_is_made_again_with_what_follows_and_said(walk, tmp_pat
     assert (again.code, again.cached) == (0, [])
     if name != "missing file":  # nothing is left of it then, as when someone made room
         assert again.damaged == [
-            f"first: its kept out is not as it was made: made again (gs://{LOCAL_BUCKET}/toy/run-0/first/out)"
+            f"first: its kept output out is not as it was made: made again (gs://{LOCAL_BUCKET}/toy/run-0/first/out)"
         ]
     assert walk(tasks).cached == ["first", "second"]
