@@ -155,7 +155,8 @@ def take_inputs(pipeline, task):
         else:
             inputs.parameters[name] = json_format.MessageToDict(source.runtime_value.constant)
     for name in task.component.input_definitions.artifacts:
-        inputs.artifacts[name] = {"name": "1", "uri": f"gs://{LOCAL_BUCKET}/{name}", "metadata": {"display_name": "x"}}
+        metadata = {"display_name": "x", CONTENT: combine({})}
+        inputs.artifacts[name] = {"name": "1", "uri": f"gs://{LOCAL_BUCKET}/{name}", "metadata": metadata}
     return inputs
 
 
