@@ -1,1 +1,5 @@
 """The stages of the pipeline: TFX components of Graft and what they share."""
+
+from components import surroundings
+
+surroundings.decide()

@@ -1,26 +1,26 @@
 """Digest of the code behind each node, so that an edited source file re-executes what depends on it and no more.
 
-TFX's cache key holds options and input artifacts, but not code behind a dotted path. The digest is over the bytes of a
-node's module and of everything of ours that it imports, found in the sources without running them. What a node is
+TFX's cache key holds options and input artifacts, but not code behind a dotted path. The digest is over a node's module
+and everything of ours that it imports or opens, as far as that can change a result (`sources.py`). What a node is
 cached by holds the versions of the libraries too.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 from importlib import metadata
 from pathlib import Path
 
 from components.lines import line_name
+from pipeline.sources import Finder, digest_file
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Node id: its module, and files that it uses without importing them. `tests/` holds this table against the DAG.
+# Node id: its module; none for those of TFX. `tests/` holds this table against the DAG.
 NODE_MODULES: dict[str, tuple[str, ...]] = {
     "ImageExampleGen": ("components.example_gen.component",),
     "StatisticsGen": (),
-    "ImportSchemaGen": ("components.schema", "components/schema.pbtxt"),
+    "ImportSchemaGen": ("components.schema",),
     "ExampleValidator": (),
     "DataGate": ("components.data_gate.component",),
     "Transform": ("components.transform",),
@@ -28,13 +28,10 @@ NODE_MODULES: dict[str, tuple[str, ...]] = {
     "Trainer": ("components.trainer.train",),
     "BaselineModel": ("components.baseline",),
     "Evaluator": ("components.evaluator.component",),
-    "ServableCheck": (
-        "components.servable_check.component",
-        "components/servable_check/probe.py",
-        "components/servable_check/tflite_probe.py",
-    ),
+    "ServableCheck": ("components.servable_check.component",),
     "Pusher": ("components.pusher.component",),
 }
+POD_MODULES = ("pipeline.kubeflow.entrypoint", "pipeline.kubeflow.plan_task")  # what pods run, beside the nodes
 
 
 def lock_digest() -> str:
@@ -60,46 +57,18 @@ def node_fingerprints(sources: dict[str, str], libraries: dict[str, str]) -> dic
 
 
 def node_files(entries: tuple[str, ...]) -> list[Path]:
-    """Every file of ours that a node depends on: modules with all that they import, and the other files named."""
-    files: dict[Path, None] = {}
-    waiting = list(entries)
-    while waiting:
-        entry = waiting.pop()
-        path = ROOT / entry if "/" in entry else _module_path(entry)
-        if path is None or path in files:
-            continue
-        files[path] = None
-        if path.suffix == ".py":
-            waiting += _imports(path)
-    return sorted(files)
+    """Every file of ours that modules depend on: with all that they import, and data and scripts that they name."""
+    return Finder(ROOT).find(entries)
+
+
+def code_digest() -> str:
+    """One digest over all code that runs in a pod, whatever the libraries: says whether an image holds this code."""
+    nodes = (entry for entries in NODE_MODULES.values() for entry in entries)
+    return _digest(node_files((*POD_MODULES, *nodes)))
 
 
 def _digest(files: list[Path]) -> str:
     digest = hashlib.sha256()
     for path in files:
-        digest.update(f"\0{path.relative_to(ROOT).as_posix()}\0".encode())
-        digest.update(path.read_bytes())
+        digest.update(f"{path.relative_to(ROOT).as_posix()} {digest_file(path)}\n".encode())
     return digest.hexdigest()[:16]
-
-
-def _module_path(module: str) -> Path | None:
-    """The file of a module of ours; None for a foreign module or a name inside a module."""
-    if module.partition(".")[0] not in ("components", "pipeline"):
-        return None
-    base = ROOT / module.replace(".", "/")
-    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
-
-
-def _imports(path: Path) -> list[str]:
-    names = []
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return names
-
-
-def code_digest() -> str:
-    """One digest over the sources of all nodes, whatever the libraries: says whether an image holds this code."""
-    return _digest(node_files(tuple(entry for entries in NODE_MODULES.values() for entry in entries)))

@@ -21,6 +21,7 @@ from typing import IO, Any
 
 from components.digests import CHUNK, digest_of
 from components.errors import InputError, first_line
+from components.surroundings import NO_FOLDER
 from components.trainer.backbones import check_request, find_backbone
 
 CACHE_VARIABLE = "GRAFT_WEIGHTS"
@@ -95,10 +96,10 @@ def _answer(fname: str, origin: str, file_hash: str | None = None, **_: Any) -> 
 
 def cache_folder() -> Path:
     """Where ImageNet weights are kept on this machine."""
-    own = os.environ.get(CACHE_VARIABLE)
+    own, keras = os.environ.get(CACHE_VARIABLE), os.environ.get("KERAS_HOME")
     if own:
         return Path(own).expanduser()
-    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
+    return Path(keras if keras and keras != NO_FOLDER else "~/.keras").expanduser() / "models"
 
 
 def fetch_published(file: Published, folder: Path) -> Path:
