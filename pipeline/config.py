@@ -28,7 +28,7 @@ from components.options import (
     TunerOptions,
 )
 from components.secrets import refuse_secrets
-from components.trainer.backbones import check_request, is_saved_model
+from components.trainer.backbones import check_request, check_weights, is_saved_model
 from pipeline.fingerprint import node_fingerprints
 from pipeline.kubeflow.options import KubeflowOptions
 
@@ -202,6 +202,7 @@ def check_config(content: dict[str, Any], origin: str) -> Config:
         ) from error
     check_request(config.trainer.backbone, config.transform.image_size, config.trainer.backbone_args)
     _check_weights(config.trainer.weights)
+    check_weights(config.trainer.backbone, config.trainer.weights, config.trainer.weights_sha256)
     return config
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ from pipeline.progress import Progress, output_to
 from pipeline.report.ending import describe_end, describe_start, describe_unused_override
 from pipeline.report.summary import Artifacts, Summary, describe_version, fill_summary, find_artifacts
 from pipeline.signals import closing
+from pipeline.trial import try_early
 from pipeline.workdir import Workdir
 
 if TYPE_CHECKING:
@@ -121,6 +123,8 @@ def _run_from_the_door(
 ) -> None:
     """Looks at the data, and goes on with the DAG unless the data is refused or nothing changed."""
     run, summary, progress = records
+    features = workdir.root / "features"
+    try_early(config, features, hash_weights(config.trainer), partial(load_ahead, config))
     try:
         scan = look_at_data(config, listing, workdir, wishes.verify, progress)
         summary.dataset = scan.dataset

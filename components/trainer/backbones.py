@@ -142,6 +142,21 @@ def check_request(name: str, image_size: tuple[int, int], arguments: dict[str, A
         _check_argument(name, argument, row.arguments[argument], arguments[argument])
 
 
+def check_weights(name: str, weights: str, pin: str | None) -> None:
+    """Refuses weights that do not go with a backbone, before anything is imported or read.
+
+    Raises:
+        InputError: a saved model with weights of another, or a digest of none.
+    """
+    if is_saved_model(name):
+        if weights != "imagenet":  # the default, which a configuration may leave as it is
+            raise InputError(
+                f"trainer.weights: the saved model {name} brings its own, got '{weights}'.\nLeave trainer.weights out."
+            )
+    elif weights == "none" and pin:
+        raise InputError("trainer.weights_sha256: weights 'none' have no file to pin.\nLeave it out, or give weights.")
+
+
 def choose_scaling(name: str, option: ScalingOption) -> Scaling:
     """The scaling of a backbone: what the configuration says; `auto` is the row's, and `inside` for a saved model."""
     if option != "auto":

@@ -12,11 +12,11 @@ import keras
 import tensorflow as tf
 
 from components.digests import digest_of
-from components.errors import InputError
 from components.trainer.backbones import (
     Scaling,
     ScalingOption,
     check_request,
+    check_weights,
     choose_scaling,
     find_backbone,
     is_saved_model,
@@ -135,17 +135,10 @@ def find_source(
         InputError: the request is not possible, the file cannot be had, or it is not the one that was pinned.
     """
     check_request(name, image_size, arguments)
+    check_weights(name, weights, pin)
     if is_saved_model(name):
-        if weights != "imagenet":  # the default, which a configuration may leave as it is
-            raise InputError(
-                f"trainer.weights: the saved model {name} brings its own, got '{weights}'.\nLeave trainer.weights out."
-            )
         source = Source(name, digest_saved_model(name))
     elif weights == "none":
-        if pin:
-            raise InputError(
-                "trainer.weights_sha256: weights 'none' have no file to pin.\nLeave it out, or give weights."
-            )
         return Source()
     else:
         file = _weights_file(name, image_size, arguments, weights)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -16,6 +18,8 @@ from components.trainer.build import BuiltBackbone, scale_pixels
 from components.trainer.features import Pooling, pool
 from components.trainer.head import Head
 from components.trainer.precision import leaves
+
+NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_./>-]*")  # what TensorFlow saves a variable under
 
 
 class ServedModel(tf.Module):
@@ -39,6 +43,8 @@ class ServedModel(tf.Module):
         self._call = lambda pixels: backbone.model(pixels, training=False)  # hides the model itself: see `resources_of`
         self.scaling = backbone.scaling
         self.has_maps = backbone.output == "maps"
+        if not self.has_maps:
+            setattr(self, "explain", None)  # noqa: B010  TensorFlow would trace it, and there are no places to explain
         self.pooling = pooling
         self.views, self.shape = views, backbone.shape
         self.hidden = [tf.Variable(array, name="head/hidden") for array in head.hidden or ()]
@@ -154,7 +160,16 @@ def resources_of(model: keras.Model) -> dict[str, Any]:
     """
     endpoints = [layer for layer in leaves(model) if isinstance(layer, keras.layers.TFSMLayer)]
     inside = {f"saved_model_{number}": layer._reloaded_obj for number, layer in enumerate(endpoints)}
-    return {variable.path: variable.value for variable in model.weights} | inside
+    return _by_name(model.weights) | inside
+
+
+def _by_name(variables: Sequence[Any]) -> dict[str, Any]:
+    """TensorFlow's variables by their paths; by a number where a path is no name for it, or is another's too."""
+    named: dict[str, Any] = {}
+    for number, variable in enumerate(variables):
+        fits = NAME.fullmatch(variable.path) and variable.path not in named
+        named[variable.path if fits else f"variable_{number}"] = variable.value
+    return named
 
 
 def _mean_shares(maps: tf.Tensor) -> tf.Tensor:

@@ -29,7 +29,9 @@ from pipeline.config import Config, check_config, model_key
 from pipeline.fingerprint import code_digest, node_fingerprints, source_fingerprints
 from pipeline.kubeflow import pod, pointers
 from pipeline.kubeflow.places import to_local
+from pipeline.progress import quiet_tensorflow
 from pipeline.run import find_rivals, hash_weights
+from pipeline.trial import try_early
 from pipeline.workdir import Workdir
 
 progress = logging.getLogger("graft.progress")
@@ -52,6 +54,7 @@ def main(argv: list[str]) -> None:
     check_pod(config, arguments.code, arguments.weights_sha256)
     workdir = Workdir(Path(arguments.workdir))
     workdir.create()
+    try_early(config, workdir.root / "features", arguments.weights_sha256, quiet_tensorflow, stays=False)
     planned = make_plan(config, workdir, arguments.data_path, arguments.data_fingerprint, arguments.remember == "true")
     for output in arguments.output:
         name, _, place = output.partition("=")

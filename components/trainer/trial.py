@@ -1,0 +1,119 @@
+"""A network tried before any image is read: built, folded and exported with a head of zeros.
+
+What a pass over all images would lead to in vain is found here in seconds: weights that cannot be had or do not fit,
+layers that cannot be trained, and networks that a SavedModel or TensorFlow Lite cannot hold.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components import features
+from components.errors import InputError
+from components.options import TrainerOptions
+from components.trainer.backbones import is_saved_model
+from components.trainer.build import BuiltBackbone, find_source
+from components.trainer.features import fold_backbone
+from components.trainer.fine_tune_layers import unfreeze
+from components.trainer.head import Head
+from components.trainer.precision import build, build_half, leaves
+from components.trainer.signatures import NAME, ServedModel, export_model
+from components.trainer.tflite import export_tflite
+
+CLASSES = ["a", "b"]
+SHOWN = 3  # names in an error
+RAISED, AROUND = re.compile(r"\w+Error: "), "Exception encountered when calling"  # in texts of TensorFlow and Keras
+
+
+@dataclass(frozen=True)
+class _Blank:
+    """A transform graph that makes black images of any bytes."""
+
+    size: tuple[int, int]
+
+    def transform_features_layer(self) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
+        """From a batch of anything to a batch of black images."""
+        return lambda raw: {features.PIXELS: tf.zeros([tf.shape(raw[features.IMAGE])[0], *self.size, 3])}
+
+
+def try_network(options: TrainerOptions, size: tuple[int, int], exports: Sequence[str]) -> str:
+    """Tries what the options ask for, in a thread of its own: Keras' counters of names stay as they were.
+
+    The networks of the table can all be exported: of them only the weights are looked at, and the layers to train.
+
+    Args:
+        options: of the Trainer.
+        size: height and width in pixels.
+        exports: further forms, such as `tflite`.
+
+    Returns:
+        The path of the file that its weights come from; empty: there is none.
+
+    Raises:
+        InputError: the weights cannot be had or do not fit, or the network cannot be trained or exported.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_try, options, size, exports).result()
+
+
+def _try(options: TrainerOptions, size: tuple[int, int], exports: Sequence[str]) -> str:
+    is_saved = is_saved_model(options.backbone)
+    if options.weights == "imagenet" and not is_saved and not options.fine_tune.asked_for:
+        source = find_source(options.backbone, size, options.backbone_args, options.weights, options.weights_sha256)
+        return source.path or ""
+    built = build(options, size)
+    if options.fine_tune.asked_for:
+        unfreeze(built, options.pooling, options.fine_tune)
+    if is_saved:
+        if options.precision != "float32":
+            build_half(options, size)
+        _export(built, options, size, exports)
+    return built.weights_file or ""
+
+
+def _export(built: BuiltBackbone, options: TrainerOptions, size: tuple[int, int], exports: Sequence[str]) -> None:
+    try:
+        width = fold_backbone(built.model, built.scaling, options.pooling, options.averaged_views).width
+        head = Head(np.zeros([width, len(CLASSES)], np.float32), np.zeros(len(CLASSES), np.float32))
+        parts: Any = (built, options.pooling, head, _Blank(size), CLASSES, options.averaged_views)
+        with tempfile.TemporaryDirectory(prefix="graft-trial-") as folder:
+            export_model(ServedModel(*parts), folder, {"classes": CLASSES})
+            if "tflite" in exports:
+                export_tflite(folder, CLASSES)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"trainer.backbone: {options.backbone} can be read, but not be exported for serving: {_cause(error)}\n"
+            + _advise(built.model)
+        ) from error
+
+
+def _cause(error: Exception) -> str:
+    """What an error says; of one in traced code, behind the way there and Keras' words around it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    named = [number for number, line in enumerate(lines) if RAISED.match(line)]
+    first = named[0] if named else 0
+    if AROUND in lines[first] and first + 1 < len(lines):
+        first += 1
+    return lines[first][:300]
+
+
+def _advise(model: keras.Model) -> str:
+    odd = list(dict.fromkeys(layer.name for layer in leaves(model) if not NAME.fullmatch(layer.name)))
+    if not odd:
+        return "Save a network of layers that TensorFlow can export, model.export('trunk') shows whether it can."
+    shown = ", ".join(f"'{name}'" for name in odd[:SHOWN]) + (" and others" if len(odd) > SHOWN else "")
+    return (
+        f"Rename the layers {shown} and save it again: for TensorFlow a name begins with a letter or a digit, and has "
+        "only letters without accents, digits, '.', '_' and '-'."
+    )
