@@ -123,8 +123,8 @@ def _run_from_the_door(
 ) -> None:
     """Looks at the data, and goes on with the DAG unless the data is refused or nothing changed."""
     run, summary, progress = records
-    features = workdir.root / "features"
-    try_early(config, features, hash_weights(config.trainer), partial(load_ahead, config))
+    kept = workdir.root / "features"
+    try_early(config, kept, hash_weights(config.trainer), partial(load_ahead, config))
     try:
         scan = look_at_data(config, listing, workdir, wishes.verify, progress)
         summary.dataset = scan.dataset
@@ -269,6 +269,7 @@ def absolute(path: str) -> str:
 def _execute(plan: Plan, runner: str, summary: Summary, progress: Progress, workdir: Workdir) -> None:
     progress.start("Start-up")
     load_ahead(plan.config)
+    try_early(plan.config, workdir.root / "features", plan.weights_sha256, lambda: None, files=True)
     from pipeline.dag import create_pipeline
     from pipeline.runners import RUNNERS
 

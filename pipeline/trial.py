@@ -22,7 +22,14 @@ TRIED = (
 )  # options of the Trainer
 
 
-def try_early(config: Config, kept: Path, weights_sha256: str, prepare: Callable[[], None], stays: bool = True) -> None:
+def try_early(
+    config: Config,
+    kept: Path,
+    weights_sha256: str,
+    prepare: Callable[[], None],
+    stays: bool = True,
+    files: bool = False,
+) -> None:
     """Tries what may fail once all images were read: saved models, layers to train, and weights to fetch.
 
     Args:
@@ -31,12 +38,14 @@ def try_early(config: Config, kept: Path, weights_sha256: str, prepare: Callable
         weights_sha256: of the files that the network starts from.
         prepare: called before TensorFlow is first used.
         stays: whether what is fetched here is there for the Trainer; a pod's disk goes with the pod.
+        files: whether a weights file is tried, too, which seldom fails: it takes TensorFlow and a second.
 
     Raises:
         InputError: the weights cannot be had, or the network cannot be trained or exported.
     """
     trainer = config.trainer
-    if not (is_saved_model(trainer.backbone) or trainer.fine_tune.asked_for or trainer.weights == "imagenet"):
+    may_fail = is_saved_model(trainer.backbone) or trainer.fine_tune.asked_for or trainer.weights == "imagenet"
+    if not may_fail and not (files and trainer.weights != "none"):
         return
     passed = kept / "known" / f"trial-{_question(config, weights_sha256)}"
     if passed.is_file() and (not stays or Path(passed.read_text("utf-8")).exists()):

@@ -170,8 +170,7 @@ def list_pictures(file: Source, split: str, options: DataOptions, is_first: bool
 def _wrong_features(name: str, problem: str) -> InputError:
     return InputError(
         f"data.path: the first record of {name} is not as expected: {problem}.\n"
-        "Say which features hold the encoded image and the class: --set data.image_feature=NAME "
-        "--set data.label_feature=NAME."
+        "Say which features hold the encoded image and the class: data.image_feature and data.label_feature."
     )
 
 

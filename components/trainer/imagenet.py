@@ -83,7 +83,7 @@ def _ask_constructor(name: str, image_size: tuple[int, int], arguments: dict[str
     except ValueError as error:
         raise InputError(
             f"trainer.backbone_args: Keras publishes no ImageNet weights of {name} with {arguments}: "
-            f"{first_line(error)}\nUse other arguments, or give a file: --set trainer.weights=PATH."
+            f"{first_line(error)}\nUse other arguments, or name a file: trainer.weights."
         ) from error
     finally:
         file_utils.get_file = original
@@ -121,7 +121,8 @@ def fetch_published(file: Published, folder: Path) -> Path:
             f"trainer.weights: the ImageNet weights could not be had: {path} {state}, and fetching it from {file.url} "
             f"failed: {first_line(error)}\n"
             f"Either run `graft weights fetch CONFIG --cache DIR` on a machine with internet, copy DIR here, and set "
-            f"{CACHE_VARIABLE}=DIR;\nor give the path of a weights file: --set trainer.weights=PATH."
+            f"{CACHE_VARIABLE}=DIR (for pods: both in their image);\n"
+            "or name a weights file in the configuration: trainer.weights (for pods: kubeflow.weights, compiled again)."
         ) from error
     return path
 

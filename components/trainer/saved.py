@@ -124,7 +124,7 @@ def _check_inputs(path: str, inputs: list[tuple[tuple[int | None, ...], str]], i
         raise InputError(
             f"transform.image_size: the backbone {path} takes {height or 'any'} x {width or 'any'} pixels, got "
             f"{image_size[0]} x {image_size[1]}.\n"
-            f"Use --set transform.image_size=[{height or image_size[0]},{width or image_size[1]}]."
+            f"Set transform.image_size: [{height or image_size[0]}, {width or image_size[1]}]."
         )
 
 

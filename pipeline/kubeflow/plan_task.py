@@ -54,7 +54,7 @@ def main(argv: list[str]) -> None:
     check_pod(config, arguments.code, arguments.weights_sha256)
     workdir = Workdir(Path(arguments.workdir))
     workdir.create()
-    try_early(config, workdir.root / "features", arguments.weights_sha256, quiet_tensorflow, stays=False)
+    try_early(config, workdir.root / "features", arguments.weights_sha256, quiet_tensorflow, False, files=True)
     planned = make_plan(config, workdir, arguments.data_path, arguments.data_fingerprint, arguments.remember == "true")
     for output in arguments.output:
         name, _, place = output.partition("=")

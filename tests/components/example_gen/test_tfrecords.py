@@ -141,7 +141,7 @@ def test_records_that_are_not_as_expected(tmp_path, record, problem):
     with pytest.raises(InputError) as caught:
         listed(write(tmp_path / "a.tfrecord", trees.frame(record)), **options)
     assert f"the first record of a.tfrecord is not as expected: {problem}.\n" in str(caught.value)
-    assert "--set data.image_feature=NAME" in str(caught.value)
+    assert "the class: data.image_feature and data.label_feature." in str(caught.value)
     good = [trees.frame(trees.example(image=b"x", label=label)) for label in (0, 1)]
     listing = listed(write(tmp_path / "b.tfrecord", *good, trees.frame(record)), **options)
     assert [source.problem for source in listing.sources] == ["", "", problem]

@@ -108,7 +108,7 @@ def test_a_width_that_keras_has_no_weights_of_is_refused():
         InputError, match=r"no ImageNet weights of MobileNetV2 with \{'alpha': 0.4\}: .*alpha"
     ) as caught:
         find_published("MobileNetV2", (96, 96), {"alpha": 0.4})
-    assert str(caught.value).endswith("or give a file: --set trainer.weights=PATH.")
+    assert str(caught.value).endswith("or name a file: trainer.weights.")
 
 
 def test_the_cache_is_keras_own_unless_another_is_named(monkeypatch, tmp_path):
@@ -194,7 +194,7 @@ def test_imagenet_weights_that_cannot_be_had_come_with_both_ways_out(offline, mo
     assert "failed: <urlopen error [Errno 101] Network is unreachable>" in first
     assert fetch.startswith("Either run `graft weights fetch CONFIG --cache DIR` on a machine with internet")
     assert "set GRAFT_WEIGHTS=DIR" in fetch
-    assert path == "or give the path of a weights file: --set trainer.weights=PATH."
+    assert path.startswith("or name a weights file in the configuration: trainer.weights (for pods: kubeflow.weights")
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch, tmp_path):

@@ -125,7 +125,7 @@ def test_images_of_another_size_than_the_model_takes_are_refused(tmp_path, kind)
     path = save(trunk((*SIZE, 3)), tmp_path, kind)
     assert refusal(path, (32, 32)) == (
         f"transform.image_size: the backbone {path} takes 32 x 48 pixels, got 32 x 32.\n"
-        "Use --set transform.image_size=[32,48]."
+        "Set transform.image_size: [32, 48]."
     )
 
 
