@@ -73,7 +73,8 @@ def test_every_file_of_the_components_belongs_to_a_node():
     found = set().union(*(files_of(node) for node in OURS))
     packages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "components").rglob("__init__.py")}
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "components").rglob("*.py")}
-    assert sources - packages - found == {"components/options/beam.py"}  # where Beam runs decides no result
+    # Where Beam runs decides no result, and a trial makes nothing that is kept.
+    assert sources - packages - found == {"components/options/beam.py", "components/trainer/trial.py"}
 
 
 @pytest.fixture

@@ -1,0 +1,55 @@
+"""One configuration, one model, whatever the user's files and shell say; and no image is read for a network in vain."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Run, graft, read_summary, served_versions
+
+pytestmark = pytest.mark.e2e
+
+KERAS = {"floatx": "float16", "epsilon": 0.5, "image_data_format": "channels_first", "backend": "torch"}
+SHELL = ("KERAS_BACKEND=torch", "TF_USE_LEGACY_KERAS=1", "TF_ENABLE_ONEDNN_OPTS=0", "KERAS_MAX_EPOCHS=1")
+
+
+def test_the_settings_of_keras_and_the_shell_change_no_byte_of_the_model(sample_run: Run, tmp_path: Path) -> None:
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text(json.dumps(KERAS))
+    workdir = tmp_path / "work"
+    within = ("env", f"HOME={tmp_path}", *SHELL)
+    finished = graft("run", "configs/sample.yaml", "--workdir", workdir, within=within)
+    assert finished.code == 0, finished.out + finished.err
+
+    for name in ("variables/variables.data-00000-of-00001", "variables/variables.index", "assets/graft.json"):
+        (expected,), (found,) = (
+            [(root / "serving" / version / name).read_bytes() for version in served_versions(root)]
+            for root in (sample_run.workdir, workdir)
+        )
+        assert found == expected, name
+
+
+def test_a_network_that_cannot_be_exported_is_said_before_any_image_is_read(tmp_path: Path) -> None:
+    import keras
+
+    inputs = keras.Input((48, 48, 3))
+    keras.Model(inputs, keras.layers.Conv2D(4, 3, name="_a")(inputs)).save(tmp_path / "trunk.keras")
+    settings = [f"trainer.backbone={tmp_path / 'trunk.keras'}", "transform.image_size=48", "trainer.backbone_args={}"]
+    given = [part for setting in settings for part in ("--set", setting)]
+    finished = graft(
+        *("run", "configs/sample.yaml", "--workdir", tmp_path / "work", "--set", "trainer.weights=imagenet"), *given
+    )
+    assert finished.code == 2
+    assert "Rename the layers '_a' and save it again" in finished.err
+    assert read_summary(tmp_path / "work")["dataset"] == {}
+    assert not (tmp_path / "work" / "data.sqlite").exists()
+
+
+def test_weights_that_cannot_be_fetched_are_said_before_any_image_is_read(tmp_path: Path) -> None:
+    finished = graft(
+        *("run", "configs/sample.yaml", "--workdir", tmp_path / "work", "--set", "trainer.weights=imagenet"),
+        within=("env", f"GRAFT_WEIGHTS={tmp_path}", "https_proxy=http://127.0.0.1:9"),
+    )
+    assert finished.code == 2
+    assert "trainer.weights: the ImageNet weights could not be had" in finished.err
+    assert not (tmp_path / "work" / "data.sqlite").exists()
