@@ -22,8 +22,9 @@ from components.errors import InputError
 from components.example_gen.door import refuse_empty_class, refuse_one_sided_class
 from components.example_gen.manifest import Row
 from components.example_gen.memory import open_memory
-from components.example_gen.records import ReadBatch, WriteShards, finish_splits, reads_in_sequence, write_worklist
+from components.example_gen.records import WriteShards, check_shards, reads_in_sequence, write_worklist
 from components.example_gen.scan import Looking, Scan, keep_places, scan_data
+from components.example_gen.shards import empty_splits
 from components.example_gen.sources import list_sources
 from components.options import DataOptions
 
@@ -58,16 +59,19 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             keep_places(scan, options, memory)
         write_manifest(manifest.uri, scan)
         worklist = os.path.join(manifest.uri, ".worklist")
-        ranges = write_worklist(worklist, scan)
+        units = write_worklist(worklist, scan, options.shard_megabytes << 20)
+        empty_splits(examples.uri)
+        write = WriteShards(
+            examples.uri, worklist, options.max_file_megabytes << 20, scan.dataset["train"] + scan.dataset["eval"]
+        )
         with self._make_beam_pipeline() as pipeline:
-            (
+            _ = (
                 pipeline
-                | "Ranges" >> beam.Create(ranges, reshuffle=not reads_in_sequence(listing))
-                | "ReadLate" >> beam.ParDo(ReadBatch(worklist, options, scan.dataset["train"] + scan.dataset["eval"]))
-                | "WriteShards" >> beam.ParDo(WriteShards(examples.uri, options.shard_megabytes << 20))
+                | "Units" >> beam.Create(units, reshuffle=not reads_in_sequence(listing))
+                | "WriteShards" >> beam.ParDo(write)
             )
+        check_shards(examples.uri, worklist, units)
         tf.io.gfile.remove(worklist)
-        finish_splits(examples.uri)
         describe_artifact(examples, scan.dataset)
         progress.info(describe_records(scan, time.monotonic() - started), extra={"done": True})
 

@@ -1,6 +1,7 @@
-"""From rows to TFRecord shards: the Beam steps of ImageExampleGen. Bytes are read late, and nothing is grouped.
+"""From rows to TFRecord shards: the Beam step of ImageExampleGen. Bytes are read late, and nothing is grouped.
 
-What Beam carries are byte ranges of a work list on disk, so that its memory does not grow with the data.
+Which image stands in which shard is settled before Beam begins, in a work list on disk. What Beam carries are places in
+that list: a worker makes whole shards, and one that is tried again makes the same ones.
 """
 
 from __future__ import annotations
@@ -8,12 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import time
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from itertools import groupby, islice
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import tensorflow as tf
@@ -21,37 +20,90 @@ import tensorflow as tf
 from components import features
 from components.errors import InputError
 from components.example_gen.convert import encode_for_tensorflow
-from components.example_gen.images import Inspection
+from components.example_gen.images import CONVERTED, Inspection
 from components.example_gen.manifest import Row, parse_row
 from components.example_gen.readers import Unreadable, read_source
 from components.example_gen.scan import REMOTE_READERS, Scan
+from components.example_gen.shards import check_records, finish_splits, open_shards
 from components.example_gen.sources import Listing, Source
-from components.options import DataOptions
 
 BATCH = 64
 SEQUENTIAL = ("tar", "tfrecord")  # compressed, they are only fast in the order in which they are stored
-Range = tuple[int, int, int]  # byte offset in the work list, length in bytes, count of lines
+Pair = tuple[Source, Row]
 progress = logging.getLogger("graft.progress")
 
 
-def write_worklist(path: str, scan: Scan) -> list[Range]:
-    """Writes a line an example, in the order in which they are to be read; gives the ranges of batches.
+class Unit(NamedTuple):
+    """What a worker does at once: so many lines of the work list, and the shards that they make, whole ones.
 
-    The order is that of the digests, so that classes and folders are mixed in every shard and the same data gives the
-    same order; in archives it is that of storage.
+    Attributes:
+        offset: bytes from the start of the work list.
+        lines: so many.
+        shards: {split: name of the shard's file below the artifact}.
+    """
+
+    offset: int
+    lines: int
+    shards: dict[str, str]
+
+
+def write_worklist(path: str, scan: Scan, shard_bytes: int) -> list[Unit]:
+    """Writes a line an example, in the order in which they are to be read; gives the units of work.
+
+    The order is that of the digests, a split after the other, so that classes and folders are mixed in every shard and
+    the same data gives the same shards; in archives it is that of storage.
+
+    Args:
+        path: of the work list.
+        scan: what was found.
+        shard_bytes: a unit ends where one of its shards has so many.
     """
     labels = {label: index for index, label in enumerate(scan.class_map.classes)}
     pairs = [pair for pair in zip(scan.listing.sources, scan.rows, strict=False) if pair[1].is_example]
     pairs.sort(key=lambda pair: _reading_order(*pair))
-    ranges, offset = [], 0
+    places = list[tuple[int, int, set[str]]]()
     with tf.io.gfile.GFile(path, "wb") as file:
-        for start in range(0, len(pairs), BATCH):
-            batch = pairs[start : start + BATCH]
-            text = "".join(_format_work(source, row, labels[row.label]) for source, row in batch).encode()
-            file.write(text)
-            ranges.append((offset, len(text), len(batch)))
-            offset += len(text)
-    return ranges
+        offset = 0
+        for unit in _cut(pairs, shard_bytes):
+            places.append((offset, len(unit), {row.split for _, row in unit}))
+            for source, row in unit:
+                line = _format_work(source, row, labels[row.label]).encode()
+                file.write(line)
+                offset += len(line)
+    return _name_shards(places)
+
+
+def _cut(pairs: list[Pair], shard_bytes: int) -> Iterator[list[Pair]]:
+    """Cuts what is sorted where a shard is full, and between splits where they are not read mixed."""
+    for _, group in groupby(pairs, key=lambda pair: pair[0].kind in SEQUENTIAL or pair[1].split):
+        unit, sizes = list[Pair](), dict.fromkeys(features.SPLITS, 0)
+        for source, row in group:
+            unit.append((source, row))
+            sizes[row.split] += _record_bytes(row)
+            if sizes[row.split] >= shard_bytes:
+                yield unit
+                unit, sizes = [], dict.fromkeys(features.SPLITS, 0)
+        if unit:
+            yield unit
+
+
+def _record_bytes(row: Row) -> int:
+    """About so many bytes has a record; a PNG of photographs is not much smaller than its pixels."""
+    return row.height * row.width * row.channels if CONVERTED in row.flags else row.bytes
+
+
+def _name_shards(places: list[tuple[int, int, set[str]]]) -> list[Unit]:
+    """Numbers each split's shards: `Split-train/data_tfrecord-00000-of-00002`."""
+    totals = {split: sum(split in splits for _, _, splits in places) for split in features.SPLITS}
+    done = dict.fromkeys(features.SPLITS, 0)
+    units = []
+    for offset, lines, splits in places:
+        shards = {}
+        for split in sorted(splits):
+            shards[split] = f"Split-{split}/data_tfrecord-{done[split]:05d}-of-{totals[split]:05d}"
+            done[split] += 1
+        units.append(Unit(offset, lines, shards))
+    return units
 
 
 def reads_in_sequence(listing: Listing) -> bool:
@@ -59,13 +111,20 @@ def reads_in_sequence(listing: Listing) -> bool:
     return any(source.kind in SEQUENTIAL for source in listing.sources)
 
 
-def _reading_order(source: Source, row: Row) -> tuple[str, int, str]:
-    return (source.path, source.position, "") if source.kind in SEQUENTIAL else ("", 0, row.sha256)
+def _reading_order(source: Source, row: Row) -> tuple[str, int, str, str]:
+    return (source.path, source.position, "", "") if source.kind in SEQUENTIAL else ("", 0, row.split, row.sha256)
 
 
 def _format_work(source: Source, row: Row, label: int) -> str:
     place = {"path": source.path, "kind": source.kind, "position": source.position, "size": source.size}
     return json.dumps([place, row.to_json(), label]) + "\n"
+
+
+def read_worklist(path: str, unit: Unit) -> Iterator[tuple[Source, Row, int]]:
+    """The lines of a unit: what to read, its row, and the index of its class."""
+    with tf.io.gfile.GFile(path, "rb") as file:
+        file.seek(unit.offset)
+        yield from (_parse_work(file.readline()) for _ in range(unit.lines))
 
 
 def _parse_work(line: bytes) -> tuple[Source, Row, int]:
@@ -74,13 +133,14 @@ def _parse_work(line: bytes) -> tuple[Source, Row, int]:
     return Source(name=row.name, label=row.label, **place), row, label
 
 
-class ReadBatch(beam.DoFn):
-    """Reads a range of the work list and its images; gives (split, record)."""
+class WriteShards(beam.DoFn):
+    """Reads the images of a unit of work, and writes its shards: all of them whole, or none under its name."""
 
-    def __init__(self, worklist: str, options: DataOptions, total: int) -> None:
+    def __init__(self, uri: str, worklist: str, max_bytes: int, total: int) -> None:
         super().__init__()
+        self._uri = uri
         self._worklist = worklist
-        self._max_bytes = options.max_file_megabytes << 20
+        self._max_bytes = max_bytes
         self._total = total
         self._written = beam.metrics.Metrics.counter("ingest", "examples")
         self._converted = beam.metrics.Metrics.counter("ingest", "converted")
@@ -94,27 +154,41 @@ class ReadBatch(beam.DoFn):
         """Ends the readers."""
         self._pool.shutdown()
 
-    def process(self, place: Range) -> Iterator[tuple[str, bytes]]:
-        """Gives the records of one range.
+    def process(self, unit: Unit) -> Iterator[Unit]:
+        """Gives the unit when its shards are published.
 
         Raises:
             InputError: a file is no longer what it was when it was inspected.
         """
-        offset, length, count = place
-        with tf.io.gfile.GFile(self._worklist, "rb") as file:
-            file.seek(offset)
-            lines = file.read(length).splitlines()
-        remote = b"://" in lines[0]  # then it is mostly waited for; locally, threads would only fight for the lock
-        for row, record in (self._pool.map if remote else map)(self._read, lines):
-            self._written.inc()
-            self._converted.inc(int("converted" in row.flags))
-            yield row.split, record
-        self._done += count
-        progress.info("%s of %s images written", f"{self._done:,}", f"{self._total:,}")
+        with open_shards(self._uri, unit.shards) as writers:
+            for row, record in self._read_records(unit):
+                writers[row.split].write(record)
+                self._written.inc()
+                self._converted.inc(int(CONVERTED in row.flags))
+        yield unit
 
-    def _read(self, line: bytes) -> tuple[Row, bytes]:
-        source, row, label = _parse_work(line)
+    def _read_records(self, unit: Unit) -> Iterator[tuple[Row, bytes]]:
+        lines = read_worklist(self._worklist, unit)
+        while batch := list(islice(lines, BATCH)):
+            remote = "://" in batch[0][0].path  # mostly waited for; locally, threads would only fight for the lock
+            yield from (self._pool.map if remote else map)(self._read, batch)
+            self._done += len(batch)
+            progress.info("%s of %s images written", f"{self._done:,}", f"{self._total:,}")
+
+    def _read(self, work: tuple[Source, Row, int]) -> tuple[Row, bytes]:
+        source, row, label = work
         return row, make_example(row, read_again(source, row, self._max_bytes), label)
+
+
+def check_shards(uri: str, worklist: str, units: list[Unit]) -> None:
+    """Holds what was published against the manifest, by the work list that was made of it.
+
+    Raises:
+        DamagedShards: a shard is missing, foreign, cut or changed, or has other records.
+    """
+    finish_splits(uri, {name for unit in units for name in unit.shards.values()})
+    for unit in units:
+        check_records(uri, unit.shards, ((row, label) for _, row, label in read_worklist(worklist, unit)))
 
 
 def read_again(source: Source, row: Row, max_bytes: int) -> bytes:
@@ -176,47 +250,3 @@ def _int(value: int) -> Any:
 
 def _float(value: float) -> Any:
     return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
-
-
-class WriteShards(beam.DoFn):
-    """Writes (split, record) into TFRecord files of about one size, under names that `finish_splits` makes final."""
-
-    def __init__(self, uri: str, shard_bytes: int) -> None:
-        super().__init__()
-        self._uri = uri
-        self._shard_bytes = shard_bytes
-
-    def start_bundle(self) -> None:
-        """No file is open."""
-        self._open: dict[str, tuple[tf.io.TFRecordWriter, int]] = {}
-
-    def process(self, element: tuple[str, bytes]) -> None:
-        """Appends one record to its split."""
-        side, record = element
-        writer, size = self._open.pop(side) if side in self._open else (self._new_writer(side), 0)
-        writer.write(record)
-        if size + len(record) >= self._shard_bytes:
-            writer.close()
-        else:
-            self._open[side] = (writer, size + len(record))
-
-    def finish_bundle(self) -> None:
-        """Closes what is open: only then is a shard whole."""
-        for writer, _ in self._open.values():
-            writer.close()
-
-    def _new_writer(self, side: str) -> tf.io.TFRecordWriter:
-        folder = os.path.join(self._uri, f"Split-{side}")
-        tf.io.gfile.makedirs(folder)
-        return tf.io.TFRecordWriter(os.path.join(folder, f"part-{time.time_ns():020d}-{uuid.uuid4().hex}"))
-
-
-def finish_splits(uri: str) -> None:
-    """Gives the shards their final names, `data_tfrecord-00000-of-00002`."""
-    for side in features.SPLITS:
-        folder = os.path.join(uri, f"Split-{side}")
-        tf.io.gfile.makedirs(folder)
-        parts = sorted(tf.io.gfile.glob(os.path.join(folder, "part-*")))
-        for index, part in enumerate(parts):
-            name = f"data_tfrecord-{index:05d}-of-{len(parts):05d}"
-            tf.io.gfile.rename(part, os.path.join(folder, name))

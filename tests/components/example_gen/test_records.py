@@ -1,6 +1,5 @@
 """One record at a time: what stands in it, and in which order the work is done."""
 
-import json
 import os
 
 import pytest
@@ -12,7 +11,7 @@ from components.example_gen.classes import ClassMap
 from components.example_gen.images import Limits, inspect_image
 from components.example_gen.judge import Findings
 from components.example_gen.manifest import Row, make_row
-from components.example_gen.records import BATCH, make_example, read_again, write_worklist
+from components.example_gen.records import make_example, read_again, read_worklist, write_worklist
 from components.example_gen.scan import Scan
 from components.example_gen.sources import Listing, Source
 from tests import pictures
@@ -96,27 +95,46 @@ def test_a_file_that_is_gone_since_is_refused(tmp_path):
 
 def scan_of(kind, count):
     sources = [Source(f"{i:03d}", "ab"[i % 2], "/archive", kind, position=count - i) for i in range(count)]
-    rows = [Row(s.name, s.label, "train", sha256=f"{(i * 7919) % count:04d}") for i, s in enumerate(sources)]
+    rows = [
+        Row(s.name, s.label, ("train", "eval")[i % 4 == 0], sha256=f"{(i * 7919) % count:04d}", bytes=10)
+        for i, s in enumerate(sources)
+    ]
     rows[3].reject("empty", "0 bytes")
     rows.append(Row("z", ignored="hidden"))
     return Scan(Listing("/", "class_folders", sources), rows, Findings(), ClassMap(["a", "b"]))
 
 
-def read_worklist(path, ranges):
-    text = path.read_bytes()
-    for offset, length, count in ranges:
-        lines = text[offset : offset + length].splitlines()
-        assert len(lines) == count
-        yield from (json.loads(line) for line in lines)
-
-
 @pytest.mark.parametrize("kind", ["file", "zip", "tar", "tfrecord"])
 def test_files_are_read_in_the_order_of_their_digests_archives_in_that_of_storage(tmp_path, kind):
-    path = tmp_path / "list"
-    ranges = write_worklist(str(path), scan_of(kind, 3 * BATCH))
-    work = list(read_worklist(path, ranges))
-    assert [count for _, _, count in ranges] == [BATCH, BATCH, BATCH - 1]
+    path, scan = str(tmp_path / "list"), scan_of(kind, 192)
+    units = write_worklist(path, scan, 400)
+    work = [line for unit in units for line in read_worklist(path, unit)]
+    assert len(work) == sum(unit.lines for unit in units) == 191
     stored = kind in ("tar", "tfrecord")
-    keys = [place["position"] if stored else json.loads(row)["sha256"] for place, row, _ in work]
+    keys = [source.position if stored else (row.split, row.sha256) for source, row, _ in work]
     assert keys == sorted(keys)
-    assert {(json.loads(row)["label"], label) for _, row, label in work} == {("a", 0), ("b", 1)}
+    assert {(row.label, label) for _, row, label in work} == {("a", 0), ("b", 1)}
+
+
+@pytest.mark.parametrize(("kind", "evals", "trains"), [("file", 2, 4), ("tar", 4, 4)])
+def test_a_unit_has_whole_shards_of_its_own(tmp_path, kind, evals, trains):
+    """48 eval and 143 train images of 10 bytes, shards of 400 bytes; in an archive both splits are read at once."""
+    path, scan = str(tmp_path / "list"), scan_of(kind, 192)
+    units = write_worklist(path, scan, 400)
+    shards = [name for unit in units for name in unit.shards.values()]
+    totals = {"eval": evals, "train": trains}
+    assert sorted(shards) == [
+        f"Split-{side}/data_tfrecord-{i:05d}-of-{total:05d}" for side, total in totals.items() for i in range(total)
+    ]
+    for unit in units:
+        found = [row.split for _, row, _ in read_worklist(path, unit)]
+        assert set(found) == set(unit.shards)
+        assert all(found.count(split) <= 40 for split in found)
+
+
+def test_an_image_that_becomes_a_png_counts_with_its_pixels(tmp_path):
+    scan = scan_of("file", 8)
+    for row in scan.rows[:8]:
+        row.flags, row.height, row.width, row.channels = ("converted",), 10, 10, 3
+    units = write_worklist(str(tmp_path / "list"), scan, 600)
+    assert [unit.lines for unit in units] == [2, 2, 2, 1]
