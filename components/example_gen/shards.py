@@ -31,7 +31,7 @@ class DamagedShards(RuntimeError):
     def __init__(self, place: str, problem: str) -> None:
         super().__init__(
             f"{place}: {problem}.\nThe shards must hold the records of the manifest. Start the run again when "
-            "nothing else writes there. The disk may be full or damaged, or the workers of Beam may not see the same one."
+            "nothing else writes there. The disk may be full or damaged, or Beam's workers may not see the same one."
         )
 
 
