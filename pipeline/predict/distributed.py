@@ -9,13 +9,17 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import pyarrow.parquet as pq
 import tensorflow as tf
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -86,21 +90,21 @@ def predict_on_beam(job: Job, paths: Iterable[str]) -> Done:
     wanted = list_all(paths)
     tf.io.gfile.makedirs(job.output)
     worklist = os.path.join(job.output, f".worklist-{uuid.uuid4().hex}")
-    ranges = write_worklist(worklist, wanted)
-    pipeline = beam.Pipeline(options=PipelineOptions(name_runner(job.beam_args)))
-    rows = (
-        pipeline
-        | "Ranges" >> beam.Create(ranges)
-        | "ReadLate" >> beam.ParDo(ReadImages(worklist))
-        | "Answer" >> RunInference(SavedModelHandler(job.model, job.batch_size))
-        | "Count" >> beam.ParDo(CountRows())
-    )
-    write_rows(rows, job)
-    result = pipeline.run()
-    result.wait_until_finish()
-    tf.io.gfile.remove(worklist)
+    try:
+        ranges = write_worklist(worklist, wanted)
+        with beam.Pipeline(options=PipelineOptions(name_runner(job.beam_args))) as pipeline:
+            rows = (
+                pipeline
+                | "Ranges" >> beam.Create(ranges)
+                | "ReadLate" >> beam.ParDo(ReadImages(worklist))
+                | "Answer" >> RunInference(SavedModelHandler(job.model, job.batch_size))
+            )
+            write_rows(rows, job)
+    finally:
+        if tf.io.gfile.exists(worklist):
+            tf.io.gfile.remove(worklist)
     shards = sorted(tf.io.gfile.glob(os.path.join(job.output, "predictions-*")))
-    return Done(_counted(result, "images"), _counted(result, "failed"), shards)
+    return count_answers(shards, job, wanted)
 
 
 def list_all(paths: Iterable[str]) -> list[Wanted]:
@@ -147,6 +151,11 @@ def write_worklist(path: str, wanted: list[Wanted]) -> list[Range]:
     return ranges
 
 
+def _is_aside(name: str) -> bool:
+    """Whether a file does not say that it is an image: then it need not be one."""
+    return PurePath(name).suffix.lower() not in images.IMAGE_SUFFIXES
+
+
 class ReadImages(beam.DoFn):
     """Reads, checks and converts the images of a range of the work list."""
 
@@ -163,8 +172,7 @@ class ReadImages(beam.DoFn):
         for line in lines:
             source, is_named = json.loads(line)
             image = check_source(Source(**source))
-            is_aside = PurePath(image.name).suffix.lower() not in images.IMAGE_SUFFIXES
-            if is_named or not (is_aside and image.error.startswith(images.NOT_AN_IMAGE)):
+            if is_named or not (_is_aside(image.name) and image.error.startswith(images.NOT_AN_IMAGE)):
                 yield image
 
 
@@ -191,21 +199,6 @@ class SavedModelHandler(ModelHandler[Image, Prediction, Model]):
         return {"min_batch_size": self._batch_size, "max_batch_size": self._batch_size}
 
 
-class CountRows(beam.DoFn):
-    """Counts images and errors as they pass."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._images = beam.metrics.Metrics.counter("predict", "images")
-        self._failed = beam.metrics.Metrics.counter("predict", "failed")
-
-    def process(self, row: Prediction) -> Iterator[Prediction]:
-        """Passes the row on."""
-        self._images.inc()
-        self._failed.inc(int(bool(row.error)))
-        yield row
-
-
 def write_rows(rows: beam.PCollection, job: Job) -> None:
     """Sharded files in one of the forms."""
     prefix, shape = os.path.join(job.output, "predictions"), job.shape
@@ -218,6 +211,41 @@ def write_rows(rows: beam.PCollection, job: Job) -> None:
     _ = cells | "Write" >> beam.io.WriteToParquet(prefix, parquet_schema(shape), file_name_suffix=FORMS["parquet"])
 
 
-def _counted(result: Any, name: str) -> int:
-    found = result.metrics().query(beam.metrics.MetricsFilter().with_name(name))["counters"]
-    return sum(counter.result for counter in found)
+def count_answers(shards: list[str], job: Job, wanted: list[Wanted]) -> Done:
+    """Reads the shards again, and holds the answers against what was asked: counters count what is tried twice twice.
+
+    Raises:
+        RuntimeError: an image has no row, or one too many.
+    """
+    left = Counter(to_text(item.source.name) for item in wanted)
+    images = failed = 0
+    for shard in shards:
+        for path, error in READERS[job.form](shard):
+            images, failed = images + 1, failed + bool(error)
+            left[path] -= 1
+    needed = {to_text(item.source.name) for item in wanted if item.is_named or not _is_aside(item.source.name)}
+    for path, number in left.items():
+        if number < 0 or (number and path in needed):
+            raise RuntimeError(
+                f"{path}: expected one row an image in the shards in {job.output}/, got "
+                f"{'more' if number < 0 else 'fewer'}.\nThe shards are not whole: remove the folder, and predict again."
+            )
+    return Done(images, failed, shards)
+
+
+def _read_jsonl(shard: str) -> Iterator[tuple[str, str | None]]:
+    with FileSystems.open(shard, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        for row in map(json.loads, file):
+            yield to_text(row["path"]), row.get("error")
+
+
+def _read_parquet(shard: str) -> Iterator[tuple[str, str | None]]:
+    with FileSystems.open(shard, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        for batch in pq.ParquetFile(file).iter_batches(columns=["path", "error"]):
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+READERS: dict[str, Callable[[str], Iterator[tuple[str, str | None]]]] = {
+    "parquet": _read_parquet,
+    "jsonl": _read_jsonl,
+}

@@ -60,8 +60,7 @@ class Observer:
         self.meanwhile.get(name, lambda: None)()
 
 
-@pytest.fixture
-def run(tmp_path):
+def run_in(folder):
     """Runs the two nodes in one working directory; gives trace and what the observer was told."""
 
     def call(runner, text="hello", failure="", meanwhile=None):
@@ -69,15 +68,20 @@ def run(tmp_path):
         sink = Sink(model=source.outputs["model"], failure=failure)
         pipeline = Pipeline(
             pipeline_name="small",
-            pipeline_root=str(tmp_path / "artifacts"),
+            pipeline_root=str(folder / "artifacts"),
             components=[source, sink],
             enable_cache=True,
-            metadata_connection_config=metadata.sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite")),
+            metadata_connection_config=metadata.sqlite_metadata_connection_config(str(folder / "metadata.sqlite")),
         )
         observer = Observer(meanwhile)
         return RUNNERS[runner](pipeline, observer), observer.told
 
     return call
+
+
+@pytest.fixture
+def run(tmp_path):
+    return run_in(tmp_path)
 
 
 @pytest.mark.parametrize("runner", RUNNERS)

@@ -9,9 +9,10 @@ import pytest
 import tensorflow as tf
 
 from components.errors import InputError
+from components.example_gen.sources import Source
 from pipeline.models import find_model
 from pipeline.predict.answers import predict_files
-from pipeline.predict.distributed import Job, list_all, predict_on_beam
+from pipeline.predict.distributed import Job, Wanted, count_answers, list_all, predict_on_beam
 from pipeline.predict.writers import Shape
 from tests import pictures
 from tests.conftest import CLASSES, picture_of
@@ -102,3 +103,19 @@ def test_what_beam_cannot_write_is_refused(pushed, folder, tmp_path):
 def test_nothing_to_answer_is_refused(tmp_path):
     with pytest.raises(InputError, match=f"found none in {tmp_path}"):
         list_all([str(tmp_path)])
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_a_row_that_is_missing_or_there_twice_is_found(pushed, folder, tmp_path, form):
+    manifest = pictures.write(folder / "list.csv", b"path\nnotes.txt\n")
+    made, named = job(pushed, tmp_path / "out", form), [str(folder / "sub0"), str(manifest)]
+    done = predict_on_beam(made, named)
+    wanted = list_all(named)
+    assert (done.images, done.failed) == (4, 1)
+    assert count_answers(done.shards, made, wanted) == done
+    assert count_answers(done.shards, made, [*wanted, Wanted(Source("side.car", "", ""), False)]) == done
+    with pytest.raises(RuntimeError, match=r"0\.png: expected one row an image in the shards in .*, got more\."):
+        count_answers(done.shards * 2, made, wanted)
+    for lost in (Wanted(Source("lost.png", "", ""), False), Wanted(Source("side.car", "", ""), True)):
+        with pytest.raises(RuntimeError, match=r"(lost\.png|side\.car): .*, got fewer\.\nThe shards are not whole"):
+            count_answers(done.shards, made, [*wanted, lost])
