@@ -6,17 +6,27 @@ a switch that first downloads another engine (Prism), and waits without a time-o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import socket
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
 
+from components.errors import InputError
 from components.options import BeamNodeOptions, BeamOptions
 
+BEAM_NODES = ("ImageExampleGen", "StatisticsGen", "Transform", "Evaluator")
 DIRECT = "DirectRunner"
 FN_API_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 IN_PROCESS = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
 # Without the name of an image, TFX packs itself into an sdist for remote workers at each node: 2 s, and a copy of TFX
 # left in the temporary folder. Where no container is started, any name will do.
 NO_IMAGE = "--sdk_container_image=none"
-WORKERS_HAVE_IT = ("--environment_type=EXTERNAL", "--environment_type=PROCESS", "--environment_type=LOOPBACK")
+WORKERS_HAVE_IT = ("EXTERNAL", "PROCESS", "LOOPBACK")
+ENGINES = {  # by runner: the argument that says where the engine is, and what means that it is begun here
+    "flinkrunner": ("flink_master", ("", "[auto]", "[local]")),
+    "sparkrunner": ("spark_master_url", ("", "local", "local[*]", "local[4]")),
+    "portablerunner": ("job_endpoint", ("", "embed")),
+}
 PACKAGES = ("--sdk_container_image", "--setup_file", "--extra_package", "--requirements_file")
 
 
@@ -34,7 +44,8 @@ def beam_args(options: BeamOptions, node: str) -> list[str]:
     runner = own.runner or options.runner
     given = [*options.args, *own.args]
     args = name_runner([f"--runner={runner}", *given])
-    if not any(arg.startswith(PACKAGES) for arg in given) and workers_share_the_disk(args):
+    starts_none = workers_share_the_disk(args) or _value(args, "environment_type") in WORKERS_HAVE_IT
+    if starts_none and not any(arg.startswith(PACKAGES) for arg in given):
         args.append(NO_IMAGE)
     return args
 
@@ -66,8 +77,87 @@ def is_in_process(runner: str) -> bool:
 
 
 def workers_share_the_disk(args: list[str]) -> bool:
-    """Whether what a node writes to its own disk is there for its Beam workers: they run beside it, or as it says."""
-    return is_in_process(name_runner(args)[0].partition("=")[2]) or bool(set(args) & set(WORKERS_HAVE_IT))
+    """Whether what a node writes to its own disk is there for its Beam workers, wherever it runs.
+
+    Only LOOPBACK's workers run in the node as those in the process do. EXTERNAL and PROCESS mean beside the workers of
+    the engine: for a task on a cluster these are other pods.
+    """
+    return is_in_process(_runner(args)) or _value(args, "environment_type") == "LOOPBACK"
+
+
+def why_unseen(args: list[str]) -> str:
+    """Why the workers cannot see the disk of this machine, where `graft` itself runs.
+
+    Returns:
+        What says so, such as `--job_endpoint=flink:8099`; empty where they see it or nothing says where they are.
+    """
+    runner, environment = _runner(args).rpartition(".")[2].lower(), _value(args, "environment_type")
+    if workers_share_the_disk(args):
+        return ""
+    if runner == "dataflowrunner":
+        return "DataflowRunner"
+    if runner not in ENGINES:
+        return ""
+    name, begun_here = ENGINES[runner]
+    place = _value(args, name)
+    if place not in begun_here and not _is_here(place):
+        return f"--{name}={place}"
+    in_container = environment == "DOCKER" or (not environment and place not in begun_here)
+    return "--environment_type=DOCKER" if in_container else ""
+
+
+def refuse_unseen_by_nodes(options: BeamOptions, paths: Mapping[str, str]) -> None:
+    """`refuse_unseen` for every node that uses Beam."""
+    for node in BEAM_NODES:
+        refuse_unseen(beam_args(options, node), paths, options.shared_path, "beam.shared_path")
+
+
+def refuse_unseen(args: list[str], paths: Mapping[str, str], shared_path: str | None, mended_by: str) -> None:
+    """Refuses local paths that Beam's workers cannot see.
+
+    Args:
+        args: of Beam.
+        paths: by the name for the message; empty ones and buckets are passed over.
+        shared_path: the folder that the workers see.
+        mended_by: how the user names that folder.
+
+    Raises:
+        InputError: the workers are elsewhere, and a path is not below the folder that they see.
+    """
+    reason = why_unseen(args)
+    for name, path in paths.items() if reason else ():
+        if (
+            not path
+            or "://" in path
+            or (shared_path and Path(path).resolve().is_relative_to(Path(shared_path).resolve()))
+        ):
+            continue
+        raise InputError(
+            f"{name}: expected a bucket, or a path that Beam's workers see, found {path}: with {reason} they run "
+            f"elsewhere{f', and see {shared_path}' if shared_path else ''}.\nUse a shared folder, mounted at the same "
+            f"path there, and say so with {mended_by}; workers in this process: --environment_type=LOOPBACK."
+        )
+
+
+def _runner(args: list[str]) -> str:
+    return name_runner(args)[0].partition("=")[2]
+
+
+def _value(args: list[str], name: str) -> str:
+    """The value of an argument, `--name=value` or in two words; the last one counts, and without one it is empty."""
+    found = ""
+    for index, arg in enumerate(args):
+        if arg == f"--{name}":
+            found = args[index + 1] if index + 1 < len(args) else ""
+        elif arg.startswith(f"--{name}="):
+            found = arg.partition("=")[2]
+    return found
+
+
+def _is_here(place: str) -> bool:
+    """Whether the host of `host:port` or of a URL is this machine."""
+    host = (urlsplit(place if "://" in place else f"//{place}").hostname or "").lower()
+    return host in ("localhost", "::1", socket.gethostname().lower()) or host.startswith("127.")
 
 
 def make_in_process_default() -> None:

@@ -27,6 +27,7 @@ from components.machine import check_semaphores
 from components.options import TrainerOptions
 from components.trainer.backbones import is_saved_model
 from pipeline import sample
+from pipeline.beam import refuse_unseen_by_nodes
 from pipeline.config import Config, Plan, model_key
 from pipeline.fingerprint import lock_digest, node_fingerprints, source_fingerprints
 from pipeline.leftovers import check_metadata, remove_unfinished, tidy
@@ -97,6 +98,7 @@ def run_pipeline(config: Config, root: Path, wishes: Wishes = Wishes()) -> Outco
         raise InputError("data.path: no data folder is given.\nAdd --data DIR, or data.path to the configuration.")
     listing = None if sample.is_sample(data) else list_sources(data, config.data)
     check_semaphores()
+    refuse_unseen_by_nodes(config.beam, {"--workdir": str(workdir.root), "data.path": listing.root if listing else ""})
     workdir.create()
     with workdir.locked():
         check_metadata(workdir.metadata)

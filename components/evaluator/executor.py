@@ -58,6 +58,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with closing_models(), self._make_beam_pipeline() as pipeline:
             run_tfma(pipeline, input_dict["examples"], paths, config, settings, evaluation.uri)
         metrics, outcomes = measure(evaluation.uri, names, classes, (options, gate))
+        check_rows(evaluation.uri, metrics, count_records(input_dict["examples"]))
         if twice:
             metrics[BEST], outcomes[BEST] = metrics[BASELINE], outcomes[BASELINE]
         rivals = {name: Rival(peer, outcomes.get(name)) for name, peer in peers.items()}
@@ -118,6 +119,34 @@ def first_record(examples: list[types.Artifact]) -> bytes | None:
         for record in tf.data.TFRecordDataset(path, "GZIP" if path.endswith(".gz") else "").take(1):
             return bytes(record.numpy())
     return None
+
+
+def count_records(examples: list[types.Artifact]) -> int:
+    """How many records the eval split has."""
+    import tensorflow as tf
+
+    pattern, count = io_utils.all_files_pattern(artifact_utils.get_split_uri(examples, features.EVAL_SPLIT)), 0
+    for path in fileio.glob(pattern):
+        records = tf.data.TFRecordDataset(path, "GZIP" if path.endswith(".gz") else "")
+        count += int(records.reduce(0, lambda done, _: done + 1).numpy())
+    return count
+
+
+def check_rows(uri: str, metrics: dict[str, dict[str, Any]], records: int) -> None:
+    """Holds what Beam counted and wrote against the eval split: a bundle may be tried again, and must count once.
+
+    Raises:
+        RuntimeError: images are missing, or are there twice.
+    """
+    table = read_table(os.path.join(uri, features.OUTCOMES_FILE))
+    images = len(set(zip(table["sha256"].to_pylist(), table["name"].to_pylist(), strict=True)))
+    found = {"rows": table.num_rows, "images": images} | {name: row["examples"] for name, row in metrics.items()}
+    if wrong := {name: number for name, number in found.items() if number != records}:
+        counts = ", ".join(f"{name} {number:,}" for name, number in wrong.items())
+        raise RuntimeError(
+            f"The evaluation must have each image once: expected {records:,} as in the eval split, found {counts}.\n"
+            "Start the run again; if Beam runs elsewhere, its workers may not see the same files."
+        )
 
 
 def read_classes(model: types.Artifact) -> list[str]:

@@ -21,9 +21,17 @@ class BeamOptions(Options):
 
     runner: str = Field(
         "DirectRunner",
-        description="Or FlinkRunner, SparkRunner, DataflowRunner, PortableRunner (any job service).",
+        description="Or PortableRunner (a job server: Flink, Spark), DataflowRunner, or another by its full name.",
     )
-    args: list[str] = Field(default_factory=list, description="Arguments of Beam, such as --job_endpoint=HOST:PORT.")
+    args: list[str] = Field(
+        default_factory=list,
+        description="Arguments of Beam, such as --job_endpoint=HOST:PORT. Workers of --environment_type EXTERNAL and "
+        "PROCESS run beside the engine's, not beside the node: they see shared paths and buckets only.",
+    )
+    shared_path: str | None = Field(
+        None,
+        description="A folder that workers on other machines see at the same path; without one they see buckets only.",
+    )
     nodes: dict[Literal["ImageExampleGen", "StatisticsGen", "Transform", "Evaluator"], BeamNodeOptions] = Field(
         default_factory=dict, description="Other runners and further arguments a node."
     )

@@ -46,13 +46,16 @@ def predict(
     beam_args: Annotated[
         list[str] | None, typer.Option("--beam-arg", help="An argument of Beam; may be repeated.", metavar="ARG")
     ] = None,
+    shared_path: Annotated[
+        str | None, typer.Option(help="A folder that Beam workers on other machines see.", metavar="DIR")
+    ] = None,
 ) -> None:
     """Answers with label and probabilities for image files and folders.
 
     A file that is no image gets an error line of its own; the others still get answers, and the exit code is 2.
     """
     if beam or beam_args:
-        _predict_on_beam(model, images, (form, output, top_k, explain, batch_size), beam_args or [])
+        _predict_on_beam(model, images, (form, output, top_k, explain, batch_size), beam_args or [], shared_path)
         return
 
     from pipeline.predict.inputs import count_inputs, find_inputs
@@ -84,6 +87,7 @@ def _predict_on_beam(
     paths: list[str],
     wishes: tuple[Format | None, Path | None, int, Path | None, int],
     beam_args: list[str],
+    shared_path: str | None,
 ) -> None:
     """The same into shards; for data that outgrows the machine."""
     form, output, top_k, explain, batch_size = wishes
@@ -105,7 +109,8 @@ def _predict_on_beam(
     from pipeline.predict.distributed import Job, predict_on_beam
 
     with native_stderr_hidden():
-        done = predict_on_beam(Job(str(folder), str(output), chosen, shape, batch_size, beam_args), paths)
+        job = Job(str(folder), str(output), chosen, shape, batch_size, beam_args, shared_path)
+        done = predict_on_beam(job, paths)
     print(f"{done.images:,} images answered into {len(done.shards)} shards in {output}/")
     if done.failed:
         print(f"Error: {done.failed:,} of {done.images:,} images got no answer.", file=sys.stderr)

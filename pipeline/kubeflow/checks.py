@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from components.errors import InputError, did_you_mean
 from components.trainer.backbones import is_saved_model
+from pipeline.beam import BEAM_NODES, beam_args, workers_share_the_disk
 from pipeline.config import Config
 from pipeline.fingerprint import NODE_MODULES
 from pipeline.kubeflow.options import KUBERNETES_GPU, Resources
@@ -43,6 +44,7 @@ def check_compilable(config: Config, target: Target) -> None:
         *_files(config, target),
         *_nodes(config, target),
         *_labels(config),
+        *_beam(config),
         *(_kubernetes_only(config) if target is Target.VERTEX else ()),
     ]
     if problems:
@@ -135,6 +137,19 @@ def _gpu(node: str, resources: Resources, target: Target) -> Iterator[str]:
         yield f"{name}.gpu_type: Vertex needs a type such as NVIDIA_TESLA_T4, found {kind or 'none'}"
     if target is Target.KFP and kind and not VERTEX_GPU.fullmatch(kind) and kind != KUBERNETES_GPU:
         yield f"{name}.gpu_type: expected {KUBERNETES_GPU} or a type such as NVIDIA_TESLA_T4, found {kind}"
+
+
+def _beam(config: Config) -> Iterator[str]:
+    """Workers outside of the task do not have its local copies, so they work on the bucket itself."""
+    for node in BEAM_NODES:
+        args = beam_args(config.beam, node)
+        if config.kubeflow.pipeline_root.startswith("minio://") and not workers_share_the_disk(args):
+            yield (
+                f"beam: the workers of {node} do not run in its pod ({args[0]}), so they see the bucket only, and "
+                f"TensorFlow opens no minio://, found kubeflow.pipeline_root: {config.kubeflow.pipeline_root}; "
+                f"use gs:// or s3://, or beam.nodes.{node}.runner: DirectRunner"
+            )
+            return
 
 
 def _labels(config: Config) -> Iterator[str]:

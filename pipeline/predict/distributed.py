@@ -27,7 +27,7 @@ from components.errors import InputError
 from components.example_gen import images
 from components.example_gen.sources import Source, list_images
 from components.options import DataOptions
-from pipeline.beam import name_runner
+from pipeline.beam import name_runner, refuse_unseen
 from pipeline.predict.answers import Model, Prediction, answer_batch, load_model
 from pipeline.predict.inputs import MANIFEST_SUFFIXES, find_inputs
 from pipeline.predict.reading import Image, check_source
@@ -56,6 +56,7 @@ class Job:
         shape: of a row.
         batch_size: images that the model sees at once.
         beam_args: of Beam; empty: this machine.
+        shared_path: a folder that workers on other machines see.
     """
 
     model: str
@@ -64,6 +65,7 @@ class Job:
     shape: Shape
     batch_size: int = 32
     beam_args: Sequence[str] = ()
+    shared_path: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,12 @@ def predict_on_beam(job: Job, paths: Iterable[str]) -> Done:
         paths: folders, archives, TFRecords and manifests, as ingest takes them, and single image files.
 
     Raises:
-        InputError: there is no image, or the folder of the output has shards already.
+        InputError: there is no image, the folder of the output has shards already, or workers cannot see a path.
+        RuntimeError: the shards do not hold an answer an image.
     """
+    paths = list(paths)
+    seen = {"MODEL": job.model, "--output": job.output} | {f"IMAGE {path}": path for path in paths}
+    refuse_unseen(list(job.beam_args), seen, job.shared_path, "--shared-path")
     if tf.io.gfile.glob(os.path.join(job.output, "predictions-*")):
         raise InputError(f"--output {job.output}: there are predictions in it already.\nGive another folder.")
     wanted = list_all(paths)
@@ -103,6 +109,8 @@ def predict_on_beam(job: Job, paths: Iterable[str]) -> Done:
     finally:
         if tf.io.gfile.exists(worklist):
             tf.io.gfile.remove(worklist)
+        for folder in tf.io.gfile.glob(os.path.join(job.output, "beam-temp-predictions-*")):
+            tf.io.gfile.rmtree(folder)
     shards = sorted(tf.io.gfile.glob(os.path.join(job.output, "predictions-*")))
     return count_answers(shards, job, wanted)
 
@@ -203,12 +211,21 @@ def write_rows(rows: beam.PCollection, job: Job) -> None:
     """Sharded files in one of the forms."""
     prefix, shape = os.path.join(job.output, "predictions"), job.shape
     if job.form == "jsonl":
-        lines = rows | "ToJson" >> beam.Map(lambda row: json.dumps(shape.to_object(row), ensure_ascii=True))
+        lines = rows | "ToJson" >> beam.Map(to_json, shape)
         _ = lines | "Write" >> beam.io.WriteToText(prefix, file_name_suffix=FORMS["jsonl"])
         return
-    names = shape.columns()
-    cells = rows | "ToCells" >> beam.Map(lambda row: dict(zip(names, map(to_text, shape.to_cells(row)), strict=True)))
+    cells = rows | "ToCells" >> beam.Map(to_columns, shape)
     _ = cells | "Write" >> beam.io.WriteToParquet(prefix, parquet_schema(shape), file_name_suffix=FORMS["parquet"])
+
+
+def to_json(row: Prediction, shape: Shape) -> str:
+    """A line of JSON."""
+    return json.dumps(shape.to_object(row), ensure_ascii=True)
+
+
+def to_columns(row: Prediction, shape: Shape) -> dict[str, Any]:
+    """A row of Parquet, by column."""
+    return dict(zip(shape.columns(), map(to_text, shape.to_cells(row)), strict=True))
 
 
 def count_answers(shards: list[str], job: Job, wanted: list[Wanted]) -> Done:

@@ -61,6 +61,7 @@ def count_records(shards: dict[str, bytes]) -> Counter[tuple[str, str]]:
     found = Counter[tuple[str, str]]()
     for name, content in shards.items():
         for frame in walk_frames(io.BytesIO(content), 1 << 30):
+            assert not frame.problem, (name, frame.problem)
             example = tf.train.Example.FromString(frame.data).features.feature
             found[name.partition("/")[0], example[features.SHA256].bytes_list.value[0].decode()] += 1
     return found

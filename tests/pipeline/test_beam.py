@@ -1,6 +1,7 @@
 """Where each node's Beam pipeline runs, the same here and compiled."""
 
 import json
+import socket
 
 import pytest
 
@@ -13,9 +14,13 @@ from pipeline.beam import (
     beam_args,
     make_in_process_default,
     name_runner,
+    refuse_unseen_by_nodes,
+    why_unseen,
     workers_share_the_disk,
 )
 from pipeline.config import check_config
+from tests import pictures
+from tests.pipeline.predict.test_command import graft
 
 ENDPOINT = "--job_endpoint=localhost:8099"
 
@@ -85,15 +90,94 @@ def test_a_node_may_run_elsewhere():
 @pytest.mark.parametrize(
     ("args", "shared", "image"),
     [
-        ([ENDPOINT, "--environment_type=EXTERNAL", "--environment_config=localhost:1"], True, [NO_IMAGE]),
+        ([ENDPOINT, "--environment_type=EXTERNAL", "--environment_config=localhost:1"], False, [NO_IMAGE]),
         ([ENDPOINT, "--environment_type=DOCKER"], False, []),
-        ([ENDPOINT, "--environment_type=PROCESS", "--setup_file=./setup.py"], True, []),
+        ([ENDPOINT, "--environment_type=PROCESS", "--setup_file=./setup.py"], False, []),
+        ([ENDPOINT, "--environment_type=LOOPBACK"], True, [NO_IMAGE]),
+        ([ENDPOINT, "--environment_type", "LOOPBACK"], True, [NO_IMAGE]),
+        ([ENDPOINT, "--environment_type=LOOPBACK", "--environment_type=DOCKER"], False, []),
     ],
 )
 def test_workers_that_start_no_container_need_no_package(args, shared, image):
     given = beam_args(BeamOptions(runner="PortableRunner", args=args), "ImageExampleGen")
     assert given == ["--runner=PortableRunner", *args, *image]
     assert workers_share_the_disk(given) is shared
+
+
+ELSEWHERE = "--job_endpoint=flink-job-server:8099"
+EXTERNAL = "--environment_type=EXTERNAL"
+
+
+@pytest.mark.parametrize(
+    ("runner", "args", "reason"),
+    [
+        ("DirectRunner", [ELSEWHERE], ""),
+        ("PortableRunner", [ELSEWHERE, "--environment_type=LOOPBACK"], ""),
+        ("PortableRunner", ["--job_endpoint=localhost:1", EXTERNAL], ""),
+        ("PortableRunner", ["--job_endpoint=127.0.0.1:1", "--environment_type=PROCESS"], ""),
+        ("PortableRunner", ["--job_endpoint=[::1]:1", EXTERNAL], ""),
+        ("PortableRunner", [f"--job_endpoint={socket.gethostname()}:1", EXTERNAL], ""),
+        ("PortableRunner", ["--job_endpoint=embed"], ""),
+        ("PortableRunner", ["--job_endpoint=localhost:1"], "--environment_type=DOCKER"),
+        ("PortableRunner", ["--job_endpoint=localhost:1", "--environment_type=DOCKER"], "--environment_type=DOCKER"),
+        ("PortableRunner", [ELSEWHERE], ELSEWHERE),
+        ("PortableRunner", [ELSEWHERE, EXTERNAL], ELSEWHERE),
+        (
+            "PortableRunner",
+            ["--job_endpoint", "10.0.0.7:8099", "--environment_type=PROCESS"],
+            "--job_endpoint=10.0.0.7:8099",
+        ),
+        ("FlinkRunner", [], ""),
+        ("FlinkRunner", ["--flink_master=http://flink:8081", EXTERNAL], "--flink_master=http://flink:8081"),
+        ("SparkRunner", ["--spark_master_url=local[4]"], ""),
+        ("SparkRunner", ["--spark_master_url=spark://spark:7077", EXTERNAL], "--spark_master_url=spark://spark:7077"),
+        ("DataflowRunner", [], "DataflowRunner"),
+        ("beam_pyspark_runner.pyspark_runner.PySparkRunner", [], ""),
+    ],
+)
+def test_workers_on_other_machines_need_shared_paths_or_buckets(tmp_path, runner, args, reason):
+    options = BeamOptions(nodes={"Evaluator": {"runner": runner, "args": args}})
+    assert why_unseen(beam_args(options, "Evaluator")) == reason
+    paths = {"--workdir": str(tmp_path / "work"), "data.path": "gs://bucket/data"}
+    if not reason:
+        refuse_unseen_by_nodes(options, paths)
+        return
+    with pytest.raises(InputError) as error:
+        refuse_unseen_by_nodes(options, paths)
+    assert str(error.value).startswith(
+        f"--workdir: expected a bucket, or a path that Beam's workers see, found {tmp_path}/work: with {reason} they "
+    )
+    assert "say so with beam.shared_path" in str(error.value)
+    with pytest.raises(InputError, match=r"elsewhere, and see /mnt/shared\.\nUse a shared"):
+        refuse_unseen_by_nodes(options.model_copy(update={"shared_path": "/mnt/shared"}), paths)
+    refuse_unseen_by_nodes(options.model_copy(update={"shared_path": str(tmp_path)}), paths)
+    refuse_unseen_by_nodes(options, {"--workdir": "gs://bucket/work"})
+
+
+def test_the_commands_refuse_before_anything_is_done(tmp_path):
+    folder = pictures.write_tree(tmp_path / "data", {"cats": 3, "dogs": 3})
+    remote = ("--set", "beam.runner=PortableRunner", "--set", f"beam.args=['{ELSEWHERE}']")
+    config = pictures.write(tmp_path / "config.yaml", b"trainer: {epochs: 1}")
+    done = graft("run", config, "--data", folder, "--workdir", tmp_path / "work", *remote)
+    assert isinstance(done.exception, InputError)
+    assert "--workdir: expected a bucket" in str(done.exception)
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_bucket_that_tensorflow_does_not_open_is_refused_when_the_workers_need_it():
+    from pipeline.kubeflow.checks import Target, check_compilable
+    from tests.pipeline.kubeflow.conftest import make_config
+
+    args = {"runner": "PortableRunner", "args": [ELSEWHERE, EXTERNAL]}
+    config = make_config(beam={"nodes": {"Evaluator": args}}, kubeflow={"pipeline_root": "minio://bucket/root"})
+    with pytest.raises(
+        InputError, match=r"beam: the workers of Evaluator .* see the bucket only, and TensorFlow opens no"
+    ):
+        check_compilable(config, Target.KFP)
+    args["args"].append("--environment_type=LOOPBACK")
+    check_compilable(
+        make_config(beam={"nodes": {"Evaluator": args}}, kubeflow={"pipeline_root": "minio://b/r"}), Target.KFP
+    )
 
 
 def test_a_node_without_beam_has_no_runner():

@@ -124,13 +124,8 @@ def beam_steps(source: Path) -> set[str]:
             if any(ast.unparse(base).partition("[")[0].endswith(("DoFn", "CombineFn")) for base in node.bases):
                 found.add(f"{module}.{inside}{node.name}")
             inside = f"{inside}{node.name}."
-        elif isinstance(node, ast.FunctionDef):
-            inside = f"{inside}{node.name}.<locals>."
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in {f"beam.{name}" for name in FUNCTIONS}:
-            given = node.args[0]
-            found.add(
-                f"{module}.{inside}<lambda>" if isinstance(given, ast.Lambda) else f"{module}.{ast.unparse(given)}"
-            )
+            found.add(f"{module}.{ast.unparse(node.args[0])}")  # a lambda has no name that a case could have run
         places += [(child, inside) for child in ast.iter_child_nodes(node)]
     return found
 
@@ -221,7 +216,7 @@ CASES = {
     "predict parquet": predict("parquet"),
     "dag": run_dag,
 }
-disturbed = set[str]()
+ran, disturbed = set[str](), set[str]()
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -233,10 +228,13 @@ def test_lost_bundles_change_nothing(case, losses, tmp_path, monkeypatch, pushed
             results.append(CASES[case](tmp_path / name, patch, found))
     assert losses.steps
     assert results[0] == results[1]
+    ran.add(case)
     disturbed.update(losses.steps)
 
 
 def test_every_step_of_ours_lost_a_bundle():
+    if ran != set(CASES):
+        pytest.skip("not all cases were run, or one failed")
     sources = [path for package in ("components", "pipeline") for path in (ROOT / package).rglob("*.py")]
     steps = set[str]().union(*map(beam_steps, sources))
     assert {"components.example_gen.records.WriteShards", "components.evaluator.analysis.make_row"} <= steps

@@ -94,6 +94,10 @@ def test_what_beam_cannot_write_is_refused(pushed, folder, tmp_path):
         (["--format", "csv", "--output", "out"], "writes shards of parquet or jsonl, got --format csv"),
         ([], "needs --output DIR"),
         (["--output", "out", "--explain", "maps"], "leave --explain out"),
+        (
+            ["--output", "gs://b/out", "--beam-arg=--runner=DataflowRunner"],
+            f"MODEL: expected a bucket, or a path that Beam's workers see, found {find_model(str(pushed)).resolve()}",
+        ),
     ):
         done = graft("predict", pushed, folder, "--beam", *options)
         assert isinstance(done.exception, InputError)
