@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby, islice
+from itertools import groupby, islice, repeat
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -187,8 +188,9 @@ def check_shards(uri: str, worklist: str, units: list[Unit]) -> None:
         DamagedShards: a shard is missing, foreign, cut or changed, or has other records.
     """
     finish_splits(uri, {name for unit in units for name in unit.shards.values()})
-    for unit in units:
-        check_records(uri, unit.shards, ((row, label) for _, row, label in read_worklist(worklist, unit)))
+    expected = (((row, label) for _, row, label in read_worklist(worklist, unit)) for unit in units)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(check_records, repeat(uri), (unit.shards for unit in units), expected))
 
 
 def read_again(source: Source, row: Row, max_bytes: int) -> bytes:
