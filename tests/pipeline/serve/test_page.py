@@ -134,7 +134,7 @@ def test_a_dropped_image_is_taken_too(page):
 def cropping_page(browser, pushed, tmp_path):
     """The page of a model that says that it sees squares only."""
     model = tmp_path / "model"
-    shutil.copytree(find_model(str(pushed)), model)
+    shutil.copytree(find_model(str(pushed)), model, ignore=shutil.ignore_patterns("passport.json"))
     facts = model / "assets" / features.FACTS_ASSET
     facts.write_text(json.dumps(json.loads(facts.read_text("utf-8")) | {features.CROP_FACT: True}), "utf-8")
     host = Host(str(model), "", 8)
