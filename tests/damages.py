@@ -27,12 +27,12 @@ def _cut(folder: Path) -> None:
 
 
 def _swap(folder: Path) -> None:
-    """Two files of the folder change places, or two halves of its only one."""
+    """Two files of the folder that differ change places, or two halves of a file."""
     first, *others = [path for path in files_of(folder) if path.stat().st_size > 1]
     content = first.read_bytes()
-    if others:
-        first.write_bytes(others[-1].read_bytes())
-        others[-1].write_bytes(content)
+    if unlike := [path for path in others if path.read_bytes() != content]:
+        first.write_bytes(unlike[-1].read_bytes())
+        unlike[-1].write_bytes(content)
     else:
         first.write_bytes(content[len(content) // 2 :] + content[: len(content) // 2])
 

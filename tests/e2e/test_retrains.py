@@ -10,7 +10,7 @@ from tfx.dsl.components.base import base_beam_executor, base_executor
 from tfx.types import standard_artifacts
 
 from components import baseline, features, versions
-from components.artifacts import DataVerdict, Manifest
+from components.artifacts import DataVerdict, Manifest, contents_of, record_contents
 from components.evaluator import executor as evaluator
 from components.options import EvaluatorOptions, QualityGateOptions
 from components.pusher import component as pusher
@@ -33,15 +33,19 @@ class Line:
         (root / "manifest" / features.DATASET_FILE).write_text(json.dumps(DATASET))
         (root / "manifest" / features.MANIFEST_FILE).write_text("")
         (root / "statistics").mkdir()
+        self.statistics = artifact(standard_artifacts.ExampleStatistics, root / "statistics")
+        record_contents({"manifest": [self.manifest], "statistics": [self.statistics]})
 
     def retrain(self, wrong, examples, **gate):
         """A candidate that is wrong on these images; gives whether it was pushed, and the quality gate's checks."""
         self.runs += 1
         folder = self.root / f"run-{self.runs}"
         model = save_model(folder / "model", wrong)
+        record_contents({"model": [model], "examples": [examples]})
         peers = {name: [artifact(standard_artifacts.Model, folder / name)] for name in ("baseline_model", "best_model")}
         properties = {"serving_dir": str(self.serving), "version": "served", "best": ""}
         baseline.Executor().Do({"model": [model]}, peers, properties)
+        record_contents(peers)
         evaluation = artifact(standard_artifacts.ModelEvaluation, folder / "evaluation")
         blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing")
         context = base_beam_executor.BaseBeamExecutor.Context(
@@ -64,16 +68,18 @@ class Line:
         infra = artifact(standard_artifacts.InfraBlessing, folder / "infra", blessed=1)
         data = artifact(DataVerdict, folder / "data")
         pushed = artifact(standard_artifacts.PushedModel, folder / "pushed")
-        for made in (infra, data):
+        facts = {"manifest": [self.manifest], "statistics": [self.statistics]}
+        for made, judged in ((infra, {"model": [model]}), (data, facts)):
             (folder / made.uri).mkdir()
-            (folder / made.uri / features.VERDICT_FILE).write_text(json.dumps({"passed": True, "override": None}))
+            verdict = {"passed": True, "override": None, "judged": contents_of(judged)}
+            (folder / made.uri / features.VERDICT_FILE).write_text(json.dumps(verdict))
         (folder / "infra" / "INFRA_BLESSED").touch()
         inputs = {
             "model": model,
             "model_blessing": blessing,
             "infra_blessing": infra,
             "manifest": self.manifest,
-            "statistics": artifact(standard_artifacts.ExampleStatistics, self.root / "statistics"),
+            "statistics": self.statistics,
             "evaluation": evaluation,
             "data_verdict": data,
         }
