@@ -60,7 +60,7 @@ def check_metadata(path: Path) -> None:
         problems = [] if not tables else [row[0] for row in _ask(path, "PRAGMA quick_check(1)") if row[0] != "ok"]
     except sqlite3.OperationalError as error:
         raise InputError(_held(path, str(error))) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter: SQLite's own words, in Python 3.13
         raise InputError(_damaged(path, str(error))) from error
     if tables and not tables >= TABLES:
         problems.append(f"no table {', '.join(sorted(TABLES - tables))}")

@@ -147,7 +147,7 @@ def _connect_or_replace(path: str) -> sqlite3.Connection:
         if (found := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(found)
         return database
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError):  # the latter: Python 3.13 reads SQLite's own words of it
         os.replace(path, f"{path}.corrupt-{time.time_ns()}")
         return _connect(path)
 
