@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,17 @@ def digest_folder(path: str) -> str:
     return combine(digest_files(path))
 
 
-def digest_files(path: str) -> dict[str, str]:
+def digest_files(path: str, digest: Callable[[str], str] = digest_of) -> dict[str, str]:
     """sha256 of every file below a folder, by its path below it; none where there is no folder.
 
     The empty objects that stand for folders in a bucket are no files.
+
+    Args:
+        path: of the folder.
+        digest: of a file, by its path.
     """
     files = (os.path.join(folder, name) for folder, _, names in _walk(path) for name in names if name.strip("/"))
-    return {os.path.relpath(file, path): digest_of(file) for file in files}
+    return {os.path.relpath(file, path): digest(file) for file in files}
 
 
 def combine(files: Mapping[str, str]) -> str:

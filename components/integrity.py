@@ -6,12 +6,11 @@ so this finds damage and careless edits; it is no proof against who can write al
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from components import pointer, versions
-from components.digests import digest_of
+from components.digests import digest_files, digest_of
 from components.errors import InputError, first_line
 
 SHOWN = 3  # problems that one line names
@@ -87,10 +86,12 @@ def check_passport(serving: Path, number: int) -> None:
 def check_baseline(serving: Path, number: int) -> None:
     """Refuses a version that a candidate is to be held against, but that is no longer what was pushed.
 
+    One that is not there at all is let through: it is no baseline, and who asks for it says so.
+
     Raises:
         InputError: names the first files that are wrong.
     """
-    if damage := find_damage(serving, number):
+    if number in versions.list_versions(serving) and (damage := find_damage(serving, number)):
         raise InputError(
             f"Version {number} in {serving} is not as it was pushed ({damage}): no candidate can be compared with it.\n"
             f"Serve a whole one: graft models rollback {serving}, or promote; or run again what made this one (its "
@@ -127,7 +128,8 @@ def _verify(folder: Path, number: int) -> Report:
     if not isinstance(expected, dict) or not expected:
         missing = [versions.PASSPORT_FILE] if pushed and not own else []
         return Report(number, missing=missing, reasons=reasons or ([] if missing else [UNKNOWN]), passport_sha256=own)
-    found = {name: digest for name, digest in digest_files(folder).items() if name != versions.PASSPORT_FILE}
+    found = digest_files(str(folder), _digest_or_reason)
+    found.pop(versions.PASSPORT_FILE, None)
     return Report(
         number,
         len(expected),
@@ -150,13 +152,8 @@ def _recorded_digest(serving: Path, number: int) -> str:
     return pushed[-1] if pushed else ""
 
 
-def digest_files(folder: Path) -> dict[str, str]:
-    """sha256 of every file below a folder, by its path below it; of one that cannot be read, why."""
-    paths = [Path(current, name) for current, _, names in os.walk(folder) for name in names]
-    return {path.relative_to(folder).as_posix(): _digest_or_reason(path) for path in sorted(paths)}
-
-
-def _digest_or_reason(path: Path) -> str:
+def _digest_or_reason(path: str) -> str:
+    """sha256 of a file; of one that cannot be read, why, which is no digest."""
     try:
         return digest_of(path)
     except OSError as error:

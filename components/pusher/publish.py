@@ -107,11 +107,12 @@ def find_same(serving: Path, passport: dict[str, Any], facts: dict[str, Any]) ->
     if not same:
         return None
     found = pointer.read_pointer(serving)
-    newest = same[-1] if same[-1] == numbers[-1] and not integrity.find_damage(serving, same[-1]) else None
+    whole = [number for number in same if not integrity.find_damage(serving, number)]
+    newest = numbers[-1] if numbers[-1] in whole else None
     if found is None and newest:
         _point_at(serving, newest, passport, versions.imply_pointer(serving).history)
     served = versions.served_version(serving)
-    if served in same and not integrity.find_damage(serving, served):
+    if served in whole:
         return Published(served, "unchanged")
     found = found or versions.imply_pointer(serving)
     if newest and newest not in {event.version for event in found.history}:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from components import features, versions
+from components.digests import digest_files
 from components.errors import InputError
-from components.integrity import digest_files, verify_version
+from components.integrity import verify_version
 from components.lines import library_versions, line_name
 from components.pusher.passport import describe_data
 from pipeline.config import Config, check_config
@@ -140,7 +141,7 @@ def compare(serving: Path, number: int, passport: dict[str, Any], workdir: Path)
             f"The run in {workdir} came to no model; its summary says why: {workdir}/runs/latest/summary.json"
         )
     facts = json.loads((exported[-1] / "assets" / features.FACTS_ASSET).read_text("utf-8"))
-    pushed, now = passport.get("files", {}), digest_files(exported[-1])
+    pushed, now = passport.get("files", {}), digest_files(str(exported[-1]))
     return Comparison(
         number,
         str(workdir),
