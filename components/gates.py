@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 DATA, QUALITY, SERVABILITY = "data", "quality", "servability"
 GATES = (DATA, QUALITY, SERVABILITY)
 
+WIDE_INTERVAL = 0.03  # wherever an accuracy is shown, an interval wider than that stands beside it
 PASS: Final = "pass"
 WARN: Final = "warn"
 FAIL: Final = "fail"

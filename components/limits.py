@@ -1,4 +1,4 @@
-"""The limit on unusable files: one rule for `graft check`, the start of a run, and DataGate."""
+"""The limits on unusable files and on unequal classes: one rule for `graft check`, the start of a run, and DataGate."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from components import features
-from components.gates import Check, at_most
+from components.gates import PASS, WARN, Check, at_most
 
 NO_LOSS = "duplicate_of"  # a copy that is left out costs nothing
 WORST = 10
+MOST_UNEQUAL = 10.0  # times as many train images of the largest class as of the smallest: beyond that it is said
 
 
 def check_bad_fraction(
@@ -45,6 +46,25 @@ def check_bad_fraction(
         "mend or remove these files, or raise data.max_bad_fraction; the worst:",
         *(f"{row['name']}: {row['reason']} ({row.get('detail', '')})" for row in take_in_turn(rows, WORST)),
     ]
+
+
+def check_balance(dataset: dict[str, Any]) -> Check:
+    """Tells where the largest class has over `MOST_UNEQUAL` times the train images of the smallest.
+
+    Args:
+        dataset: `dataset.json`; read is `per_class` {split: {class: examples}}.
+    """
+    counts = {label: count for label, count in dataset["per_class"][features.TRAIN_SPLIT].items() if count}
+    if not counts:
+        return Check("class_balance", None, MOST_UNEQUAL, PASS)
+    least, most = min(counts, key=lambda label: counts[label]), max(counts, key=lambda label: counts[label])
+    ratio = counts[most] / counts[least]
+    reason = (
+        f"class '{most}' has {counts[most]:,} train images, class '{least}' {counts[least]:,}: a model may do well "
+        "without ever answering the rare one; trainer.class_weights: balanced lets both weigh the same"
+    )
+    is_equal = ratio <= MOST_UNEQUAL
+    return Check("class_balance", ratio, MOST_UNEQUAL, PASS if is_equal else WARN, "" if is_equal else reason)
 
 
 def _check_share(name: str, where: str, counts: tuple[int, int], limit: float) -> Check:

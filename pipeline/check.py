@@ -20,6 +20,7 @@ from components.example_gen.door import refuse_data
 from components.example_gen.memory import open_memory
 from components.example_gen.scan import Looking, Scan, scan_data
 from components.example_gen.sources import list_sources
+from components.limits import check_balance
 from components.options import DataOptions
 from pipeline import sample
 from pipeline.progress import quiet_tensorflow
@@ -138,6 +139,8 @@ def _facts(scan: Scan) -> Iterator[tuple[str, str]]:
         )
     if data["flags"]:
         yield "flags", _counted(data["flags"])
+    if unequal := check_balance(data).reason:
+        yield "balance", unequal
     yield "ignored", _counted(data["ignored_reasons"]) or "none"
     yield "quarantined", _counted(data["reasons"]) or "none"
     yield "fingerprint", data["fingerprint"]

@@ -24,7 +24,7 @@ from components.evaluator.outcomes import Outcomes, outcomes_of, read_table
 from components.evaluator.parts import closing_models
 from components.evaluator.rivals import why_not_runnable
 from components.evaluator.slices import group_images
-from components.gates import Gate, Override
+from components.gates import WIDE_INTERVAL, Gate, Override
 from components.options import EvaluatorOptions, QualityGateOptions
 from components.peers import Peer
 
@@ -229,4 +229,6 @@ def describe_metrics(metrics: dict[str, dict[str, Any]], result: Gate) -> str:
     against = f" (served {metrics[BASELINE]['accuracy']:.3f})" if BASELINE in metrics else ""
     verdict = "blessed" if result.passed else "overridden" if result.lets_through else "not blessed"
     area = f", AUC {ours['auc']:.3f}" if ours["auc"] is not None else ""
-    return f"accuracy {ours['accuracy']:.3f} of {ours['examples']:,}{against}{area}, {verdict}"
+    low, high = ours["intervals"]["accuracy"]
+    interval = f" ({low:.2f} to {high:.2f})" if high - low > WIDE_INTERVAL else ""
+    return f"accuracy {ours['accuracy']:.3f}{interval} of {ours['examples']:,}{against}{area}, {verdict}"

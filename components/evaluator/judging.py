@@ -1,4 +1,4 @@
-"""The checks of the quality gate: floors, the served model on the same images, and the best version ever pushed.
+"""The checks of the quality gate: floors, chance, the served model on the same images, the best version ever pushed.
 
 `docs/gates.md` has the rules in words, with formulas, sources and measured error rates.
 """
@@ -18,6 +18,7 @@ from components.gates import FAIL, PASS, UNDECIDED, WARN, Check, Verdict
 from components.options import QualityGateOptions
 from components.peers import Peer
 
+NAMED = 5  # classes in a reason
 ROUNDING = 1e-6  # TFMA's accuracies are float32: 9 of 10 right is 0.89999998
 
 
@@ -41,9 +42,11 @@ def judge(
         best: the best version ever pushed; without outcomes it is known by its recorded accuracy, or is the served one.
         gate: the limits.
     """
+    classes = list(metrics["per_class"])
     return [
         *check_floors(metrics, gate),
-        *check_served(outcomes, list(metrics["per_class"]), served, gate),
+        *check_trivial(outcomes, classes, gate),
+        *check_served(outcomes, classes, served, gate),
         *check_decay(metrics, outcomes, served, best, gate),
     ]
 
@@ -93,6 +96,51 @@ def _undecided(
         f"{reason}; {ends}, as gates.quality.on_undecided: {gate.on_undecided} says",
         stops,
     )
+
+
+def check_trivial(outcomes: Outcomes, classes: list[str], gate: QualityGateOptions) -> Iterator[Check]:
+    """The candidate against classifiers that do not look at the image: chance, and always the largest class."""
+    yield _check_chance(outcomes, gate)
+    sizes = outcomes.matrix.sum(axis=1)
+    largest, accuracy = float(sizes.max() / sizes.sum()), float(outcomes.right.mean())
+    if accuracy < largest - ROUNDING:
+        reason = (
+            f"always answering '{classes[int(sizes.argmax())]}' would be right for {largest:.4f} of the eval images, "
+            f"the candidate is for {accuracy:.4f}; it is of use only where the rarer classes matter more"
+        )
+        yield Check("largest_class", accuracy, largest, WARN, reason)
+    missed = [index for index in np.flatnonzero(sizes) if not outcomes.matrix[index, index]]
+    if missed:
+        names = ", ".join(f"'{classes[index]}' (0 of {sizes[index]:,})" for index in missed[:NAMED])
+        more = f" and {len(missed) - NAMED:,} more" if len(missed) > NAMED else ""
+        reason = (
+            f"no image is recognised of {len(missed):,} of {np.count_nonzero(sizes):,} classes: {names}{more}; more "
+            "images of a rare class help, and trainer.class_weights: balanced"
+        )
+        yield Check("missed_classes", len(missed), 0, WARN, reason)
+
+
+def _check_chance(outcomes: Outcomes, gate: QualityGateOptions) -> Check:
+    """Fails where a label-blind classifier explains the mean recall, unless too few images could show anything else.
+
+    The mean recall of the classes (balanced accuracy) of any classifier that does not look at the image is 1 / classes
+    on average, however unequal the classes are: so one limit covers guessing and always answering the largest class.
+    """
+    chance, value = 1 / np.count_nonzero(outcomes.matrix.sum(axis=1)), statistics.mean_recall(outcomes.matrix)
+    p = statistics.chance_p(outcomes.labels, outcomes.predicted, gate.confidence)
+    reason = (
+        f"mean recall of the classes {value:.4f}, of a classifier that does not look at the image {chance:.4f} "
+        f"(permutation test: p = {p:.2g} that chance explains it; gates.quality.confidence allows "
+        f"{1 - gate.confidence:.2g})"
+    )
+    if p <= 1 - gate.confidence + ROUNDING:
+        return Check("chance", value, chance, PASS, reason)
+    if statistics.perfect_p(outcomes.labels) > 1 - gate.confidence + ROUNDING:
+        reason = f"eval set too small to show of any candidate that it is better than chance: {reason}"
+        return _undecided("chance", value, chance, reason, stops_by_estimate=value <= chance + ROUNDING, gate=gate)
+    stops = gate.on_chance == "refuse"
+    reason = f"not shown to be better than chance: {reason}; gates.quality.on_chance: {gate.on_chance} decides"
+    return Check("chance", value, chance, FAIL if stops else WARN, reason)
 
 
 def check_served(outcomes: Outcomes, classes: list[str], served: Rival, gate: QualityGateOptions) -> Iterator[Check]:

@@ -2,7 +2,8 @@
 
 Sources: Wilson 1927 (interval of a share); McNemar 1947, in the exact form (who of two models is right more often on
 the same images); Tango 1998, Statistics in Medicine 17:891 (score interval of the difference of two paired shares, and
-the test of non-inferiority that is its inversion); Efron 1979 (bootstrap over images).
+the test of non-inferiority that is its inversion); Efron 1979 (bootstrap over images); Fisher 1935, The Design of
+Experiments (permutation test).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 POWER = 0.95  # how surely a candidate that is as good passes where the set is called large enough
 RESAMPLES = 1000
@@ -125,6 +126,42 @@ def unpaired_worse_p(accuracy: float, images: int, reference: float, reference_i
     pooled = (accuracy * images + reference * reference_images) / (images + reference_images)
     deviation = math.sqrt(max(pooled * (1 - pooled), 1e-9) * (1 / images + 1 / reference_images))
     return float(stats.norm.sf((reference - accuracy) / deviation))
+
+
+def mean_recall(matrix: np.ndarray) -> float:
+    """The mean over the classes that have images of their recall, from counts [actual][predicted]; 0..1."""
+    sizes = matrix.sum(axis=1)
+    return float((np.diag(matrix)[sizes > 0] / sizes[sizes > 0]).mean())
+
+
+def chance_p(labels: np.ndarray, predicted: np.ndarray, confidence: float, seed: int = 1) -> float:
+    """How likely the mean recall would be at least this high if predictions had nothing to do with labels; 0..1.
+
+    Permutation test: the predictions are dealt out to the images anew, so that each class is predicted as often as it
+    was. For two classes it estimates Fisher's exact test.
+
+    Args:
+        labels: int [images], at least one.
+        predicted: int [images].
+        confidence: the test has enough draws for it.
+        seed: the same answer every time.
+    """
+    if np.array_equal(labels, predicted):
+        return perfect_p(labels)
+    weights = 1 / np.bincount(labels)[labels]
+    found, draw = float(weights @ (labels == predicted)), np.random.default_rng(seed).permutation
+    draws = max(RESAMPLES, math.ceil(10 / (1 - confidence))) - 1
+    reached = sum(float(weights @ (labels == draw(predicted))) >= found - 1e-9 for _ in range(draws))
+    return (1 + reached) / (1 + draws)
+
+
+def perfect_p(labels: np.ndarray) -> float:
+    """The same of a candidate without a single error, exactly; of no candidate is it less.
+
+    It is one over the number of ways to deal the labels out, a multinomial coefficient.
+    """
+    sizes = np.bincount(labels)
+    return float(np.exp(special.gammaln(sizes + 1).sum() - special.gammaln(len(labels) + 1)))
 
 
 def bootstrap_interval(

@@ -36,7 +36,9 @@ class DataGateOptions(Options):
 class QualityGateOptions(Options):
     """Limits on the candidate's metrics over the eval split; docs/gates.md has the rules."""
 
-    min_accuracy: Fraction = Field(0.5, description="A candidate below this accuracy is not pushed.")
+    min_accuracy: Fraction = Field(
+        0.0, description="A candidate below this accuracy is not pushed; 0: it must be better than chance only."
+    )
     min_class_accuracy: Fraction = Field(0.0, description="Likewise in each class; 0: no limit.")
     class_floors: dict[str, Fraction] = Field(
         default_factory=dict, description="Likewise in these classes, instead of min_class_accuracy."
@@ -56,6 +58,9 @@ class QualityGateOptions(Options):
     )
     on_undecided: Literal["estimate", "push", "refuse"] = Field(
         "estimate", description="Where the eval set is too small to decide: the measured value itself decides, or this."
+    )
+    on_chance: Literal["refuse", "push"] = Field(
+        "refuse", description="Where a candidate is not shown to be better than one that does not look at the image."
     )
     on_incomparable: Literal["push", "refuse"] = Field(
         "push", description="Where the served version cannot be evaluated: other classes, or broken."

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from components.gates import Override, describe_checks
+from components.gates import WIDE_INTERVAL, Override, describe_checks
 from pipeline.config import Config
 from pipeline.report.summary import Summary
 from pipeline.report.tuning import describe_tuning
@@ -50,8 +51,7 @@ def describe_end(console: Console, summary: Summary, path: Path, way_out: str = 
         way_out: the end of the sentence on what to do where a gate said no.
     """
     code = EXIT_CODES[summary.status]
-    accuracy = summary.metrics.get("accuracy")
-    measured = f", accuracy {accuracy:.4f} on {summary.metrics['examples']:,} images" if accuracy is not None else ""
+    measured = _describe_accuracy(summary.metrics)
     total = f"{summary.seconds['total']:.0f} s"
     latest = _short(path.parent.parent / "latest" / path.name)
     if code == 0 and summary.model:
@@ -72,6 +72,15 @@ def describe_end(console: Console, summary: Summary, path: Path, way_out: str = 
         console.print("  next     mend what the reasons name, or change the limit under gates: in the")
         console.print(f"           {way_out}")
     return code
+
+
+def _describe_accuracy(metrics: dict[str, Any]) -> str:
+    """The accuracy, with its interval where the eval set is small; empty where nothing was evaluated."""
+    if metrics.get("accuracy") is None:
+        return ""
+    low, high = metrics.get("intervals", {}).get("accuracy", (0.0, 0.0))
+    interval = f" ({low:.2f} to {high:.2f} is likely)" if high - low > WIDE_INTERVAL else ""
+    return f", accuracy {metrics['accuracy']:.4f} on {metrics['examples']:,} images{interval}"
 
 
 def describe_unused_override(console: Console, asked: Override | None, summary: Summary) -> None:

@@ -1,11 +1,11 @@
-"""The limit on unusable files."""
+"""The limits on unusable files and on unequal classes."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.gates import Gate
-from components.limits import WORST, check_bad_fraction, percent, take_in_turn
+from components.gates import PASS, WARN, Gate
+from components.limits import WORST, check_bad_fraction, check_balance, percent, take_in_turn
 
 
 def bad_fraction_reasons(counts, rows, limit):
@@ -104,3 +104,17 @@ def test_percentages_are_not_rounded_to_the_limit_they_are_over():
         "100 %",
         "0 %",
     ]
+
+
+def test_unequal_classes_are_told_with_the_option_that_helps():
+    check = check_balance(dataset(cats=(799, 200, 0), dogs=(8, 2, 0), owls=(400, 100, 0)))
+    assert (check.verdict, check.stops) == (WARN, False)
+    assert check.reason.startswith("class 'cats' has 799 train images, class 'dogs' 8: ")
+    assert "trainer.class_weights: balanced" in check.reason
+
+
+@pytest.mark.parametrize(
+    "counts", [{}, {"cats": (80, 2, 0), "dogs": (8, 2, 0)}, {"cats": (9, 1, 0), "dogs": (0, 9, 0)}]
+)
+def test_classes_of_up_to_ten_times_the_size_are_equal_enough(counts):
+    assert check_balance(dataset(**counts)).verdict == PASS

@@ -329,6 +329,15 @@ def test_a_good_end_says_where_things_are_and_what_to_do_next(tmp_path, status, 
     assert shown["next"] == f"graft predict {shown['model']} IMAGE..."
 
 
+@pytest.mark.parametrize(("interval", "said"), [([0.9, 1.0], " (0.90 to 1.00 is likely)"), ([0.985, 0.99], "")])
+def test_a_wide_interval_stands_beside_the_accuracy(tmp_path, interval, said):
+    console = console_of(120)
+    metrics = {"accuracy": 0.9877, "examples": 81, "intervals": {"accuracy": interval}}
+    summary = Summary("r", status="not_blessed", seconds={"total": 61.4}, metrics=metrics)
+    describe_end(console, summary, tmp_path / "runs" / "r" / "summary.json")
+    assert f"accuracy 0.9877 on 81 images{said} (" in console.file.getvalue()
+
+
 @pytest.mark.parametrize("status", ["data_refused", "not_blessed", "not_servable"])
 def test_a_refusal_gives_the_reasons_and_what_to_do(tmp_path, status):
     console = console_of()

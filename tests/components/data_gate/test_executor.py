@@ -175,6 +175,13 @@ def test_too_many_unusable_files_stop_the_run_whatever_the_options_say(judge):
     assert caught.value.reasons[3:] == [f"dogs/{n}.jpg: empty (0 bytes)" for n in range(10)]
 
 
+def test_unequal_classes_are_a_warning(judge, said):
+    unequal = {**DATASET, "per_class": {**DATASET["per_class"], "train": {"cats": 999, "dogs": 10}}}
+    verdict = judge(dataset=unequal)
+    assert verdict["passed"]
+    assert said()[0].startswith("1 warning: class 'cats' has 999 train images, class 'dogs' 10: ")
+
+
 def test_every_reason_is_given_at_once(judge):
     with pytest.raises(GateRefused) as caught:
         judge(

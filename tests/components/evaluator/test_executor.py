@@ -73,7 +73,7 @@ def evaluate(out, examples, model, baseline, best=None, peers=(None, None), over
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory, trained, stubborn_model, examples_artifact):
     return evaluate(
-        tmp_path_factory.mktemp("compared"), examples_artifact, trained.model, stubborn_model, min_accuracy=0.0
+        tmp_path_factory.mktemp("compared"), examples_artifact, trained.model, stubborn_model, on_chance="push"
     )
 
 
@@ -171,7 +171,8 @@ def test_without_a_baseline_there_is_one_model_and_its_limit_holds(alone):
     assert list(metrics) == ["candidate"]
     assert metrics["candidate"]["accuracy"] == pytest.approx(1 / 3)
     assert verdict["passed"] is False
-    assert verdict["reasons"] == ["accuracy 0.3333 is below gates.quality.min_accuracy 0.3400"]
+    assert verdict["reasons"][0] == "accuracy 0.3333 is below gates.quality.min_accuracy 0.3400"
+    assert verdict["reasons"][1].startswith("not shown to be better than chance: mean recall of the classes 0.3333")
     assert blessing.get_int_custom_property("blessed") == 0
     assert blessing.get_string_custom_property("baseline_model") == ""
 
@@ -310,7 +311,7 @@ def test_a_pushed_version_that_cannot_be_evaluated_is_no_comparable_baseline(tmp
 def test_a_broken_baseline_is_said_and_the_run_goes_on(tmp_path, stubborn_model, examples_artifact):
     broken = broken_model(tmp_path / "model", "signature")
     metrics, verdict, blessing = evaluate(
-        tmp_path, examples_artifact, stubborn_model, broken, min_accuracy=0.3, on_incomparable="push"
+        tmp_path, examples_artifact, stubborn_model, broken, on_chance="push", on_incomparable="push"
     )
     assert set(metrics) == {"candidate"}
     check = next(row for row in verdict["checks"] if row["name"] == "baseline")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from components.evaluator.judging import Rival, judge
+from components.evaluator.judging import Rival, check_trivial, judge
 from components.evaluator.outcomes import Outcomes
 from components.gates import FAIL, PASS, UNDECIDED, WARN, Gate
 from components.options import QualityGateOptions
@@ -48,9 +48,103 @@ def passes(*arguments, **gate):
     return Gate(tuple(checks_of(*arguments, **gate).values())).passed
 
 
-def test_a_first_model_needs_its_floor_only():
+def test_a_first_model_needs_its_floor_and_more_than_chance_only():
     checks = checks_of(outcomes_with(range(50)), min_accuracy=0.9)
-    assert {name: check.verdict for name, check in checks.items()} == {"accuracy": PASS, "baseline": PASS}
+    expected = {"accuracy": PASS, "chance": PASS, "baseline": PASS}
+    assert {name: check.verdict for name, check in checks.items()} == expected
+
+
+def answers(matrix):
+    """Outcomes with a confusion matrix, counts [actual][predicted]."""
+    matrix = np.asarray(matrix)
+    cells = np.repeat(np.arange(matrix.size), matrix.ravel())
+    labels, predicted = np.divmod(cells, len(matrix))
+    sure = np.full(len(labels), 0.9)
+    return Outcomes(labels, predicted, sure, sure, (predicted != labels).astype(int), len(matrix))
+
+
+def trivial_checks(matrix, **gate):
+    classes = [f"class {index}" for index in range(len(matrix))]
+    return {check.name: check for check in check_trivial(answers(matrix), classes, QualityGateOptions(**gate))}
+
+
+def guesses(classes, images, seed, answer=None):
+    """The confusion matrix of answers that have nothing to do with the image."""
+    generator = np.random.default_rng(seed)
+    matrix = np.zeros([classes, classes], int)
+    for actual in generator.integers(0, classes, images):
+        matrix[actual, generator.integers(0, classes) if answer is None else answer] += 1
+    return matrix
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        [[200, 0], [2, 0]],  # always the largest class: accuracy 0.99
+        [[0, 200], [0, 2]],  # always the rarest
+        [[198, 2], [2, 0]],  # nearly always
+        [[900, 100, 0], [9, 1, 0], [9, 1, 0]],  # by the same shares whatever the class
+        guesses(2, 1000, 1),
+        guesses(200, 400, 2),
+        guesses(200, 1000, 3, answer=7),
+    ],
+)
+def test_a_model_that_does_not_look_at_the_image_is_refused_whatever_the_classes_and_their_sizes(matrix):
+    check = trivial_checks(matrix)["chance"]
+    assert (check.verdict, check.stops) == (FAIL, True)
+    assert check.reason.startswith("not shown to be better than chance: mean recall of the classes ")
+    assert trivial_checks(matrix, on_chance="push")["chance"].verdict == WARN
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        [[198, 2], [1, 1]],
+        [[560, 440], [440, 560]],  # weak, but certainly no chance
+        [[3, 0], [0, 3]],
+        [[5, 0], [1, 4]],
+        np.eye(200, dtype=int),
+        np.eye(200, dtype=int) + guesses(200, 200, 4),  # about half of 400 right, over 200 classes
+    ],
+)
+def test_a_model_that_looks_at_the_image_passes_whatever_the_number_of_classes(matrix):
+    check = trivial_checks(matrix)["chance"]
+    assert check.verdict == PASS
+    assert check.limit == pytest.approx(1 / len(matrix))
+
+
+@pytest.mark.parametrize(
+    ("matrix", "on_undecided", "stops"),
+    [
+        ([[2, 0], [0, 2]], "estimate", False),
+        ([[2, 0], [0, 2]], "refuse", True),
+        ([[2, 0], [2, 0]], "estimate", True),
+        ([[2, 0], [2, 0]], "push", False),
+        ([[50, 0], [0, 0]], "estimate", True),  # one class only shows nothing of any candidate
+    ],
+)
+def test_an_eval_set_that_could_show_nothing_of_any_candidate_is_undecided(matrix, on_undecided, stops):
+    check = trivial_checks(matrix, on_undecided=on_undecided)["chance"]
+    assert (check.verdict, check.stops) == (UNDECIDED, stops)
+    assert check.reason.startswith("eval set too small to show of any candidate that it is better than chance")
+
+
+def test_always_answering_the_largest_class_is_named_where_it_would_be_right_more_often():
+    checks = trivial_checks([[900, 90], [1, 9]])
+    assert (checks["chance"].verdict, checks["largest_class"].verdict) == (PASS, WARN)
+    assert "always answering 'class 0' would be right for 0.9900 of the eval images" in checks["largest_class"].reason
+    assert "largest_class" not in trivial_checks([[989, 1], [1, 9]])
+
+
+def test_classes_of_which_no_image_is_recognised_are_a_warning():
+    matrix = np.diag([10, 10, 0, 0, 0, 0, 0, 0, 10])
+    matrix[2:8, 0] = 3
+    check = trivial_checks(matrix)["missed_classes"]
+    assert (check.verdict, check.measured) == (WARN, 6)
+    assert check.reason.startswith("no image is recognised of 6 of 9 classes: 'class 2' (0 of 3), ")
+    assert "'class 6' (0 of 3) and 1 more; " in check.reason
+    assert "trainer.class_weights: balanced" in check.reason
+    assert "missed_classes" not in trivial_checks([[10, 1], [1, 10]])
 
 
 def test_an_accuracy_below_its_floor_is_a_reason_with_value_and_limit():
