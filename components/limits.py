@@ -1,4 +1,4 @@
-"""The limits on unusable files and on unequal classes: one rule for `graft check`, the start of a run, and DataGate."""
+"""The limits on unusable files, unequal classes and shares of eval, for `graft check`, runs and DataGate alike."""
 
 from __future__ import annotations
 
@@ -65,6 +65,18 @@ def check_balance(dataset: dict[str, Any]) -> Check:
     )
     is_equal = ratio <= MOST_UNEQUAL
     return Check("class_balance", ratio, MOST_UNEQUAL, PASS if is_equal else WARN, "" if is_equal else reason)
+
+
+def check_eval_shares(dataset: dict[str, Any]) -> list[Check]:
+    """A warning for all classes or a class whose share of eval is far from what was asked for.
+
+    Args:
+        dataset: `dataset.json`; read is `odd_shares`, see `find_odd_shares`.
+    """
+    return [
+        Check(f"eval_share/{row['class'] or 'all'}", row["share"], row["limit"], WARN, row["reason"])
+        for row in dataset.get("odd_shares", [])
+    ]
 
 
 def _check_share(name: str, where: str, counts: tuple[int, int], limit: float) -> Check:

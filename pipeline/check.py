@@ -16,10 +16,11 @@ from rich.table import Table
 
 from components import features
 from components.errors import GateRefused, InputError
-from components.example_gen.door import refuse_data
+from components.example_gen.door import judge_files, refuse_data
 from components.example_gen.memory import open_memory
 from components.example_gen.scan import Looking, Scan, scan_data
 from components.example_gen.sources import list_sources
+from components.gates import warnings_of
 from components.limits import check_balance
 from components.options import DataOptions
 from pipeline import sample
@@ -30,11 +31,17 @@ SHOWN = 10  # of each list; `--json` has them all
 
 @dataclass(frozen=True)
 class Checked:
-    """A scan, and what a run would say to it: `accepted`, `refused` (exit code 3) or `unusable` (exit code 2)."""
+    """A scan, and what a run would say to it: `accepted`, `refused` (exit code 3) or `unusable` (exit code 2).
+
+    Attributes:
+        reasons: why it would stop.
+        warnings: what it would say without stopping.
+    """
 
     scan: Scan
     verdict: str
     reasons: list[str]
+    warnings: list[str]
 
 
 def check_data(options: DataOptions, memory: Path | None, report: Callable[[int, int], None]) -> Checked:
@@ -51,13 +58,14 @@ def check_data(options: DataOptions, memory: Path | None, report: Callable[[int,
     with _located(options) as path, open_memory(str(memory or ""), writable=False) as known:
         listing = list_sources(path, options)
         scan = scan_data(listing, options, known, Looking(report, quiet_tensorflow, verify=True))
+    warnings = warnings_of(judge_files(scan, options).checks)
     try:
         refuse_data(scan, options)
     except GateRefused as error:
-        return Checked(scan, "refused", error.reasons)
+        return Checked(scan, "refused", error.reasons, warnings)
     except InputError as error:
-        return Checked(scan, "unusable", str(error).splitlines())
-    return Checked(scan, "accepted", [])
+        return Checked(scan, "unusable", str(error).splitlines(), warnings)
+    return Checked(scan, "accepted", [], warnings)
 
 
 @contextmanager
@@ -89,6 +97,7 @@ def as_json(checked: Checked) -> dict[str, Any]:
         "layout": data["layout"],
         "container": data["container"],
         "fingerprint": data["fingerprint"],
+        "warnings": checked.warnings,
         "verdict": checked.verdict,
         "reasons": checked.reasons,
     }
@@ -173,6 +182,10 @@ def _print_rest(console: Console, count: int) -> None:
 
 
 def _print_verdict(console: Console, checked: Checked) -> None:
+    warnings = [warning for warning in checked.warnings if f"{warning}." not in checked.reasons]
+    for warning in warnings[:SHOWN]:
+        console.print(f"[yellow]warning[/] {escape(warning)}", soft_wrap=True)
+    _print_rest(console, len(warnings))
     if checked.verdict == "accepted":
         console.print("[bold green]A run would go on with this data.[/]")
         return

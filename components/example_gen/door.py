@@ -9,8 +9,10 @@ from components import features
 from components.errors import GateRefused, InputError
 from components.example_gen.scan import Scan
 from components.gates import DATA, Gate
-from components.limits import check_bad_fraction
+from components.limits import check_bad_fraction, check_eval_shares
 from components.options import DataOptions
+
+NAMED = 10  # of the classes that are refused for one reason
 
 
 def refuse_data(scan: Scan, options: DataOptions, overridden: bool = False) -> None:
@@ -33,10 +35,10 @@ def refuse_data(scan: Scan, options: DataOptions, overridden: bool = False) -> N
 
 
 def judge_files(scan: Scan, options: DataOptions) -> Gate:
-    """Holds the unusable files against `max_bad_fraction`, as DataGate will."""
+    """Holds the unusable files against `max_bad_fraction` and the split against `eval_fraction`, as DataGate will."""
     rejected = (asdict(row) for row in scan.rows if row.reason)
     checks, notes = check_bad_fraction(scan.dataset, rejected, options.max_bad_fraction)
-    return Gate(tuple(checks), notes=tuple(notes))
+    return Gate((*checks, *check_eval_shares(scan.dataset)), notes=tuple(notes))
 
 
 def refuse_empty_class(scan: Scan) -> None:
@@ -58,19 +60,27 @@ def refuse_one_sided_class(scan: Scan) -> None:
     """Stops where a class has usable images on one side of the split only.
 
     Raises:
-        InputError: names the class, its first rejected files with their reasons, and what to do.
+        InputError: names the class, its first rejected files with their reasons, what to do, and other such classes.
     """
-    for label in scan.dataset["classes"]:
-        train, evaluation = _counts(scan, label)
-        if train and evaluation:
-            continue
-        empty, other = ("train", "eval") if evaluation else ("eval", "train")
-        count, examples = _rejected(scan, label)
-        raise InputError(
-            f"data.path: class '{label}' has no image on the {empty} side ({train + evaluation} on the {other} side, "
-            f"{count} rejected).{examples}\n"
-            "Add images to that class, or change data.eval_fraction where the data gives no split."
-        )
+    one_sided = [label for label in scan.dataset["classes"] if not all(_counts(scan, label))]
+    if not one_sided:
+        return
+    label, *others = one_sided
+    train, evaluation = _counts(scan, label)
+    empty, other = ("train", "eval") if evaluation else ("eval", "train")
+    count, examples = _rejected(scan, label)
+    drawn = next((f"\n{row['reason']}." for row in scan.dataset.get("odd_shares", []) if row["class"] == label), "")
+    raise InputError(
+        f"data.path: class '{label}' has no image on the {empty} side ({train + evaluation} on the {other} side, "
+        f"{count} rejected).{examples}{drawn}\n"
+        f"Add images to that class, or remove it.{_likewise(others)}"
+    )
+
+
+def _likewise(labels: list[str]) -> str:
+    named = ", ".join(f"'{label}'" for label in labels[:NAMED])
+    more = f" and {len(labels) - NAMED:,} more" if len(labels) > NAMED else ""
+    return f"\nThe same goes for {named}{more}." if labels else ""
 
 
 def _counts(scan: Scan, label: str) -> tuple[int, int]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Any
 
 from components import features
 from components.example_gen.duplicates import COPY, GROUP, Leak, Neighbours, exact_groups, find_neighbours
 from components.example_gen.images import CONFLICTING_LABEL, DUPLICATE_OF
 from components.example_gen.manifest import Row
 from components.example_gen.memory import Memory
+from components.example_gen.shares import find_odd_shares
 from components.example_gen.split import assign_sides
 from components.options import DataOptions
 
@@ -36,13 +38,16 @@ class Findings:
         return {f"{name}_groups": len(groups) for name, groups in self.__dict__.items()}
 
 
-def judge_rows(rows: list[Row], options: DataOptions, memory: Memory) -> Findings:
+def judge_rows(rows: list[Row], options: DataOptions, memory: Memory) -> tuple[Findings, list[dict[str, Any]]]:
     """Compares all examples; rejects rows and sets `split` in place.
 
     Args:
         rows: in the order of their names; `split` is what the data said.
         options: what happens to copies, conflicts and leakage; the share of `eval`.
         memory: the sides of earlier runs, so that no image ever moves.
+
+    Returns:
+        What was found; and where the share of eval is far from `eval_fraction` (`find_odd_shares`), if it was drawn.
     """
     findings = Findings()
     _judge_copies(rows, options, findings)
@@ -54,10 +59,11 @@ def judge_rows(rows: list[Row], options: DataOptions, memory: Memory) -> Finding
         options.near_duplicate_distance,
     )
     findings.near_duplicates = [[examples[i].name for i in group] for group in neighbours.near_groups()]
+    shares = []
     if not all(row.split for row in examples):
-        _choose_sides(examples, neighbours, options, memory)
+        shares = _choose_sides(examples, neighbours, options, memory)
     _judge_leakage(examples, neighbours, options, findings)
-    return findings
+    return findings, shares
 
 
 def _judge_copies(rows: list[Row], options: DataOptions, findings: Findings) -> None:
@@ -89,16 +95,20 @@ def _reject_copies(copies: list[Row]) -> None:
             row.reject(DUPLICATE_OF, kept.name)
 
 
-def _choose_sides(examples: list[Row], neighbours: Neighbours, options: DataOptions, memory: Memory) -> None:
+def _choose_sides(
+    examples: list[Row], neighbours: Neighbours, options: DataOptions, memory: Memory
+) -> list[dict[str, Any]]:
     digests = [row.sha256 for row in examples]
     remembered = memory.sides(digests, options.eval_fraction)
-    sides, bridging = assign_sides(digests, neighbours.clusters, remembered, options.eval_fraction)
+    labels = [row.label for row in examples]
+    sides, bridging = assign_sides(digests, labels, neighbours.clusters, remembered, options.eval_fraction)
     for row, side in zip(examples, sides, strict=True):
         row.split = side
     for index in bridging:
         train, evaluation = (_member(examples, neighbours, index, side) for side in features.SPLITS)
         detail = f"it joins images of both sides: {train.name} (train) and {evaluation.name} (eval)"
         examples[index].reject(DUPLICATE_OF, detail)
+    return find_odd_shares(examples, neighbours.clusters, remembered, options.eval_fraction)
 
 
 def _member(examples: list[Row], neighbours: Neighbours, index: int, side: str) -> Row:

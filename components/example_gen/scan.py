@@ -90,10 +90,11 @@ def scan_data(
     """
     rows, read = inspect_all(listing.sources, options, memory, looking)
     fingerprint = digest_rows(row for row in rows if not row.ignored)
-    findings = judge_rows(rows, options, memory)
+    findings, shares = judge_rows(rows, options, memory)
     rows += [Row(name, ignored=why) for name, why in listing.ignored]
     class_map = map_classes(listing.labels, rows, memory)
     dataset = summarise_rows(rows, class_map.classes) | findings.counts
+    dataset["odd_shares"] = shares
     dataset["class_changes"] = {"new": class_map.new, "gone": class_map.gone, "renamed": class_map.renamed}
     dataset |= {"fingerprint": fingerprint, "layout": listing.layout, "container": listing.container}
     return Scan(listing, rows, findings, class_map, dataset, read)

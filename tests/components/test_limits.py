@@ -1,11 +1,18 @@
-"""The limits on unusable files and on unequal classes."""
+"""The limits on unusable files, unequal classes and shares of eval."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from components.gates import PASS, WARN, Gate
-from components.limits import WORST, check_bad_fraction, check_balance, percent, take_in_turn
+from components.limits import (
+    WORST,
+    check_bad_fraction,
+    check_balance,
+    check_eval_shares,
+    percent,
+    take_in_turn,
+)
 
 
 def bad_fraction_reasons(counts, rows, limit):
@@ -118,3 +125,14 @@ def test_unequal_classes_are_told_with_the_option_that_helps():
 )
 def test_classes_of_up_to_ten_times_the_size_are_equal_enough(counts):
     assert check_balance(dataset(**counts)).verdict == PASS
+
+
+def test_a_share_of_eval_that_is_far_off_warns_and_stops_nothing():
+    odd = [{"class": label, "share": 0.5, "limit": 0.3, "reason": f"why {label}"} for label in ("", "cats")]
+    checks = check_eval_shares({"odd_shares": odd})
+    assert [(check.name, check.measured, check.limit, check.verdict, check.reason) for check in checks] == [
+        ("eval_share/all", 0.5, 0.3, "warn", "why "),
+        ("eval_share/cats", 0.5, 0.3, "warn", "why cats"),
+    ]
+    assert Gate(tuple(checks)).passed
+    assert check_eval_shares({}) == []

@@ -155,4 +155,47 @@ def test_images_keep_the_side_that_an_earlier_run_gave_them(tmp_path):
         known.keep_sides([(moved.sha256, "eval")], options.eval_fraction)
     after = check_data(options, memory, lambda done, total: None)
     changed = [b.name for a, b in zip(before.scan.rows, after.scan.rows, strict=True) if a.split != b.split]
-    assert changed == [moved.name]
+    assert moved.name in changed
+    assert len(changed) == 2  # and one goes to train for it: the class keeps its share
+
+
+@pytest.mark.parametrize(("images", "classes", "each"), [(6, 60, 1), (10, 5, 2), (2, 3, 1)])
+def test_every_class_has_its_share_of_eval_however_small(tmp_path, images, classes, each):
+    checked = check(pictures.write_tree(tmp_path, {f"class {number}": images for number in range(classes)}))
+    assert (checked.verdict, checked.warnings) == ("accepted", [])
+    assert set(checked.scan.dataset["per_class"]["eval"].values()) == {each}
+
+
+def write_groups(root, sizes, **options):
+    """A manifest of two classes, each with groups of these sizes; what a check finds."""
+    lines = ["path,label,group"]
+    for label in ("cats", "dogs"):
+        names = [(f"{label}/{group}-{image}.png", group) for group, size in enumerate(sizes) for image in range(size)]
+        for name, group in names:
+            pictures.write(root / name, pictures.encode(pictures.noise(seed=len(lines)), "png"))
+            lines.append(f"{name},{label},{label} {group}")
+    (root / "manifest.csv").write_text("\n".join(lines))
+    return check(root, **options)
+
+
+def test_groups_of_ten_give_eval_its_share(tmp_path):
+    checked = write_groups(tmp_path, [10] * 20)
+    assert (checked.verdict, checked.warnings) == ("accepted", [])
+    assert checked.scan.dataset["per_class"]["eval"] == {"cats": 40, "dogs": 40}
+
+
+def test_a_share_that_large_groups_keep_from_being_right_warns_and_is_accepted(tmp_path):
+    checked = write_groups(tmp_path, [5, 5])
+    assert checked.verdict == "accepted"
+    assert as_json(checked)["warnings"] == checked.warnings
+    assert [warning.split(": ")[0] for warning in checked.warnings] == ["all classes", "class 'cats'", "class 'dogs'"]
+    text = " ".join(printed(checked).split())
+    assert "warning class 'cats': 50 % of 10 images are on the eval side, 20 % were asked for" in text
+    assert "A run would go on with this data." in text
+
+
+def test_a_class_of_one_group_says_so_once(tmp_path):
+    checked = write_groups(tmp_path, [6])
+    assert checked.verdict == "unusable"
+    assert "they are one unit that is never parted" in checked.reasons[1]
+    assert printed(checked).count("class 'cats': 0 % of 6 images") == 1

@@ -85,6 +85,13 @@ def test_clean_data_passes(judge, said):
     assert said() == ["no anomaly"]
 
 
+def test_a_share_of_eval_that_is_far_off_is_told_and_stops_nothing(judge, said):
+    odd = [{"class": "cats", "share": 0.5, "limit": 0.3, "reason": "class 'cats': 50 % of 10 images"}]
+    verdict = judge(dataset={**DATASET, "odd_shares": odd})
+    assert (verdict["passed"], verdict["warnings"]) == (True, ["class 'cats': 50 % of 10 images"])
+    assert said() == ["1 warning: class 'cats': 50 % of 10 images"]
+
+
 def test_anomalies_of_every_split_stop_the_run(judge, tmp_path):
     tables = {"train": changed(TABLES["train"], channels=5), "eval": changed(TABLES["eval"], 0.1, format="webp")}
     with pytest.raises(GateRefused, match="The data gate said no: train split, image/channels: unexpectedly") as caught:

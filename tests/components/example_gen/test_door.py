@@ -50,6 +50,20 @@ def test_a_class_on_one_side_only_is_refused(sides, empty, other):
     assert expected + "  cats/bad0.jpg: empty (0 bytes)\nAdd images to that class" in str(caught.value)
 
 
+def test_a_class_that_the_draw_leaves_on_one_side_is_refused_with_the_reason_and_the_others():
+    scan = scan_of([*rows_of("train", "train"), Row("dogs/x", "dogs", "train")])
+    scan.dataset["per_class"]["eval"]["dogs"] = 0
+    scan.dataset["odd_shares"] = [{"class": "cats", "share": 0.0, "limit": 0.1, "reason": "class 'cats': 0 % of 2"}]
+    with pytest.raises(InputError) as caught:
+        refuse_data(scan, DataOptions())
+    assert str(caught.value).splitlines() == [
+        "data.path: class 'cats' has no image on the eval side (2 on the train side, 0 rejected).",
+        "class 'cats': 0 % of 2.",
+        "Add images to that class, or remove it.",
+        "The same goes for 'dogs'.",
+    ]
+
+
 def test_too_many_bad_images_are_refused_by_the_gate():
     with pytest.raises(GateRefused) as caught:
         refuse(rows_of(*["train", "eval"] * 49, bad=2), limit=0.01)
