@@ -96,6 +96,7 @@ def as_json(checked: Checked) -> dict[str, Any]:
         "flags": data["flags"],
         "layout": data["layout"],
         "container": data["container"],
+        "notes": data["notes"],
         "fingerprint": data["fingerprint"],
         "warnings": checked.warnings,
         "verdict": checked.verdict,
@@ -111,6 +112,8 @@ def print_report(console: Console, checked: Checked) -> None:
         f"{data['container']}",
         soft_wrap=True,
     )
+    for line in data["notes"]:
+        console.print(f"  {escape(line)}", soft_wrap=True)
     console.print(_count_classes(data))
     facts = Table.grid(padding=(0, 2))
     for name, text in _facts(scan):

@@ -111,7 +111,7 @@ def run_pipeline(config: Config, root: Path, wishes: Wishes = Wishes()) -> Outco
         with output_to(run / "log.txt") as console:
             progress = Progress(console)
             with closing(lambda error: _write_summary(summary, progress, run, error)):
-                describe_start(console, config, listing.root, workdir.root)
+                describe_start(console, config, listing.root, workdir.root, listing.notes)
                 with progress.shown():
                     _run_from_the_door(config, listing, workdir, wishes, (run, summary, progress))
                 path = _write_summary(summary, progress, run)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from components.example_gen.manifest import Row
 from components.example_gen.memory import Memory
+from components.names import key_of
 
 
 @dataclass
@@ -21,7 +22,8 @@ class ClassMap:
         classes: in the order of their index.
         new: classes that were never seen.
         gone: classes of earlier runs without an image now.
-        renamed: old name to new one, where most images of a new class used to be of one that is gone.
+        renamed: old name to new one, where the two differ in Unicode form, case or blanks only, or most images of a new
+            class used to be of one that is gone.
         places: all classes ever seen, in the order that is to be remembered.
     """
 
@@ -61,8 +63,11 @@ def map_classes(labels: list[str], rows: list[Row], memory: Memory) -> ClassMap:
 
 
 def _find_renamed(new: list[str], gone: list[str], rows: list[Row], memory: Memory) -> dict[str, str]:
-    renamed: dict[str, str] = {}
+    keys = {key_of(label): label for label in gone}
+    renamed = {keys[key_of(label)]: label for label in new if key_of(label) in keys}
     for label in new if gone else []:
+        if label in renamed.values():
+            continue
         digests = [row.sha256 for row in rows if row.label == label and row.sha256]
         counts = Counter(before for before in memory.labels(digests) if before in gone and before not in renamed)
         if counts and (best := counts.most_common(1)[0])[1] > len(digests) / 2:

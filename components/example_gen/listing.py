@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 IGNORED = {
     "hidden": "its name, or that of a folder it is in, starts with a dot",
-    "system": "written by an operating system: Thumbs.db, desktop.ini, __MACOSX",
+    "system": "written by a system: Thumbs.db, __MACOSX, lost+found, @eaDir, System Volume Information",
     "outside_classes": "in no class's folder",
     "test_folder": "in a test split, beside a validation split",
+    "unlabelled": "in a split without class folders",
     "special": "a pipe, a socket or a device",
     "manifest": "the manifest itself",
     "not_in_manifest": "the manifest does not name it",
@@ -60,6 +61,7 @@ class Listing:
         ignored: names of the files left aside, each with why: a key of `IGNORED`.
         folders: names of all class folders, empty ones too.
         container: where the files are: `folder`, `zip archive`, `tar archive`, ...; for people.
+        notes: how the data was read, and why, a line each; for people.
     """
 
     root: str
@@ -68,6 +70,7 @@ class Listing:
     ignored: list[tuple[str, str]] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
     container: str = "folder"
+    notes: list[str] = field(default_factory=list)
 
     @property
     def labels(self) -> list[str]:

@@ -97,6 +97,7 @@ def scan_data(
     dataset["odd_shares"] = shares
     dataset["class_changes"] = {"new": class_map.new, "gone": class_map.gone, "renamed": class_map.renamed}
     dataset |= {"fingerprint": fingerprint, "layout": listing.layout, "container": listing.container}
+    dataset["notes"] = listing.notes
     return Scan(listing, rows, findings, class_map, dataset, read)
 
 

@@ -16,15 +16,24 @@ from typing import NamedTuple
 from components.errors import InputError
 from components.example_gen import layouts, remote, tables, tfrecords
 from components.example_gen.archives import archive_kind, walk_archive
+from components.example_gen.aside import why_ignored
+from components.example_gen.doubts import refuse_doubtful, refuse_flat
+from components.example_gen.filenames import label_of_name
 from components.example_gen.folders import local_source, walk_folder
-from components.example_gen.layouts import Shape
+from components.example_gen.labels import refuse_unusable, settle_labels
+from components.example_gen.layouts import Place, Shape
 from components.example_gen.listing import IGNORED, Listing, Source, Tree
 from components.example_gen.readers import DAMAGE, describe_error, open_unpacked
+from components.example_gen.understood import say_understood
 from components.options import DataOptions
 
 __all__ = ["IGNORED", "LAYOUTS", "Listing", "Source", "list_images", "list_sources"]
 
 SINGLE_FILES = {tables.CONTAINER: "manifest", tfrecords.CONTAINER: "tfrecord"}  # container -> the layout it must have
+SAID = {
+    "manifest": "a table names each image and its class",
+    "tfrecord": "the class is the feature '{}' of each record",
+}
 KNOWN_FILES = "an archive (.zip, .tar, .tar.gz, .tgz), a manifest (.csv, .tsv, .jsonl) or TFRecords (.tfrecord)"
 
 
@@ -48,7 +57,7 @@ def list_sources(path: str, options: DataOptions) -> Listing:
     tree = find_tree(path, options)
     _leave_aside(tree)
     names = [file.name for file in tree.files]
-    shape = layouts.shape_of(names, (folder for folder in tree.folders if not layouts.why_ignored(folder)))
+    shape = layouts.shape_of(names, (folder for folder in tree.folders if not why_ignored(folder)))
     layout: str = options.layout
     if layout == "auto":
         layout = SINGLE_FILES.get(tree.container) or layouts.find_layout(names, shape)
@@ -59,11 +68,13 @@ def list_sources(path: str, options: DataOptions) -> Listing:
             f"data.layout: {layout} expects {LAYOUTS[layout].example}; nothing like it was found in {path}.\n"
             "Use data.layout: auto, or one of: " + ", ".join(LAYOUTS) + "."
         )
+    listing.notes = listing.notes or [SAID[layout].format(options.label_feature)]
     listing.sources += tree.refused
+    settle_labels(listing, options)
     _name_uniquely(listing)
     listing.sources.sort(key=lambda source: source.name)
     listing.ignored.sort()
-    _refuse_unusable(listing)
+    refuse_unusable(listing)
     return listing
 
 
@@ -146,31 +157,49 @@ def _starts_like_records(path: str) -> bool:
 
 def _leave_aside(tree: Tree) -> None:
     """Takes the files out that no layout reads."""
-    whys = [layouts.why_ignored(file.name) for file in tree.files]
+    whys = [why_ignored(file.name) for file in tree.files]
     tree.ignored += [(file.name, why) for file, why in zip(tree.files, whys, strict=True) if why]
     tree.files = [file for file, why in zip(tree.files, whys, strict=True) if not why]
 
 
-def list_folders(layout: str, tree: Tree, shape: Shape, _: DataOptions) -> Listing | None:
-    """Class folders, split folders and nested folders."""
-    plan = layouts.plan_folders(shape, layout)
+def list_folders(layout: str, tree: Tree, shape: Shape, options: DataOptions) -> Listing | None:
+    """All layouts in which folders and the names of files tell the class.
+
+    Raises:
+        InputError: nobody said which layout it is, and more than one can be meant.
+    """
+    names = [file.name for file in tree.files]
+    plan = layouts.plan_folders(shape, layout, names)
     if plan is None:
         return None
+    if options.layout == "auto":
+        refuse_doubtful(tree.root, names, shape, plan)
+    refuse_flat(tree.root, names, shape, plan)
     listing = Listing(tree.root, layout, [], tree.ignored, plan.labels, tree.container)
-    outside = layouts.Place(ignored="outside_classes")
     for file in tree.files:
-        place = plan.places.get(file.name.rpartition("/")[0], outside)
+        place = _place_of(file, plan)
         if place.ignored and not file.problem:
             listing.ignored.append((file.name, place.ignored))
         else:
             listing.sources.append(replace(file, label=place.label, split=place.split))
+    listing.notes = say_understood(plan, layout, listing.ignored, shape)
     return listing
+
+
+def _place_of(file: Source, plan: layouts.Plan) -> Place:
+    place = plan.places.get(file.name.rpartition("/")[0], layouts.OUTSIDE)
+    if not plan.by_name or place.ignored:
+        return place
+    label = label_of_name(file.name)
+    return place._replace(label=label) if label in plan.labels else layouts.OUTSIDE
 
 
 LAYOUTS: dict[str, Layout] = {
     "class_folders": Layout(partial(list_folders, "class_folders"), "cats/1.jpg"),
     "split_folders": Layout(partial(list_folders, "split_folders"), "train/cats/1.jpg and eval/cats/2.jpg"),
     "nested_folders": Layout(partial(list_folders, "nested_folders"), "animals/cats/1.jpg"),
+    "leaf_folders": Layout(partial(list_folders, "leaf_folders"), "batch-1/cats/1.jpg and batch-2/cats/2.jpg"),
+    "file_names": Layout(partial(list_folders, "file_names"), "cat.0.jpg and dog.0.jpg"),
     "manifest": Layout(tables.list_manifest, "manifest.csv, with the columns path,label"),
     "tfrecord": Layout(tfrecords.list_records, "train.tfrecord, with a tf.Example a record"),
 }
@@ -206,33 +235,3 @@ def unique_names(names: list[str]) -> list[str]:
         taken.add(new)
         unique.append(new)
     return unique
-
-
-def _can_be_a_label(name: str) -> bool:
-    """Whether a class name can stand on a line of its own in `labels.txt`."""
-    return name.splitlines() == [name] and name == name.encode("utf-8", "ignore").decode("utf-8")
-
-
-def _refuse_unusable(listing: Listing) -> None:
-    labels = listing.labels
-    if not labels:
-        lost = next((f"; {source.name}: {source.problem}" for source in listing.sources), "")
-        raise InputError(
-            f"data.path: found no images in {listing.root} ({len(listing.ignored)} other files{lost}).\n"
-            "Expected one sub-folder a class with images in it, such as cats/1.jpg and dogs/1.jpg."
-        )
-    if empty := sorted(listing.folders - set(labels)):
-        raise InputError(
-            f"data.path: class '{empty[0]}' has no image: its folder in {listing.root} is empty.\n"
-            "Add images to it, or remove the folder."
-        )
-    if odd := [label for label in labels if not _can_be_a_label(label)]:
-        raise InputError(
-            f"data.path: {odd[0]!r} in {listing.root} cannot name a class: expected UTF-8 on one line.\n"
-            "Rename the folder or the class."
-        )
-    if len(labels) < 2:
-        raise InputError(
-            f"data.path: a classifier needs at least two classes, found one in {listing.root}: "
-            f"'{labels[0]}'.\nPut the images of each class into a sub-folder of their own."
-        )

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from components.names import canonical
 from components.options.base import Fraction, Options, Positive
 
 
@@ -15,9 +16,9 @@ class DataOptions(Options):
     path: str | None = Field(
         None, description="Folder, manifest (.csv, .jsonl), TFRecords or archive; or `sample:digits`."
     )
-    layout: Literal["auto", "class_folders", "split_folders", "nested_folders", "manifest", "tfrecord"] = Field(
-        "auto", description="How labels and splits are told; `auto` finds out and says so."
-    )
+    layout: Literal[
+        "auto", "class_folders", "split_folders", "nested_folders", "leaf_folders", "file_names", "manifest", "tfrecord"
+    ] = Field("auto", description="How labels and splits are told; `auto` finds out and says so, or asks.")
     image_feature: str = Field("image/encoded", description="TFRecords: the feature that holds the encoded image.")
     label_feature: str = Field("image/class/text", description="TFRecords: the feature that holds the class.")
     classes: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = Field(
@@ -47,6 +48,11 @@ class DataOptions(Options):
         31, description="Images whose perceptual hashes differ in at most so many of 256 bits are one; null: off."
     )
     shard_megabytes: Positive = Field(128, description="Target size of one TFRecord file, in MB.")
+
+    @field_validator("classes")
+    @classmethod
+    def _as_found(cls, value: list[str] | None) -> list[str] | None:
+        return None if value is None else list(map(canonical, value))
 
 
 class TransformOptions(Options):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from components.errors import InputError
 from components.example_gen import images
+from components.example_gen.aside import why_ignored
 from components.secrets import refuse_secrets
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
@@ -53,12 +54,12 @@ def count_inputs(paths: Iterable[str]) -> int:
 
 
 def _walk(folder: str) -> Iterator[str]:
-    """All images below a folder, without hidden files."""
+    """All images below a folder, without hidden files and what systems write."""
     for current, folders, files in os.walk(folder):
-        folders.sort()
-        for name in sorted(files):
+        folders[:] = sorted(name for name in folders if not why_ignored(name))
+        for name in sorted(name for name in files if not why_ignored(name)):
             path = os.path.join(current, name)
-            if not name.startswith(".") and (Path(name).suffix.lower() in images.IMAGE_SUFFIXES or _starts_right(path)):
+            if Path(name).suffix.lower() in images.IMAGE_SUFFIXES or _starts_right(path):
                 yield path
 
 
@@ -70,8 +71,11 @@ def _starts_right(path: str) -> bool:
 
 
 def _match(pattern: str) -> Iterator[str]:
-    """The images that a glob matches; folders among them are walked."""
+    """The images that a glob matches; folders among them are walked, what systems write is left out unless named."""
+    named = set(pattern.split(os.sep))
     for path in sorted(glob.iglob(pattern, recursive=True)):
+        if any(why_ignored(part) == "system" for part in path.split(os.sep) if part not in named):
+            continue
         if not os.path.isdir(path):
             yield path
         elif not pattern.endswith("**"):  # which matches what is in the folder as well

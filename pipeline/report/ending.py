@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,15 @@ EXIT_CODES = {
 }
 
 
-def describe_start(console: Console, config: Config, data: str, workdir: Path) -> None:
-    """Says what is about to happen."""
+def describe_start(console: Console, config: Config, data: str, workdir: Path, understood: Sequence[str] = ()) -> None:
+    """Says what is about to happen; `understood`: how the data will be read."""
     size = "x".join(str(side) for side in config.transform.image_size)
     trainer = config.trainer
     arguments = "".join(f", {name} {value}" for name, value in trainer.backbone_args.items())
     console.print(f"[bold]{config.name}[/]: {trainer.backbone}{arguments}, images {size}")
-    for name, value in (("weights", trainer.weights), ("data", _short(Path(data))), ("workdir", _short(workdir))):
+    facts = [("weights", trainer.weights), ("data", _short(Path(data)))]
+    facts += [("" if n else "layout", line) for n, line in enumerate(understood)]
+    for name, value in (*facts, ("workdir", _short(workdir))):
         console.print(f"  {name:<8} {escape(value)}", soft_wrap=True)
 
 

@@ -65,6 +65,22 @@ def test_the_json_holds_the_contract_and_adds_up(tree):
     assert found["verdict"] == "refused"
 
 
+def test_how_the_folders_were_understood_is_said(tree, tmp_path):
+    said = "the class is the folder below the splits: 2 classes, 'cats', 'dogs'; 'train': train, 'val': eval"
+    checked = check(tree)
+    assert as_json(checked)["notes"] == checked.scan.dataset["notes"] == [said]
+    assert said in printed(checked)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["--strict"]])
+def test_folders_that_may_mean_several_things_are_asked_about_and_an_answer_is_taken(tmp_path, arguments):
+    root = pictures.write_tree(tmp_path, {"train": 20, "car": 20, "plane": 20})
+    asked = invoke(root, *arguments)
+    assert isinstance(asked.exception, InputError)  # exit code 2
+    assert "--set data.layout=class_folders  3 classes, 'car', 'plane', 'train'" in str(asked.exception)
+    assert invoke(root, *arguments, "--set", "data.layout=class_folders").exit_code == 0
+
+
 def test_nothing_is_changed(tree, tmp_path):
     before = files_below(tmp_path)
     check(tree)

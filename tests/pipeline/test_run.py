@@ -288,7 +288,7 @@ def test_the_start_says_what_is_about_to_happen(tmp_path):
             "transform": {"image_size": 96},
         }
     )
-    describe_start(console, config, "/photos/[cats]", tmp_path)
+    describe_start(console, config, "/photos/[cats]", tmp_path, ["the class is [x]", "left aside: 2 images"])
     text = console.file.getvalue()
     for words in (
         "pets: MobileNetV2",
@@ -296,6 +296,7 @@ def test_the_start_says_what_is_about_to_happen(tmp_path):
         "96x96",
         "weights  [x].h5",
         "data     /photos/[cats]",
+        "layout   the class is [x]\n           left aside: 2 images",
         "workdir  ",
     ):
         assert words in text

@@ -54,3 +54,12 @@ def test_a_few_common_images_make_no_new_name(follow):
     follow({"cat": "123", "dog": "456"})
     mapped = follow({"dog": "456", "lion": "1789"})
     assert (mapped.renamed, mapped.new, mapped.gone) == ({}, ["lion"], ["cat"])
+
+
+@pytest.mark.parametrize(("old", "new"), [("cafe\u0301", "café"), ("Cat", "cat"), ("cats ", "cats"), ("\uff41", "a")])
+def test_a_class_that_is_only_spelled_otherwise_has_its_place(follow, old, new):
+    follow({old: "1", "zebra": "2"})
+    mapped = follow({new: "9", "zebra": "2", "ant": "3"})
+    assert mapped.renamed == {old: new}
+    assert (mapped.new, mapped.gone) == (["ant"], [])
+    assert mapped.classes.index(new) == sorted([old, "zebra"]).index(old)

@@ -4,16 +4,14 @@ import pytest
 
 from components.example_gen import layouts
 from components.example_gen.layouts import EVAL_FOLDERS, TRAIN_FOLDERS
-from components.example_gen.listing import IGNORED
 
 
 def read(*names, folders=(), layout=None):
     """The layout, and (label, split, ignored) of each name."""
     shape = layouts.shape_of(names, folders)
     found = layout or layouts.find_layout(list(names), shape)
-    plan = layouts.plan_folders(shape, found)
-    outside = layouts.Place(ignored="outside_classes")
-    return found, [tuple(plan.places.get(name.rpartition("/")[0], outside)) for name in names]
+    plan = layouts.plan_folders(shape, found, names)
+    return found, [tuple(plan.places.get(name.rpartition("/")[0], layouts.OUTSIDE)) for name in names]
 
 
 def labels(*names, **options):
@@ -42,7 +40,7 @@ def labels(*names, **options):
         (["a/x/1.jpg", "b/z/wrong.suffix"], "nested_folders", ["a/x", "b/z"]),
         (["train/1.jpg", "test/2.jpg", "bus/3.jpg"], "class_folders", ["train", "test", "bus"]),
         (["train/cats/1.jpg", "train/dogs/1.jpg", "other/3.jpg"], "class_folders", ["train", "train", "other"]),
-        (["train/cats/1.jpg", "train/dogs/1.jpg", "val/1.jpg"], "class_folders", ["train", "train", "val"]),
+        (["train/cats/1.jpg", "train/dogs/1.jpg", "val/1.jpg"], "split_folders", ["cats", "dogs", ""]),
         (["train/cats/1.jpg", "train/dogs/1.jpg"], "class_folders", ["cats", "dogs"]),
     ],
 )
@@ -53,10 +51,16 @@ def test_the_class_is_told_by_the_folders(names, layout, expected):
 @pytest.mark.parametrize("evaluation", EVAL_FOLDERS)
 @pytest.mark.parametrize("train", [TRAIN_FOLDERS[0], TRAIN_FOLDERS[1].upper()])
 def test_split_folders_give_the_split(train, evaluation):
-    found, places = read(f"{train}/cats/1.jpg", f"{evaluation}/cats/a/2.jpg", f"{evaluation}/1.jpg", "more/1.jpg")
+    names = [f"{train}/cats/1.jpg", f"{evaluation}/cats/a/2.jpg", f"{evaluation}/1.jpg", "more/1.txt"]
+    found, places = read(*names)
     assert found == "split_folders"
     assert places[:2] == [("cats", "train", ""), ("cats", "eval", "")]
     assert [why for _, _, why in places[2:]] == ["outside_classes"] * 2
+
+
+def test_images_beside_split_folders_are_left_aside_where_split_folders_are_asked_for():
+    _, places = read("train/cats/1.jpg", "val/cats/2.jpg", "more/3.jpg", layout="split_folders")
+    assert places == [("cats", "train", ""), ("cats", "eval", ""), ("", "", "outside_classes")]
 
 
 def test_a_test_folder_is_left_aside_where_there_is_a_validation_folder():
@@ -114,39 +118,6 @@ def test_empty_folders_are_classes_without_images(names, folders, expected):
 
 
 @pytest.mark.parametrize(
-    ("paths", "expected"),
-    [
-        (["a/x/c", "b/x/c"], ["a", "b"]),
-        (["w/a", "w/a/b"], ["a", "a/b"]),
-        (["cats/images", "animals/dogs/images"], ["cats", "animals/dogs"]),
-        (["a", "b/a"], ["a", "b/a"]),
-        (["a/b/c"], ["c"]),
-        ([], []),
-    ],
-)
-def test_levels_that_are_the_same_for_all_are_dropped(paths, expected):
-    assert layouts.shorten_paths(paths) == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [
-        ("cats/1.jpg", ""),
-        ("cats/.1.jpg", "hidden"),
-        (".git/a/b", "hidden"),
-        ("cats/._1.jpg", "hidden"),
-        ("cats/.DS_Store", "hidden"),
-        ("cats/Thumbs.db", "system"),
-        ("cats/DESKTOP.INI", "system"),
-        ("__MACOSX/cats/1.jpg", "system"),
-    ],
-)
-def test_hidden_and_system_files_are_left_aside(name, why):
-    assert layouts.why_ignored(name) == why
-    assert not why or why in IGNORED
-
-
-@pytest.mark.parametrize(
     "name",
     [
         *("a.tfrecord", "x/a.tfrecords", "a.tfrecord.gz", "data_tfrecord-00000-of-00001", "a.TFRecord"),
@@ -175,3 +146,10 @@ def test_other_names_are_no_tfrecords(name):
 )
 def test_a_manifest_at_the_root_says_everything(names, expected):
     assert layouts.find_manifest(names, layouts.shape_of(names)) == expected
+
+
+def test_a_level_that_only_repeats_the_split_is_dropped_and_a_class_of_its_name_is_none():
+    names = ["train/train/cats/1.jpg", "train/train/dogs/1.jpg", "val/val1/cats/1.jpg", "val/val1/dogs/1.jpg"]
+    assert labels(*names) == ("split_folders", ["cats", "dogs", "cats", "dogs"])
+    names = ["train/train/1.jpg", "train/car/1.jpg", "val/train/1.jpg", "val/car/1.jpg"]
+    assert labels(*names) == ("split_folders", ["train", "car", "train", "car"])

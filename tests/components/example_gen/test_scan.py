@@ -196,7 +196,8 @@ def test_in_a_random_tree_of_spoilt_files_every_file_is_accounted_for(tmp_path, 
         folder = FOLDERS[random.integers(len(FOLDERS) if seed % 2 else 6)]
         name = f"{index}{NAMES[random.integers(len(NAMES))]}" if random.random() < 0.9 else "same.jpg"
         pictures.write(tmp_path / "data" / folder / name, spoil(random, good[random.integers(len(good))]))
-    scan = look(tmp_path / "data", DataOptions(near_duplicate_distance=8))
+    layout = "split_folders" if seed % 2 else "auto"  # classes beside splits are asked about
+    scan = look(tmp_path / "data", DataOptions(near_duplicate_distance=8, layout=layout))
     root = tmp_path / "data"
     names = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
     assert {row.name for row in scan.rows} == names

@@ -41,6 +41,14 @@ TINY = {
         trees.contents("animals/cats/1.jpg", "things/cars/2.jpg"),
         [("animals/cats", ""), ("things/cars", "")],
     ),
+    "leaf_folders": (
+        trees.contents("a/cats/1.jpg", "a/dogs/2.jpg", "b/cats/3.jpg"),
+        [("cats", ""), ("cats", ""), ("dogs", "")],
+    ),
+    "file_names": (
+        trees.contents("cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg"),
+        [("cat", ""), ("cat", ""), ("dog", ""), ("dog", "")],
+    ),
     "manifest": ({"manifest.csv": TABLE} | trees.contents(*(f"images/{index}.jpg" for index in range(1, 5))), SPLIT),
     "tfrecord": (records("train") | records("eval"), SPLIT),
 }
@@ -61,8 +69,9 @@ def test_every_layout_is_found_out_in_every_container(tmp_path, container, layou
     files, expected = TINY[layout]
     files = {f"wrapper/{name}": content for name, content in files.items()} | trees.contents("wrapper/.DS_Store")
     path = trees.pack(tmp_path, container, files)
-    listing = listed(path)
+    listing = listed(path, layout=layout if layout == "leaf_folders" else "auto")  # which is never taken unasked
     assert listing.layout == layout
+    assert listing.notes
     assert sorted((source.label, source.split) for source in listing.sources) == expected
     assert [source.name for source in listing.sources] == sorted(source.name for source in listing.sources)
     assert ("wrapper/.DS_Store", "hidden") in listing.ignored
@@ -181,8 +190,9 @@ def test_many_members_of_one_name_take_no_longer_than_others():
     ("names", "message"),
     [
         ([], r"found no images in .* \(0 other files\)"),
-        (["readme.txt", "1.jpg"], r"found no images in .* \(2 other files\)"),
-        (["cats/1.jpg"], r"at least two classes, found one in .*: 'cats'"),
+        (["readme.txt"], r"found no images in .* \(1 other files\)"),
+        (["readme.txt", "1.jpg", "2.jpg"], r"2 images directly in .*, without classes"),
+        (["cats/1.jpg", "cats/2.jpg"], r"at least two classes, found one in .*: 'cats' with 2 files"),
         (["cats/1.jpg", "dogs/.hidden"], "class 'dogs' has no image: its folder in .* is empty"),
     ],
 )
@@ -281,7 +291,7 @@ SEEDS = [
     ["w/train/c/0.jpg", "w/val/c/0.jpg", "w/val/d/0.jpg", "w/test/d/0.jpg"],
     ["x/c/0.jpg", "y/d/0.jpg"],
 ]
-REFUSALS = "found no images|two classes|nothing like it|is empty|or is damaged"
+REFUSALS = "found no images|two classes|nothing like it|is empty|or is damaged|cannot tell|without classes"
 
 
 @given(

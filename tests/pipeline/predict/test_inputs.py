@@ -1,5 +1,6 @@
 """Files, folders, globs and manifests, one path at a time."""
 
+import glob
 import os
 
 import pytest
@@ -25,6 +26,17 @@ def tree(tmp_path, monkeypatch):
 def test_a_folder_means_all_images_below_it(tree):
     os.mkfifo(tree / "pipe")
     assert [os.path.relpath(path) for path in found(tree)] == ["b.PNG", "fake.jpg", "noname", "sub/deep/a.jpeg"]
+
+
+@pytest.mark.parametrize(
+    "folder", ["@eaDir", "$RECYCLE.BIN", "lost+found", ".ipynb_checkpoints", "sub/System Volume Information"]
+)
+def test_what_systems_write_is_in_no_walk_and_no_glob_unless_it_is_named(tree, folder):
+    pictures.write(tree / folder / "b.png", pictures.encode(pictures.noise()))
+    assert [os.path.relpath(path) for path in found(tree)] == ["b.PNG", "fake.jpg", "noname", "sub/deep/a.jpeg"]
+    assert found("**/b.*") == ["b.PNG"]
+    assert found(f"{folder}/b.png") == [f"{folder}/b.png"]
+    assert found(f"{glob.escape(folder)}/*.png") == [f"{folder}/b.png"]
 
 
 def test_files_are_taken_as_they_are_given_even_missing_ones(tree):
