@@ -11,7 +11,8 @@ from typing import Any
 from components.errors import InputError
 from components.example_gen import remote
 from components.example_gen.listing import Source, Tree
-from components.example_gen.readers import NOT_REGULAR, describe_error
+from components.example_gen.readers import describe_error
+from components.example_gen.streams import NOT_REGULAR
 
 LOOP = "a link to one of its own parent folders"
 Identity = tuple[int, int]  # device and inode

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from components.errors import InputError
 from components.example_gen.listing import Listing
+from components.example_gen.nested import say_aside
 from components.names import canonical, key_of
 from components.options import DataOptions
 
@@ -74,6 +75,7 @@ def refuse_unusable(listing: Listing) -> None:
     labels = listing.labels
     if not labels:
         lost = next((f"; {source.name}: {source.problem}" for source in listing.sources), "")
+        lost += say_aside(listing.ignored)
         raise InputError(
             f"data.path: found no images in {listing.root} ({len(listing.ignored)} other files{lost}).\n"
             "Expected one sub-folder a class with images in it, such as cats/1.jpg and dogs/1.jpg."
@@ -86,6 +88,6 @@ def refuse_unusable(listing: Listing) -> None:
     if len(labels) < 2:
         raise InputError(
             f"data.path: a classifier needs at least two classes, found one in {listing.root}: "
-            f"'{labels[0]}' with {len(listing.sources):,} files.\n"
+            f"'{labels[0]}' with {len(listing.sources):,} files{say_aside(listing.ignored)}.\n"
             "Put the images of each class into a sub-folder of their own."
         )

@@ -52,7 +52,9 @@ __all__ = ["shape_of", "shorten_paths", "split_of_word", "why_ignored"]
 TRAIN_FOLDERS = ("train", "training")  # the plainest names of each side; `splits.py` knows more
 EVAL_FOLDERS = ("validation", "valid", "val", "eval", "evaluation", "test")
 MANIFESTS = ("manifest.csv", "manifest.tsv", "manifest.jsonl")
-TFRECORD_NAME = re.compile(r"(.*\.tfrecords?|data_tfrecord)(-\d+-of-\d+)?(\.gz)?", re.IGNORECASE | re.DOTALL)
+TFRECORD_NAME = re.compile(
+    r"(.*\.(tfrecords?|tfrec|tfr)|data_tfrecord)(-\d+-of-\d+)?(\.gz|\.zlib)?", re.IGNORECASE | re.DOTALL
+)
 FOLDER_LAYOUTS = ("split_folders", "class_folders", "leaf_folders", "nested_folders", "file_names")
 
 

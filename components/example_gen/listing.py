@@ -10,6 +10,10 @@ IGNORED = {
     "outside_classes": "in no class's folder",
     "test_folder": "in a test split, beside a validation split",
     "unlabelled": "in a split without class folders",
+    "archive": "an archive beside images or records: give it alone as data.path, or unpack it there",
+    "records": "TFRecords beside images: read with data.layout: tfrecord",
+    "beside_sample": "of a WebDataset sample: its class, or what is neither class nor image",
+    "class_names": "the names of the classes, a line each",
     "special": "a pipe, a socket or a device",
     "manifest": "the manifest itself",
     "not_in_manifest": "the manifest does not name it",
@@ -25,10 +29,10 @@ class Source:
     Attributes:
         name: unique in its listing; relative to the data folder with `/` where there is a folder.
         label: the class name; empty where a problem hides it.
-        path: where to read it: the file, or the archive or TFRecord file that it is in; of a TFRecord file in an
-            archive: the archive, a zero byte, the member.
-        kind: how to read it, a key of `readers.READERS`: `file`, `zip`, `tar`, `tfrecord`.
-        position: of a member: its index (`zip`) or byte offset (`tar`, `tfrecord`) in the unpacked stream.
+        path: where to read it: the file, or the archive or TFRecord file that it is in; of one that is in an archive
+            itself: the archive, a zero byte, the member (`streams.member_path`).
+        kind: how to read it, a key of `readers.READERS`: `file`, `zip`, `tar`, `sparse`, `tfrecord`.
+        position: of a member: its index (`zip`) or byte offset (others) in the unpacked stream.
         split: `train` or `eval`; empty where the content decides.
         group: sources of one group stay on one side; empty: none.
         size: bytes, as listed.
@@ -90,6 +94,9 @@ class Tree:
         ignored: as in `Listing`.
         refused: sources with a problem that have no place in the tree.
         container: as in `Listing`.
+        records: names of the files that are TFRecords.
+        holds: the layout, where the files' contents tell it.
+        parts: names of archives that may be parts of one whole as well as classes.
     """
 
     root: str
@@ -98,3 +105,6 @@ class Tree:
     ignored: list[tuple[str, str]] = field(default_factory=list)
     refused: list[Source] = field(default_factory=list)
     container: str = "folder"
+    records: set[str] = field(default_factory=set)
+    holds: str = ""
+    parts: list[str] = field(default_factory=list)

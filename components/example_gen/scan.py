@@ -222,7 +222,7 @@ def inspect_source(source: Source, limits: images.Limits) -> images.Inspection:
         return images.Inspection(bytes=source.size, reason=images.TOO_LARGE, detail=str(error))
     except Unreadable as error:
         return images.Inspection(reason=images.UNREADABLE, detail=str(error))
-    if images.is_ignorable(source.name, content):
+    if source.kind != "tfrecord" and images.is_ignorable(source.name, content):
         return images.Inspection(hashlib.sha256(content).hexdigest(), len(content), flags=(SIDE_CAR,))
     return images.inspect_image(source.name, content, limits)
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import NamedTuple
 
 from components.errors import InputError
-from components.example_gen import layouts, remote, tables, tfrecords
+from components.example_gen import layouts, nested, remote, tables, tfrecords, webdataset
 from components.example_gen.archives import archive_kind, walk_archive
 from components.example_gen.aside import why_ignored
 from components.example_gen.doubts import refuse_doubtful, refuse_flat
@@ -23,7 +23,7 @@ from components.example_gen.folders import local_source, walk_folder
 from components.example_gen.labels import refuse_unusable, settle_labels
 from components.example_gen.layouts import Place, Shape
 from components.example_gen.listing import IGNORED, Listing, Source, Tree
-from components.example_gen.readers import DAMAGE, describe_error, open_unpacked
+from components.example_gen.readers import describe_error
 from components.example_gen.understood import say_understood
 from components.options import DataOptions
 
@@ -55,12 +55,15 @@ def list_sources(path: str, options: DataOptions) -> Listing:
         InputError: no such path, not of the layout asked for, no images in it, fewer than two classes.
     """
     tree = find_tree(path, options)
-    _leave_aside(tree)
     names = [file.name for file in tree.files]
     shape = layouts.shape_of(names, (folder for folder in tree.folders if not why_ignored(folder)))
     layout: str = options.layout
     if layout == "auto":
-        layout = SINGLE_FILES.get(tree.container) or layouts.find_layout(names, shape)
+        layout = (
+            SINGLE_FILES.get(tree.container)
+            or _told_by_content(tree, names, shape)
+            or layouts.find_layout(names, shape)
+        )
     fits = SINGLE_FILES.get(tree.container, layout) == layout
     listing = LAYOUTS[layout].read(tree, shape, options) if fits else None
     if listing is None:
@@ -69,6 +72,7 @@ def list_sources(path: str, options: DataOptions) -> Listing:
             "Use data.layout: auto, or one of: " + ", ".join(LAYOUTS) + "."
         )
     listing.notes = listing.notes or [SAID[layout].format(options.label_feature)]
+    listing.notes += nested.say_left(listing.ignored)
     listing.sources += tree.refused
     settle_labels(listing, options)
     _name_uniquely(listing)
@@ -76,6 +80,13 @@ def list_sources(path: str, options: DataOptions) -> Listing:
     listing.ignored.sort()
     refuse_unusable(listing)
     return listing
+
+
+def _told_by_content(tree: Tree, names: list[str], shape: Shape) -> str:
+    """The layout where names do not tell it; a manifest at the root wins."""
+    if layouts.find_manifest(names, shape):
+        return ""
+    return tree.holds or ("webdataset" if webdataset.has_samples(tree) else "")
 
 
 def list_images(path: str, options: DataOptions) -> list[Source]:
@@ -89,12 +100,7 @@ def list_images(path: str, options: DataOptions) -> list[Source]:
         InputError: no such path, or nothing that can hold images.
     """
     tree = find_tree(path, options)
-    _leave_aside(tree)
-    names = [file.name for file in tree.files]
-    are_records = tree.container == tfrecords.CONTAINER or (
-        any(map(layouts.is_tfrecord_name, names)) and layouts.IMAGE_FILE not in layouts.shape_of(names).values()
-    )
-    if are_records:
+    if tree.container == tfrecords.CONTAINER or tree.holds == "tfrecord":
         found = tfrecords.list_records(tree, None, options.model_copy(update={"label_feature": ""}))
         sources = found.sources if found else []
     else:
@@ -104,11 +110,17 @@ def list_images(path: str, options: DataOptions) -> list[Source]:
 
 
 def find_tree(path: str, options: DataOptions) -> Tree:
-    """All that is at a path, of whatever kind it is.
+    """All that is at a path, of whatever kind it is, what no layout reads left aside.
 
     Raises:
         InputError: nothing is there, or nothing that can hold images.
     """
+    tree = _find_at(path, options)
+    nested.open_archives(tree, options)
+    return tree
+
+
+def _find_at(path: str, options: DataOptions) -> Tree:
     kind = remote.kind_of(path) if remote.is_remote(path) else _kind_of(path)
     if kind == "folder":
         return walk_folder(path)
@@ -140,26 +152,14 @@ def _find_in_file(path: str, options: DataOptions) -> Tree:
     kind = archive_kind(path)
     if kind:
         return walk_archive(path, kind)
-    if options.layout == "tfrecord" or layouts.is_tfrecord_name(name) or _starts_like_records(path):
+    content = nested.kind_of_content(source)
+    if options.layout == "tfrecord" or layouts.is_tfrecord_name(name) or content == nested.RECORDS:
         return Tree(path, [source], container=tfrecords.CONTAINER)
+    if content not in ("", nested.IMAGE):
+        raise InputError(nested.refusal(path, content))
     raise InputError(
         f"data.path: expected a folder of images, found a file at {path} that is not\n{KNOWN_FILES}, or is damaged."
     )
-
-
-def _starts_like_records(path: str) -> bool:
-    try:
-        with open_unpacked(path) as stream:
-            return tfrecords.starts_like_records(stream.read(tfrecords.HEADER.size))
-    except (OSError, *DAMAGE):
-        return False
-
-
-def _leave_aside(tree: Tree) -> None:
-    """Takes the files out that no layout reads."""
-    whys = [why_ignored(file.name) for file in tree.files]
-    tree.ignored += [(file.name, why) for file, why in zip(tree.files, whys, strict=True) if why]
-    tree.files = [file for file, why in zip(tree.files, whys, strict=True) if not why]
 
 
 def list_folders(layout: str, tree: Tree, shape: Shape, options: DataOptions) -> Listing | None:
@@ -173,6 +173,7 @@ def list_folders(layout: str, tree: Tree, shape: Shape, options: DataOptions) ->
     if plan is None:
         return None
     if options.layout == "auto":
+        nested.refuse_parts(tree)
         refuse_doubtful(tree.root, names, shape, plan)
     refuse_flat(tree.root, names, shape, plan)
     listing = Listing(tree.root, layout, [], tree.ignored, plan.labels, tree.container)
@@ -202,6 +203,7 @@ LAYOUTS: dict[str, Layout] = {
     "file_names": Layout(partial(list_folders, "file_names"), "cat.0.jpg and dog.0.jpg"),
     "manifest": Layout(tables.list_manifest, "manifest.csv, with the columns path,label"),
     "tfrecord": Layout(tfrecords.list_records, "train.tfrecord, with a tf.Example a record"),
+    "webdataset": Layout(webdataset.list_samples, "shard-000000.tar, with 1.jpg and 1.cls"),
 }
 
 

@@ -6,23 +6,23 @@ Framing: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_forma
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import IO, Any, NamedTuple
 
-import google_crc32c
-
 from components import features
 from components.errors import InputError
-from components.example_gen.layouts import Place, is_tfrecord_name, settle_test, split_of_word
+from components.example_gen.entries import Picture, find_picture, guess_features, is_empty
+from components.example_gen.framing import CHECKSUM, HEADER, length_of, mask_checksum
+from components.example_gen.layouts import Place, settle_test, split_of_word
 from components.example_gen.listing import Listing, Source, Tree
-from components.example_gen.readers import DAMAGE, describe_error, member_path, open_unpacked
+from components.example_gen.readers import DAMAGE, Unreadable, describe_error, read_source
+from components.example_gen.streams import member_path, open_unpacked
 from components.options import DataOptions
 
-HEADER = struct.Struct("<QI")  # length of the data, and the masked checksum of these 8 bytes
-CHECKSUM = struct.Struct("<I")
 CONTAINER = "TFRecord file"  # of a listing of a single one
+CLASS_NAMES = re.compile(r"(labels|classes|class_?names|.*\.labels)\.txt", re.IGNORECASE)
+LARGEST_NAMES = 1 << 20  # bytes of a list of class names
 OTHER_FEATURES = 1 << 20  # bytes that a record may have besides its image
 
 
@@ -42,32 +42,6 @@ class Frame(NamedTuple):
     is_end: bool = False
 
 
-class Picture(NamedTuple):
-    """The image in a record: its label, its offset in the record and its size in bytes; or a problem."""
-
-    label: str = ""
-    offset: int = 0
-    size: int = 0
-    problem: str = ""
-
-
-def mask_checksum(data: bytes) -> int:
-    """CRC-32C of the data, 0..2**32-1, masked as TFRecords have it."""
-    crc = google_crc32c.value(data)
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def starts_like_records(head: bytes) -> bool:
-    """Whether the first 12 bytes of a file are the header of a record."""
-    return len(head) >= HEADER.size and _length(head) is not None
-
-
-def _length(header: bytes) -> int | None:
-    """The length that a header gives, None where its checksum is wrong."""
-    length, checksum = HEADER.unpack_from(header)
-    return length if checksum == mask_checksum(header[:8]) else None
-
-
 def walk_frames(stream: IO[bytes], max_bytes: int) -> Iterator[Frame]:
     """All records of a stream, in order.
 
@@ -78,7 +52,7 @@ def walk_frames(stream: IO[bytes], max_bytes: int) -> Iterator[Frame]:
     start = 0
     try:
         while header := stream.read(HEADER.size):
-            length = _length(header) if len(header) == HEADER.size else None
+            length = length_of(header)
             if length is None:
                 break
             yield _read_frame(stream, start + HEADER.size, length, max_bytes)
@@ -104,67 +78,62 @@ def _read_frame(stream: IO[bytes], offset: int, length: int, max_bytes: int) -> 
     return Frame(offset, data, problem)
 
 
-def find_picture(data: bytes, options: DataOptions) -> Picture:
-    """The image and the label of a serialized tf.Example, by the features that the options name.
-
-    An empty `label_feature`: the label does not matter.
-    """
-    import tensorflow as tf
-    from google.protobuf.message import DecodeError
-
-    try:
-        found = tf.train.Example.FromString(data).features.feature
-    except DecodeError:
-        return Picture(problem="no tf.Example")
-    label, count = _label(found[options.label_feature]) if options.label_feature in found else ("", 0)
-    for name in (options.image_feature, options.label_feature):
-        if name and name not in found:
-            names = ", ".join(f"'{name}'" for name in sorted(found)) or "none"
-            return Picture(label, problem=f"no feature '{name}' among {names:.300}")
-    content = found[options.image_feature].bytes_list.value
-    if len(content) != 1:
-        return Picture(
-            label, problem=f"feature '{options.image_feature}' has {len(content)} byte strings instead of one"
-        )
-    if options.label_feature and (count != 1 or not label):
-        return Picture(problem=f"feature '{options.label_feature}' has {count} texts or integers instead of one")
-    return Picture(label, data.index(content[0]), len(content[0]))  # any place that has these bytes will do
-
-
-def _label(feature: Any) -> tuple[str, int]:
-    """The class name, and how many values there are."""
-    values = [value.decode("utf-8", "surrogateescape") for value in feature.bytes_list.value]
-    values += [str(value) for value in feature.int64_list.value]
-    return (values[0] if values else ""), len(values)
-
-
-def list_pictures(file: Source, split: str, options: DataOptions, is_first: bool) -> Iterator[Source]:
+def list_pictures(file: Source, split: str, options: DataOptions) -> Iterator[Source]:
     """The images in one TFRecord file.
 
     Args:
         file: the TFRecord file, or the member of an archive that is one.
         split: of all its images.
         options: names of the features, and the limit on an image's size.
-        is_first: whether the first record here is the first of all, which must have the features.
-
-    Raises:
-        InputError: the first record is none that the options describe.
     """
-    path, max_bytes = member_path(file), (options.max_file_megabytes << 20) + OTHER_FEATURES
+    path, max_bytes = member_path(file), _most_bytes(options)
     facts: dict[str, Any] = {"kind": "tfrecord", "split": split, "mtime_ns": file.mtime_ns, "inode": file.inode}
     try:
         with open_unpacked(path) as stream:
             for index, frame in enumerate(walk_frames(stream, max_bytes)):
                 name = f"{file.name}/rest" if frame.is_end else f"{file.name}/{index:08d}"
                 picture = Picture(problem=frame.problem) if frame.problem else find_picture(frame.data, options)
-                if picture.problem and not frame.problem and is_first and index == 0:
-                    raise _wrong_features(file.name, picture.problem)
                 place: dict[str, Any] = {"position": frame.offset + picture.offset, "size": picture.size}
                 yield Source(name, picture.label, path, problem=picture.problem, **place, **facts)
-    except InputError:
-        raise
     except (OSError, *DAMAGE) as error:
         yield Source(file.name, "", path, problem=describe_error(error), **facts)
+
+
+def _most_bytes(options: DataOptions) -> int:
+    return (options.max_file_megabytes << 20) + OTHER_FEATURES
+
+
+def settle_features(files: list[Source], options: DataOptions) -> DataOptions:
+    """The options, with the features that hold image and class in the first record that holds anything.
+
+    Where the usual ones are not there and no others are asked for, the one feature that holds an image is the image,
+    and the one that is named like a class is the class.
+
+    Raises:
+        InputError: the record is none that the options describe.
+    """
+    name, data = _first_record(files, options)
+    if not name:
+        return options
+    guessed = guess_features(data, options)
+    if problem := find_picture(data, guessed).problem:
+        raise _wrong_features(name, problem)
+    return guessed
+
+
+def _first_record(files: list[Source], options: DataOptions) -> tuple[str, bytes]:
+    """The first whole record that is not empty, and its file's name; else the first whole one; else nothing."""
+    empty = ("", b"")
+    for file in files:
+        try:
+            with open_unpacked(member_path(file)) as stream:
+                for frame in walk_frames(stream, _most_bytes(options)):
+                    if not frame.problem and not is_empty(frame.data):
+                        return file.name, frame.data
+                    empty = empty if frame.problem or empty[0] else (file.name, frame.data)
+        except (OSError, *DAMAGE):
+            continue
+    return empty
 
 
 def _wrong_features(name: str, problem: str) -> InputError:
@@ -177,11 +146,13 @@ def _wrong_features(name: str, problem: str) -> InputError:
 def side_of_name(name: str) -> str:
     """`train`, `eval` or `test` by the name of a TFRecord file, or an empty string.
 
-    The innermost folder called like a split, or `Split-` and such a name, decides; without one, the first such word in
-    the file's own name, between dots, dashes and underscores: `cifar10-train.tfrecord-00000-of-00001`.
+    The innermost folder called like a split, or `Split-` and such a name, decides; without one, the last such word in
+    the file's own name, between dots, dashes and underscores, and without its number:
+    `cifar10-train.tfrecord-00000-of-00001`, `val07.tfrec`.
     """
     *folders, file = name.split("/")
-    words = [re.sub("^split-", "", folder.lower()) for folder in reversed(folders)] + re.split(r"[-_.]", file)
+    words = [re.sub("^split-", "", folder.lower()) for folder in reversed(folders)]
+    words += [word.rstrip("0123456789") for word in reversed(re.split(r"[-_. ]", file))]
     return next((side for word in words if (side := split_of_word(word))), "")
 
 
@@ -193,13 +164,15 @@ def list_records(tree: Tree, _: Any, options: DataOptions) -> Listing | None:
     """
     listing = Listing(tree.root, "tfrecord", [], tree.ignored, container=tree.container)
     alone = len(tree.files) == 1 and tree.files[0].path == tree.root
-    files = sorted((file for file in tree.files if alone or is_tfrecord_name(file.name)), key=lambda file: file.name)
+    files = sorted((file for file in tree.files if alone or file.name in tree.records), key=lambda file: file.name)
     if not files:
         return None
-    listing.ignored += [
-        (file.name, "not_a_record") for file in tree.files if not alone and not is_tfrecord_name(file.name)
-    ]
-    places = _places([file.name for file in files], tree.root)
+    listing.ignored += [(file.name, "not_a_record") for file in tree.files if file not in set(files)]
+    places = place_shards([file.name for file in files], tree.root)
+    options = settle_features([file for file in files if not places[file.name].ignored], options)
+    listing.notes.append(
+        f"the image is the feature '{options.image_feature}' of each record, the class '{options.label_feature}'"
+    )
     for file in files:
         place = places[file.name]
         if place.ignored:
@@ -207,12 +180,35 @@ def list_records(tree: Tree, _: Any, options: DataOptions) -> Listing | None:
         elif file.problem:
             listing.sources.append(replace(file, split=place.split))
         else:
-            listing.sources += list_pictures(file, place.split, options, is_first=not listing.sources)
+            listing.sources += list_pictures(file, place.split, options)
+    name_classes(listing, tree)
     return listing
 
 
-def _places(names: list[str], root: str) -> dict[str, Place]:
-    """The side of each file; none of any where not both sides are there."""
+def name_classes(listing: Listing, tree: Tree) -> None:
+    """Gives classes that are numbers from 0 the names in a list beside them, such as TFDS' `label.labels.txt`."""
+    lists = [file for file in tree.files if CLASS_NAMES.fullmatch(file.name.rpartition("/")[2])]
+    numbers = listing.labels
+    if len(lists) != 1 or not all(number.isdecimal() for number in numbers):
+        return
+    try:
+        names = read_source(lists[0], LARGEST_NAMES).decode("utf-8-sig").splitlines()
+    except (Unreadable, ValueError):
+        return
+    names = [name.strip() for name in names if name.strip()]
+    if len(set(names)) < len(names) or any(int(number) >= len(names) for number in numbers):
+        return
+    listing.sources = [replace(one, label=names[int(one.label)] if one.label else "") for one in listing.sources]
+    listing.ignored = [(name, "class_names" if name == lists[0].name else why) for name, why in listing.ignored]
+    listing.notes.append(f"the names of the classes, by their numbers, are in {lists[0].name}")
+
+
+def place_shards(names: list[str], root: str) -> dict[str, Place]:
+    """The side of each file, or archive, by its name; none of any where not both sides are there.
+
+    Raises:
+        InputError: some tell their side and others do not.
+    """
     sides = {name: side_of_name(name) for name in names}
     places = settle_test(side for side in sides.values() if side)
     if not {place.split for place in places.values()}.issuperset(features.SPLITS):
@@ -221,6 +217,6 @@ def _places(names: list[str], root: str) -> dict[str, Place]:
         told = next(name for name, side in sides.items() if side)
         raise InputError(
             f"data.path: {without[0]} in {root} does not say on which side it is, while {told} does.\n"
-            "Put the TFRecord files of each side into a folder: train/ and eval/."
+            "Put the files of each side into a folder: train/ and eval/."
         )
     return {name: places[side] for name, side in sides.items()}

@@ -17,7 +17,15 @@ class DataOptions(Options):
         None, description="Folder, manifest (.csv, .jsonl), TFRecords or archive; or `sample:digits`."
     )
     layout: Literal[
-        "auto", "class_folders", "split_folders", "nested_folders", "leaf_folders", "file_names", "manifest", "tfrecord"
+        "auto",
+        "class_folders",
+        "split_folders",
+        "nested_folders",
+        "leaf_folders",
+        "file_names",
+        "manifest",
+        "tfrecord",
+        "webdataset",
     ] = Field("auto", description="How labels and splits are told; `auto` finds out and says so, or asks.")
     image_feature: str = Field("image/encoded", description="TFRecords: the feature that holds the encoded image.")
     label_feature: str = Field("image/class/text", description="TFRecords: the feature that holds the class.")

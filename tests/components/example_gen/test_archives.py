@@ -5,6 +5,7 @@ import gzip
 import io
 import os
 import struct
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
@@ -12,12 +13,11 @@ from pathlib import Path
 import pytest
 
 from components.errors import InputError
+from components.example_gen import links
 from components.example_gen.archives import (
     CUT,
-    DEVICE,
     ENCRYPTED,
     LEAVES,
-    LINK,
     archive_kind,
     clean_name,
     walk_archive,
@@ -26,7 +26,16 @@ from components.example_gen.readers import TooLarge, Unreadable, read_source
 from tests import trees
 
 LIMIT = 1 << 20
-EVIL = ["../x.jpg", "/etc/passwd", "cats/../../x.jpg", "C:\\x.jpg", "C:x.jpg", "\\\\host\\x.jpg", "..\\x.jpg"]
+EVIL = [
+    "../x.jpg",
+    "/etc/passwd",
+    "cats/../../x.jpg",
+    "C:\\x.jpg",
+    "C:x.jpg",
+    "\\\\host\\x.jpg",
+    "..\\x.jpg",
+    "C:/x.jpg",
+]
 
 
 def walk(path):
@@ -87,29 +96,162 @@ def test_paths_that_leave_the_archive_are_refused(tmp_path, container, name):
     assert problems(tree) == {name: LEAVES}
 
 
-def test_links_and_devices_in_a_tar_are_not_followed(tmp_path):
+def pack_links(tmp_path, aims, kind=tarfile.SYMTYPE):
+    """A tar archive with the files `cats/1.jpg` and `all/dogs/2.jpg`, and links: {name: where it leads}."""
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
-        for name, kind in (
-            ("s", tarfile.SYMTYPE),
-            ("h", tarfile.LNKTYPE),
-            ("c", tarfile.CHRTYPE),
-            ("f", tarfile.FIFOTYPE),
-        ):
-            archive.addfile(trees.tar_member(f"cats/{name}.jpg", kind=kind, link="/etc/passwd")[0])
-    assert problems(walk(str(tmp_path / "a.tar"))) == {
-        "cats/s.jpg": LINK,
-        "cats/h.jpg": LINK,
-        "cats/c.jpg": DEVICE,
-        "cats/f.jpg": DEVICE,
-    }
+        for name, content in trees.contents("cats/1.jpg", "all/dogs/2.jpg").items():
+            archive.addfile(*trees.tar_member(name, content))
+        for name, target in aims.items():
+            archive.addfile(trees.tar_member(name, kind=kind, link=target)[0])
+    return walk(str(tmp_path / "a.tar"))
 
 
-def test_links_in_a_zip_are_not_followed(tmp_path):
+def read_all(tree):
+    return {file.name: read_source(file, LIMIT).decode() for file in tree.files if not file.problem}
+
+
+FOUND = {"cats/1.jpg": "cats/1.jpg", "all/dogs/2.jpg": "all/dogs/2.jpg"}
+
+
+def test_a_hard_link_is_read_as_what_it_is(tmp_path):
+    tree = pack_links(tmp_path, {"cats/3.jpg": "cats/1.jpg", "x/4.jpg": "./all//dogs/2.jpg"}, tarfile.LNKTYPE)
+    assert read_all(tree) == FOUND | {"cats/3.jpg": "cats/1.jpg", "x/4.jpg": "all/dogs/2.jpg"}
+    assert not problems(tree)
+
+
+@pytest.mark.parametrize(
+    ("aims", "found"),
+    [
+        ({"cats/3.jpg": "1.jpg"}, {"cats/3.jpg": "cats/1.jpg"}),
+        ({"dogs/3.jpg": "../cats/1.jpg"}, {"dogs/3.jpg": "cats/1.jpg"}),
+        (
+            {"dogs/3.jpg": "4.jpg", "dogs/4.jpg": "../cats/1.jpg"},
+            dict.fromkeys(("dogs/3.jpg", "dogs/4.jpg"), "cats/1.jpg"),
+        ),
+        ({"dogs": "all/dogs"}, {"dogs/2.jpg": "all/dogs/2.jpg"}),
+        ({"x": "all", "y.jpg": "x/dogs/2.jpg"}, {"x/dogs/2.jpg": "all/dogs/2.jpg", "y.jpg": "all/dogs/2.jpg"}),
+    ],
+)
+def test_symbolic_links_inside_an_archive_are_followed(tmp_path, aims, found):
+    tree = pack_links(tmp_path, aims)
+    assert read_all(tree) == FOUND | found
+    assert not problems(tree)
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+@pytest.mark.parametrize(
+    ("name", "target", "problem"),
+    [
+        ("cats/x.jpg", "/etc/passwd", links.OUTSIDE),
+        ("cats/x.jpg", "../../../etc/passwd", links.OUTSIDE),
+        ("cats/x.jpg", "nowhere.jpg", links.OUTSIDE),
+        ("cats/x.jpg", "", links.OUTSIDE),
+        ("../x.jpg", "cats/1.jpg", LEAVES),
+    ],
+)
+def test_links_that_lead_out_of_the_archive_are_refused_each(tmp_path, kind, name, target, problem):
+    tree = pack_links(tmp_path, {name: target}, kind)
+    assert problems(tree) == {name: problem}
+    assert read_all(tree) == FOUND
+
+
+@pytest.mark.parametrize(
+    "aims", [{"a": "a"}, {"a": "b", "b": "a"}, {"all/dogs/x": ".."}, {"cats/x": ".."}, {"a": "a/b/c/d"}]
+)
+def test_links_that_go_round_are_refused(tmp_path, aims):
+    tree = pack_links(tmp_path, aims)
+    assert problems(tree) == dict.fromkeys(aims, links.LOOP)
+    assert read_all(tree) == FOUND
+
+
+def test_links_to_folders_cannot_fill_the_memory(tmp_path):
+    tree = pack_links(tmp_path, {f"l{index:03d}": "all" for index in range(100)})
+    assert len(tree.files) == 2 + 100
+    assert [*problems(tree).values()] == [links.TOO_MANY] * 80
+
+
+def test_devices_and_pipes_are_left_aside_as_in_folders(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name, kind in (("c", tarfile.CHRTYPE), ("b", tarfile.BLKTYPE), ("f", tarfile.FIFOTYPE)):
+            archive.addfile(trees.tar_member(f"cats/{name}.jpg", kind=kind)[0])
+    tree = walk(str(tmp_path / "a.tar"))
+    assert tree.ignored == [("cats/c.jpg", "special"), ("cats/b.jpg", "special"), ("cats/f.jpg", "special")]
+    assert not tree.files + tree.refused
+
+
+def test_links_in_a_zip_are_followed_likewise(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        info = zipfile.ZipInfo("cats/link.jpg")
-        info.external_attr = 0o120777 << 16
-        archive.writestr(info, "/etc/passwd")
-    assert problems(walk(str(tmp_path / "a.zip"))) == {"cats/link.jpg": LINK}
+        archive.writestr("cats/1.jpg", "cats/1.jpg")
+        for name, target in (("dogs/2.jpg", "../cats/1.jpg"), ("dogs/3.jpg", "/etc/passwd")):
+            info = zipfile.ZipInfo(name)
+            info.external_attr = 0o120777 << 16
+            archive.writestr(info, target)
+    tree = walk(str(tmp_path / "a.zip"))
+    assert read_all(tree) == {"cats/1.jpg": "cats/1.jpg", "dogs/2.jpg": "cats/1.jpg"}
+    assert problems(tree) == {"dogs/3.jpg": links.OUTSIDE}
+
+
+SPARSE = ["0.0", "1.0", "old"]
+
+
+@pytest.mark.parametrize("form", SPARSE)
+def test_a_file_with_holes_is_read_whole(tmp_path, form):
+    content = bytes(200_000) + os.urandom(5000) + bytes(300_000) + b"end"
+    with open(tmp_path / "1.jpg", "wb") as file:
+        for start, size in ((200_000, 5000), (505_000, 3)):
+            file.seek(start)
+            file.write(content[start : start + size])
+    (tmp_path / "2.jpg").write_bytes(b"after")
+    kind = ["--format=oldgnu"] if form == "old" else ["--format=posix", f"--sparse-version={form}"]
+    command = ["tar", "-cSf", "a.tar", *kind, "1.jpg", "2.jpg"]
+    if subprocess.run(command, cwd=tmp_path, check=False, capture_output=True).returncode:
+        pytest.skip("needs GNU tar")
+    tree = walk(str(tmp_path / "a.tar"))
+    assert {file.name: read_source(file, LIMIT) for file in tree.files} == {"1.jpg": content, "2.jpg": b"after"}
+    assert tree.files[0].kind == "sparse"
+    with pytest.raises(TooLarge, match="505,003 bytes, limit 1,000"):
+        read_source(tree.files[0], 1000)
+
+
+def test_backslashes_separate_as_slashes_do(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("photos\\cats\\", "")
+        for name in ("photos\\cats\\1.jpg", ".\\photos\\dogs\\2.jpg", "photos/dogs\\3.jpg"):
+            archive.writestr(name, name)
+    tree = walk(str(tmp_path / "a.zip"))
+    assert sorted(file.name for file in tree.files) == ["photos/cats/1.jpg", "photos/dogs/2.jpg", "photos/dogs/3.jpg"]
+    assert tree.folders == ["photos/cats"]
+    assert not problems(tree)
+
+
+@pytest.mark.parametrize("encoding", ["cp437", "cp850", "shift_jis", "utf-8"])
+def test_names_in_an_old_encoding_keep_their_classes_apart(tmp_path, encoding):
+    names = ["caf\u00e9/1.jpg", "na\u00efve/2.jpg"] if encoding[:2] == "cp" else ["\u732b/1.jpg", "\u72ac/2.jpg"]
+    path = trees.pack(
+        tmp_path,
+        "zip",
+        {f"x{index}" + "_" * (len(name.encode(encoding)) - 2): b"1" for index, name in enumerate(names)},
+    )
+    content = Path(path).read_bytes()
+    for index, name in enumerate(names):
+        raw = name.encode(encoding)
+        content = content.replace(f"x{index}".encode() + b"_" * (len(raw) - 2), raw)
+    Path(path).write_bytes(content)
+    found = [file.name for file in walk(path).files]
+    assert len({name.partition("/")[0] for name in found}) == 2
+    if encoding in ("cp437", "utf-8"):
+        assert found == names
+
+
+def test_a_name_in_the_unicode_path_field_wins(tmp_path):
+    import zlib
+
+    name = "\u732b/1.jpg".encode()
+    info = zipfile.ZipInfo("__/1.jpg")
+    info.extra = struct.pack("<HHBL", 0x7075, 5 + len(name), 1, zlib.crc32(b"__/1.jpg")) + name
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, b"x")
+    assert [file.name for file in walk(str(tmp_path / "a.zip")).files] == ["\u732b/1.jpg"]
 
 
 def test_encrypted_members_are_refused(tmp_path):
@@ -169,6 +311,23 @@ def test_a_tar_header_that_would_fill_the_memory_ends_the_archive(tmp_path):
     tree = walk(str(path))
     assert [file.name for file in tree.files] == ["cats/1.jpg"]
     assert problems(tree) == {"(the rest of the archive)": CUT}
+
+
+@pytest.mark.parametrize("container", ["tar", "tar.gz"])
+def test_archives_put_one_after_the_other_are_one(tmp_path, container):
+    path, whole = trees.pack(tmp_path, container, trees.contents("cats/1.jpg")), b""
+    for name in ("cats/1.jpg", "cats/2.jpg", "dogs/3.jpg"):
+        whole += Path(trees.pack(tmp_path, container, trees.contents(name))).read_bytes()
+    Path(path).write_bytes(whole)
+    tree = walk(path)
+    assert read_all(tree) == {name: name for name in ("cats/1.jpg", "cats/2.jpg", "dogs/3.jpg")}
+    assert not problems(tree)
+
+
+def test_zeros_without_end_behind_an_archive_are_not_read(tmp_path):
+    path = trees.pack(tmp_path, "tar", trees.contents("cats/1.jpg"))
+    os.truncate(path, 1 << 40)
+    assert len(walk(path).files) == 1
 
 
 def test_a_forged_size_does_not_go_round_for_ever(tmp_path):
@@ -270,7 +429,7 @@ def test_damaged_archives_never_crash(tmp_path, seed):
 
 
 def test_a_stream_is_closed_with_its_file(tmp_path):
-    from components.example_gen.readers import open_unpacked
+    from components.example_gen.streams import open_unpacked
 
     path = trees.pack(tmp_path, "tar.gz", trees.contents("a"))
     with open_unpacked(path) as stream:

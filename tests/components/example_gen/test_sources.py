@@ -28,6 +28,7 @@ def records(side):
     return {f"{side}.tfrecord": b"".join(frames)}
 
 
+CLASSES = {"train/1": b"cats", "train/2": b"dogs\n", "val/3": b"cats", "val/4": b"dogs"}
 TINY = {
     "class_folders": (
         trees.contents("cats/1.jpg", "cats/sub/2.PNG", "dogs/3"),
@@ -51,6 +52,11 @@ TINY = {
     ),
     "manifest": ({"manifest.csv": TABLE} | trees.contents(*(f"images/{index}.jpg" for index in range(1, 5))), SPLIT),
     "tfrecord": (records("train") | records("eval"), SPLIT),
+    "webdataset": (
+        trees.contents("train/1.jpg", "train/2.jpg", "val/3.jpg", "val/4.jpg")
+        | {f"{name}.cls": label for name, label in CLASSES.items()},
+        SPLIT,
+    ),
 }
 
 
@@ -217,9 +223,9 @@ def test_a_missing_path_is_refused(tmp_path):
     assert "--data DIR" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["a.rar", "a.jpg", "broken.tar.gz"])
+@pytest.mark.parametrize("name", ["a.xyz", "a.jpg", "broken.tar.gz"])
 def test_a_file_of_another_kind_is_refused_with_what_is_expected(tmp_path, name):
-    (tmp_path / name).write_bytes((b"\x1f\x8b" if name.endswith("gz") else b"Rar!\x1a\x07") * 10)
+    (tmp_path / name).write_bytes((b"\x1f\x8b" if name.endswith("gz") else b"Hello") * 10)
     with pytest.raises(InputError, match=r"found a file at .* that is not\n") as caught:
         listed(tmp_path / name)
     for known in (".zip", ".tar.gz", ".csv", ".jsonl", ".tfrecord", "or is damaged"):

@@ -12,7 +12,7 @@ from components.example_gen.readers import Unreadable, read_source
 from components.example_gen.sources import list_sources
 from components.example_gen.tfrecords import find_picture, side_of_name, walk_frames
 from components.options import DataOptions
-from tests import trees
+from tests import pictures, trees
 
 CATS, DOGS = trees.record(b"cat's image", b"cats"), trees.record(b"dog's image", b"dogs")
 
@@ -125,7 +125,6 @@ def test_features_are_found_by_name():
     [
         (trees.example(label=1), "no feature 'image' among 'label'"),
         (trees.example(image=b"x", more=1), "no feature 'label' among 'image', 'more'"),
-        (trees.example(), "no feature 'image' among none"),
         (trees.example(image=[b"x", b"y"], label=1), "feature 'image' has 2 byte strings instead of one"),
         (trees.example(image=1, label=1), "feature 'image' has 0 byte strings instead of one"),
         (trees.example(image=b"x", label=[]), "feature 'label' has 0 texts or integers instead of one"),
@@ -133,7 +132,7 @@ def test_features_are_found_by_name():
         (trees.example(image=b"x", label=[1, 2]), "feature 'label' has 2 texts or integers instead of one"),
         (b"\xff\xff\xff", "no tf.Example"),
     ],
-    ids=range(9),
+    ids=range(8),
 )
 def test_records_that_are_not_as_expected(tmp_path, record, problem):
     options = {"image_feature": "image", "label_feature": "label"}
@@ -156,6 +155,8 @@ def test_records_that_are_not_as_expected(tmp_path, record, problem):
         ("x/validation/train.tfrecord", "eval"),
         ("train/eval/a.tfrecord", "eval"),
         ("train.tfrecord", "train"),
+        ("test_cards-train.tfrecord-00000-of-00001", "train"),
+        ("pets-val-000012", "eval"),
         ("cifar10-test.tfrecord-00000-of-00001", "test"),
         ("my_val_data.tfrecords", "eval"),
         ("a.tfrecord", ""),
@@ -248,3 +249,99 @@ def test_damaged_files_never_crash(tmp_path, seed):
         for source in listing.sources:
             with contextlib.suppress(Unreadable):
                 assert source.problem or read_source(source, 100)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("empty", [b"", trees.example()], ids=["no bytes", "no features"])
+def test_an_empty_record_is_empty_wherever_it_stands(tmp_path, place, empty):
+    from components.example_gen.scan import inspect_source, limits_of
+
+    records = [CATS, DOGS]
+    records.insert(place, empty)
+    listing = listed(write(tmp_path / "a.tfrec", *map(trees.frame, records)))
+    assert [source.label for source in listing.sources if source.label] == ["cats", "dogs"]
+    found = inspect_source(listing.sources[place], limits_of(DataOptions()))
+    assert (found.reason, found.flags) == ("empty", ())
+
+
+PNG = pictures.encode(pictures.noise())
+
+
+@pytest.mark.parametrize(
+    ("record", "features"),
+    [
+        (trees.example(image=PNG, label=1), ("image", "label")),
+        (trees.example(image=PNG, id=b"x", **{"class": 1}), ("image", "class")),
+        (trees.example(image=PNG, image_name=b"x.jpg", target=1, width=3.5), ("image", "target")),
+        (trees.example(picture=PNG, label=b"1"), ("picture", "label")),
+        (trees.example(image__encoded=PNG, image__class__label=1), ("image/encoded", "image/class/label")),
+    ],
+    ids=range(5),
+)
+def test_the_usual_other_features_are_found(tmp_path, record, features):
+    listing = listed(write(tmp_path / "a.tfrec", trees.frame(record), trees.frame(of_class_two(record))))
+    assert read_source(listing.sources[0], 10_000) == PNG
+    assert listing.sources[0].label == "1"
+    image, label = features
+    assert listing.notes == [f"the image is the feature '{image}' of each record, the class '{label}'"]
+
+
+def of_class_two(record):
+    """The same record of another class."""
+    import tensorflow as tf
+
+    example = tf.train.Example.FromString(record)
+    for name in ("label", "class", "target", "image/class/label"):
+        if name in example.features.feature:
+            feature = example.features.feature[name]
+            if feature.int64_list.value:
+                feature.int64_list.value[:] = [2]
+            else:
+                feature.bytes_list.value[:] = [b"2"]
+    return example.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("record", "options", "problem"),
+    [
+        (trees.example(image=PNG, mask=PNG, label=1), {}, "no feature 'image/encoded' among 'image', 'label', 'mask'"),
+        (trees.example(image=PNG, label=1, target=2), {}, "no feature 'image/class/text' among"),
+        (trees.example(image=PNG, kind=1), {}, "no feature 'image/class/text' among 'image', 'kind'"),
+        (trees.example(image=b"no picture", label=1), {}, "no feature 'image/encoded' among"),
+        (trees.example(image=PNG, label=1), {"image_feature": "img"}, "no feature 'img' among"),
+        (trees.example(image=PNG, label=1), {"label_feature": "kind"}, "no feature 'kind' among"),
+    ],
+    ids=range(6),
+)
+def test_features_are_not_guessed_where_several_could_be_meant_or_others_are_asked_for(
+    tmp_path, record, options, problem
+):
+    with pytest.raises(InputError, match=problem):
+        listed(write(tmp_path / "a.tfrec", trees.frame(record)), **options)
+
+
+def test_a_folder_of_tfds_is_read_as_it_is(tmp_path):
+    for split, labels in (("train", [0, 1, 1]), ("test", [1, 0])):
+        frames = [trees.frame(trees.example(image=PNG, label=label, file_name=b"a.png")) for label in labels]
+        write(tmp_path / "d" / f"pets-{split}.tfrecord-00000-of-00001", *frames)
+    for name, text in (("dataset_info.json", "{}"), ("features.json", "{}"), ("label.labels.txt", "cat\ndog\n")):
+        (tmp_path / "d" / name).write_text(text)
+    listing = listed(tmp_path)
+    assert [(source.split, source.label) for source in listing.sources] == [
+        *(("eval", "dog"), ("eval", "cat")),
+        *(("train", "cat"), ("train", "dog"), ("train", "dog")),
+    ]
+    assert listing.ignored == [
+        ("d/dataset_info.json", "not_a_record"),
+        ("d/features.json", "not_a_record"),
+        ("d/label.labels.txt", "class_names"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["{}/00-224x224-798.tfrec", "{}00-1234.tfrec", "{}-part-00000", "flowers_{}_3.record"])
+def test_splits_as_kaggle_and_others_name_them(tmp_path, name):
+    for split in ("train", "val", "test"):
+        write(tmp_path / "data" / name.format(split), trees.frame(CATS), trees.frame(DOGS))
+    listing = listed(tmp_path / "data")
+    assert sorted(source.split for source in listing.sources) == ["eval", "eval", "train", "train"]
+    assert listing.ignored == [(name.format("test"), "test_folder")]
