@@ -23,7 +23,8 @@ def check_bad_fraction(
     Copies that are left out count neither as images nor as unusable.
 
     Args:
-        dataset: `dataset.json`; read are `per_class` {split: {class: examples}} and `bad` {class: unusable files}.
+        dataset: `dataset.json`; read are `per_class` {split: {class: examples}}, `bad` {class: unusable files} and
+            `bad_without_class`, which count in all only.
         worst: rejected files, rows of the ledger: `name`, `label`, `reason`, `detail`.
         limit: `data.max_bad_fraction`, 0..1; the largest share that is let through.
 
@@ -32,7 +33,9 @@ def check_bad_fraction(
     """
     bad: dict[str, int] = dataset["bad"]
     total = {label: count + _examples(dataset, label) for label, count in bad.items()}
-    everything = _check_share("unusable", "all classes", (sum(bad.values()), sum(total.values())), limit)
+    classless = dataset.get("bad_without_class", 0)
+    counts = (sum(bad.values()) + classless, sum(total.values()) + classless)
+    everything = _check_share("unusable", "all classes", counts, limit)
     each = {
         label: _check_share(f"unusable/{label}", f"class '{label}'", (bad[label], total[label]), limit)
         for label in sorted(bad)
@@ -41,7 +44,11 @@ def check_bad_fraction(
     if not over and not everything.stops:
         return [everything], []
     concerned = {label for label, check in each.items() if check.stops or everything.stops}
-    rows = [row for row in worst if row["label"] in concerned and row["reason"] != NO_LOSS]
+    rows = [
+        row
+        for row in worst
+        if (row["label"] in concerned or (everything.stops and row["label"] not in bad)) and row["reason"] != NO_LOSS
+    ]
     return [everything, *over], [
         "mend or remove these files, or raise data.max_bad_fraction; the worst:",
         *(f"{row['name']}: {row['reason']} ({row.get('detail', '')})" for row in take_in_turn(rows, WORST)),

@@ -24,18 +24,20 @@ UNREADABLE = "unreadable"
 ANIMATED_UNSUPPORTED = "animated_unsupported"
 DUPLICATE_OF = "duplicate_of"
 CONFLICTING_LABEL = "conflicting_label"
+UNLABELLED = "unlabelled"
 
 REASONS = {
     EMPTY: "the file has no bytes",
     TRUNCATED: "the image ends before its last row",
     UNDECODABLE: "the format is known, the content is broken or of a kind that no decoder here takes",
-    NOT_AN_IMAGE: "the suffix says image, the content does not",
+    NOT_AN_IMAGE: "the suffix, a row or a record says image, the content does not",
     TOO_LARGE: "more pixels than data.max_pixels, bytes than data.max_file_megabytes, or scans, frames or parts",
     TOO_SMALL: "a side shorter than data.min_side",
     UNREADABLE: "the file could not be read",
     ANIMATED_UNSUPPORTED: "several pictures in one WebP, AVIF or TIFF: which one is meant?",
     DUPLICATE_OF: "an exact copy of another file of the same class",
     CONFLICTING_LABEL: "the same picture stands under two classes",
+    UNLABELLED: "its row gives no class, or several",
 }
 
 CONVERTED = "converted"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from components.example_gen.images import UNREADABLE
+
 IGNORED = {
     "hidden": "its name, or that of a folder it is in, starts with a dot",
     "system": "written by a system: Thumbs.db, __MACOSX, lost+found, @eaDir, System Volume Information",
@@ -38,7 +40,10 @@ class Source:
         size: bytes, as listed.
         mtime_ns: of the file at `path`, in ns; 0: unknown.
         inode: of the file at `path`; 0: unknown.
-        problem: why it cannot be read, where listing already tells (a broken link, a path that leaves its archive).
+        problem: why it cannot be used, where listing already tells (a broken link, a path that leaves its archive).
+        reason: which key of `images.REASONS` a problem is.
+        declared: whether a row, a record or the like says that it is an image: it is then never left aside as a
+            side-car, which only walking a folder or an archive finds.
     """
 
     name: str
@@ -52,6 +57,8 @@ class Source:
     mtime_ns: int = 0
     inode: int = 0
     problem: str = ""
+    reason: str = UNREADABLE
+    declared: bool = False
 
 
 @dataclass(slots=True)
@@ -93,6 +100,7 @@ class Tree:
         folders: names of all folders, below the root.
         ignored: as in `Listing`.
         refused: sources with a problem that have no place in the tree.
+        aside: files that no layout reads by itself, but that a table may name; they are among `ignored` too.
         container: as in `Listing`.
         records: names of the files that are TFRecords.
         holds: the layout, where the files' contents tell it.
@@ -104,6 +112,7 @@ class Tree:
     folders: list[str] = field(default_factory=list)
     ignored: list[tuple[str, str]] = field(default_factory=list)
     refused: list[Source] = field(default_factory=list)
+    aside: list[Source] = field(default_factory=list)
     container: str = "folder"
     records: set[str] = field(default_factory=set)
     holds: str = ""

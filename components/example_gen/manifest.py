@@ -100,7 +100,8 @@ def summarise_rows(rows: Iterable[Row], classes: list[str]) -> dict[str, Any]:
 
     Returns:
         `found`, `ignored`, `train`, `eval`, `quarantined`, `duplicates` (copies left out), `classes`, `per_class`
-        {split: {class: count}}, `bad` {class: files rejected, copies not among them}, `reasons` {reason: count},
+        {split: {class: count}}, `bad` {class: files rejected, copies not among them}, `bad_without_class` (those whose
+        class is not known), `reasons` {reason: count},
         `ignored_reasons`, `formats` {format of an example's file: count}, `flags` {flag: count}, `bytes`.
     """
     per_class = {split: dict.fromkeys(classes, 0) for split in features.SPLITS}
@@ -109,14 +110,16 @@ def summarise_rows(rows: Iterable[Row], classes: list[str]) -> dict[str, Any]:
     ignored: Counter[str] = Counter()
     formats: Counter[str] = Counter()
     flags: Counter[str] = Counter()
-    size = 0
+    size = without_class = 0
     for row in rows:
         if row.ignored:
             ignored[row.ignored] += 1
         elif row.reason:
             reasons[row.reason] += 1
-            if row.label in bad:  # what cannot even be listed may hide its class
+            if row.label in bad:
                 bad[row.label] += row.reason != DUPLICATE_OF
+            else:  # what cannot even be listed, or has no single class in its row
+                without_class += row.reason != DUPLICATE_OF
         else:
             per_class[row.split][row.label] += 1
             formats[row.format] += 1
@@ -133,6 +136,7 @@ def summarise_rows(rows: Iterable[Row], classes: list[str]) -> dict[str, Any]:
         "classes": classes,
         "per_class": per_class,
         "bad": bad,
+        "bad_without_class": without_class,
         "reasons": dict(sorted(reasons.items())),
         "ignored_reasons": dict(sorted(ignored.items())),
         "formats": dict(sorted(formats.items())),

@@ -58,7 +58,7 @@ class Memory:
         query = "SELECT inspection FROM files WHERE place=? AND size=? AND mtime_ns=? AND inode=? AND inspector=?"
         for source in sources:
             found = self._database.execute(query, (*_identity(source), inspector)).fetchone()
-            yield _parse(found[0]) if found and source.mtime_ns else None
+            yield _parse(found[0]) if found and source.mtime_ns and not source.problem else None
 
     def remember(self, found: Iterable[tuple[Source, Inspection]], inspector: str, started_ns: int) -> None:
         """Keeps what was found, unless it may be stale already or could be otherwise next time.
@@ -73,7 +73,8 @@ class Memory:
             (
                 (*_identity(source), inspector, _format(inspection))
                 for source, inspection in found
-                if inspection.reason != UNREADABLE and 0 < source.mtime_ns < started_ns - SETTLED_NS
+                if inspection.reason != UNREADABLE and not source.problem
+                if 0 < source.mtime_ns < started_ns - SETTLED_NS
             ),
         )
 

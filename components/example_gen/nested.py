@@ -92,6 +92,7 @@ def leave_aside(tree: Tree) -> None:
     """Takes the files out that no layout reads."""
     whys = [layouts.why_ignored(file.name) for file in tree.files]
     tree.ignored += [(file.name, why) for file, why in zip(tree.files, whys, strict=True) if why]
+    tree.aside = [file for file, why in zip(tree.files, whys, strict=True) if why]
     tree.files = [file for file, why in zip(tree.files, whys, strict=True) if not why]
 
 

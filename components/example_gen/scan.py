@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from itertools import repeat
 from pathlib import Path
@@ -213,24 +213,27 @@ def inspect_batch(batch: Iterable[tuple[int, Source]], limits: images.Limits) ->
 
 
 def inspect_source(source: Source, limits: images.Limits) -> images.Inspection:
-    """Reads and inspects one source; a file that is no image by any account is flagged `SIDE_CAR`."""
+    """Reads and inspects one source; a file that neither suffix nor content call an image is flagged `SIDE_CAR`."""
     if source.problem:
-        return images.Inspection(reason=images.UNREADABLE, detail=source.problem)
+        return images.Inspection(reason=source.reason, detail=source.problem)
     try:
         content = read_source(source, limits.max_bytes)
     except TooLarge as error:
         return images.Inspection(bytes=source.size, reason=images.TOO_LARGE, detail=str(error))
     except Unreadable as error:
         return images.Inspection(reason=images.UNREADABLE, detail=str(error))
-    if source.kind != "tfrecord" and images.is_ignorable(source.name, content):
-        return images.Inspection(hashlib.sha256(content).hexdigest(), len(content), flags=(SIDE_CAR,))
-    return images.inspect_image(source.name, content, limits)
+    found = images.inspect_image(source.name, content, limits)
+    may_be_beside = source.kind != "tfrecord" and images.is_ignorable(source.name, content)
+    return replace(found, flags=(SIDE_CAR,)) if may_be_beside else found
 
 
 def _row(source: Source, inspection: images.Inspection) -> Row:
-    if SIDE_CAR in inspection.flags:
-        return Row(source.name, sha256=inspection.sha256, bytes=inspection.bytes, ignored="not_an_image")
-    return make_row(source, inspection)
+    """What is remembered of a file is the same however it was come by; only a walk finds side-cars."""
+    if SIDE_CAR not in inspection.flags:
+        return make_row(source, inspection)
+    if source.declared:
+        return make_row(source, replace(inspection, flags=()))
+    return Row(source.name, sha256=inspection.sha256, bytes=inspection.bytes, ignored="not_an_image")
 
 
 def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:

@@ -34,7 +34,7 @@ SAID = {
     "manifest": "a table names each image and its class",
     "tfrecord": "the class is the feature '{}' of each record",
 }
-KNOWN_FILES = "an archive (.zip, .tar, .tar.gz, .tgz), a manifest (.csv, .tsv, .jsonl) or TFRecords (.tfrecord)"
+KNOWN_FILES = "an archive (.zip, .tar, .tar.gz, .tgz), a table (.csv, .tsv, .jsonl, .json) or TFRecords (.tfrecord)"
 
 
 class Layout(NamedTuple):
@@ -57,13 +57,7 @@ def list_sources(path: str, options: DataOptions) -> Listing:
     tree = find_tree(path, options)
     names = [file.name for file in tree.files]
     shape = layouts.shape_of(names, (folder for folder in tree.folders if not why_ignored(folder)))
-    layout: str = options.layout
-    if layout == "auto":
-        layout = (
-            SINGLE_FILES.get(tree.container)
-            or _told_by_content(tree, names, shape)
-            or layouts.find_layout(names, shape)
-        )
+    layout, choice = _find_layout(tree, names, shape, options)
     fits = SINGLE_FILES.get(tree.container, layout) == layout
     listing = LAYOUTS[layout].read(tree, shape, options) if fits else None
     if listing is None:
@@ -71,8 +65,10 @@ def list_sources(path: str, options: DataOptions) -> Listing:
             f"data.layout: {layout} expects {LAYOUTS[layout].example}; nothing like it was found in {path}.\n"
             "Use data.layout: auto, or one of: " + ", ".join(LAYOUTS) + "."
         )
-    listing.notes = listing.notes or [SAID[layout].format(options.label_feature)]
-    listing.notes += nested.say_left(listing.ignored)
+    said = listing.notes or [SAID[layout].format(options.label_feature)]
+    listing.notes = [*said, *choice.notes, *nested.say_left(listing.ignored)]
+    if choice.declared:
+        listing.sources = [replace(file, declared=file.name in choice.declared) for file in listing.sources]
     listing.sources += tree.refused
     settle_labels(listing, options)
     _name_uniquely(listing)
@@ -80,6 +76,19 @@ def list_sources(path: str, options: DataOptions) -> Listing:
     listing.ignored.sort()
     refuse_unusable(listing)
     return listing
+
+
+def _find_layout(tree: Tree, names: list[str], shape: Shape, options: DataOptions) -> tuple[str, tables.Choice]:
+    """The layout that is asked for or found out, and what tables beside the images say."""
+    if options.layout != "auto" or tree.container in SINGLE_FILES:
+        return (SINGLE_FILES[tree.container] if options.layout == "auto" else options.layout), tables.Choice(False)
+    if told := _told_by_content(tree, names, shape):
+        return told, tables.Choice(False)
+    layout = layouts.find_layout(names, shape)
+    asked = options.model_copy(update={"layout": layout})
+    again = replace(tree, ignored=list(tree.ignored))
+    choice = tables.choose(tree, shape, options, lambda: LAYOUTS[layout].read(again, shape, asked))
+    return ("manifest" if choice.by_tables else layout), choice
 
 
 def _told_by_content(tree: Tree, names: list[str], shape: Shape) -> str:
@@ -147,7 +156,7 @@ def _find_in_file(path: str, options: DataOptions) -> Tree:
         source = remote.stat_source(name, path)
     else:
         source = local_source(name, path, os.stat(path))
-    if tables.is_manifest_name(name):
+    if tables.is_table_name(name):
         return Tree(path, [source], container=tables.CONTAINER)
     kind = archive_kind(path)
     if kind:
@@ -201,7 +210,7 @@ LAYOUTS: dict[str, Layout] = {
     "nested_folders": Layout(partial(list_folders, "nested_folders"), "animals/cats/1.jpg"),
     "leaf_folders": Layout(partial(list_folders, "leaf_folders"), "batch-1/cats/1.jpg and batch-2/cats/2.jpg"),
     "file_names": Layout(partial(list_folders, "file_names"), "cat.0.jpg and dog.0.jpg"),
-    "manifest": Layout(tables.list_manifest, "manifest.csv, with the columns path,label"),
+    "manifest": Layout(tables.list_manifest, "a table such as manifest.csv, with the columns path,label"),
     "tfrecord": Layout(tfrecords.list_records, "train.tfrecord, with a tf.Example a record"),
     "webdataset": Layout(webdataset.list_samples, "shard-000000.tar, with 1.jpg and 1.cls"),
 }

@@ -88,6 +88,7 @@ def list_pictures(file: Source, split: str, options: DataOptions) -> Iterator[So
     """
     path, max_bytes = member_path(file), _most_bytes(options)
     facts: dict[str, Any] = {"kind": "tfrecord", "split": split, "mtime_ns": file.mtime_ns, "inode": file.inode}
+    facts["declared"] = True
     try:
         with open_unpacked(path) as stream:
             for index, frame in enumerate(walk_frames(stream, max_bytes)):
@@ -178,7 +179,7 @@ def list_records(tree: Tree, _: Any, options: DataOptions) -> Listing | None:
         if place.ignored:
             listing.ignored.append((file.name, place.ignored))
         elif file.problem:
-            listing.sources.append(replace(file, split=place.split))
+            listing.sources.append(replace(file, split=place.split, declared=True))
         else:
             listing.sources += list_pictures(file, place.split, options)
     name_classes(listing, tree)

@@ -104,10 +104,10 @@ def _read_sample(sample: Sample) -> Iterator[Source]:
     if len(images) > 1:
         problem = f"several images in one sample: {', '.join(images)}"
     for field in images:
-        yield replace(sample[field], label=label, problem=sample[field].problem or problem)
+        yield replace(sample[field], label=label, problem=sample[field].problem or problem, declared=True)
     if not images and label:
         field = next(field for field in (*TEXT_FIELDS, JSON) if field in sample)
-        yield replace(sample[field], label=label, problem="a class without an image")
+        yield replace(sample[field], label=label, problem="a class without an image", declared=True)
 
 
 def _label_of(sample: Sample) -> tuple[str, str]:

@@ -14,7 +14,7 @@ class DataOptions(Options):
     """What ImageExampleGen reads, what it refuses, and how it splits."""
 
     path: str | None = Field(
-        None, description="Folder, manifest (.csv, .jsonl), TFRecords or archive; or `sample:digits`."
+        None, description="Folder, table (.csv, .jsonl, .json), TFRecords or archive; or `sample:digits`."
     )
     layout: Literal[
         "auto",
@@ -27,6 +27,10 @@ class DataOptions(Options):
         "tfrecord",
         "webdataset",
     ] = Field("auto", description="How labels and splits are told; `auto` finds out and says so, or asks.")
+    path_column: str | None = Field(
+        None, description="Tables: the column of image paths, where its name does not say so."
+    )
+    label_column: str | None = Field(None, description="Tables: the column of classes, where its name does not say so.")
     image_feature: str = Field("image/encoded", description="TFRecords: the feature that holds the encoded image.")
     label_feature: str = Field("image/class/text", description="TFRecords: the feature that holds the class.")
     classes: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = Field(

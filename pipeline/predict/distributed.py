@@ -127,7 +127,7 @@ def list_all(paths: Iterable[str]) -> list[Wanted]:
         if is_single or path.lower().endswith(MANIFEST_SUFFIXES):
             found += [Wanted(Source(file, "", file), True) for file in find_inputs([path])]
         else:
-            found += [Wanted(_placed(path, source), False) for source in list_images(path, options)]
+            found += [Wanted(_placed(path, source), source.declared) for source in list_images(path, options)]
     if not found:
         raise InputError(f"Expected folders, archives or TFRecords with images, found none in {', '.join(paths)}.")
     return found

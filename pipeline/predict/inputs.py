@@ -12,10 +12,11 @@ from pathlib import Path
 from components.errors import InputError
 from components.example_gen import images
 from components.example_gen.aside import why_ignored
+from components.example_gen.tables.columns import name_path
 from components.secrets import refuse_secrets
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
-FORM = "Expected a header with the column `path`, or a JSON object a line with the key `path`."
+FORM = "Expected a header with the column `path` (`file_name`, `image`, ...), or a JSON object a line with such a key."
 
 
 def find_inputs(paths: Iterable[str]) -> Iterator[str]:
@@ -24,7 +25,7 @@ def find_inputs(paths: Iterable[str]) -> Iterator[str]:
     Args:
         paths: files (also missing ones: they get an error row), folders (all images below them), globs with `*`, `?`
             or `[...]` (`**` crosses folders), and manifests (`.csv`, `.tsv`, `.jsonl` with a `path`, relative to the
-            manifest).
+            manifest; or another column of paths that ingest knows by its name).
 
     Raises:
         InputError: a manifest is none.
@@ -104,11 +105,12 @@ def _csv_rows(path: str) -> Iterator[tuple[int, object]]:
         first = file.readline()
         file.seek(0)
         reader = csv.DictReader(file, delimiter=max(",;\t", key=first.count))
-        columns = {(name or "").strip().lower(): name for name in reader.fieldnames or []}
-        if "path" not in columns:
-            raise InputError(f"{path}: found the columns {', '.join(columns) or 'none'}.\n{FORM}")
+        names = [name or "" for name in reader.fieldnames or []]
+        column = name_path(names)
+        if column is None:
+            raise InputError(f"{path}: found the columns {', '.join(names) or 'none'}.\n{FORM}")
         for row in reader:
-            yield reader.line_num, row[columns["path"]]
+            yield reader.line_num, row[column]
 
 
 def _json_rows(path: str) -> Iterator[tuple[int, object]]:
@@ -120,4 +122,4 @@ def _json_rows(path: str) -> Iterator[tuple[int, object]]:
                 row = json.loads(text)
             except ValueError as error:
                 raise InputError(f"{path}: line {line} is no JSON: {error}.\n{FORM}") from error
-            yield line, row.get("path") if isinstance(row, dict) else None
+            yield line, row.get(name_path(row)) if isinstance(row, dict) else None

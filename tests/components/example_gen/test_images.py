@@ -145,7 +145,7 @@ def test_a_broken_file_is_rejected_with_its_reason(kind):
 
 
 def test_every_reason_that_an_image_can_have_is_met_by_a_real_file():
-    elsewhere = {images.UNREADABLE, images.DUPLICATE_OF, images.CONFLICTING_LABEL}
+    elsewhere = {images.UNREADABLE, images.DUPLICATE_OF, images.CONFLICTING_LABEL, images.UNLABELLED}
     assert {reason for _, reason, _ in REJECTED.values()} == set(REASONS) - elsewhere
 
 

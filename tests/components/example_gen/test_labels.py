@@ -41,6 +41,7 @@ def as_nested(place, labels):
 def as_table(place, labels):
     rows = [json.dumps({"path": f"{n}.jpg", "label": label}) for n, label in enumerate(labels)]
     (place / "m.jsonl").write_text("\n".join(rows), "utf-8")
+    (place / "0.jpg").touch()
     return str(place / "m.jsonl")
 
 

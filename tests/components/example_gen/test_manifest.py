@@ -132,6 +132,7 @@ def test_the_counts_add_up():
         "classes": ["cats", "dogs"],
         "per_class": {"train": {"cats": 2, "dogs": 1}, "eval": {"cats": 0, "dogs": 1}},
         "bad": {"cats": 0, "dogs": 3},
+        "bad_without_class": 0,
         "reasons": {"duplicate_of": 1, "empty": 1, "truncated": 2},
         "ignored_reasons": {"hidden": 1},
         "formats": {"jpeg": 1, "png": 2, "webp": 1},

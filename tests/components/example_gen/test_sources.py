@@ -264,6 +264,7 @@ def test_class_names_that_no_label_file_can_hold_are_refused(tmp_path, label):
 
 
 def test_labels_of_a_manifest_and_of_records_are_held_to_the_same(tmp_path):
+    (tmp_path / "a").touch()
     (tmp_path / "m.jsonl").write_text('{"path": "a", "label": "b\\nc"}\n{"path": "b", "label": "c"}\n')
     (tmp_path / "a.tfrecord").write_bytes(b"".join(trees.frame(trees.record(b"x", label)) for label in (b"a", b"\xff")))
     for name in ("m.jsonl", "a.tfrecord"):

@@ -70,6 +70,8 @@ def test_a_name_with_brackets_that_exists_is_a_name(tree):
         ("list.tsv", "path\tlabel\nb.PNG\tcat\n/abs/c.png\tdog\n"),
         ("list.jsonl", '{"path": "b.PNG", "label": 3}\n\n{"path": "/abs/c.png"}\n'),
         ("list.csv", "\ufeffpath\nb.PNG\n/abs/c.png\n"),
+        ("list.csv", "label,File Name\ncat,b.PNG\ndog,/abs/c.png\n"),
+        ("list.jsonl", '{"file_name": "b.PNG", "label": 3}\n{"image": "/abs/c.png"}\n'),
     ],
 )
 def test_a_manifest_names_paths_from_where_it_is(tree, name, text):
@@ -81,7 +83,7 @@ def test_a_manifest_names_paths_from_where_it_is(tree, name, text):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("list.csv", "file,label\nb.PNG,cat\n", r"found the columns file, label\.\nExpected a header with .*`path`"),
+        ("list.csv", "where,label\nb.PNG,cat\n", r"found the columns where, label\.\nExpected a header with .*`path`"),
         ("list.csv", "", r"found the columns none"),
         ("list.csv", "label,path\ncat\n", r"line 2 has no path"),
         ("list.jsonl", '{"path": "a"}\n["b"]\n', r"line 2 has no path"),
