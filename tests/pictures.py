@@ -54,14 +54,11 @@ def png_of_size(width: int, height: int) -> bytes:
     """A PNG whose header promises any size; there are hardly any pixels behind it."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n"
-        + _chunk(b"IHDR", header)
-        + _chunk(b"IDAT", zlib.compress(bytes(64)))
-        + _chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(64))) + chunk(b"IEND", b"")
     )
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
+def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
@@ -165,7 +162,7 @@ def _packed(bits: str) -> bytes:
 
 def with_chunks(png: bytes, count: int, kind: bytes = b"prVt", data: bytes = b"") -> bytes:
     """The same PNG with so many more chunks after its header."""
-    return png[:33] + _chunk(kind, data) * count + png[33:]
+    return png[:33] + chunk(kind, data) * count + png[33:]
 
 
 def many_frames(count: int, side: int = 1000) -> bytes:

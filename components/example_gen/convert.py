@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from components import features
+from components.example_gen import formats
 from components.example_gen.cost import limit_directories
 from components.example_gen.images import (
     ANIMATED,
@@ -31,6 +32,9 @@ from components.example_gen.images import (
     check_size,
 )
 from components.example_gen.jpeg import ends_early
+from components.example_gen.jpeg2000 import check_tiles
+from components.example_gen.png import check_rows, keep_pixels
+from components.example_gen.tiff import check_kind, check_strips
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -39,6 +43,8 @@ MAX_JPEG_DIFFERENCE = 2.0  # mean over a picture's pixels, 0..255: two libjpegs 
 LOSSLESS_MODES = ("1", "L", "LA", "RGB", "RGBA", "I;16")  # what Pillow writes to a PNG as it is
 PNG_LEVEL = 1  # photographs: a quarter of the default level's time, 8 % more bytes
 MOST_PAGES = 100  # of a TIFF that are counted; Pillow's own count takes the square of their number
+PSD_VERSION = 1057  # the resource that says, in its fifth byte, whether the flattened picture is real
+PCX_PALETTE = 0x0C  # the byte before it, 769 before the end of a file of 256 colours
 WITHOUT_PIXELS = ("I", "F")  # 32 bits a pixel, of any range
 THUMBNAIL_SIDE, MAX_REDUCTION = 64, 8  # as for JPEGs, so that a copy in another format looks alike
 CUT_WORDS = ("truncat", "not enough", "eof", "end of file", "unexpected end", "requires a buffer", "too short")
@@ -51,34 +57,41 @@ def encode_for_tensorflow(content: bytes, inspection: Inspection) -> tuple[bytes
     and CIELAB have no PNG: these go through RGB. Metadata stays behind.
 
     Args:
-        content: a file that was not rejected.
+        content: a file that was not rejected: then this was done before, by `decode_with_pillow`.
         inspection: what `images.inspect_image` said of it.
     """
     if CONVERTED not in inspection.flags:
         return content, inspection.format
     with open_as_stored(content, inspection.format) as picture:
         plain = _to_png_mode(_load(picture))
+    return _write_png(plain, PNG_LEVEL), "png"
+
+
+def _write_png(plain: Image, level: int) -> bytes:
     plain.info = {}  # or Pillow writes transparency, gamma and profiles, which change what decoders see
     buffer = io.BytesIO()
-    plain.save(buffer, "png", compress_level=PNG_LEVEL)
-    return buffer.getvalue(), "png"
+    plain.save(buffer, "png", compress_level=level)
+    return buffer.getvalue()
 
 
 def decode_with_pillow(content: bytes, form: str, limits: Limits) -> Picture:
     """Decodes an image strictly with Pillow, and holds TensorFlow's pixels against Pillow's.
 
-    Of a GIF or an APNG, the first frame or default image counts; a later one may be cut.
+    What is to be converted is converted here once, and TensorFlow must see the same pixels in it: nothing that is
+    accepted fails when it is written. Of a GIF or an APNG, the first frame or default image counts; a later one may
+    be cut.
 
     Raises:
         Rejection: the file is cut, damaged, too large, too small, or has pixels that mean nothing.
     """
     try:
+        _check_whole(content, form, limits)
         with open_as_stored(content, form) as picture:
             flags = _check_header(picture, form, limits)
             loaded = _load(picture)
-        if form == "png":
-            with open_as_stored(content, form) as picture:
-                picture.verify()  # checksums
+            if form == "tiff":
+                check_strips(content, picture.tag_v2)  # type: ignore[attr-defined]
+            check_size(loaded.height, loaded.width, limits)  # of some formats the header is not the last word
     except Rejection:
         raise
     except Exception as error:  # noqa: BLE001  Pillow's decoders raise anything on broken bytes
@@ -88,9 +101,32 @@ def decode_with_pillow(content: bytes, form: str, limits: Limits) -> Picture:
     if form == "jpeg" and ends_early(content, _decode_jpeg):
         raise Rejection(TRUNCATED, "the end marker stands before the last row")
     if not _agrees(content, form, pixels):
+        _prove_conversion(loaded, pixels)
         flags |= {CONVERTED}
     channels = len(loaded.getbands())
     return Picture(loaded.height, loaded.width, channels, _luma(pixels), tuple(flags))
+
+
+def _check_whole(content: bytes, form: str, limits: Limits) -> None:
+    """Refuses what is missing though Pillow would go on without it."""
+    if form == "png":
+        check_rows(content, limits)
+    if form == "jpeg2000":
+        check_tiles(content)
+    if form == "pcx" and content[3] == 8 and content[65] == 1 and content[-769] != PCX_PALETTE:
+        raise Rejection(TRUNCATED, "the palette behind the last row is missing")
+
+
+def _prove_conversion(loaded: Image, pixels: np.ndarray) -> None:
+    """Refuses a picture of which no PNG can be made in which TensorFlow sees its pixels."""
+    try:
+        seen = decode_with_tensorflow(_write_png(_to_png_mode(loaded).copy(), level=0))
+    except Exception as error:  # noqa: BLE001  whatever it is, it would end a run later
+        raise Rejection(UNDECODABLE, f"cannot be written as a PNG: {_explain(error)}") from None
+    if isinstance(seen, str) or not _are_equal(seen, pixels):
+        raise Rejection(
+            UNDECODABLE, f"cannot be written as a PNG: TensorFlow: {seen if isinstance(seen, str) else 'other pixels'}"
+        )
 
 
 def _decode_jpeg(content: bytes) -> np.ndarray:
@@ -114,10 +150,22 @@ def open_as_stored(content: bytes, form: str) -> Iterator[Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Pillow.open(io.BytesIO(content), formats=[form.upper()]) as picture:
+            with _open(content, form) as picture:
                 yield picture
     finally:
         Pillow.MAX_IMAGE_PIXELS = limit
+
+
+def _open(content: bytes, form: str) -> Image:
+    """Of a PNG only the chunks that count are shown to Pillow, which stops at others; broken metadata is left out."""
+    from PIL import Image as Pillow
+
+    if form != "png":
+        return Pillow.open(io.BytesIO(content), formats=[form.upper()])
+    try:
+        return Pillow.open(io.BytesIO(keep_pixels(content, with_facts=True)), formats=["PNG"])
+    except (OSError, SyntaxError, ValueError):
+        return Pillow.open(io.BytesIO(keep_pixels(content, with_facts=False)), formats=["PNG"])
 
 
 @cache
@@ -128,21 +176,31 @@ def _register_heif() -> None:
 
 
 def _check_header(picture: Image, form: str, limits: Limits) -> set[str]:
-    """Refuses by the header alone; the flags otherwise."""
+    """Refuses by the header alone, before a pixel is decoded; the flags otherwise."""
     width, height = picture.size
     check_size(height, width, limits)
     frames = _count_frames(picture, form)
     if frames > 1 and form in ("webp", "avif", "tiff"):
         raise Rejection(ANIMATED_UNSUPPORTED, f"{frames} {'pages' if form == 'tiff' else 'frames'}")
-    if picture.mode in WITHOUT_PIXELS:
+    if form == "tiff":
+        check_kind(picture.tag_v2)  # type: ignore[attr-defined]
+    if form == "psd" and not _is_flattened(picture):
+        raise Rejection(UNDECODABLE, f"saved without its flattened picture: {formats.LAYERS}")
+    if picture.mode in WITHOUT_PIXELS and form != "ppm":
         raise Rejection(UNDECODABLE, f"32 bits a pixel (Pillow's mode {picture.mode}): no way to tell black from white")
     flags = {ANIMATED} if frames > 1 else set()
     return flags | {ROTATED} if read_orientation(picture) != 1 else flags
 
 
+def _is_flattened(picture: Image) -> bool:
+    """Whether a PSD's picture is real; without "Maximize Compatibility", Photoshop saves a white one."""
+    resources = picture.resources  # type: ignore[attr-defined]
+    return all(data[4:5] != b"\0" for number, _, data in resources if number == PSD_VERSION)
+
+
 def _count_frames(picture: Image, form: str) -> int:
     """How many pictures; of a GIF whether there is a second one, of a TIFF up to `MOST_PAGES`."""
-    if form in ("jpeg", "heif"):
+    if form in ("jpeg", "heif", "psd"):  # a PSD's first picture is the flattened one
         return 1
     if form == "gif":
         return 1 + picture.is_animated  # type: ignore[attr-defined]
@@ -159,9 +217,10 @@ def _count_frames(picture: Image, form: str) -> int:
 def read_orientation(picture: Image) -> int:
     """The EXIF orientation that is left to apply, 1..8; HEIF's own rotation is part of its decoding."""
     from PIL import ExifTags
+    from PIL.Image import Image as AnyImage
 
-    try:
-        found = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    try:  # a PNG's own `getexif` loads its pixels first, and what is wrong with them would be lost here
+        found = AnyImage.getexif(picture).get(ExifTags.Base.Orientation, 1)
     except Exception:  # noqa: BLE001  broken metadata says nothing about the picture
         return 1
     return found if found in range(1, 9) else 1
@@ -182,7 +241,16 @@ def _load(picture: Image) -> Image:
     }
     turned = read_orientation(picture) if picture.format == "TIFF" else 1
     picture.load()
+    if picture.format == "PPM" and picture.mode == "I":  # 0..65535, whatever the file's own maximum is
+        return _narrow(picture)
     return picture.transpose(undo[turned]) if turned in undo else picture
+
+
+def _narrow(picture: Image) -> Image:
+    """16 bits a pixel in Pillow's mode for them."""
+    from PIL import Image as Pillow
+
+    return Pillow.fromarray(np.asarray(picture).astype(np.uint16))
 
 
 def _to_png_mode(picture: Image) -> Image:
@@ -190,9 +258,7 @@ def _to_png_mode(picture: Image) -> Image:
     if picture.mode in LOSSLESS_MODES:
         return picture
     if picture.mode.startswith("I;16"):  # other byte orders
-        from PIL import Image as Pillow
-
-        return Pillow.fromarray(np.asarray(picture).astype(np.uint16))
+        return _narrow(picture)
     if picture.mode == "LAB":
         return _lab_to_rgb(picture)
     return picture.convert("RGBA" if picture.has_transparency_data and picture.mode != "RGBX" else "RGB")
@@ -233,10 +299,14 @@ def _agrees(content: bytes, form: str, pixels: np.ndarray) -> bool:
     seen = decode_with_tensorflow(content)
     if isinstance(seen, str) or seen.shape != pixels.shape:
         return False
-    rows = zip(seen, pixels, strict=True)
     if form == "jpeg":
+        rows = zip(seen, pixels, strict=True)
         return float(np.mean([np.abs(a.astype(np.int16) - b).mean() for a, b in rows])) <= MAX_JPEG_DIFFERENCE
-    return all(np.array_equal(a, b) for a, b in rows)
+    return _are_equal(seen, pixels)
+
+
+def _are_equal(seen: np.ndarray, pixels: np.ndarray) -> bool:
+    return seen.shape == pixels.shape and all(np.array_equal(a, b) for a, b in zip(seen, pixels, strict=True))
 
 
 def _luma(pixels: np.ndarray) -> np.ndarray:

@@ -13,7 +13,8 @@ from functools import cache
 from os import SEEK_END
 from typing import IO
 
-from components.example_gen.images import TOO_LARGE, Limits, Rejection
+from components.example_gen.images import TOO_LARGE, Limits, Rejection, check_size
+from components.example_gen.jpeg2000 import read_header
 
 MAX_SCANS = 100  # of a JPEG; encoders write 1 to 20, libtiff stops at as many
 FULL_PASSES = 20  # over as many pixels as a picture may have; smaller ones may have more scans, up to `MAX_SCANS`
@@ -21,6 +22,8 @@ MAX_FRAME_SHARE = 8  # of a GIF's further frames, in largest pictures: TensorFlo
 FREE_PARTS, BYTES_A_PART = 1000, 128  # segments of a JPEG's header, chunks of a PNG: some, and one for so many bytes
 MAX_EXIF = 16  # segments of a JPEG; cameras write one
 RLE_PIXELS_A_BYTE = 10  # Pillow reads run lengths in Python
+SLOW = 10  # so many pixels that C decodes in the time of one in Python; what Pillow reads in Python may have fewer
+PNM_HEAD, PNM_COMMENT, PNM_FIELDS = 4096, re.compile(rb"#[^\r\n]*"), re.compile(rb"(?<=\s)\d{1,10}(?=\s)")
 DIRECTORY_READS, SMALL_READS = 2, 1 << 16  # of a TIFF's or EXIF's directory: the file twice, and some
 
 # All markers but the stuffed zero, fill bytes, TEM and the restart markers, which have no length (ITU-T T.81, B.1.1.3).
@@ -149,4 +152,35 @@ def limit_directories() -> None:
     Directory.load = load_within_limits  # type: ignore[method-assign]
 
 
+def _check_jpeg2000(content: bytes, limits: Limits) -> None:
+    stream = read_header(content)
+    check_size(stream.height, stream.width, limits)
+    if stream.tiles > FREE_PARTS + len(content) // BYTES_A_PART:
+        raise Rejection(TOO_LARGE, f"{stream.tiles:,} tiles in {len(content):,} bytes")
+
+
+def _check_ppm(content: bytes, limits: Limits) -> None:
+    """Pillow reads text, and shades of which there are not 256 (or, in grey, 65,536), number by number."""
+    if content[:2] in (b"P1", b"P2", b"P3"):
+        _check_slow(len(content), "characters", limits)
+        return
+    fields = PNM_FIELDS.findall(PNM_COMMENT.sub(b"", content[:PNM_HEAD]))
+    kind, (width, height, top, *_) = content[:2], [*map(int, fields), 0, 0, 0]
+    if kind != b"P4" and top != 255 and (kind, top) != (b"P5", 65535):
+        _check_slow(width * height * (3 if kind == b"P6" else 1), "values", limits)
+
+
+def _check_qoi(content: bytes, limits: Limits) -> None:
+    width, height = struct.unpack_from(">2I", content, 4)
+    check_size(height, width, limits)
+    _check_slow(width * height, "pixels", limits)
+
+
+def _check_slow(count: int, what: str, limits: Limits) -> None:
+    """Refuses more than Python gets done in reasonable time."""
+    if count > limits.max_pixels // SLOW:
+        raise Rejection(TOO_LARGE, f"{count:,} {what} that are read one by one, limit {limits.max_pixels // SLOW:,}")
+
+
 CHECKS = {"jpeg": _check_jpeg, "png": _check_png, "gif": _check_gif, "bmp": _check_bmp}
+CHECKS |= {"jpeg2000": _check_jpeg2000, "ppm": _check_ppm, "qoi": _check_qoi}

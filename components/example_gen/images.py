@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from components.example_gen import formats
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -54,24 +56,8 @@ FLAGS = {
     EXTRANEOUS_BYTES: "a JPEG with stray bytes that belong to no part of the picture",
 }
 
-SUFFIX_FORMATS = (
-    dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "jpeg")
-    | {".png": "png", ".apng": "png", ".gif": "gif", ".bmp": "bmp", ".dib": "bmp", ".webp": "webp"}
-    | {".tif": "tiff", ".tiff": "tiff", ".heic": "heif", ".heif": "heif", ".hif": "heif", ".avif": "avif"}
-)
-IMAGE_SUFFIXES = frozenset(SUFFIX_FORMATS)
-
-SIGNATURES = (
-    (b"\xff\xd8\xff", "jpeg"),
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"GIF87a", "gif"),
-    (b"GIF89a", "gif"),
-    (b"BM", "bmp"),
-    (b"II*\0", "tiff"),
-    (b"MM\0*", "tiff"),
-    (b"II+\0", "tiff"),  # BigTIFF
-    (b"MM\0+", "tiff"),
-)
+SUFFIX_FORMATS = formats.SUFFIXES
+IMAGE_SUFFIXES = frozenset(suffix for suffix, form in SUFFIX_FORMATS.items() if form not in formats.DOCUMENTS)
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 AVIF_BRANDS = {b"avif", b"avis"}
 
@@ -88,7 +74,7 @@ class Inspection:
     Attributes:
         sha256: 64 lower-case hex digits, of the file.
         bytes: length of the file.
-        format: of the file: jpeg png gif bmp webp tiff heif avif.
+        format: of the file, a name in `formats.FORMATS`.
         height: pixels, as stored (orientation tags are not applied).
         width: pixels, as stored.
         channels: 1 to 4, as stored; a palette counts as one.
@@ -150,12 +136,22 @@ def _one_line(text: str) -> str:
 
 
 def sniff_format(content: bytes) -> str | None:
-    """The image format by the first bytes, None if it is no known one."""
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "webp"
-    if content[4:8] == b"ftyp":
-        return _sniff_brand(content)
-    return next((name for magic, name in SIGNATURES if content.startswith(magic)), None)
+    """The image format by the first `formats.HEAD` bytes, a name in `formats.FORMATS`; None if it is no known one."""
+    head = content[: formats.HEAD]
+    if head[4:8] == b"ftyp" and (brand := _sniff_brand(head)):
+        return brand
+    if formats.SVG.match(head):
+        return "SVG"
+    return next((name for pattern, name in formats.PATTERNS if pattern.match(head)), None)
+
+
+def find_format(name: str, content: bytes) -> str:
+    """The format by content; by suffix where content says nothing, or TIFF, which most cameras' raws are. Or empty."""
+    found, suffix = sniff_format(content) or "", PurePath(name).suffix.lower()
+    by_suffix = SUFFIX_FORMATS.get(suffix, "")
+    if found == "tiff" and by_suffix in formats.WAYS_OUT:
+        return by_suffix
+    return found or (by_suffix if by_suffix in formats.WAYS_OUT or by_suffix == "tga" else "")
 
 
 def _sniff_brand(content: bytes) -> str | None:
@@ -168,8 +164,8 @@ def _sniff_brand(content: bytes) -> str | None:
 
 
 def is_ignorable(name: str, content: bytes) -> bool:
-    """Whether a file is a side-car: neither its suffix nor its content claims to be an image."""
-    return PurePath(name).suffix.lower() not in IMAGE_SUFFIXES and sniff_format(content) is None
+    """Whether a file is a side-car: neither its suffix nor its content claims to be an image, readable or not."""
+    return PurePath(name).suffix.lower() not in SUFFIX_FORMATS and sniff_format(content) is None
 
 
 def inspect_image(name: str, content: bytes, limits: Limits) -> Inspection:
@@ -178,11 +174,11 @@ def inspect_image(name: str, content: bytes, limits: Limits) -> Inspection:
     Never raises: bytes that are no usable image come back with their reason.
 
     Args:
-        name: of the file; only its suffix counts, and only for the flag `wrong_suffix`.
+        name: of the file; only its suffix counts, for the flag `wrong_suffix`, and where the content says too little.
         content: the file.
         limits: checked from the header, before anything is decoded.
     """
-    form = sniff_format(content) or ""
+    form = find_format(name, content)
     facts = Inspection(hashlib.sha256(content).hexdigest(), len(content), form)
     try:
         picture = _decode(content, form, limits)
@@ -215,6 +211,8 @@ def _decode(content: bytes, form: str, limits: Limits) -> Picture:
         raise Rejection(TOO_LARGE, f"{len(content):,} bytes, limit {limits.max_bytes:,}")
     if not form:
         raise Rejection(NOT_AN_IMAGE, f"starts with {content[:8]!r}")
+    if form in formats.WAYS_OUT:
+        raise Rejection(UNDECODABLE, f"{form}: {formats.WAYS_OUT[form]}")
     check_cost(content, form, limits)
     picture = decode_with_libjpeg(content, limits) if form == "jpeg" else None
     return picture or decode_with_pillow(content, form, limits)

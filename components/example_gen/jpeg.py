@@ -32,6 +32,7 @@ MAX_STRAY_SHARE = 0.2  # of the file; where more is left over after the last row
 HARMLESS = re.compile(r"extraneous bytes before|JFIF revision|ICC marker")
 STRAY = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
+FOR_ALL = re.compile(rb"\xff[\xc0-\xc2]\0")  # baseline, extended, progressive, with Huffman codes
 SOS, FILL, END = 0xDA, 0xFF, b"\xff\xd9"
 METADATA = {0xFE, *range(0xE0, 0xF0)} - {0xEE}  # comments, application segments; Adobe's tells the colour space
 WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD8)}  # a stuffed zero, TEM and RST0..7
@@ -53,11 +54,13 @@ def decode_with_libjpeg(content: bytes, limits: Limits) -> Picture | None:
     if height * width > MAX_PIXELS_A_BYTE * len(content):  # before libjpeg makes room for them
         raise Rejection(TRUNCATED, f"{width} x {height} pixels cannot be in {len(content):,} bytes")
     flags: tuple[str, ...] = (ROTATED,) if _is_rotated(content) else ()
+    if not FOR_ALL.search(_split(content)[0]):  # arithmetic coding, lossless: TensorFlow must be asked
+        return None
     if colours not in CHANNELS:
-        _read_strictly(content, "CMYK")
+        read_strictly(content, "CMYK")
         return None
     try:
-        luma = _read_strictly(content, "GRAY")
+        luma = read_strictly(content, "GRAY")
     except Rejection as rejection:
         if not HARMLESS.search(rejection.detail):
             raise
@@ -66,8 +69,12 @@ def decode_with_libjpeg(content: bytes, limits: Limits) -> Picture | None:
     return Picture(height, width, CHANNELS[colours], luma[..., 0], flags)
 
 
-def _read_strictly(content: bytes, colours: str) -> np.ndarray:
-    """A thumbnail, uint8 [h, w, channels]; any warning of libjpeg is a rejection."""
+def read_strictly(content: bytes, colours: str) -> np.ndarray:
+    """A thumbnail, uint8 [h, w, channels].
+
+    Raises:
+        Rejection: libjpeg warns of anything.
+    """
     import simplejpeg
 
     try:
@@ -93,7 +100,7 @@ def _forgive(content: bytes, warning: str, size: tuple[int, int]) -> np.ndarray:
     if stray and int(stray[1]) <= MAX_STRAY_SHARE * len(content):
         end = scans.find(END)
         scans = scans[: end - int(stray[1])] + scans[end:]
-    luma = _read_strictly(header + scans, "GRAY")
+    luma = read_strictly(header + scans, "GRAY")
     pixels = decode_with_tensorflow(content)
     if isinstance(pixels, str) or pixels.shape[:2] != size:
         raise Rejection(UNDECODABLE, f"{warning}; TensorFlow: {pixels if isinstance(pixels, str) else 'other size'}")

@@ -17,7 +17,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from components.example_gen import convert, cost, images, jpeg
+from components.example_gen import convert, cost, formats, images, jpeg, jpeg2000, png, tiff
 from components.example_gen.classes import ClassMap, map_classes
 from components.example_gen.judge import Findings, judge_rows
 from components.example_gen.manifest import Row, digest_rows, make_row, summarise_rows
@@ -33,6 +33,7 @@ REMEMBER_EACH = 512
 REMOTE_READERS = 32  # a remote file is mostly waited for
 SIDE_CAR = "side_car"  # a flag that never reaches a manifest: neither suffix nor content claims to be an image
 CODECS = ("numpy", "pdqhash", "pi-heif", "pillow", "simplejpeg")
+CODE = (images, formats, cost, jpeg, jpeg2000, png, tiff, convert)  # what decides what an inspection finds
 log = logging.getLogger("graft.run")
 
 
@@ -145,7 +146,7 @@ def keep_places(scan: Scan, options: DataOptions, memory: Memory) -> None:
 def digest_inspector(limits: images.Limits) -> str:
     """Digest of all that decides what an inspection finds: the code, the codecs' versions and the limits."""
     versions = [f"{name} {metadata.version(name)}" for name in CODECS]
-    code = b"".join(Path(str(module.__file__)).read_bytes() for module in (images, cost, jpeg, convert))
+    code = b"".join(Path(str(module.__file__)).read_bytes() for module in CODE)
     return hashlib.sha256(repr((versions, limits)).encode() + code).hexdigest()[:16]
 
 

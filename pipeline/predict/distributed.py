@@ -24,7 +24,7 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.errors import InputError
-from components.example_gen import images
+from components.example_gen import formats, images
 from components.example_gen.sources import Source, list_images
 from components.options import DataOptions
 from pipeline.beam import name_runner, refuse_unseen
@@ -136,7 +136,7 @@ def list_all(paths: Iterable[str]) -> list[Wanted]:
 def _holds_images(path: str) -> bool:
     """Whether a file is an archive or has records, and is not an image itself."""
     with open(path, "rb") as file:
-        return images.sniff_format(file.read(16)) is None
+        return images.sniff_format(file.read(formats.HEAD)) is None
 
 
 def _placed(root: str, source: Source) -> Source:
@@ -161,7 +161,7 @@ def write_worklist(path: str, wanted: list[Wanted]) -> list[Range]:
 
 def _is_aside(name: str) -> bool:
     """Whether a file does not say that it is an image: then it need not be one."""
-    return PurePath(name).suffix.lower() not in images.IMAGE_SUFFIXES
+    return PurePath(name).suffix.lower() not in images.SUFFIX_FORMATS
 
 
 class ReadImages(beam.DoFn):

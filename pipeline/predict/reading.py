@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
+from components.errors import first_line
 from components.example_gen import images
 from components.example_gen.convert import encode_for_tensorflow
 from components.example_gen.readers import Unreadable, read_source
@@ -49,7 +50,11 @@ def _check(name: str, content: bytes, limits: images.Limits) -> Image:
     found = images.inspect_image(name, content, limits)
     if found.reason:
         return Image(name, error=f"{found.reason}: {found.detail}")
-    return Image(name, encode_for_tensorflow(content, found)[0], pixels=found.height * found.width)
+    try:
+        encoded, _ = encode_for_tensorflow(content, found)
+    except Exception as error:  # noqa: BLE001  one image, out of memory for one, takes no other's answer down
+        return Image(name, error=f"{images.UNDECODABLE}: {first_line(error)}")
+    return Image(name, encoded, pixels=found.height * found.width)
 
 
 def read_image(path: str) -> Image:

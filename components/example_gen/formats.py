@@ -1,0 +1,111 @@
+"""The image formats that people have: how each is told by its first bytes, its suffixes, and what becomes of it.
+
+Three kinds. What TensorFlow decodes is stored as it is (`features.FORMATS`). What Pillow decodes to well-defined RGB
+pixels, in code that runs nothing and asks no other program, is converted (a row below without a way out). Everything
+else is named, with one way out: it counts as an image that cannot be used, never as a file beside the images.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+HEAD = 1024  # bytes that decide; DICOM's are at 128, and SVGs begin with comments
+
+
+class Format(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        name: for Pillow, in lower case, where it is read; else for people.
+        start: pattern of a file's first bytes; empty: told otherwise, or not at all.
+        suffixes: in lower case.
+        way_out: what to do with a file that is not read; empty: it is read.
+    """
+
+    name: str
+    start: bytes
+    suffixes: tuple[str, ...]
+    way_out: str = ""
+
+
+RAW = "what the sensor saw, not a picture yet; export it as JPEG or PNG (camera's program, darktable, RawTherapee)"
+DRAWING = "a drawing without pixels; export it as PNG in the size that is meant (Inkscape, ImageMagick)"
+WIDE = "values without a fixed black and white; tone-map it and export it as PNG"
+LAYERS = "an editor's file of layers; export it as PNG"
+MEDICAL = "a medical image; window it, and export it as PNG (dcm2img of DCMTK, pydicom)"
+ICON = "several pictures of other sizes; export the one that is meant as PNG"
+OLD = "a format that no decoder here takes; convert it to PNG (ImageMagick, XnConvert)"
+
+# The first row that fits counts: what is a special kind of another format comes before it.
+FORMATS = (
+    Format("Canon raw", rb"II\*\0.{4}CR|II\x1a\0\0\0HEAPCCDR|.{4}ftypcrx ", (".cr2", ".cr3", ".crw"), RAW),
+    Format("Nikon raw", b"", (".nef", ".nrw"), RAW),
+    Format("Sony raw", b"", (".arw", ".sr2", ".srf"), RAW),
+    Format("Fujifilm raw", rb"FUJIFILMCCD-RAW", (".raf",), RAW),
+    Format("Olympus raw", rb"II(?:RO|RS)|MMOR", (".orf", ".ori"), RAW),
+    Format("Panasonic raw", rb"IIU\0", (".rw2", ".rwl"), RAW),
+    Format("Pentax raw", b"", (".pef",), RAW),
+    Format("Samsung raw", b"", (".srw",), RAW),
+    Format("Sigma raw", rb"FOVb", (".x3f",), RAW),
+    Format("Minolta raw", rb"\0MRM", (".mrw", ".mdc"), RAW),
+    Format("DNG", b"", (".dng", ".gpr"), RAW),
+    Format("camera raw", b"", (".raw", ".3fr", ".fff", ".iiq", ".mos", ".mef", ".erf", ".dcr", ".kdc", ".k25"), RAW),
+    Format("jpeg", rb"\xff\xd8\xff", (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo")),
+    Format("png", rb"\x89PNG\r\n\x1a\n", (".png", ".apng")),
+    Format("gif", rb"GIF8[79]a", (".gif",)),
+    Format("bmp", rb"BM", (".bmp",)),
+    Format("webp", rb"RIFF.{4}WEBP", (".webp",)),
+    Format("tiff", rb"II\*\0|MM\0\*|II\+\0|MM\0\+", (".tif", ".tiff", ".btf", ".tf8")),  # those with + are BigTIFF
+    Format("heif", b"", (".heic", ".heif", ".hif", ".heics", ".heifs")),  # by `images.sniff_format`
+    Format("avif", b"", (".avif", ".avifs")),
+    Format("jpeg2000", rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx")),
+    Format("ppm", rb"P[1-6]\s+[#\d]", (".ppm", ".pgm", ".pbm", ".pnm")),
+    Format("qoi", rb"qoif.{8}[\x03\x04][\0\x01]", (".qoi",)),
+    Format("pcx", rb"\n[\0\x02\x03\x05]\x01[\x01\x02\x04\x08]", (".pcx",)),
+    Format("sgi", rb"\x01\xda[\0\x01][\x01\x02]\0[\x01-\x03]", (".sgi", ".rgb", ".rgba", ".bw")),
+    Format("sun", rb"\x59\xa6\x6a\x95", (".ras", ".sun")),
+    Format("psd", rb"8BPS\0\x01", (".psd",)),
+    Format("dib", rb"[\x28\x6c\x7c]\0{3}.{8}\x01\0[\x01\x04\x08\x10\x18\x20]\0[\0-\x06]\0{3}", (".dib",)),
+    Format(  # no magic: a map type and a picture type that fit each other, a size, a depth, and no unknown flag
+        "tga",
+        rb".(?:\0[\x02\x03\x0a\x0b]\0{5}|\x01[\x01\x09]..(?:[\x01-\xff]\0|\0\x01)[\x0f\x10\x18\x20])"
+        rb".{4}(?!\0\0)..(?!\0\0)..[\x08\x10\x18\x20][\0-\x3f]",
+        (".tga", ".icb", ".vda", ".vst"),
+    ),
+    Format("PAM", rb"P7\s", (".pam",), OLD),
+    Format("PFM", rb"P[fF]\s", (".pfm",), WIDE),
+    Format("JPEG XL", rb"\0\0\0\x0cJXL \r\n\x87\n|\xff\x0a", (".jxl",), "convert it to JPEG or PNG (djxl of libjxl)"),
+    Format("JPEG XR", rb"II\xbc", (".jxr", ".wdp", ".hdp"), OLD),
+    Format("JPEG-LS", b"", (".jls",), OLD),
+    Format("DICOM", rb".{128}DICM", (".dcm", ".dicom", ".dic"), MEDICAL),
+    Format("SVG", b"", (".svg", ".svgz"), f"a vector drawing: {DRAWING}"),
+    Format("PDF", rb"%PDF-", (".pdf",), "a document; export its pages as PNG (pdftoppm), or keep it elsewhere"),
+    Format("EPS", rb"%!PS|\xc5\xd0\xd3\xc6", (".eps", ".ps", ".ai"), f"a PostScript program: {DRAWING}"),
+    Format("Windows metafile", rb"\xd7\xcd\xc6\x9a|\x01\0{3}.{36} EMF", (".wmf", ".emf"), DRAWING),
+    Format("DjVu", rb"AT&TFORM", (".djvu", ".djv"), "a document; export its pages as TIFF or PNG (ddjvu)"),
+    Format("icon", rb"\0\0[\x01\x02]\0[^\0]\0.{3}\0", (".ico", ".cur"), ICON),
+    Format("Apple icon", rb"icns", (".icns",), ICON),
+    Format("large Photoshop document", rb"8BPS\0\x02", (".psb",), LAYERS),
+    Format("GIMP", rb"gimp xcf", (".xcf",), LAYERS),
+    Format("Krita or OpenRaster", b"", (".kra", ".ora"), LAYERS),
+    Format("OpenEXR", rb"\x76\x2f\x31\x01", (".exr",), WIDE),
+    Format("Radiance HDR", rb"#\?RADIANCE|#\?RGBE", (".hdr",), WIDE),
+    Format("FITS", rb"SIMPLE  =", (".fits", ".fit", ".fts"), WIDE),
+    Format("DirectDraw texture", rb"DDS \x7c\0{3}", (".dds",), OLD),
+    Format("Khronos texture", rb"\xabKTX ", (".ktx", ".ktx2"), OLD),
+    Format("BPG", rb"BPG\xfb", (".bpg",), OLD),
+    Format("FLIF", rb"FLIF", (".flif",), OLD),
+    Format("MNG", rb"[\x8a\x8b][MJ]NG\r\n\x1a\n", (".mng", ".jng"), OLD),
+    Format("X bitmap", rb"/\* XPM \*/|#define \w+_width \d", (".xbm", ".xpm"), OLD),
+    Format("Photo CD", b"", (".pcd",), OLD),
+    Format("multi-page PCX", rb"\xb1\x68\xde\x3a", (".dcx",), OLD),
+    Format("Macintosh picture", b"", (".pict", ".pct"), OLD),
+)  # fmt: skip
+PATTERNS = tuple((re.compile(row.start, re.DOTALL), row.name) for row in FORMATS if row.start)
+SUFFIXES = {suffix: row.name for row in FORMATS for suffix in row.suffixes}
+WAYS_OUT = {row.name: row.way_out for row in FORMATS if row.way_out}
+DOCUMENTS = frozenset(("SVG", "PDF", "EPS", "DjVu"))  # lie beside images as read-me's and logos: these make no class
+SVG = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*<(?:svg[\s>:]|(?:\?xml|!--|!DOCTYPE svg).*?<svg[\s>:])", re.DOTALL | re.IGNORECASE
+)
