@@ -7,6 +7,7 @@ from pathlib import Path
 
 from components import features
 from components.errors import GateRefused, InputError
+from components.example_gen.listing import count_suffixes
 from components.example_gen.scan import Scan
 from components.gates import DATA, Gate
 from components.limits import check_bad_fraction, check_eval_shares
@@ -51,7 +52,8 @@ def refuse_empty_class(scan: Scan) -> None:
         if not any(_counts(scan, label)):
             count, examples = _rejected(scan, label)
             raise InputError(
-                f"data.path: class '{label}' has no usable image ({count} were rejected).{examples}\n"
+                f"data.path: class '{label}' has no usable image ({count} were rejected).{examples}"
+                f"{_left_aside(scan, label)}\n"
                 "Replace the files, or remove that class."
             )
 
@@ -91,6 +93,13 @@ def _counts(scan: Scan, label: str) -> tuple[int, int]:
 def _rejected(scan: Scan, label: str) -> tuple[int, str]:
     bad = [row for row in scan.rows if row.label == label and row.reason]
     return len(bad), "".join(f"\n  {row.name}: {row.reason} ({row.detail})" for row in bad[:5])
+
+
+def _left_aside(scan: Scan, label: str) -> str:
+    """What lies in the class's place and is no image by name or content: suffixes and counts."""
+    pairs = zip(scan.listing.sources, scan.rows, strict=False)
+    names = [row.name for source, row in pairs if source.label == label and row.ignored]
+    return f"\n  left aside, since neither name nor content is an image's: {count_suffixes(names)}" if names else ""
 
 
 def write_ledger(path: Path, scan: Scan) -> None:

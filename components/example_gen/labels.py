@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import replace
 
 from components.errors import InputError
-from components.example_gen.listing import Listing
+from components.example_gen.listing import Listing, count_suffixes
 from components.example_gen.nested import say_aside
 from components.names import canonical, key_of
 from components.options import DataOptions
@@ -76,8 +76,10 @@ def refuse_unusable(listing: Listing) -> None:
     if not labels:
         lost = next((f"; {source.name}: {source.problem}" for source in listing.sources), "")
         lost += say_aside(listing.ignored)
+        suffixes = count_suffixes(name for name, _ in listing.ignored)
+        others = f"{len(listing.ignored)} other files{': ' if suffixes else ''}{suffixes}"
         raise InputError(
-            f"data.path: found no images in {listing.root} ({len(listing.ignored)} other files{lost}).\n"
+            f"data.path: found no images in {listing.root} ({others}{lost}).\n"
             "Expected one sub-folder a class with images in it, such as cats/1.jpg and dogs/1.jpg."
         )
     if empty := sorted(listing.folders - set(labels)):

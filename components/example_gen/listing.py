@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from components.example_gen.images import UNREADABLE
+
+SHOWN_SUFFIXES = 6
 
 IGNORED = {
     "hidden": "its name, or that of a folder it is in, starts with a dot",
@@ -117,3 +122,10 @@ class Tree:
     records: set[str] = field(default_factory=set)
     holds: str = ""
     parts: list[str] = field(default_factory=list)
+
+
+def count_suffixes(names: Iterable[str]) -> str:
+    """How many files there are of each suffix, the most frequent first: `12 .xyz, 3 without a suffix`."""
+    counts = Counter(posixpath.splitext(name)[1].lower() or "without a suffix" for name in names).most_common()
+    more = [f"{sum(count for _, count in counts[SHOWN_SUFFIXES:]):,} others"] if counts[SHOWN_SUFFIXES:] else []
+    return ", ".join([f"{count:,} {suffix}" for suffix, count in counts[:SHOWN_SUFFIXES]] + more)

@@ -9,9 +9,11 @@ from components.example_gen.classes import ClassMap
 from components.example_gen.door import describe_scan, refuse_data, write_ledger
 from components.example_gen.judge import Findings
 from components.example_gen.manifest import Row, summarise_rows
-from components.example_gen.scan import Scan
-from components.example_gen.sources import Listing, Source
+from components.example_gen.memory import open_memory
+from components.example_gen.scan import Scan, scan_data
+from components.example_gen.sources import Listing, Source, list_sources
 from components.options import DataOptions
+from tests import pictures
 
 CLASSES = ["cats", "dogs"]
 
@@ -115,3 +117,27 @@ def test_the_closing_line_counts_and_names_the_reasons():
 
 def test_the_closing_line_says_how_many_files_were_new():
     assert describe_scan(scan_of(rows_of("train", "eval"), read=1), 1.0).startswith("4 files, 1 of them new (class")
+
+
+def test_a_class_whose_files_are_no_images_is_refused_with_their_suffixes(tmp_path):
+    for label in ("cats", "dogs"):
+        for index in range(3):
+            pictures.write(tmp_path / label / f"{index}.xyz", b"something")
+        pictures.write(tmp_path / label / "notes", b"something")
+    with open_memory("") as memory:
+        scan = scan_data(list_sources(str(tmp_path), DataOptions()), DataOptions(), memory)
+    with pytest.raises(InputError, match=r"class 'cats' has no usable image \(0 were rejected\)") as caught:
+        refuse_data(scan, DataOptions())
+    assert "left aside, since neither name nor content is an image's: 3 .xyz, 1 without a suffix" in str(caught.value)
+
+
+def test_a_folder_of_raw_files_is_refused_with_what_they_are(tmp_path):
+    for label in ("cats", "dogs"):
+        pictures.write(tmp_path / label / "1.CR2", b"II*\0\x10\0\0\0CR\2\0")
+        pictures.write(tmp_path / label / "2.nef", pictures.encode(pictures.noise(), "tiff"))
+    with open_memory("") as memory:
+        scan = scan_data(list_sources(str(tmp_path), DataOptions()), DataOptions(), memory)
+    with pytest.raises(InputError, match=r"class 'cats' has no usable image \(2 were rejected\)") as caught:
+        refuse_data(scan, DataOptions())
+    assert "cats/1.CR2: undecodable (Canon raw: what the sensor saw" in str(caught.value)
+    assert "cats/2.nef: undecodable (Nikon raw: what the sensor saw" in str(caught.value)

@@ -196,7 +196,7 @@ def test_many_members_of_one_name_take_no_longer_than_others():
     ("names", "message"),
     [
         ([], r"found no images in .* \(0 other files\)"),
-        (["readme.txt"], r"found no images in .* \(1 other files\)"),
+        (["readme.txt"], r"found no images in .* \(1 other files: 1 \.txt\)"),
         (["readme.txt", "1.jpg", "2.jpg"], r"2 images directly in .*, without classes"),
         (["cats/1.jpg", "cats/2.jpg"], r"at least two classes, found one in .*: 'cats' with 2 files"),
         (["cats/1.jpg", "dogs/.hidden"], "class 'dogs' has no image: its folder in .* is empty"),

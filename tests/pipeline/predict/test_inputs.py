@@ -101,3 +101,10 @@ def test_nothing_to_ask_about_is_refused(tmp_path):
     pictures.write(tmp_path / "notes.txt", b"words")
     with pytest.raises(InputError, match=f"found no image in {tmp_path}"):
         count_inputs([str(tmp_path)])
+
+
+def test_a_folder_gives_formats_that_are_only_named_too(tmp_path):
+    names = ["1.CR2", "2.svg", "3.pgm", "4", "notes.txt"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"%PDF-1.7" if name == "4" else b"text")
+    assert [os.path.basename(path) for path in find_inputs([str(tmp_path)])] == names[:4]
