@@ -120,7 +120,7 @@ def _check_whole(content: bytes, form: str, limits: Limits) -> None:
 def _prove_conversion(loaded: Image, pixels: np.ndarray) -> None:
     """Refuses a picture of which no PNG can be made in which TensorFlow sees its pixels."""
     try:
-        seen = decode_with_tensorflow(_write_png(_to_png_mode(loaded).copy(), level=0))
+        seen = decode_with_tensorflow(_write_png(_to_png_mode(loaded), level=0))
     except Exception as error:  # noqa: BLE001  whatever it is, it would end a run later
         raise Rejection(UNDECODABLE, f"cannot be written as a PNG: {_explain(error)}") from None
     if isinstance(seen, str) or not _are_equal(seen, pixels):

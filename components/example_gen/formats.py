@@ -30,7 +30,7 @@ class Format(NamedTuple):
 
 
 RAW = "what the sensor saw, not a picture yet; export it as JPEG or PNG (camera's program, darktable, RawTherapee)"
-DRAWING = "a drawing without pixels; export it as PNG in the size that is meant (Inkscape, ImageMagick)"
+DRAWING = "a vector drawing; export it as PNG in the size that is meant (Inkscape, ImageMagick)"
 WIDE = "values without a fixed black and white; tone-map it and export it as PNG"
 LAYERS = "an editor's file of layers; export it as PNG"
 MEDICAL = "a medical image; window it, and export it as PNG (dcm2img of DCMTK, pydicom)"
@@ -79,9 +79,9 @@ FORMATS = (
     Format("JPEG XR", rb"II\xbc", (".jxr", ".wdp", ".hdp"), OLD),
     Format("JPEG-LS", b"", (".jls",), OLD),
     Format("DICOM", rb".{128}DICM", (".dcm", ".dicom", ".dic"), MEDICAL),
-    Format("SVG", b"", (".svg", ".svgz"), f"a vector drawing: {DRAWING}"),
+    Format("SVG", b"", (".svg", ".svgz"), DRAWING),
     Format("PDF", rb"%PDF-", (".pdf",), "a document; export its pages as PNG (pdftoppm), or keep it elsewhere"),
-    Format("EPS", rb"%!PS|\xc5\xd0\xd3\xc6", (".eps", ".ps", ".ai"), f"a PostScript program: {DRAWING}"),
+    Format("EPS", rb"%!PS|\xc5\xd0\xd3\xc6", (".eps", ".ps", ".ai"), DRAWING),
     Format("Windows metafile", rb"\xd7\xcd\xc6\x9a|\x01\0{3}.{36} EMF", (".wmf", ".emf"), DRAWING),
     Format("DjVu", rb"AT&TFORM", (".djvu", ".djv"), "a document; export its pages as TIFF or PNG (ddjvu)"),
     Format("icon", rb"\0\0[\x01\x02]\0[^\0]\0.{3}\0", (".ico", ".cur"), ICON),
