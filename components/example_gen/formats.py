@@ -69,7 +69,7 @@ FORMATS = (
     Format("dib", rb"[\x28\x6c\x7c]\0{3}.{8}\x01\0[\x01\x04\x08\x10\x18\x20]\0[\0-\x06]\0{3}", (".dib",)),
     Format(  # no magic: a map type and a picture type that fit each other, a size, a depth, and no unknown flag
         "tga",
-        rb".(?:\0[\x02\x03\x0a\x0b]\0{5}|\x01[\x01\x09]..(?:[\x01-\xff]\0|\0\x01)[\x0f\x10\x18\x20])"
+        rb".(?:\0[\x02\x03\x0a\x0b]\0{4}[\0\x08\x0f\x10\x18\x20]|\x01[\x01\x09]..(?:[\x01-\xff]\0|\0\x01)[\x0f\x10\x18\x20])"
         rb".{4}(?!\0\0)..(?!\0\0)..[\x08\x10\x18\x20][\0-\x3f]",
         (".tga", ".icb", ".vda", ".vst"),
     ),

@@ -146,12 +146,12 @@ def sniff_format(content: bytes) -> str | None:
 
 
 def find_format(name: str, content: bytes) -> str:
-    """The format by content; by suffix where content says nothing, or TIFF, which most cameras' raws are. Or empty."""
+    """The format by content; of what is only named, also by suffix, where content says nothing or TIFF. Or empty."""
     found, suffix = sniff_format(content) or "", PurePath(name).suffix.lower()
     by_suffix = SUFFIX_FORMATS.get(suffix, "")
     if found == "tiff" and by_suffix in formats.WAYS_OUT:
         return by_suffix
-    return found or (by_suffix if by_suffix in formats.WAYS_OUT or by_suffix == "tga" else "")
+    return found or (by_suffix if by_suffix in formats.WAYS_OUT else "")
 
 
 def _sniff_brand(content: bytes) -> str | None:

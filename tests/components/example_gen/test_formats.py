@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from components import features
 from components.example_gen import formats, images
 from components.example_gen.convert import decode_with_tensorflow, encode_for_tensorflow
-from components.example_gen.images import Limits, find_format, inspect_image, is_ignorable, sniff_format
+from components.example_gen.images import Limits, inspect_image, is_ignorable, sniff_format
 from tests import kinds, pictures
 
 LIMITS = Limits(max_pixels=1_000_000, min_side=8, max_bytes=10_000_000)
@@ -152,11 +152,10 @@ def test_documents_make_no_class():
     assert {".jpg", ".cr2", ".dcm", ".ppm", ".jp2", ".psd", ".ico"} <= images.IMAGE_SUFFIXES
 
 
-def test_a_targa_without_a_header_that_tells_is_known_by_its_suffix():
+def test_a_targa_may_tell_the_depth_of_a_map_that_is_not_there():
     odd = bytearray(WHOLE["tga"])
-    odd[7] = 24  # bits of a colour map that is not there
-    assert find_format("photo", bytes(odd)) == ""
-    np.testing.assert_array_equal(seen(bytes(odd), "photo.tga"), PICTURE)
+    odd[7] = 24
+    np.testing.assert_array_equal(seen(bytes(odd)), PICTURE)
 
 
 def test_a_cameras_raw_file_is_not_taken_for_its_thumbnail():
@@ -260,3 +259,16 @@ def test_what_cannot_be_written_as_a_png_is_rejected_and_not_met_later(monkeypat
 
     monkeypatch.setattr(convert, "_write_png", fail)
     assert inspect(WHOLE["webp"]).detail == "cannot be written as a PNG: Pillow: MemoryError:"
+
+
+def test_a_large_picture_is_proved_by_its_corner_and_a_long_one_as_a_whole(monkeypatch):
+    from components.example_gen import convert
+
+    sizes, write = [], convert._write_png
+    monkeypatch.setattr(
+        convert, "_write_png", lambda picture, level: sizes.append(picture.size) or write(picture, level)
+    )
+    large, long = pictures.smooth(300, 400), np.zeros([8, 17_000, 3], np.uint8)
+    assert inspect(pictures.encode(large, "webp")).reason == ""
+    assert inspect(pictures.encode(long, "tiff")).reason == ""
+    assert sizes == [(256, 256), (17_000, 8)]
