@@ -62,8 +62,6 @@ def measure_round(arguments: argparse.Namespace, scratch: Path, number: int) -> 
         "backbone": arguments.backbone,
         "backbone_args": arguments.backbone_args,
         "weights": arguments.weights,
-        "l2": 0.1,
-        "validation_fraction": 0.0,
     }
     head = {**options, "learning_rate": 0.002, "dropout": 0.4}
     found = {}

@@ -52,8 +52,6 @@ class Workdir:
             "epochs": self.task.epochs,
             "batch_size": self.task.batch_size,
             "seed": self.task.seed,
-            "l2": 0.1,
-            "validation_fraction": 0,
         }
         content = {"name": "bench", "transform": {"image_size": self.task.image_size}, "trainer": trainer}
         path.write_text(yaml.safe_dump(content), "utf-8")

@@ -61,14 +61,16 @@ class TrainerOptions(Options):
         "image; 10, with four crops of 0.8 too. Each costs one more pass through the backbone.",
     )
     hidden_units: Annotated[int, Field(ge=0)] = Field(0, description="Width of a ReLU layer in the head; 0: none.")
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
-    learning_rate: Annotated[float, Field(gt=0.0)] = 0.001
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    learning_rate: Annotated[float, Field(gt=0.0)] = 0.003
     schedule: Literal["cosine", "constant"] = Field("cosine", description="Of the learning rate.")
     warmup_epochs: Annotated[float, Field(ge=0.0)] = Field(0.0, description="Epochs in which the rate rises from 0.")
-    l2: Annotated[float, Field(ge=0.0)] = Field(0.0, description="L2 penalty on the head's kernel.")
+    l2: Annotated[float, Field(ge=0.0)] | None = Field(
+        None, description="L2 penalty on the head's kernel, of standardised features; null: found from the images."
+    )
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more.")
-    epochs: Positive = 20
+    epochs: Positive = Field(20, description="Of the head; few images are passed over until an epoch has 50 steps.")
     batch_size: Positive = Field(32, description="Global batch size of the head's training.")
     feature_batch_size: Positive | None = Field(
         None, description="Global batch size of the pass through the backbone; null: 16 on CPUs, 64 a replica on GPUs."
@@ -80,8 +82,10 @@ class TrainerOptions(Options):
     early_stopping_patience: Annotated[int, Field(ge=0)] = Field(
         5, description="Epochs without a better validation loss before training stops; 0: never stop early."
     )
-    validation_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.1, description="Share of the train split that early stopping watches; the eval split stays unseen."
+    validation_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] | None = Field(
+        None,
+        description="Share of the train split that is not learned from, for early stopping and the second stage; null: "
+        "0.1 with fine_tune, else 0. The eval split stays unseen.",
     )
     augment: AugmentOptions = AugmentOptions()
     fine_tune: FineTuneOptions = FineTuneOptions()
@@ -92,6 +96,22 @@ class TrainerOptions(Options):
     deterministic: bool = Field(True, description="The same data, options and seed give the same bytes.")
     tensorboard: bool = Field(True, description="Write TensorBoard logs into the ModelRun artifact.")
     histograms: bool = Field(False, description="Histograms of the head's weights among them.")
+
+    @property
+    def held_out(self) -> float:
+        """Share of the train split that is not learned from."""
+        if self.validation_fraction is not None:
+            return self.validation_fraction
+        return 0.1 if self.fine_tune.asked_for else 0.0
+
+    @model_validator(mode="after")
+    def _second_stage_is_judged(self) -> TrainerOptions:
+        if self.fine_tune.asked_for and not self.held_out:
+            raise ValueError(
+                "validation_fraction: 0 with fine_tune: the second stage is kept only if it helps images that were not "
+                "learned from. Leave validation_fraction out (0.1 then), or fine_tune"
+            )
+        return self
 
     @model_validator(mode="after")
     def _views_or_second_stage(self) -> TrainerOptions:

@@ -57,7 +57,7 @@ class TunerOptions(Options):
         {
             "learning_rate": SearchRange(low=1e-4, high=1e-2, log=True),
             "dropout": SearchRange(low=0.0, high=0.6),
-            "l2": SearchRange(low=1e-4, high=0.3, log=True),
+            "l2": SearchRange(low=1e-4, high=3.0, log=True),
         },
         description="Options of the Trainer: {low, high, log} or a list of values; what is given is the whole space.",
     )

@@ -98,7 +98,8 @@ def fine_tune(  # noqa: PLR0913  a stage's inputs, each of another kind
             data.
         RuntimeError: the records are not those of the split any more.
     """
-    held = check_held_out(train, options.validation_fraction)
+    held = check_held_out(train, options.held_out)
+    options = options.model_copy(update={"l2": head.l2 if options.l2 is None else options.l2})
     half = None if options.precision == "float32" else build_half(options, image_size(transform))
     trunk = unfreeze(backbone, options.pooling, options.fine_tune, half)
     layers = choose_layers(backbone.model, options.fine_tune)
@@ -107,7 +108,7 @@ def fine_tune(  # noqa: PLR0913  a stage's inputs, each of another kind
     digest = digest_training(start, train.labels, held, *_facts(strategy, backbone, trunk, train, transform, options))
     same_everywhere(strategy, digest)
     widths = (head.layers[0][0].shape[0], *(bias.shape[0] for _, bias in head.layers))
-    task = FineTuneTask(strategy, trunk, widths, train, held, transform, options)
+    task = FineTuneTask(strategy, trunk, widths, train, held, transform, options, head.spread)
     kept_at = checkpoints_of(checkpoint_dir, digest, STAGE) if checkpoint_dir and is_chief() else None
     progress.info("%s: %d weights of the last %d layers, with the head's", STAGE, sum(trunk.sizes), len(layers))
 
@@ -168,7 +169,8 @@ def graft(
     size = sum(trunk.sizes)
     trunk.write(params[:size])
     layers = unpack(params[size:].astype(np.float32), widths)
-    head = Head(*layers[-1], head.history, layers[0] if len(layers) > 1 else None)
+    (kernel, bias), hidden = layers[-1], layers[0] if head.hidden else None
+    head = dataclasses.replace(head, kernel=kernel, bias=bias, hidden=hidden)
     return dataclasses.replace(backbone, digest=digest_weights(backbone.model)), head
 
 

@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 class TuneStep:
     """Trains and measures a backbone's weights with a head's; parameters: the trunk's, then the head's."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  a problem, each part of another kind
         self,
         strategy: tf.distribute.Strategy,
         trunk: Trunk,
@@ -47,6 +47,7 @@ class TuneStep:
         labels: np.ndarray,
         weights: np.ndarray,
         augmentation: Augmentation,
+        spread: np.ndarray | None = None,
     ) -> None:
         """Takes what does not change.
 
@@ -58,12 +59,15 @@ class TuneStep:
             labels: int64 [n].
             weights: float64 [classes], what an image of each class counts.
             augmentation: how far a view may be from its image.
+            spread: of the features, float64 [d]: the penalty is that of the first stage, on standardised ones.
         """
         self._strategy, self._trunk, self._recipe, self._widths = strategy, trunk, recipe, widths
         self._replicas = strategy.num_replicas_in_sync
         self._labels, self._weights, self._augmentation = labels, weights, augmentation
         self._of_trunk = sum(trunk.sizes)
         penalty = [np.repeat([recipe.l2, 0.0], [a * b, b]) for a, b in pairwise(widths)]
+        if spread is not None:
+            penalty[0][: widths[0] * widths[1]] *= np.repeat(spread**2, widths[1])
         self._penalty = np.concatenate([np.zeros(self._of_trunk), *penalty])
         self._graph_learn = tf.function(self._step, autograph=False)
         self._graph_measure = tf.function(self._measure, autograph=False)

@@ -31,7 +31,7 @@ progress = logging.getLogger("graft.progress")
 class FineTuneTask:
     """Turns a `Course` into the one after the next epoch, with stops on the way."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  a problem, each part of another kind
         self,
         strategy: tf.distribute.Strategy,
         trunk: Trunk,
@@ -40,6 +40,7 @@ class FineTuneTask:
         held: np.ndarray,
         transform: tft.TFTransformOutput,
         options: TrainerOptions,
+        spread: np.ndarray | None = None,
     ) -> None:
         """Takes what does not change.
 
@@ -51,6 +52,7 @@ class FineTuneTask:
             held: bool [n], True for the images that are only watched.
             transform: the transform graph.
             options: of the Trainer.
+            spread: of the features that the head learned from, see `Head`.
         """
         wish, view = options.fine_tune, options.augment
         self._rows, self._held, self._split, self._transform = np.flatnonzero(~held), held, split, transform
@@ -63,7 +65,7 @@ class FineTuneTask:
         self._every, self._precision = wish.checkpoint_steps, options.precision
         self._augmentation = Augmentation(view.flip, view.rotation, view.zoom, view.brightness, view.contrast)
         weights = weigh_classes(split.labels[self._rows], widths[-1], options.class_weights)
-        self._step = TuneStep(strategy, trunk, self._recipe, widths, split.labels, weights, self._augmentation)
+        self._step = TuneStep(strategy, trunk, self._recipe, widths, split.labels, weights, self._augmentation, spread)
 
     def start(self, params: np.ndarray) -> Course:
         """Before the first step; `params`: float64 [p], trunk and head."""

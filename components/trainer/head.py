@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +17,7 @@ from components.trainer.checkpoints import Checkpoints, Course, checkpoints_of, 
 from components.trainer.cluster import is_chief
 from components.trainer.data import Split
 from components.trainer.loop import unpack
+from components.trainer.penalty import find_l2
 from components.trainer.plan import Recipe
 from components.trainer.task import FreshViews, HeadTask
 from components.trainer.workers import same_everywhere, share_bytes
@@ -37,12 +38,16 @@ class Head:
         bias: float32 [classes].
         history: per epoch, a list a name: `loss`, `accuracy`, and `val_*` where images were held out.
         hidden: kernel float32 [d, units] and bias float32 [units] of the layer before, or None.
+        l2: the penalty that it learned under, on the kernel of standardised features.
+        spread: float64 [d], what these were divided by; None: nothing. The kernels here take features as they are.
     """
 
     kernel: np.ndarray
     bias: np.ndarray
     history: dict[str, list[float]] = field(default_factory=dict)
     hidden: tuple[np.ndarray, np.ndarray] | None = None
+    l2: float = 0.0
+    spread: np.ndarray | None = None
 
     @property
     def layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -108,8 +113,10 @@ def train_head(
     check_labels(split.labels, classes)
     views = values if isinstance(values, FreshViews) else None
     plain = values.plain if isinstance(values, FreshViews) else values
+    held = hold_out(split, options.held_out)
     recipe = Recipe.of(options)
-    held = hold_out(split, recipe.validation_fraction)
+    if options.l2 is None:
+        recipe = replace(recipe, l2=find_l2(strategy, plain, split, held, classes, options.class_weights))
     task = HeadTask(strategy, recipe, plain, split.labels, held, classes, views.refresh if views else None)
     facts = (recipe.to_json(), str(classes), str(strategy.num_replicas_in_sync), views.facts if views else "")
     digest = digest_training(plain, split.labels, held, *facts)
@@ -122,8 +129,10 @@ def train_head(
             course = task.run_epoch(course, board)
             if kept:
                 kept.save(course)
-    layers = unpack(task.result(course).astype(np.float32), task.widths)
-    return Head(*layers[-1], course.history, layers[0] if len(layers) > 1 else None)
+    first, *others = unpack(task.result(course), task.widths)
+    doubles = [task.scale.fold(*first), *others]
+    layers = [(kernel.astype(np.float32), bias.astype(np.float32)) for kernel, bias in doubles]
+    return Head(*layers[-1], course.history, layers[0] if others else None, recipe.l2, task.scale.spread)
 
 
 def check_labels(labels: np.ndarray, classes: int) -> None:

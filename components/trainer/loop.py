@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from components.trainer.arrays import share
 from components.trainer.plan import Recipe, fill_up
+from components.trainer.standard import Scale
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # those of keras.optimizers.Adam
 LARGEST = float(np.finfo(np.float32).max)  # beyond it the exported head would be infinite
@@ -67,12 +68,15 @@ def unpack(params: Any, widths: tuple[int, ...]) -> list[tuple[Any, Any]]:
 
 
 def start_state(widths: tuple[int, ...], seed: int) -> State:
-    """Weights by Glorot and Bengio (2010), as Keras' Dense has them; biases and moments 0."""
+    """The last layer, biases and moments are 0; a hidden layer is as Glorot and Bengio (2010) and Keras' Dense have it.
+
+    What a random start puts into directions that few images vary in, they never unlearn.
+    """
     pieces: list[np.ndarray] = []
-    for layer, (before, after) in enumerate(pairwise(widths)):
-        initializer = keras.initializers.GlorotUniform(seed=(seed + layer) % 2**32)
+    for before, after in pairwise(widths[:-1]):
+        initializer = keras.initializers.GlorotUniform(seed=seed)
         pieces += [np.asarray(initializer([before, after])).ravel(), np.zeros(after)]
-    params = np.concatenate(pieces).astype(np.float64)
+    params = np.concatenate([*pieces, np.zeros((widths[-2] + 1) * widths[-1])]).astype(np.float64)
     return State(params, np.zeros_like(params), np.zeros_like(params))
 
 
@@ -101,6 +105,7 @@ class Loop:
         values: np.ndarray,
         labels: np.ndarray,
         weights: np.ndarray,
+        scale: Scale,
     ) -> None:
         """Takes what does not change.
 
@@ -111,12 +116,13 @@ class Loop:
             values: float32 [n, d]; read where they are if they can be, see `arrays.share`.
             labels: int64 [n].
             weights: float64 [classes], what an image of each class counts.
+            scale: on which the head sees the values.
         """
         self._strategy, self._recipe, self._widths = strategy, recipe, widths
         self._replicas = strategy.num_replicas_in_sync
         with tf.device("/cpu:0"):  # a GPU gets the rows of a batch, never all of them
             self._values, self._labels = tf.Variable(share(values), trainable=False), tf.constant(labels)
-        self._weights = weights
+        self._weights, self._scale = weights, scale
         self._penalty = np.concatenate([np.repeat([recipe.l2, 0.0], [a * b, b]) for a, b in pairwise(widths)])
         self._graph_epoch = tf.function(self._run_steps, autograph=False)
         self._graph_measure = tf.function(self._measure_steps, autograph=False)
@@ -200,7 +206,8 @@ class Loop:
         real = mine >= 0
         with tf.device("/cpu:0"):
             rows, labels = (tf.gather(x, tf.maximum(mine, 0)) for x in (self._values, self._labels))
-        signal = tf.where(real[:, None], tf.cast(rows, tf.float64), 0.0)
+        signal = (tf.cast(rows, tf.float64) - self._scale.mean) / self._scale.spread
+        signal = tf.where(real[:, None], signal, 0.0)
         layers = unpack(params, self._widths)
         for number, (kernel, bias) in enumerate(layers):
             mask = mask_of(number)

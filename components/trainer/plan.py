@@ -15,6 +15,8 @@ import numpy as np
 
 from components.options import TrainerOptions
 
+LEAST_STEPS = 50  # an epoch
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -37,9 +39,9 @@ class Recipe:
 
     @classmethod
     def of(cls, options: TrainerOptions) -> Recipe:
-        """Takes the options of the same names."""
+        """Takes the options of the same names; an L2 that they leave open is 0 until `find_l2` is asked."""
         known: dict[str, Any] = {f.name: getattr(options, f.name) for f in dataclasses.fields(cls)}
-        return cls(**known)
+        return cls(**known | {"l2": options.l2 or 0.0, "validation_fraction": options.held_out})
 
     def to_json(self) -> str:
         """The same text for the same recipe."""
@@ -65,9 +67,15 @@ def fill_up(rows: np.ndarray, size: int, multiple: int) -> np.ndarray:
     return batches
 
 
-def shuffle(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """The rows in the order of this epoch (counted from 0)."""
-    return np.random.default_rng([seed, epoch]).permutation(rows)
+def passes(images: int, batch_size: int) -> int:
+    """How often an epoch passes over the images: once, or as often as `LEAST_STEPS` need where they are few."""
+    return -(-LEAST_STEPS * batch_size // images) if images < LEAST_STEPS * batch_size else 1
+
+
+def shuffle(rows: np.ndarray, seed: int, epoch: int, times: int = 1) -> np.ndarray:
+    """The rows in the order of this epoch (counted from 0), so many times over, each time in another order."""
+    draw = np.random.default_rng([seed, epoch])
+    return np.concatenate([draw.permutation(rows) for _ in range(times)])
 
 
 def learning_rates(recipe: Recipe, steps: int, epoch: int) -> np.ndarray:

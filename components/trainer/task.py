@@ -14,7 +14,8 @@ from components.errors import InputError
 from components.trainer.boards import Board
 from components.trainer.checkpoints import Course
 from components.trainer.loop import Loop, start_state
-from components.trainer.plan import Recipe, learning_rates, shuffle, stopped_early, weigh_classes
+from components.trainer.plan import Recipe, learning_rates, passes, shuffle, stopped_early, weigh_classes
+from components.trainer.standard import Scale
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class HeadTask:
 
     Attributes:
         widths: features, hidden units if any, classes.
+        scale: of the features that are learned from; the parameters are those of a head on it.
     """
 
     def __init__(  # noqa: PLR0913  a problem, each part of another kind
@@ -71,9 +73,11 @@ class HeadTask:
         self._recipe, self._values = recipe, values
         self._rows, self._held = np.flatnonzero(~held), np.flatnonzero(held)
         weights = weigh_classes(labels[self._rows], classes, recipe.class_weights)
-        self._loop = Loop(strategy, recipe, self.widths, values, labels, weights)
+        self.scale = Scale.of(values, self._rows)
+        self._loop = Loop(strategy, recipe, self.widths, values, labels, weights, self.scale)
         self._batch = min(recipe.batch_size, len(self._rows))
-        self._steps = -(-len(self._rows) // self._batch)
+        self._passes = passes(len(self._rows), self._batch)
+        self._steps = -(-self._passes * len(self._rows) // self._batch)
         if self._batch < recipe.batch_size:
             progress.info("%s: only %d images to learn from, so the batch is %d", name, len(self._rows), self._batch)
 
@@ -92,7 +96,7 @@ class HeadTask:
         return course.best if self._recipe.early_stopping_patience else course.state.params
 
     def run_epoch(self, course: Course, board: Board) -> Course:
-        """Learns from each image once, measures, and tells.
+        """Learns from each image once, from few images more often (see `passes`), measures, and tells.
 
         Raises:
             InputError: the loss or a weight is no longer finite.
@@ -102,7 +106,7 @@ class HeadTask:
             fresh = self._refresh(number)
             fresh[self._held] = self._values[self._held]
             self._loop.replace_values(fresh)
-        order = shuffle(self._rows, self._recipe.seed, number)
+        order = shuffle(self._rows, self._recipe.seed, number, self._passes)
         rates = learning_rates(self._recipe, self._steps, number)
         state, epoch = self._loop.run_epoch(course.state, order, rates, self._batch, number * self._steps)
         extras = {"learning_rate": rates[-1], "examples_per_second": len(order) / (time.monotonic() - began)}

@@ -99,13 +99,13 @@ def run_fn(fn_args: FnArgs) -> None:
 
     rates = describe_features(strategy, len(inputs.everyone), inputs.found, inputs.views, parity)
     rates |= {"deterministic": options.deterministic and (tuned is None or tuned.deterministic)}
-    rates |= describe_tuning(tuned) if tuned else {}
+    rates |= {"l2": head.l2} | (describe_tuning(tuned) if tuned else {})
     record_run(fn_args.model_run_dir, head, rates, ordered, probabilities)
     accuracy = float((probabilities.argmax(axis=1) == ordered.labels).mean())
-    to_learn_from = int((~hold_out(inputs.learned, options.validation_fraction)).sum())
+    to_learn_from = int((~hold_out(inputs.learned, options.held_out)).sum())
     batch = min(options.batch_size, to_learn_from)
     words = [inputs.found.describe(), describe_devices(strategy, batch), inputs.cost]
-    words += [f"{len(head.history['loss'])} epochs", tuned.describe() if tuned else ""]
+    words += [f"{len(head.history['loss'])} epochs, L2 {head.l2:.2g}", tuned.describe() if tuned else ""]
     words += [f"eval accuracy {accuracy:.3f}"]
     progress.info("; ".join(word for word in words if word), extra={"done": True})
 

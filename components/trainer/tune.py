@@ -33,6 +33,7 @@ from components.trainer.head import hold_out
 from components.trainer.hyperparameters import tuned_values, with_values
 from components.trainer.inputs import gather_inputs, make_pass
 from components.trainer.known import Known
+from components.trainer.penalty import find_l2
 from components.trainer.plan import Recipe
 from components.trainer.task import FreshViews, HeadTask
 
@@ -55,7 +56,8 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     wish = TunerOptions.from_json(fn_args.custom_config["tuner"])
     strategy = make_strategy(options.devices)
     problem = gather_problem(fn_args, options, wish, strategy)
-    tuner = HeadTuner(make_oracle(wish, options), directory=fn_args.working_dir, project_name="heads", overwrite=True)
+    oracle = make_oracle(wish, problem.options)
+    tuner = HeadTuner(oracle, directory=fn_args.working_dir, project_name="heads", overwrite=True)
     return TunerFnResult(tuner=tuner, fit_kwargs={"problem": problem})
 
 
@@ -65,7 +67,7 @@ class Problem:
 
     Attributes:
         strategy: the replicas.
-        options: of the Trainer; a trial's values take the place of theirs.
+        options: of the Trainer, with an L2; a trial's values take the place of theirs.
         values: float32 [n, d], of the train split and its kept views.
         labels: int64 [n].
         held: bool [n], True for the images that decide.
@@ -138,6 +140,11 @@ def gather_problem(
             f"tuner.validation_fraction: expected images to be held out, {wish.validation_fraction:g} of "
             f"{len(train):,} are none.\nSet a larger share."
         )
+    open_ones: dict[str, Any] = {} if options.held_out else {"early_stopping_patience": 0}  # nor will the Trainer stop
+    if options.l2 is None:
+        how = options.class_weights
+        open_ones["l2"] = find_l2(strategy, inputs.values, inputs.learned, held, len(classes), how)
+    options = with_values(options, open_ones)
     return Problem(strategy, options, inputs.values, inputs.learned.labels, held, len(classes))
 
 

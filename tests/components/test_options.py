@@ -137,6 +137,17 @@ def test_values_out_of_range_are_refused_by_name(options, values):
         options(**values)
 
 
+def test_a_second_stage_holds_out_a_tenth_and_nothing_else_does():
+    second = {"layers": 3}
+    assert TrainerOptions().held_out == 0
+    assert TrainerOptions(fine_tune=second).held_out == 0.1
+    assert TrainerOptions(fine_tune=second, validation_fraction=0.3).held_out == 0.3
+    assert TrainerOptions(validation_fraction=0.2).held_out == 0.2
+    for wish in (second, {"from_layer": "last"}):
+        with pytest.raises(ValidationError, match=r"Leave validation_fraction out \(0.1 then\), or fine_tune"):
+            TrainerOptions(fine_tune=wish, validation_fraction=0.0)
+
+
 @pytest.mark.parametrize("devices", ["auto", "cpu", "cpu:1", "cpu:16", "gpu", "gpu:0", "gpu:0,1", "gpu:12,3"])
 def test_devices_that_are_understood(devices):
     assert TrainerOptions(devices=devices).devices == devices

@@ -185,10 +185,11 @@ def test_replicas_agree(tune, built, reused):
         np.testing.assert_allclose(one.history[name], two.history[name], rtol=1e-3)
 
 
-def step_of(strategies, built, transform, split, **options):
+def step_of(strategies, built, transform, split, spread=None, **options):
     recipe = Recipe.of(tune_options(**{"batch_size": 6, "dropout": 0.0, **options}))
     trunk = unfreeze(built, "avg", FineTuneOptions(**LAST))
-    step = TuneStep(strategies["cpu"], trunk, recipe, (1280, 3), split.labels, np.ones(3), Augmentation())
+    parts = (recipe, (1280, 3), split.labels, np.ones(3), Augmentation(), spread)
+    step = TuneStep(strategies["cpu"], trunk, *parts)
     index, pixels = next(iter(pixel_batches(split, transform, 6)))
     head = first_head()
     params = np.concatenate([trunk.read(), head.kernel.ravel(), head.bias]) * 1.0
@@ -218,6 +219,11 @@ def test_penalty_and_dropout_are_of_the_head_alone(strategies, built, transform,
     plain = step.measure(params, batch)[0]
     _, sums, _ = step.learn(State(params, params * 0, params * 0), batch, 1e-3, 0)
     assert sums[0] == pytest.approx(plain + 6 * 0.5 * (head.kernel.astype(np.float64) ** 2).sum(), rel=1e-6)
+    spread = np.linspace(0.1, 2, 1280)
+    scaled, *_ = step_of(strategies, built, transform, split, spread, l2=0.5)
+    _, sums, _ = scaled.learn(State(params, params * 0, params * 0), batch, 1e-3, 0)
+    on_scale = head.kernel.astype(np.float64) * spread[:, None]
+    assert sums[0] == pytest.approx(plain + 6 * 0.5 * (on_scale**2).sum(), rel=1e-6)
     dropping, *_ = step_of(strategies, built, transform, split, dropout=0.5)
     losses = [dropping.learn(State(params, params * 0, params * 0), batch, 1e-3, at)[1][0] for at in (0, 0, 1)]
     assert losses[0] == losses[1] != losses[2]
@@ -357,7 +363,7 @@ def test_weights_that_overflow_stop_the_run_with_step_rate_and_a_way_out(tune):
 
 def test_nothing_held_out_is_refused(tune):
     with pytest.raises(InputError, match="kept only if it helps images that were not learned from") as caught:
-        tune(tune_options(validation_fraction=0.0))
+        tune(tune_options(validation_fraction=1e-9))
     assert "Set trainer.validation_fraction: 0.1" in str(caught.value)
 
 

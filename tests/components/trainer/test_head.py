@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from components.errors import InputError
+from components.options import TrainerOptions
 from components.trainer.data import Split
 from components.trainer.head import Head, check_labels, hold_out, train_head
 from tests.components.trainer.toys import answer_of, toy, toy_options
@@ -180,11 +181,59 @@ def test_patience_zero_never_stops_early(train):
     assert len(head.history["loss"]) == 12
 
 
-def test_without_held_out_images_every_image_is_learned_from(train):
+def test_unless_asked_for_nothing_is_held_out(train):
     values, split = toy()
-    head = train(values, split, validation_fraction=0.0)
+    head = train(values, split)
     assert "val_loss" not in head.history
     assert len(head.history["loss"]) == 15
+
+
+@pytest.mark.parametrize("factor", [0.01, 100.0])
+@pytest.mark.parametrize("layers", [{}, HIDDEN])
+def test_the_scale_of_the_features_does_not_matter(train, factor, layers):
+    """Each feature times a number of its own, and shifted: the same answers, and the kernel is for those features."""
+    values, split = toy(noise=1.5)
+    own = (factor * np.arange(1, 9)).astype(np.float32)
+    plain, scaled = train(values, split, **layers), train((values + 3) * own, split, **layers)
+    assert scaled.l2 == plain.l2 > 0
+    np.testing.assert_allclose(scaled.probabilities((values + 3) * own), plain.probabilities(values), atol=1e-4)
+
+
+def test_a_feature_without_a_signal_gets_no_weight(train):
+    """One that is always the same, and one that varies by less than a float32 holds of its size."""
+    values, split = toy()
+    values[:, 5], values[:, 6] = 7.0, 1e4 + np.random.default_rng(1).normal(0, 1e-3, len(values))
+    head = train(values, split)
+    assert not head.kernel[5].any()
+    assert np.abs(head.kernel[6]).max() * values[:, 6].std() < 0.01
+    np.testing.assert_allclose(head.probabilities(values).argmax(axis=1), split.labels)
+
+
+def test_an_untouched_head_is_as_good_as_logistic_regression(train):
+    """Ten images in each of five classes, hundreds of features: scikit-learn's choice of the penalty beside ours."""
+    from sklearn.linear_model import LogisticRegressionCV
+    from sklearn.preprocessing import StandardScaler
+
+    points = []
+    for seed in range(3):
+        draw = np.random.default_rng(seed)
+        labels = np.arange(1050) % 5
+        mixed = draw.normal(0, 1.0, (5, 30))[labels] + draw.normal(0, 1.5, (1050, 30))
+        values = np.maximum(mixed @ draw.normal(size=(30, 300)), 0).astype(np.float32)
+        _, split = toy(count=50, classes=5)
+        few = Split([], split.sha256, labels[:50].astype(np.int64), split.texts)
+        head = train_default(train, values[:50], few)
+        scaler = StandardScaler().fit(values[:50])
+        other = LogisticRegressionCV(cv=5, max_iter=1000).fit(scaler.transform(values[:50]), labels[:50])
+        mine = (head.probabilities(values[50:]).argmax(axis=1) == labels[50:]).mean()
+        points.append(mine - other.score(scaler.transform(values[50:]), labels[50:]))
+    assert np.mean(points) > -0.01
+
+
+def train_default(train, values, split):
+    """With the options as they come."""
+    names = ("learning_rate", "epochs", "dropout", "l2", "batch_size", "validation_fraction")
+    return train(values, split, classes=5, **{name: getattr(TrainerOptions(), name) for name in names})
 
 
 def test_the_penalty_shrinks_the_kernel(train):
@@ -195,7 +244,7 @@ def test_the_penalty_shrinks_the_kernel(train):
 
 def test_smoothed_labels_make_a_modest_head(train):
     values, split = toy()
-    sure, modest = (train(values, split, epochs=60, dropout=0.0, label_smoothing=share) for share in (0.0, 0.3))
+    sure, modest = (train(values, split, l2=0.0, label_smoothing=share) for share in (0.0, 0.3))
     assert sure.probabilities(values).max(axis=1).mean() > 0.98
     assert modest.probabilities(values).max(axis=1).mean() == pytest.approx(0.8, abs=0.03)  # 0.7 + 0.3 / 3 classes
 
@@ -209,7 +258,7 @@ def test_balanced_weights_help_a_rare_class(train):
     rare = Split([], split.sha256, labels, split.texts)
     recall = {}
     for weights in ("none", "balanced"):
-        head = train(values, rare, classes=2, class_weights=weights, epochs=30)
+        head = train(values, rare, classes=2, class_weights=weights)
         recall[weights] = (head.probabilities(values[labels == 1]).argmax(axis=1) == 1).mean()
     assert recall["none"] < 0.3 < 0.6 < recall["balanced"]
 
@@ -217,7 +266,7 @@ def test_balanced_weights_help_a_rare_class(train):
 def test_epochs_are_told_to_the_terminal(train, caplog):
     caplog.set_level(logging.INFO, logger="graft.progress")
     values, split = toy()
-    train(values, split, epochs=2)
+    train(values, split, epochs=2, validation_fraction=0.2)
     told = [record.getMessage() for record in caplog.records if record.name == "graft.progress"]
     assert [line.rpartition(",")[0] for line in told] == ["head: epoch 1 of 2", "head: epoch 2 of 2"]
     assert all("val_accuracy" in line for line in told)
@@ -261,7 +310,7 @@ def read_events(folder):
 
 def test_tensorboard_gets_curves_rate_and_throughput(train, tmp_path):
     values, split = toy()
-    head = train(values, split, tensorboard=True, epochs=4, schedule="constant")
+    head = train(values, split, tensorboard=True, epochs=4, schedule="constant", validation_fraction=0.2)
     learned, watched = read_events(tmp_path / "logs" / "train"), read_events(tmp_path / "logs" / "validation")
     assert set(learned) == {"epoch_loss", "epoch_accuracy", "learning_rate", "examples_per_second"}
     assert set(watched) == {"epoch_loss", "epoch_accuracy"}

@@ -7,10 +7,12 @@ import tensorflow as tf
 
 from components.trainer.loop import Loop, State, adam, start_state, unpack
 from components.trainer.plan import Recipe
+from components.trainer.standard import Scale
 from tests.components.trainer.toys import toy, toy_options
 
 SMOOTHING, L2, WEIGHTS = 0.1, 0.02, np.array([0.5, 1.0, 2.0])
 WIDTHS = (8, 5, 3)
+SCALE = Scale(np.linspace(-1, 2, 8), np.linspace(0.5, 3, 8))
 
 
 def keras_model(state, widths):
@@ -30,7 +32,8 @@ def loop(strategies):
 
     def make(devices="cpu", widths=WIDTHS, **options):
         recipe = Recipe.of(toy_options(**{"dropout": 0.0, "l2": L2, "label_smoothing": SMOOTHING, **options}))
-        return Loop(strategies[devices], recipe, widths, values, split.labels, WEIGHTS), values, split.labels
+        made = Loop(strategies[devices], recipe, widths, values, split.labels, WEIGHTS, SCALE)
+        return made, SCALE.apply(values), split.labels
 
     return make
 
@@ -116,14 +119,12 @@ def test_adam_is_that_of_keras():
     np.testing.assert_allclose(state.params, variable.numpy(), atol=2e-5)  # Keras keeps the learning rate in float32
 
 
-def test_the_first_weights_are_those_of_a_dense_layer():
+def test_the_first_weights_are_those_of_a_dense_layer_and_the_last_layer_is_zero():
     state = start_state((100, 20, 4), 3)
-    (kernel, bias), (last, _) = unpack(state.params, (100, 20, 4))
+    (kernel, bias), last = unpack(state.params, (100, 20, 4))
     limit = np.sqrt(6 / 120)
     assert np.abs(kernel).max() == pytest.approx(limit, rel=0.05)
-    assert np.abs(last).max() <= np.sqrt(6 / 24)
-    assert not bias.any()
-    assert kernel.ravel()[0] != last.ravel()[0]
+    assert not any(part.any() for part in (bias, *last, start_state((100, 4), 3).params))
     np.testing.assert_array_equal(state.params, start_state((100, 20, 4), 3).params)
     assert (state.params != start_state((100, 20, 4), 4).params).any()
 

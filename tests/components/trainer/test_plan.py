@@ -8,7 +8,16 @@ from hypothesis import strategies as some
 from sklearn.utils.class_weight import compute_class_weight
 
 from components.options import TrainerOptions
-from components.trainer.plan import Recipe, fill_up, learning_rates, shuffle, stopped_early, weigh_classes
+from components.trainer.plan import (
+    LEAST_STEPS,
+    Recipe,
+    fill_up,
+    learning_rates,
+    passes,
+    shuffle,
+    stopped_early,
+    weigh_classes,
+)
 from tests.components.trainer.toys import toy_options
 
 
@@ -32,6 +41,17 @@ def test_an_epoch_has_an_order_of_its_own_and_always_the_same():
     assert sorted(first) == list(rows) == sorted(second)
     assert list(first) != list(second)
     assert list(first) == list(shuffle(rows, 3, 0)) != list(shuffle(rows, 4, 0))
+
+
+@given(some.integers(1, 5000), some.integers(1, 100))
+def test_an_epoch_of_few_images_passes_over_them_more_than_once(images, batch):
+    batch = min(batch, images)
+    times = passes(images, batch)
+    steps = -(-times * images // batch)
+    assert steps >= LEAST_STEPS
+    assert times == 1 or (times - 1) * images < LEAST_STEPS * batch
+    rows = shuffle(np.arange(min(images, 9)), 3, 1, 4)
+    assert (np.bincount(rows) == 4).all()
 
 
 def test_cosine_without_warm_up_is_that_of_keras():

@@ -210,6 +210,19 @@ def test_tfx_runs_the_search_and_writes_both_artifacts(given, trained, said):
     assert "as configured): dropout 0." in said()[-1]
 
 
+def test_the_search_starts_from_what_the_trainer_would_do_where_options_leave_it_open(
+    trained, train_records, eval_records, transform_uri, tmp_path
+):
+    options = trained.options.model_copy(update={"validation_fraction": None})
+    made = tuner_fn(fn_args(options, train_records, eval_records, transform_uri, tmp_path))
+    chosen = made.fit_kwargs["problem"].options
+    assert chosen.l2 > 0
+    assert chosen.early_stopping_patience == 0  # the Trainer holds nothing out, and stops at the last epoch
+    space = made.tuner.oracle.get_space()
+    assert space.get("l2") == pytest.approx(np.clip(chosen.l2, 1e-4, 3.0))
+    assert space.get("dropout") == options.dropout
+
+
 def test_kept_views_are_learned_from(given, trained, monkeypatch):
     seen = []
     start = HeadTask.__init__

@@ -1,0 +1,80 @@
+"""How strong the head's L2 penalty is where the options leave it open: what serves images that were left out.
+
+A softmax that is unsure is a ridge regression with one column a class: its curvature is 1 / classes, so l2 shrinks as a
+ridge of 2 * classes * n * l2 does. The error of a ridge regression on each image that was left out, alone, follows from
+one fit to all in closed form (Golub, Heath and Wahba, 1979), and one decomposition gives it for every ridge.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from components.trainer.data import Split
+from components.trainer.plan import weigh_classes
+from components.trainer.standard import Scale
+from components.trainer.workers import share_bytes
+
+RATIOS = 10.0 ** np.arange(-2.0, 3.0, 0.5)  # of noise to signal: ridges in units of the number of features
+AT_MOST = 4096  # images
+DIGITS = ".1e"  # kept of the penalty: another processor rounds the decomposition in another way
+
+
+def find_l2(
+    strategy: tf.distribute.Strategy, values: np.ndarray, split: Split, held: np.ndarray, classes: int, how: str
+) -> float:
+    """The penalty for the images that are learned from, as the chief finds it and tells the other workers.
+
+    Args:
+        strategy: the replicas.
+        values: float32 [n, d], features of the split.
+        split: labels, and digests, by which copies and views of an image count once.
+        held: bool [n], True for the images that are only watched.
+        classes: how many there are.
+        how: `class_weights` of the options.
+    """
+    rows = np.flatnonzero(~held)
+    rows = rows[np.unique(split.digests()[rows], return_index=True)[1]]
+    weights = weigh_classes(split.labels[rows], classes, how)
+    found = choose_l2(values, split.labels, rows, weights)
+    return float(share_bytes(strategy, format(found, DIGITS).encode()))
+
+
+def choose_l2(values: np.ndarray, labels: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> float:
+    """The penalty that belongs to the ridge with the least squared error on images that are left out, one at a time.
+
+    Args:
+        values: float32 [n, d].
+        labels: int [n].
+        rows: int [k], the images that are learned from, each of them once.
+        weights: float64 [classes], what an image of each class counts.
+    """
+    some = rows[:: -(-len(rows) // AT_MOST)]
+    some = some[np.isfinite(values[some]).all(axis=1)]  # the others end the training, which names them
+    if not len(some):
+        return 0.0
+    classes, root = len(weights), np.sqrt(weights[labels[some]])[:, None]
+    signal, strengths = decompose(Scale.of(values, some).apply(values[some]) * root)
+    targets = (np.eye(classes)[labels[some]] * classes - 1.0) * root
+    found, squares = signal.T @ targets, signal**2
+    best = (np.inf, 1.0, 1.0)
+    for ratio in RATIOS:
+        shrunk = 1 / (strengths + ratio * values.shape[1])
+        missing = targets - signal @ (shrunk[:, None] * found)
+        own = squares @ shrunk + 1 / len(some)
+        error = np.sum((missing / np.maximum(1 - own, 1e-9)[:, None]) ** 2)
+        best = min(best, (error, ratio, np.sum(missing**2) / np.sum(targets**2)))
+    _, ratio, unexplained = best
+    # Where the fit is sure, the softmax is flatter than a parabola, down to `unexplained`. The square root is measured.
+    ratio = max(ratio * np.sqrt(unexplained), RATIOS[0])
+    return float(ratio * values.shape[1] / (2 * classes * len(rows)))
+
+
+def decompose(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """float64 [n, d] along its principal directions, [n, r], and the sum of squares along each, [r]; r = min(n, d)."""
+    if len(values) > values.shape[1]:
+        strengths, directions = np.linalg.eigh(values.T @ values)
+        return values @ directions, np.maximum(strengths, 0)
+    strengths, directions = np.linalg.eigh(values @ values.T)
+    strengths = np.maximum(strengths, 0)
+    return directions * np.sqrt(strengths), strengths

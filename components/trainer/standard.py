@@ -1,0 +1,54 @@
+"""The scale on which a head learns: each feature less its mean, in units of its standard deviation.
+
+One learning rate, one L2 and one number of steps then serve features of any backbone. The finished head has the scale
+in its first layer (`fold`): what is exported takes features as the backbone gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+AT_ONCE = 1024  # images
+ROUNDING = 1e-5  # of a feature's mean: what varies by less than that is taken for rounding, not for a signal
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Of a set of features.
+
+    Attributes:
+        mean: float64 [d].
+        spread: float64 [d], > 0: standard deviations; 1 where there is none that could be told from rounding.
+    """
+
+    mean: np.ndarray
+    spread: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, rows: np.ndarray) -> Scale:
+        """Measures some rows, int [k], of features, float32 [n, d], a part at a time.
+
+        A feature that is not finite for some image keeps its own scale, so that no other image is blamed for it.
+        """
+        with np.errstate(invalid="ignore", over="ignore"):
+            mean = _mean(values, rows, lambda part: part)
+            spread = np.sqrt(_mean(values, rows, lambda part: (part - mean) ** 2))
+            usable = np.isfinite(spread) & (spread > ROUNDING * np.abs(mean))
+        return cls(np.where(np.isfinite(mean), mean, 0.0), np.where(usable, spread, 1.0))
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """float64 [k, d] of features float32 [k, d]."""
+        return (values - self.mean) / self.spread
+
+    def fold(self, kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A layer on these features for one on the features as they are: float64, the same shapes."""
+        own = kernel / self.spread[:, None]
+        return own, bias - self.mean @ own
+
+
+def _mean(values: np.ndarray, rows: np.ndarray, of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    parts = (rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE))
+    return np.sum([of(values[part].astype(np.float64)).sum(axis=0) for part in parts], axis=0) / len(rows)

@@ -1,0 +1,96 @@
+"""The penalty that is found from the images."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import LeaveOneOut, cross_val_predict
+from sklearn.preprocessing import StandardScaler
+
+from components.trainer import penalty
+from components.trainer.data import Split
+from components.trainer.penalty import RATIOS, choose_l2, decompose, find_l2
+from tests.components.trainer.toys import toy
+
+
+def problem(count, width, noise, seed=0):
+    """Two classes, one direction in the middle of noise."""
+    draw = np.random.default_rng(seed)
+    labels = draw.permutation(np.arange(count) % 2)
+    signal = (2 * labels - 1)[:, None] * draw.normal(size=width) / np.sqrt(width) * 2
+    return (signal + noise * draw.normal(size=(count, width))).astype(np.float32), labels
+
+
+def choose(values, labels, weights=(1.0, 1.0)):
+    return choose_l2(values, labels, np.arange(len(labels)), np.array(weights))
+
+
+@pytest.mark.parametrize(("count", "width"), [(30, 80), (80, 30)])
+def test_it_belongs_to_the_ridge_that_leaving_out_each_image_chooses(count, width):
+    """Refitting without each image in turn, as scikit-learn does it, gives the same choice as the closed form."""
+    values, labels = problem(count, width, 1.0)
+    scaled, targets = StandardScaler().fit_transform(values), 2.0 * labels - 1
+    errors = []
+    for ratio in RATIOS:
+        guesses = cross_val_predict(Ridge(ratio * width), scaled, targets, cv=LeaveOneOut())
+        errors.append(np.mean((guesses - targets) ** 2))
+    ratio = RATIOS[int(np.argmin(errors))]
+    fit = Ridge(ratio * width).fit(scaled, targets)
+    unexplained = np.mean((fit.predict(scaled) - targets) ** 2)
+    wanted = max(ratio * np.sqrt(unexplained), RATIOS[0]) * width / (4 * count)
+    assert choose(values, labels) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_more_noise_asks_for_more():
+    found = [choose(*problem(60, 40, noise)) for noise in (0.1, 1.0, 10.0)]
+    assert found[0] < found[1] < found[2]
+
+
+def test_the_scale_of_the_features_does_not_matter():
+    values, labels = problem(60, 40, 1.0)
+    assert choose(values * 100 + 7, labels) == pytest.approx(choose(values, labels), rel=1e-3)
+
+
+def test_a_part_of_many_images_is_enough(monkeypatch):
+    values, labels = problem(4000, 20, 3.0)
+    whole = choose(values, labels)
+    monkeypatch.setattr(penalty, "AT_MOST", 1000)
+    assert choose(values, labels) == pytest.approx(whole, rel=4)
+
+
+@pytest.mark.parametrize("shape", [(5, 9), (9, 5)])
+def test_principal_directions_keep_products(shape):
+    values = np.random.default_rng(0).normal(size=shape)
+    found, strengths = decompose(values)
+    np.testing.assert_allclose(found @ found.T, values @ values.T, atol=1e-9)
+    np.testing.assert_allclose((found**2).sum(axis=0), strengths, atol=1e-9)
+
+
+def test_copies_views_and_held_out_images_do_not_count(strategies):
+    values, labels = problem(60, 40, 1.0)
+    _, split = toy(count=60)
+    split = Split([], split.sha256, labels.astype(np.int64), split.texts)
+    twice = Split([], np.tile(split.sha256, 2), np.tile(split.labels, 2), np.tile(split.texts, 2))
+    held = np.zeros(60, bool)
+    alone = find_l2(strategies["cpu"], values, split, held, 2, "none")
+    both = find_l2(strategies["cpu"], np.tile(values, (2, 1)), twice, np.tile(held, 2), 2, "none")
+    assert alone == both == float(f"{choose(values, labels):.1e}")
+    held[40:] = True
+    values[40:] = 1e6
+    assert find_l2(strategies["cpu"], values, split, held, 2, "none") == pytest.approx(
+        choose(values[:40], labels[:40]), rel=0.06
+    )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_features_that_are_not_finite_do_not_end_the_choice(bad):
+    values, labels = problem(60, 40, 1.0)
+    values[3] = bad
+    assert np.isfinite(choose(values, labels))
+    values[:] = bad
+    assert np.isfinite(choose(values, labels))
+
+
+def test_two_images_are_enough():
+    values, labels = problem(2, 40, 1.0)
+    assert 0 < choose(values, labels) < np.inf
+    assert 0 < choose(np.ones([2, 4], np.float32), labels) < np.inf
