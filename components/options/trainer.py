@@ -66,7 +66,7 @@ class TrainerOptions(Options):
     schedule: Literal["cosine", "constant"] = Field("cosine", description="Of the learning rate.")
     warmup_epochs: Annotated[float, Field(ge=0.0)] = Field(0.0, description="Epochs in which the rate rises from 0.")
     l2: Annotated[float, Field(ge=0.0)] | None = Field(
-        None, description="L2 penalty on the head's kernel, of standardised features; null: found from the images."
+        None, description="L2 penalty on the head's kernel, of features on one scale; null: found from the images."
     )
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes weigh more.")

@@ -59,7 +59,7 @@ class TuneStep:
             labels: int64 [n].
             weights: float64 [classes], what an image of each class counts.
             augmentation: how far a view may be from its image.
-            spread: of the features, float64 [d]: the penalty is that of the first stage, on standardised ones.
+            spread: of the features, float64 [d], see `Scale`: the penalty is that of the first stage.
         """
         self._strategy, self._trunk, self._recipe, self._widths = strategy, trunk, recipe, widths
         self._replicas = strategy.num_replicas_in_sync

@@ -38,7 +38,7 @@ class Head:
         bias: float32 [classes].
         history: per epoch, a list a name: `loss`, `accuracy`, and `val_*` where images were held out.
         hidden: kernel float32 [d, units] and bias float32 [units] of the layer before, or None.
-        l2: the penalty that it learned under, on the kernel of standardised features.
+        l2: the penalty that it learned under, on the kernel of features on their `Scale`.
         spread: float64 [d], what these were divided by; None: nothing. The kernels here take features as they are.
     """
 

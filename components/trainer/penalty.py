@@ -15,7 +15,7 @@ from components.trainer.plan import weigh_classes
 from components.trainer.standard import Scale
 from components.trainer.workers import share_bytes
 
-RATIOS = 10.0 ** np.arange(-2.0, 3.0, 0.5)  # of noise to signal: ridges in units of the number of features
+RATIOS = 10.0 ** np.arange(-2.0, 3.0, 0.5)  # of noise to signal: ridges in units of the features' variance, all told
 AT_MOST = 4096  # images
 DIGITS = ".1e"  # kept of the penalty: another processor rounds the decomposition in another way
 
@@ -57,9 +57,9 @@ def choose_l2(values: np.ndarray, labels: np.ndarray, rows: np.ndarray, weights:
     signal, strengths = decompose(Scale.of(values, some).apply(values[some]) * root)
     targets = (np.eye(classes)[labels[some]] * classes - 1.0) * root
     found, squares = signal.T @ targets, signal**2
-    best = (np.inf, 1.0, 1.0)
+    unit, best = max(np.sum(strengths) / len(some), 1e-9), (np.inf, 1.0, 1.0)
     for ratio in RATIOS:
-        shrunk = 1 / (strengths + ratio * values.shape[1])
+        shrunk = 1 / (strengths + ratio * unit)
         missing = targets - signal @ (shrunk[:, None] * found)
         own = squares @ shrunk + 1 / len(some)
         error = np.sum((missing / np.maximum(1 - own, 1e-9)[:, None]) ** 2)
@@ -67,7 +67,7 @@ def choose_l2(values: np.ndarray, labels: np.ndarray, rows: np.ndarray, weights:
     _, ratio, unexplained = best
     # Where the fit is sure, the softmax is flatter than a parabola, down to `unexplained`. The square root is measured.
     ratio = max(ratio * np.sqrt(unexplained), RATIOS[0])
-    return float(ratio * values.shape[1] / (2 * classes * len(rows)))
+    return float(ratio * unit / (2 * classes * len(rows)))
 
 
 def decompose(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

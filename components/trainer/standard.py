@@ -1,7 +1,9 @@
-"""The scale on which a head learns: each feature less its mean, in units of its standard deviation.
+"""The scale on which a head learns: each feature less its mean, and half-way to a deviation of 1.
 
-One learning rate, one L2 and one number of steps then serve features of any backbone. The finished head has the scale
-in its first layer (`fold`): what is exported takes features as the backbone gives them.
+What a feature is divided by is the geometric mean of its own deviation and of that of all: as they are, a few large
+ones drown the rest; all at 1, the many small ones are as loud as those that the backbone found worth it. One learning
+rate, one L2 and one number of steps then serve features of any backbone. The finished head has the scale in its first
+layer (`fold`): what is exported takes features as the backbone gives them.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ class Scale:
 
     Attributes:
         mean: float64 [d].
-        spread: float64 [d], > 0: standard deviations; 1 where there is none that could be told from rounding.
+        spread: float64 [d], > 0: what they are divided by.
     """
 
     mean: np.ndarray
@@ -35,9 +37,11 @@ class Scale:
         """
         with np.errstate(invalid="ignore", over="ignore"):
             mean = _mean(values, rows, lambda part: part)
-            spread = np.sqrt(_mean(values, rows, lambda part: (part - mean) ** 2))
-            usable = np.isfinite(spread) & (spread > ROUNDING * np.abs(mean))
-        return cls(np.where(np.isfinite(mean), mean, 0.0), np.where(usable, spread, 1.0))
+            own = np.sqrt(_mean(values, rows, lambda part: (part - mean) ** 2))
+        usable = np.isfinite(own) & (own > ROUNDING * np.abs(mean))
+        of_all = np.sqrt(np.mean(own[usable] ** 2)) if usable.any() else 1.0
+        spread = np.sqrt(own * of_all, where=usable, out=np.full_like(own, of_all))
+        return cls(np.where(np.isfinite(mean), mean, 0.0), spread)
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """float64 [k, d] of features float32 [k, d]."""

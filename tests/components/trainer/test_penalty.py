@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
-from sklearn.preprocessing import StandardScaler
 
 from components.trainer import penalty
 from components.trainer.data import Split
 from components.trainer.penalty import RATIOS, choose_l2, decompose, find_l2
+from components.trainer.standard import Scale
 from tests.components.trainer.toys import toy
 
 
@@ -28,15 +28,16 @@ def choose(values, labels, weights=(1.0, 1.0)):
 def test_it_belongs_to_the_ridge_that_leaving_out_each_image_chooses(count, width):
     """Refitting without each image in turn, as scikit-learn does it, gives the same choice as the closed form."""
     values, labels = problem(count, width, 1.0)
-    scaled, targets = StandardScaler().fit_transform(values), 2.0 * labels - 1
+    scaled, targets = Scale.of(values, np.arange(count)).apply(values), 2.0 * labels - 1
+    unit = np.sum(scaled**2) / count
     errors = []
     for ratio in RATIOS:
-        guesses = cross_val_predict(Ridge(ratio * width), scaled, targets, cv=LeaveOneOut())
+        guesses = cross_val_predict(Ridge(ratio * unit), scaled, targets, cv=LeaveOneOut())
         errors.append(np.mean((guesses - targets) ** 2))
     ratio = RATIOS[int(np.argmin(errors))]
-    fit = Ridge(ratio * width).fit(scaled, targets)
+    fit = Ridge(ratio * unit).fit(scaled, targets)
     unexplained = np.mean((fit.predict(scaled) - targets) ** 2)
-    wanted = max(ratio * np.sqrt(unexplained), RATIOS[0]) * width / (4 * count)
+    wanted = max(ratio * np.sqrt(unexplained), RATIOS[0]) * unit / (4 * count)
     assert choose(values, labels) == pytest.approx(wanted, rel=1e-6)
 
 
