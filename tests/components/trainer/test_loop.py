@@ -86,9 +86,9 @@ def test_more_rows_than_a_batch_of_the_measurement_are_all_counted(loop, monkeyp
 
 
 def test_dropout_is_drawn_anew_each_step_and_keeps_the_mean(loop):
-    """A kernel of ones at a learning rate of 0: the loss differs only by what was dropped."""
+    """A kernel at a learning rate of 0: the loss differs only by what was dropped."""
     mine, _, _ = loop(widths=(8, 3), dropout=0.5, l2=0.0)
-    state = start_state((8, 3), 1)
+    state = start_state((8, 3), 1)._replace(params=np.arange(27) / 27)
     rows, still = np.arange(40), np.zeros(1)
     losses = [mine.run_epoch(state, rows, still, 40, first)[1].loss for first in (0, 1, 0)]
     assert losses[0] == losses[2] != losses[1]
