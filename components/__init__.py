@@ -1,5 +1,6 @@
 """The stages of the pipeline: TFX components of Graft and what they share."""
 
-from components import surroundings
+from components import streams, surroundings
 
+streams.arrange()
 surroundings.decide()

@@ -23,20 +23,18 @@ class Line:
         pythons: versions of Python that it runs on, the preferred one first.
         tflite_interpreter: module whose class `Interpreter` runs TensorFlow Lite models: TensorFlow 2.21 is the last
             line to bring one and warns of it, LiteRT's needs a newer protobuf and NumPy than TensorFlow 2.16.
-        file_systems: package that teaches its TensorFlow `s3://` and others; empty: there is none, `gs://` is built in.
     """
 
     name: str
     pythons: tuple[str, ...]
     tflite_interpreter: str
-    file_systems: str
 
 
 LINES = {
     line.name: line
     for line in (
-        Line("1.21", ("3.13", "3.12", "3.11"), "ai_edge_litert.interpreter", ""),
-        Line("1.16", ("3.10",), "tensorflow.lite.python.interpreter", "tensorflow-io"),
+        Line("1.21", ("3.13", "3.12", "3.11"), "ai_edge_litert.interpreter"),
+        Line("1.16", ("3.10",), "tensorflow.lite.python.interpreter"),
     )
 }
 

@@ -17,6 +17,7 @@ def main() -> None:
     Exit codes: 0 done, 1 a failure inside, 2 bad usage, configuration or input, 3 a gate said no; where a signal ended
     it, 128 and the signal's number, so 130 for Ctrl-C.
     """
+    _name_files_in_utf8()
     with signals.heeded():
         try:
             with scratch.own_folder(), signals.interruptible("Interrupted."):
@@ -24,6 +25,15 @@ def main() -> None:
         finally:
             if stop := signals.stopped():  # threads of libraries would go on, and child processes stay
                 signals.leave(stop.code - 128)
+
+
+def _name_files_in_utf8() -> None:
+    """Starts again where the locale would read names of files as another encoding: class names would be garbled."""
+    if sys.getfilesystemencoding() == "utf-8":
+        return
+    os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding)
+    os.environ["PYTHONUTF8"] = "1"  # for the processes that this one starts
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _run_command() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,11 +29,13 @@ from components.options import (
     TunerOptions,
 )
 from components.secrets import refuse_secrets
-from components.trainer.backbones import check_request, check_weights, is_saved_model
+from components.trainer.backbones import check_request, check_weights
 from pipeline.fingerprint import node_fingerprints
 from pipeline.kubeflow.options import KubeflowOptions
+from pipeline.layers import EXTENDS, Layer, find, merge, parse, read_layers
+from pipeline.paths import fill_paths, full_path
 
-PATH_KEYS = (("data", "path"), ("trainer", "weights"), ("trainer", "backbone"))
+KEY = "[key]"  # of pydantic: a mapping's key is wrong, not its value
 
 
 class Config(Options):
@@ -165,7 +168,8 @@ def model_key(config: Config, data_fingerprint: str, fingerprints: dict[str, str
 def load_config(path: str | None, settings: list[str] | None = None, data: str | None = None) -> Config:
     """Reads and checks a configuration.
 
-    Relative paths in the file are meant from the file's folder; those of the command line from where the user stands.
+    Relative paths in a file are meant from the file's folder; those of the command line from where the user stands.
+    What `extends:` names lies below the file.
 
     Args:
         path: a YAML file; None: the defaults.
@@ -175,19 +179,22 @@ def load_config(path: str | None, settings: list[str] | None = None, data: str |
     Raises:
         InputError: no such file, no YAML, or a value that is not allowed.
     """
-    content = _read_yaml(path) if path else {}
-    if path:
-        for section, key in PATH_KEYS:
-            _anchor(content, section, key, Path(path).parent)
-    for setting in settings or []:
-        _apply_setting(content, setting)
+    layers, content = read_layers(path, Config) if path else [], dict[str, Any]()
+    for layer in layers:
+        content = merge(content, layer.content)
+    layers += [_apply_setting(content, setting) for setting in settings or []]
     if data is not None:
-        _section(content, "data", "--data")["path"] = data
-    return check_config(content, path or "the command line")
+        _section(content, "data", "--data")["path"] = full_path(data, "--data", None)
+    return check_config(content, path or "the command line", layers)
 
 
-def check_config(content: dict[str, Any], origin: str) -> Config:
+def check_config(content: dict[str, Any], origin: str, layers: Sequence[Layer] = ()) -> Config:
     """From plain values to a `Config`, with errors in the user's words.
+
+    Args:
+        content: of all sections.
+        origin: where it is from, for errors.
+        layers: what it was made of, so that errors can name files and lines.
 
     Raises:
         InputError: every problem, a line each.
@@ -196,7 +203,7 @@ def check_config(content: dict[str, Any], origin: str) -> Config:
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
+        lines = dict.fromkeys(_explain(problem, layers) for problem in error.errors())
         raise InputError(
             f"The configuration of {origin} is not usable:\n" + "\n".join(f"  {x}" for x in lines)
         ) from error
@@ -206,49 +213,24 @@ def check_config(content: dict[str, Any], origin: str) -> Config:
     return config
 
 
-def _read_yaml(path: str) -> dict[str, Any]:
-    text = ""
-    try:
-        text = Path(path).read_text("utf-8")
-        content = yaml.safe_load(text)
-    except OSError as error:
-        raise InputError(
-            f"Expected a configuration file at {path}: {error.strerror}.\nSee configs/ for examples."
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        refuse_secrets(text, path)  # the error shows some of it
-        raise InputError(f"{path} is no YAML file: {' '.join(str(error).split())}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected sections such as `data:` and `trainer:`, got {type(content).__name__}.")
-    return content
-
-
-def _anchor(content: dict[str, Any], section: str, key: str, folder: Path) -> None:
-    value = content.get(section, {}).get(key) if isinstance(content.get(section), dict) else None
-    if (
-        isinstance(value, str)
-        and value not in ("imagenet", "none")
-        and ":" not in value
-        and not Path(value).is_absolute()
-        and (key != "backbone" or is_saved_model(value))
-    ):
-        content[section][key] = str(folder / value)
-
-
-def _apply_setting(content: dict[str, Any], setting: str) -> None:
+def _apply_setting(content: dict[str, Any], setting: str) -> Layer:
     name, equals, value = setting.partition("=")
     if not equals or not name:
         raise InputError(f"--set: expected section.key=value, got '{setting}'.\nExample: --set trainer.epochs=5")
     *sections, key = name.split(".")
+    try:
+        node, given = parse(value, f"--set {name}")
+    except (yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"--set {name}: '{value}' is no YAML value.") from error
+    given = nested = {key: given}
+    for section in reversed(sections):
+        nested = {section: nested}
+    fill_paths(nested, Config)
     target = content
     for section in sections:
         target = _section(target, section, f"--set {name}")
-    try:
-        target[key] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise InputError(f"--set {name}: '{value}' is no YAML value.") from error
+    target |= given
+    return Layer(f"--set {name}", node, (*sections, key))
 
 
 def _section(content: dict[str, Any], name: str, option: str) -> dict[str, Any]:
@@ -278,14 +260,22 @@ def known_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
     return keys
 
 
-def _explain(problem: Any) -> str:
+def _explain(problem: Any, layers: Sequence[Layer]) -> str:
+    location = tuple(part for part in problem["loc"] if part != KEY)
+    found = find(layers, location)
+    where = f" ({found.place})" if found else ""
+    if problem["type"] == "string_type" and found and (advice := found.explain_text(KEY in problem["loc"])):
+        return f"{found.name(location)}: {advice}{where}"
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
-        return f"{name}: {problem['msg'].removeprefix('Value error, ')}; got {problem['input']!r}"
+        return f"{name}: {problem['msg'].removeprefix('Value error, ')}; got {problem['input']!r}{where}"
+    return f"{name}: unknown key.{_advise_key(name)}{where}"
+
+
+def _advise_key(name: str) -> str:
     key = name.rpartition(".")[2]
     elsewhere = [known for known in known_keys() if known.rpartition(".")[2] == key]
-    near = [known for known in known_keys() if known.count(".") >= name.count(".")]
-    hint = f" Did you mean '{elsewhere[0]}'?" if elsewhere else did_you_mean(name, near)
+    near = [known for known in [*known_keys(), EXTENDS] if known.count(".") >= name.count(".")]
     siblings = [known for known in known_keys() if known.rpartition(".")[0] == name.rpartition(".")[0]]
-    allowed = ", ".join(known.rpartition(".")[2] for known in siblings)
-    return f"{name}: unknown key.{hint}" + ("" if hint else f" Known here: {allowed}.")
+    hint = f" Did you mean '{elsewhere[0]}'?" if elsewhere else did_you_mean(name, near)
+    return hint or f" Known here: {', '.join(known.rpartition('.')[2] for known in siblings)}."

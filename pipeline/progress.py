@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,8 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
+
+from components import streams
 
 LOGGER = "graft.progress"
 SECONDS_BETWEEN_LINES = 10.0  # where the output is no terminal
@@ -124,7 +126,10 @@ class Progress(logging.Handler):
         grid = Table.grid(padding=(0, 1))
         seconds = f"{time.monotonic() - node.started:5.1f} s"
         grid.add_row(
-            Spinner("dots"), Text(f"{node.name:<17}", "bold"), Text(seconds, "dim"), Text(node.text, no_wrap=True)
+            Spinner("dots" if streams.is_unicode(self.console.encoding) else "line"),
+            Text(f"{node.name:<17}", "bold"),
+            Text(seconds, "dim"),
+            Text(node.text, no_wrap=True),
         )
         return grid
 
@@ -146,11 +151,12 @@ def output_to(log: Path) -> Iterator[Console]:
     sys.stdout.flush()
     sys.stderr.flush()
     saved = [os.dup(1), os.dup(2)]
-    terminal = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace", buffering=1)
+    terminal = os.fdopen(os.dup(1), "w", encoding=streams.encoding(), errors=streams.LIKE, buffering=1)
     with open(log, "ab", buffering=0) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    handler = logging.StreamHandler(sys.__stderr__)
+    written = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+    handler = logging.StreamHandler(written)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(name)s: %(message)s"))
     root = logging.getLogger()
     level = root.level
@@ -164,12 +170,62 @@ def output_to(log: Path) -> Iterator[Console]:
         root.removeHandler(handler)
         root.setLevel(level)
         with suppress(OSError):  # a full disk
+            written.close()
             sys.stdout.flush()
             sys.stderr.flush()
         for descriptor, copy in zip((1, 2), saved, strict=True):
             os.dup2(copy, descriptor)
             os.close(copy)
         terminal.close()
+
+
+@contextmanager
+def counting_bar(what: str, terminal: TextIO) -> Iterator[Callable[[int, int], None]]:
+    """A bar with the time that is left; gives a function that takes the number of files done and their total."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(file=terminal), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def counting_lines(what: str, file: TextIO) -> Iterator[Callable[[int, int], None]]:
+    """A line each ten seconds, whatever takes so long; gives a function as `counting_bar` does."""
+    started, ended, counts = time.monotonic(), threading.Event(), [0, 0]
+
+    def tell() -> None:
+        while not ended.wait(SECONDS_BETWEEN_LINES):
+            with suppress(OSError):  # nobody reads it any more
+                print(describe_counts(what, counts[0], counts[1], time.monotonic() - started), file=file, flush=True)
+
+    def report(done: int, total: int) -> None:
+        counts[:] = done, total
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield report
+    finally:
+        ended.set()
+        thread.join()
+
+
+def describe_counts(what: str, done: int, total: int, seconds: float) -> str:
+    """How far something is, after some seconds, and how long it takes yet: the rest at the pace so far."""
+    if not total:
+        return f"{what}: looking for files, {seconds:,.0f} s"
+    left = f", about {seconds * (total - done) / done:,.0f} s left" if 0 < done < total else ""
+    left = ", comparing them" if done == total else left
+    return f"{what}: {done:,} of {total:,} files, {seconds:,.0f} s{left}"
 
 
 @contextmanager
@@ -180,7 +236,7 @@ def native_stderr_hidden() -> Iterator[TextIO]:
     """
     sys.stderr.flush()
     saved = os.dup(2)
-    real = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
+    real = os.fdopen(os.dup(2), "w", encoding=streams.encoding(), errors=streams.LIKE, buffering=1)
     with open(os.devnull, "wb") as nothing:
         os.dup2(nothing.fileno(), 2)
     try:

@@ -1,19 +1,39 @@
-"""Paths with a scheme, such as `gs://bucket/data`, through TensorFlow's file systems; it is loaded only for them."""
+"""Data in object stores, `s3://BUCKET/KEY` and `gs://BUCKET/KEY`, through pyarrow, which TFX brings on every line.
+
+Credentials, regions and profiles are found as the clients of Amazon and Google find them. `AWS_ENDPOINT_URL` (or
+`AWS_ENDPOINT_URL_S3`) names another service that speaks S3, `STORAGE_EMULATOR_HOST` one that speaks Google's. A process
+has connections of its own: what stands in a job or a `Source` is the path only.
+"""
 
 from __future__ import annotations
 
 import io
+import os
+import posixpath
+import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 from components.errors import InputError
 from components.example_gen.listing import Source, Tree
-from components.lines import Line, current_line
 
 CALLS = 32  # at once: a remote file system is mostly waited for
 BUFFER = 1 << 20  # bytes; every call for more is a round trip
+CONNECT_SECONDS = 10.0
+RETRY_SECONDS = 20
+SCHEMES = ("s3", "gs")
+ENDPOINTS = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "gs": ("STORAGE_EMULATOR_HOST",)}
+CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the machine's role; AWS_ENDPOINT_URL names "
+    "another service than Amazon's",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS, `gcloud auth application-default login`, or the machine's service account",
+}
+DENIED = re.compile(r"denied|forbidden|invalid_access_key|signature|credential|token|oauth|\b40[13]\b", re.IGNORECASE)
 
 
 def is_remote(path: str) -> bool:
@@ -25,48 +45,52 @@ def kind_of(path: str) -> str:
     """`folder`, `file`, or an empty string where there is nothing.
 
     Raises:
-        InputError: the plugin of its file system is missing, or the file system refuses.
+        InputError: the scheme is unknown, there is no such bucket, or the service refuses or cannot be reached.
     """
-    import tensorflow as tf
+    from pyarrow.fs import FileType
+
+    with _in_words(path):
+        system, place = _locate(path)
+        bucket, _, key = place.partition("/")
+        if not key:
+            return "folder"  # listing it tells whether it is there, with fewer rights than asking for the bucket
+        kind = system.get_file_info(place).type
+        if kind == FileType.NotFound and _is_missing(system, bucket):
+            raise InputError(
+                f"data.path: there is no bucket '{bucket}', asked for by {path}.\n"
+                f"Check its name, and the credentials: {CREDENTIALS[scheme_of(path)]}."
+            )
+    return {FileType.Directory: "folder", FileType.File: "file"}.get(kind, "")
+
+
+def _is_missing(system: Any, bucket: str) -> bool:
+    from pyarrow.fs import FileType
 
     try:
-        return "folder" if tf.io.gfile.stat(path).is_directory else "file"
-    except tf.errors.NotFoundError:
-        return ""
-    except tf.errors.UnimplementedError as error:
-        raise InputError(
-            f"data.path: no file system for {path.partition('://')[0]}:// is installed, asked for by {path}.\n"
-            f"{_advise(current_line())}"
-        ) from error
-    except tf.errors.OpError as error:
-        raise InputError(
-            f"data.path: cannot reach {path}: {one_line(error)}.\nCheck the path and the credentials of this machine."
-        ) from error
-
-
-def _advise(line: Line) -> str:
-    """What to do where TensorFlow does not know a scheme."""
-    if line.file_systems:
-        return f"Install its plugin (pip install {line.file_systems}), or copy the data to a local folder."
-    return f"On TFX {line.name} TensorFlow opens gs:// only: mount it, or copy the data to a local folder."
+        return bool(system.get_file_info(bucket).type == FileType.NotFound)
+    except OSError:  # it may be there: reading objects takes no right to look at their bucket
+        return False
 
 
 def walk(root: str) -> Tree:
-    """All files below a remote folder, with size and time where the file system tells them."""
-    import tensorflow as tf
+    """All files below a remote folder, with size and time, by pages of the service's own lists.
 
-    tree = Tree(root)
-    names: list[str] = []
-    failed: list[Exception] = []
-    for folder, _, files in tf.io.gfile.walk(root, onerror=failed.append):
-        below = folder[len(root) :].strip("/")
-        if below:
-            tree.folders.append(below)
-        names += [f"{below}/{file}" if below else file for file in files]
-    with ThreadPoolExecutor(CALLS) as pool:
-        tree.files = list(pool.map(lambda name: stat_source(name, join(root, name)), names))
-    if failed:
-        raise InputError(f"data.path: cannot list all of {root}: {one_line(failed[0])}.\nCheck the rights to read it.")
+    Raises:
+        InputError: the service refuses or cannot be reached.
+    """
+    from pyarrow.fs import FileSelector, FileType
+
+    tree, folders = Tree(root), set[str]()
+    with _in_words(root):
+        system, place = _locate(root)
+        for info in system.get_file_info(FileSelector(place, recursive=True)):
+            name = info.path[len(place) + 1 :]
+            if info.type == FileType.Directory:
+                folders.add(name)
+            else:
+                tree.files.append(_source(name, join(root, name), info))
+                folders |= set(map(str, PurePosixPath(name).parents))  # not every service lists them
+    tree.folders = sorted(folders - {"."})
     return tree
 
 
@@ -76,67 +100,105 @@ def join(folder: str, name: str) -> str:
 
 
 def stat_source(name: str, path: str) -> Source:
-    """A source for a remote file; one that is not there, or is a folder, has a problem."""
-    import tensorflow as tf
+    """A source for a remote file; one that is not there, is a folder, or cannot be reached has a problem."""
+    from pyarrow.fs import FileType
 
     try:
-        status = tf.io.gfile.stat(path)
-    except tf.errors.NotFoundError:
-        return Source(name, "", path, problem="no such file")
-    except tf.errors.OpError as error:
+        system, place = _locate(path)
+        info = system.get_file_info(place)
+    except InputError as error:
+        return Source(name, "", path, problem=str(error).partition("\n")[0])
+    except (OSError, ValueError) as error:
         return Source(name, "", path, problem=one_line(error))
-    if status.is_directory:
-        return Source(name, "", path, problem="a folder")
-    return Source(name, "", path, size=status.length, mtime_ns=max(0, status.mtime_nsec))
+    if info.type == FileType.File:
+        return _source(name, path, info)
+    return Source(name, "", path, problem="a folder" if info.type == FileType.Directory else "no such file")
+
+
+def _source(name: str, path: str, info: Any) -> Source:
+    return Source(name, "", path, size=info.size or 0, mtime_ns=max(0, info.mtime_ns or 0))
 
 
 def open_file(path: str) -> io.BufferedReader:
-    """A remote file as Python's libraries expect one: seekable, buffered; its errors are `OSError`."""
-    return io.BufferedReader(_Raw(path), BUFFER)
+    """A remote file as Python's libraries expect one: seekable, buffered, read by ranges.
+
+    Raises:
+        OSError: it cannot be opened; reading raises it, too.
+    """
+    try:
+        system, place = _locate(path)
+        return io.BufferedReader(system.open_input_file(place), BUFFER)
+    except ValueError as error:  # an unknown scheme, or a path that no service takes
+        raise OSError(one_line(error)) from error
 
 
-class _Raw(io.RawIOBase):
-    def __init__(self, path: str) -> None:
-        import tensorflow as tf
+def scheme_of(path: str) -> str:
+    """What stands before `://`, in small letters."""
+    return path.partition("://")[0].lower()
 
-        self._file = tf.io.gfile.GFile(path, "rb")
-        with _as_os_error():
-            self._size = self._file.size()
 
-    def readable(self) -> bool:
-        return True
+def _locate(path: str) -> tuple[Any, str]:
+    """The file system of a path, and `BUCKET/KEY` in it.
 
-    def seekable(self) -> bool:
-        return True
+    Raises:
+        InputError: its scheme is none of `SCHEMES`, or it names no bucket.
+    """
+    scheme, place = scheme_of(path), path.partition("://")[2].rstrip("/")
+    if scheme not in SCHEMES:
+        raise InputError(
+            f"data.path: expected a local path, {' or '.join(f'{known}://' for known in SCHEMES)}, found {path}.\n"
+            + (f"Write {path.partition('://')[2]}." if scheme == "file" else "Mount it, or copy the data to a folder.")
+        )
+    if not place or place.startswith("/"):
+        raise InputError(f"data.path: expected {scheme}://BUCKET/FOLDER, found {path}.\nName the bucket.")
+    bucket, slash, key = place.partition("/")
+    system = _file_system(os.getpid(), scheme, bucket, next(filter(None, map(os.environ.get, ENDPOINTS[scheme])), ""))
+    return system, bucket + slash + (posixpath.normpath(key) if key else "")
 
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._size}[whence]
-        with _as_os_error():
-            self._file.seek(start + offset)
-        return start + offset
 
-    def tell(self) -> int:
-        return int(self._file.tell())
+@lru_cache(maxsize=64)
+def _file_system(_process: int, scheme: str, bucket: str, address: str) -> Any:
+    """The connections of one process to one bucket: after a fork, those of the parent must not be used."""
+    from pyarrow import fs
 
-    def readinto(self, buffer: Any) -> int:
-        with _as_os_error():
-            content = self._file.read(len(buffer))
-        buffer[: len(content)] = content
-        return len(content)
+    parts = urlsplit(address if "://" in address else f"http://{address}")
+    place = {"scheme": parts.scheme, "endpoint_override": parts.netloc + parts.path.rstrip("/")} if address else {}
+    if scheme == "gs":
+        return fs.GcsFileSystem(anonymous=bool(address), retry_time_limit=timedelta(seconds=RETRY_SECONDS), **place)
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if not region and not address:
+        region = _find_region(bucket)
+    return fs.S3FileSystem(region=region, connect_timeout=CONNECT_SECONDS, **place)
 
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+
+def _find_region(bucket: str) -> str | None:
+    """Where Amazon keeps a bucket; None where it does not say: the profile's region then counts."""
+    from pyarrow import fs
+
+    try:
+        return str(fs.resolve_s3_region(bucket))
+    except (OSError, ValueError):
+        return None
 
 
 @contextmanager
-def _as_os_error() -> Iterator[None]:
-    import tensorflow as tf
-
+def _in_words(path: str) -> Iterator[None]:
+    """Turns what a service answers into two lines for the user."""
     try:
         yield
-    except tf.errors.OpError as error:
-        raise OSError(one_line(error)) from error
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        text, scheme = one_line(error), scheme_of(path)
+        if "NO_SUCH_BUCKET" in text:
+            fix = "Check the bucket's name."
+        elif "nesting depth" in text:
+            fix = "A name in it has an empty folder (`a//b`) or too many of them: rename it, or copy the data."
+        elif DENIED.search(text):
+            fix = f"Give credentials that may list and read it: {CREDENTIALS[scheme]}."
+        else:
+            fix = f"Check the path, the network and the credentials: {CREDENTIALS[scheme]}."
+        raise InputError(f"data.path: cannot reach {path}: {text}.\n{fix}") from error
 
 
 def one_line(error: Exception) -> str:

@@ -30,6 +30,7 @@ from components.options import DataOptions
 BATCH = 64
 WORTH_PROCESSES = 512  # below, starting processes takes longer than the work
 REMEMBER_EACH = 512
+REPORT_SECONDS = 0.5
 REMOTE_READERS = 32  # a remote file is mostly waited for
 SIDE_CAR = "side_car"  # a flag that never reaches a manifest: neither suffix nor content claims to be an image
 CODECS = ("numpy", "pdqhash", "pi-heif", "pillow", "simplejpeg")
@@ -117,14 +118,17 @@ def inspect_all(sources: list[Source], options: DataOptions, memory: Memory, loo
     done = len(sources) - len(unknown)
     looking.report(done, len(sources))
     fresh: list[tuple[Source, images.Inspection]] = []
+    due = time.monotonic() + REPORT_SECONDS
     for index, inspection in inspect_sources([(i, sources[i]) for i in unknown], limits, looking):
         rows[index] = _row(sources[index], inspection)
         fresh.append((sources[index], inspection))
         done += 1
         if len(fresh) == REMEMBER_EACH:
             memory.remember(fresh, inspector, started_ns)
-            looking.report(done, len(sources))
             fresh.clear()
+        if time.monotonic() >= due:
+            looking.report(done, len(sources))
+            due = time.monotonic() + REPORT_SECONDS
     memory.remember(fresh, inspector, started_ns)
     looking.report(done, len(sources))
     return rows, len(unknown)

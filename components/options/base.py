@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 from typing_extensions import Self
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
+MACHINE_PATH: JsonDict = {"path": "machine"}  # `json_schema_extra` of a field: `~` and variables are expanded
+POD_PATH: JsonDict = {"path": "pod"}  # likewise; it has no `~`, since a pod's home is another one
 PositiveLimit = Annotated[float, Field(gt=0.0)] | None
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from components.options.base import Options
+from components.options.base import MACHINE_PATH, Options
 
 
 class BeamNodeOptions(Options):
@@ -31,6 +31,7 @@ class BeamOptions(Options):
     shared_path: str | None = Field(
         None,
         description="A folder that workers on other machines see at the same path; without one they see buckets only.",
+        json_schema_extra=MACHINE_PATH,
     )
     nodes: dict[Literal["ImageExampleGen", "StatisticsGen", "Transform", "Evaluator"], BeamNodeOptions] = Field(
         default_factory=dict, description="Other runners and further arguments a node."

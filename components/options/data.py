@@ -7,14 +7,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from components.names import canonical
-from components.options.base import Fraction, Options, Positive
+from components.options.base import MACHINE_PATH, Fraction, Options, Positive
 
 
 class DataOptions(Options):
     """What ImageExampleGen reads, what it refuses, and how it splits."""
 
     path: str | None = Field(
-        None, description="Folder, table (.csv, .jsonl, .json), TFRecords or archive; or `sample:digits`."
+        None,
+        description="Folder, table (.csv, .jsonl, .json), TFRecords or archive; or `sample:digits`.",
+        json_schema_extra=MACHINE_PATH,
     )
     layout: Literal[
         "auto",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from components.options.base import Fraction, Options, Positive
+from components.options.base import MACHINE_PATH, Fraction, Options, Positive
 
 
 class AugmentOptions(Options):
@@ -42,7 +42,9 @@ class TrainerOptions(Options):
     """Backbone, head and how the head is trained."""
 
     backbone: str = Field(
-        "MobileNetV2", description="A row of components/trainer/backbones.py, or a path: .keras or SavedModel."
+        "MobileNetV2",
+        description="A row of components/trainer/backbones.py, or a path: .keras or SavedModel.",
+        json_schema_extra=MACHINE_PATH,
     )
     backbone_args: dict[str, float | int | str | bool] = Field(
         default_factory=dict, description="Further arguments of the backbone's constructor, such as alpha: 0.35."
@@ -50,7 +52,11 @@ class TrainerOptions(Options):
     backbone_scaling: Literal["auto", "-1..1", "0..1", "torch", "caffe", "inside"] = Field(
         "auto", description="What the backbone expects of its pixels; auto: as its row says, for a path `inside`."
     )
-    weights: str = Field("imagenet", description="`imagenet` (Keras' download), a weights file, or `none`.")
+    weights: str = Field(
+        "imagenet",
+        description="`imagenet` (Keras' download), a weights file, or `none`.",
+        json_schema_extra=MACHINE_PATH,
+    )
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
         None, description="The weights file must have this digest."
     )

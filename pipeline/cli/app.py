@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -22,7 +23,7 @@ class Root(TyperGroup):
             InputError: an address in it has a password.
         """
         refuse_in_arguments(args)
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, [_with_home(argument) for argument in args])
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Runs a command.
@@ -36,6 +37,12 @@ class Root(TyperGroup):
             if trouble := find_trouble(error):
                 raise trouble from error
             raise
+
+
+def _with_home(argument: str) -> str:
+    """An argument with the user's home for `~`: shells leave it in quotes and behind `--data=`."""
+    option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return option + equals + (value if os.path.lexists(value) else os.path.expanduser(value))
 
 
 app = typer.Typer(

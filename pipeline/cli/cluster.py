@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -106,7 +107,7 @@ class What:
         from pipeline.kubeflow.checks import check_compilable
         from pipeline.progress import quiet_tensorflow
 
-        given = [f"kubeflow.data_path={self.data}"] if self.data else []
+        given = [f"kubeflow.data_path={json.dumps(self.data)}"] if self.data else []
         checked = load_config(self.config, [*(self.settings or []), *given])
         check_compilable(checked, target)
         quiet_tensorflow()

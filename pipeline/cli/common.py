@@ -18,16 +18,13 @@ Settings = Annotated[
 
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error; gives a function that takes the number of files done and their total."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    """Shows on standard error how far a command is: a bar, or where that is no terminal a line each ten seconds.
 
-    from pipeline.progress import native_stderr_hidden
+    Gives a function that takes the number of files done and their total.
+    """
+    from pipeline.progress import counting_bar, counting_lines, native_stderr_hidden
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with (
-        native_stderr_hidden() as terminal,
-        Progress(*columns, console=Console(file=terminal), transient=True, disable=not terminal.isatty()) as bar,
-    ):
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with native_stderr_hidden() as terminal:
+        shown = counting_bar if terminal.isatty() else counting_lines
+        with shown(what, terminal) as report:
+            yield report

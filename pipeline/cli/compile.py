@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,7 @@ def compile_command(
     """
     from pipeline.config import load_config
 
-    given = [f"kubeflow.data_path={data}"] if data else []
+    given = [f"kubeflow.data_path={json.dumps(data)}"] if data else []
     checked = load_config(config, [*(settings or []), *given])  # first: its errors are instant
 
     from pipeline.kubeflow.checks import check_compilable

@@ -68,7 +68,6 @@ def predict(
     from pipeline.predict.answers import predict_files
     from pipeline.progress import quiet_tensorflow
 
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names that are not UTF-8
     shape = Shape(class_names(find_model(model)), top_k, overlays=explain is not None)
     quiet_tensorflow()
     failed = 0

@@ -100,6 +100,7 @@ def _files(config: Config, target: Target) -> Iterator[str]:
         named.append(("trainer.weights", "kubeflow.weights", cluster.weights or trainer.weights))
     if is_saved_model(trainer.backbone):
         named.append(("trainer.backbone", "trainer.backbone", trainer.backbone))
+    named.append(("beam.shared_path", "beam.shared_path", config.beam.shared_path or ""))
     for key, mended_by, path in named:
         where = "/gcs/BUCKET/..." if target is Target.VERTEX else "a path below a volume's mount_path"
         given = path in (cluster.data_path, cluster.weights)  # the image may hold it: the user has said so
@@ -143,11 +144,12 @@ def _beam(config: Config) -> Iterator[str]:
     """Workers outside of the task do not have its local copies, so they work on the bucket itself."""
     for node in BEAM_NODES:
         args = beam_args(config.beam, node)
-        if config.kubeflow.pipeline_root.startswith("minio://") and not workers_share_the_disk(args):
+        root = config.kubeflow.pipeline_root
+        if root.startswith(("s3://", "minio://")) and not workers_share_the_disk(args):
             yield (
                 f"beam: the workers of {node} do not run in its pod ({args[0]}), so they see the bucket only, and "
-                f"TensorFlow opens no minio://, found kubeflow.pipeline_root: {config.kubeflow.pipeline_root}; "
-                f"use gs:// or s3://, or beam.nodes.{node}.runner: DirectRunner"
+                f"TensorFlow opens gs:// only, found kubeflow.pipeline_root: {root}; "
+                f"use gs://, or beam.nodes.{node}.runner: DirectRunner"
             )
             return
 

@@ -117,7 +117,7 @@ def compile_config(config: Config, target: Target) -> Compiled:
         *options,
     ]
     check_recorded(parameters, bindings)
-    labels = labels_of(config)
+    labels = labels_of(plan.config)
     spec.default_pipeline_root = plan.pipeline_root
     spec.pipeline_info.description = "; ".join(f"{key}: {value}" for key, value in sorted(labels.items()))
     for parameter in parameters:

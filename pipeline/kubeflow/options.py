@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from components.options import Options
+from components.options.base import POD_PATH
 
 KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -35,7 +36,7 @@ class Volume(Options):
     """A PersistentVolumeClaim that exists, mounted in every pod."""
 
     claim: KubernetesName
-    mount_path: MountPath
+    mount_path: MountPath = Field(json_schema_extra=POD_PATH)
 
 
 class Secret(Options):
@@ -66,12 +67,20 @@ class KubeflowOptions(Options):
     """Image, places and resources of a compiled pipeline."""
 
     image: str = Field("", description="Container image with Graft in it, with a tag or a digest.")
-    pipeline_root: str = Field("", description="gs://, s3:// or minio:// folder for all artifacts.")
-    workdir: str = Field(
-        "/mnt/graft", description="Working directory in each pod, on a volume: serving/, features/, data.sqlite."
+    pipeline_root: str = Field(
+        "", description="gs://, s3:// or minio:// folder for all artifacts.", json_schema_extra=POD_PATH
     )
-    data_path: str | None = Field(None, description="Where the data lies in a pod; null: data.path as it is.")
-    weights: str | None = Field(None, description="Where the weights file lies in a pod; null: trainer.weights.")
+    workdir: str = Field(
+        "/mnt/graft",
+        description="Working directory in each pod, on a volume: serving/, features/, data.sqlite.",
+        json_schema_extra=POD_PATH,
+    )
+    data_path: str | None = Field(
+        None, description="Where the data lies in a pod; null: data.path as it is.", json_schema_extra=POD_PATH
+    )
+    weights: str | None = Field(
+        None, description="Where the weights file lies in a pod; null: trainer.weights.", json_schema_extra=POD_PATH
+    )
     volumes: list[Volume] = Field(default_factory=list, description="Mounted in every pod.")
     secrets: list[Secret] = Field(default_factory=list, description="Environment of every pod.")
     node_selector: dict[str, str] = Field(default_factory=dict, description="For the pods of all nodes.")

@@ -45,9 +45,14 @@ def count_inputs(paths: Iterable[str]) -> int:
     """How many files `find_inputs` gives.
 
     Raises:
-        InputError: none.
+        InputError: none, or one of them is in an object store.
     """
     paths = list(paths)
+    if away := [path for path in paths if "://" in path]:
+        raise InputError(
+            f"Expected local images, found {away[0]}.\n"
+            "Add --beam --output DIR, which reads s3:// and gs:// as ingest does, or copy them to a folder."
+        )
     count = sum(1 for _ in find_inputs(paths))
     if not count:
         raise InputError(f"Expected image files or folders with images, found no image in {', '.join(paths)}.")

@@ -12,6 +12,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import IO, Any, Protocol
 
+from components import streams
 from components.errors import InputError
 from pipeline.predict.answers import Prediction
 
@@ -107,10 +108,11 @@ class JsonWriter:
 
     def __init__(self, file: IO[str], shape: Shape) -> None:
         self._file, self._shape, self._start = file, shape, "[\n"
+        self._in_ascii = not streams.is_unicode(getattr(file, "encoding", None))
 
     def write(self, row: Prediction) -> None:
         """Writes an object."""
-        text = json.dumps(self._shape.to_object(row), indent=2, ensure_ascii=False)
+        text = json.dumps(self._shape.to_object(row), indent=2, ensure_ascii=self._in_ascii)
         self._file.write(self._start + indent(text, "  "))
         self._start = ",\n"
 
@@ -124,10 +126,11 @@ class JsonLinesWriter:
 
     def __init__(self, file: IO[str], shape: Shape) -> None:
         self._file, self._shape = file, shape
+        self._in_ascii = not streams.is_unicode(getattr(file, "encoding", None))
 
     def write(self, row: Prediction) -> None:
         """Writes a line."""
-        self._file.write(json.dumps(self._shape.to_object(row), ensure_ascii=False) + "\n")
+        self._file.write(json.dumps(self._shape.to_object(row), ensure_ascii=self._in_ascii) + "\n")
 
     def close(self) -> None:
         """Nothing is left."""

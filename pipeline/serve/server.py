@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
+from components import streams
 from components.errors import InputError
 from pipeline.serve.app import Service, create_app
 from pipeline.serve.batcher import Batcher
@@ -146,7 +147,7 @@ def _url_of(listener: socket.socket) -> str:
 @contextmanager
 def _log_to_stderr() -> Iterator[None]:
     """What this server and uvicorn log, a line each; of clients' faults nothing, or they could fill a disk."""
-    handler = logging.StreamHandler(os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1))
+    handler = logging.StreamHandler(os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1, errors=streams.LIKE))
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(message)s"))
     loggers = [(logging.getLogger(name), level) for name, level in (("graft.serve", "INFO"), ("uvicorn", "ERROR"))]
     for logger, level in loggers:

@@ -2,10 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +9,7 @@ import pytest
 import yaml
 
 from tests.e2e.conftest import NODES, ROOT, Finished, Run, graft, read_summary, served_versions
+from tests.object_stores import s3_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]  # the first test waits for two whole runs
 
@@ -25,36 +22,11 @@ def s3(tmp_path_factory):
     """An S3 endpoint on this machine with one bucket."""
     import boto3
 
-    log = tmp_path_factory.mktemp("moto") / "log.txt"
-    with open(log, "wb") as file:
-        command = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", "0"]
-        server = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("AWS_ENDPOINT_URL", wait_for_address(log, server))
-            for name, value in (
-                ("ACCESS_KEY_ID", "test"),
-                ("SECRET_ACCESS_KEY", "test"),
-                ("DEFAULT_REGION", "us-east-1"),
-            ):
-                patch.setenv(f"AWS_{name}", value)
-            boto3.client("s3").create_bucket(Bucket=BUCKET)
-            yield f"s3://{BUCKET}/runs"
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def wait_for_address(log: Path, server: subprocess.Popen) -> str:
-    for _ in range(600):
-        line = next((line for line in log.read_text().splitlines() if "Running on http" in line), "")
-        if line:
-            address = line.split("Running on ")[1].split()[0]
-            urllib.request.urlopen(f"{address}/moto-api/", timeout=30).close()
-            return address
-        assert server.poll() is None, log.read_text()
-        time.sleep(0.1)
-    raise AssertionError(f"moto_server gave no address: {log.read_text()}")
+    with s3_server(tmp_path_factory.mktemp("moto")) as variables, pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        yield f"s3://{BUCKET}/runs"
 
 
 def compile_sample(target: str, folder: Path, *settings: str) -> Path:

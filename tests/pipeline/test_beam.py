@@ -164,14 +164,15 @@ def test_the_commands_refuse_before_anything_is_done(tmp_path):
     assert not (tmp_path / "work").exists()
 
 
-def test_a_bucket_that_tensorflow_does_not_open_is_refused_when_the_workers_need_it():
+@pytest.mark.parametrize("scheme", ["s3", "minio"])
+def test_a_bucket_that_tensorflow_does_not_open_is_refused_when_the_workers_need_it(scheme):
     from pipeline.kubeflow.checks import Target, check_compilable
     from tests.pipeline.kubeflow.conftest import make_config
 
     args = {"runner": "PortableRunner", "args": [ELSEWHERE, EXTERNAL]}
-    config = make_config(beam={"nodes": {"Evaluator": args}}, kubeflow={"pipeline_root": "minio://bucket/root"})
+    config = make_config(beam={"nodes": {"Evaluator": args}}, kubeflow={"pipeline_root": f"{scheme}://bucket/root"})
     with pytest.raises(
-        InputError, match=r"beam: the workers of Evaluator .* see the bucket only, and TensorFlow opens no"
+        InputError, match=r"beam: the workers of Evaluator .* see the bucket only, and TensorFlow opens gs"
     ):
         check_compilable(config, Target.KFP)
     args["args"].append("--environment_type=LOOPBACK")

@@ -4,6 +4,7 @@ import io
 import logging
 import subprocess
 import sys
+import threading
 
 import pytest
 from rich.console import Console
@@ -175,3 +176,41 @@ def test_the_terminal_is_given_back_after_an_error(tmp_path, capfd):
         raise RuntimeError("boom")
     print("after")
     assert capfd.readouterr().out == "after\n"
+
+
+def test_counts_are_told_with_what_is_left():
+    assert progress.describe_counts("Checking", 0, 0, 12.4) == "Checking: looking for files, 12 s"
+    assert progress.describe_counts("Checking", 0, 900, 1) == "Checking: 0 of 900 files, 1 s"
+    assert progress.describe_counts("Checking", 900, 900, 9) == "Checking: 900 of 900 files, 9 s, comparing them"
+    assert progress.describe_counts("Checking", 300, 1200, 20) == "Checking: 300 of 1,200 files, 20 s, about 60 s left"
+
+
+def test_a_line_comes_again_and_again_where_there_is_no_terminal(monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.01)
+    told, two = io.StringIO(), threading.Event()
+    monkeypatch.setattr(told, "write", lambda text: io.StringIO.write(told, text) and "7 of" in text and two.set())
+    with progress.counting_lines("Checking", told) as report:
+        report(7, 9)
+        assert two.wait(60)
+    lines = told.getvalue().splitlines()
+    assert lines[-1].startswith("Checking: 7 of 9 files, ")
+
+
+def test_nothing_is_told_of_what_is_quick():
+    told = io.StringIO()
+    with progress.counting_lines("Checking", told) as report:
+        report(9, 9)
+    assert told.getvalue() == ""
+
+
+def test_a_reader_that_is_gone_ends_nothing(monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.001)
+    tried = threading.Event()
+
+    class Gone(io.StringIO):
+        def write(self, text):
+            tried.set()
+            raise BrokenPipeError
+
+    with progress.counting_lines("Checking", Gone()):
+        assert tried.wait(60)

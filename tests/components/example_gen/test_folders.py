@@ -1,16 +1,13 @@
-"""All files below a folder: links, loops, pipes, odd names, file systems of TensorFlow."""
+"""All files below a folder: links, loops, pipes, odd names."""
 
 import os
-import re
 import unicodedata
-import uuid
 
 import pytest
 
 from components.errors import InputError
-from components.example_gen import folders, remote
+from components.example_gen import folders
 from components.example_gen.folders import LOOP, stat_file, walk_folder
-from components.lines import LINES
 from tests import trees
 
 ODD_NAMES = [
@@ -120,63 +117,3 @@ def test_a_file_that_was_not_listed_is_looked_at(tmp_path):
     assert stat_file("x", f"{root}/cats/1.jpg").size == 3
     problems = [stat_file("x", f"{root}/{name}").problem for name in ("nowhere", "cats", "pipe", "cats/1.jpg/x")]
     assert problems == ["no such file", "a folder", "a pipe, a socket or a device", "Not a directory"]
-
-
-@pytest.fixture
-def ram():
-    """A folder in TensorFlow's file system in memory."""
-    import tensorflow as tf
-
-    root = f"ram://{uuid.uuid4().hex}"
-    for name in ("cats/1.jpg", "cats/deep/é 2.jpg", "dogs/3.jpg"):
-        tf.io.gfile.makedirs(f"{root}/{name}".rpartition("/")[0])
-        with tf.io.gfile.GFile(f"{root}/{name}", "wb") as file:
-            file.write(name.encode())
-    return root
-
-
-def test_remote_folders_are_walked(ram):
-    tree = walk_folder(ram)
-    assert names(tree) == ["cats/1.jpg", "cats/deep/é 2.jpg", "dogs/3.jpg"]
-    assert sorted(tree.folders) == ["cats", "cats/deep", "dogs"]
-    assert {file.size for file in tree.files if file.name == "cats/1.jpg"} == {10}
-    assert all(file.path == f"{ram}/{file.name}" for file in tree.files)
-
-
-def test_remote_paths_are_told_apart(ram):
-    assert [remote.kind_of(f"{ram}{rest}") for rest in ("", "/cats", "/cats/1.jpg", "/none")] == [
-        "folder",
-        "folder",
-        "file",
-        "",
-    ]
-
-
-def test_remote_files_can_be_read_anywhere(ram):
-    with remote.open_file(f"{ram}/cats/1.jpg") as file:
-        assert file.seek(-3, os.SEEK_END) == 7
-        assert (file.read(), file.seek(5), file.read(2), file.tell()) == (b"jpg", 5, b"1.", 7)
-    with pytest.raises(OSError, match="NotFound"):
-        remote.open_file(f"{ram}/none")
-
-
-def test_remote_files_that_are_not_there_have_a_problem(ram):
-    assert [remote.stat_source("x", f"{ram}/{name}").problem for name in ("none", "cats")] == [
-        "no such file",
-        "a folder",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("line", "advice"),
-    [
-        ("1.16", "Install its plugin (pip install tensorflow-io), or copy"),
-        ("1.21", "opens gs:// only: mount it, or copy"),
-    ],
-)
-@pytest.mark.parametrize("scheme", ["s3", "nosuch"])
-def test_a_missing_file_system_is_named_with_what_its_line_has(monkeypatch, scheme, line, advice):
-    monkeypatch.setattr(remote, "current_line", lambda: LINES[line])
-    words = rf"no file system for {scheme}:// is installed.*\n.*{re.escape(advice)}"
-    with pytest.raises(InputError, match=words):
-        remote.kind_of(f"{scheme}://bucket/data")

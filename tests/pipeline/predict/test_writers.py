@@ -7,6 +7,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
+from components import streams
 from components.errors import InputError
 from pipeline.predict.answers import Prediction
 from pipeline.predict.writers import FORMS, ROW_GROUP, Shape, form_of, open_writer
@@ -108,3 +109,19 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path):
     message = "cannot write there: "
     with pytest.raises(InputError, match=message), open_writer("csv", tmp_path / "file" / "a.csv", Shape(NAMES)):
         pass
+
+
+@pytest.mark.parametrize("form", sorted(set(FORMS) - {"parquet"}))
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_the_terminal_may_have_any_encoding(form, encoding, monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding, streams.LIKE, write_through=True)
+    monkeypatch.setattr("sys.stdout", terminal)
+    with open_writer(form, None, Shape(NAMES)) as writer:
+        writer.write(GOOD)
+        writer.write(BAD)
+    text = terminal.buffer.getvalue().decode(encoding)
+    if form.startswith("json"):
+        rows = json.loads(text) if form == "json" else [json.loads(line) for line in text.splitlines()]
+        assert [row.get("label") for row in rows] == ["été", None]
+    else:
+        assert ("été" if encoding != "ascii" else "\\xe9t\\xe9") in text

@@ -1,0 +1,53 @@
+"""Object stores that the tests of this package fill and read."""
+
+import boto3
+import pytest
+
+from tests import object_stores
+
+
+class Store:
+    """One of the object stores, with a bucket of its own."""
+
+    def __init__(self, scheme: str, put) -> None:
+        self.root = f"{scheme}://bucket"
+        self._put = put
+
+    def put(self, files: dict[str, bytes]) -> None:
+        """Writes objects by their keys."""
+        for name, content in files.items():
+            self._put(name, content)
+
+
+@pytest.fixture(scope="session")
+def s3_address(tmp_path_factory):
+    with object_stores.s3_server(tmp_path_factory.mktemp("moto")) as variables:
+        yield variables
+
+
+@pytest.fixture
+def s3(s3_address, monkeypatch):
+    """S3 as moto's server plays it."""
+    for name, value in s3_address.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="bucket")
+    yield Store("s3", lambda name, content: client.put_object(Bucket="bucket", Key=name, Body=content))
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket="bucket"):
+        for found in page.get("Contents", []):
+            client.delete_object(Bucket="bucket", Key=found["Key"])
+
+
+@pytest.fixture
+def gs(monkeypatch):
+    """Google's storage, as far as reading needs it."""
+    objects = {}
+    with object_stores.gs_server("bucket", objects) as place:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://{place}")
+        yield Store("gs", objects.__setitem__)
+
+
+@pytest.fixture(params=["s3", "gs"])
+def store(request):
+    """Each of them."""
+    return request.getfixturevalue(request.param)
