@@ -3,6 +3,8 @@
 Credentials, regions and profiles are found as the clients of Amazon and Google find them. `AWS_ENDPOINT_URL` (or
 `AWS_ENDPOINT_URL_S3`) names another service that speaks S3, `STORAGE_EMULATOR_HOST` one that speaks Google's. A process
 has connections of its own: what stands in a job or a `Source` is the path only.
+
+Files of gs:// are not readable with pyarrow 18 (TFX 1.21): it calls them closed as soon as they are opened.
 """
 
 from __future__ import annotations

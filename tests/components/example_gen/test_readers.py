@@ -66,12 +66,9 @@ def test_a_file_without_permission_is_unreadable(tmp_path, monkeypatch):
         read_source(source(tmp_path / "a.jpg"), 1000)
 
 
-def test_remote_files_are_read_and_missing_ones_are_unreadable(tmp_path):
-    import tensorflow as tf
-
-    path = f"ram://{tmp_path.name}.jpg"
-    with tf.io.gfile.GFile(path, "wb") as file:
-        file.write(b"x" * 100)
+def test_remote_files_are_read_and_missing_ones_are_unreadable(gs):
+    path = f"{gs.root}/a.jpg"
+    gs.put({"a.jpg": b"x" * 100})
     assert read_source(source(path), 100) == b"x" * 100
     with pytest.raises(TooLarge, match="100 bytes, limit 99"):
         read_source(source(path), 99)

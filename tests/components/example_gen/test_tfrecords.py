@@ -224,12 +224,9 @@ def test_records_in_archives(tmp_path, container, packed):
     assert [read_source(source, 100) for source in listing.sources[::-1]] == [b"dog's image", b"cat's image"] * 2
 
 
-def test_remote_records(tmp_path):
-    import tensorflow as tf
-
-    path = f"ram://{tmp_path.name}.tfrecord"
-    with tf.io.gfile.GFile(path, "wb") as file:
-        file.write(gzip.compress(trees.frame(CATS) + trees.frame(DOGS)))
+def test_remote_records(gs):
+    path = f"{gs.root}/a.tfrecord"
+    gs.put({"a.tfrecord": gzip.compress(trees.frame(CATS) + trees.frame(DOGS))})
     assert [read_source(source, 100) for source in listed(path).sources] == [b"cat's image", b"dog's image"]
 
 

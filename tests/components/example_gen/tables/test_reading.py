@@ -194,15 +194,10 @@ def test_in_an_archive_no_path_is_absolute(tmp_path):
         listed(path)
 
 
-def test_a_manifest_in_a_remote_folder(tmp_path):
-    import tensorflow as tf
-
-    root = f"ram://{tmp_path.name}"
-    tf.io.gfile.makedirs(f"{root}/x")
+def test_a_manifest_in_a_remote_folder(gs):
+    root = f"{gs.root}/data"
     table = f"path,label\nx/a.jpg,cats\n{root}/x/b.jpg,dogs\nnone.jpg,dogs\n".encode()
-    for name, content in {"manifest.csv": table, "x/a.jpg": b"A", "x/b.jpg": b"B"}.items():
-        with tf.io.gfile.GFile(f"{root}/{name}", "wb") as file:
-            file.write(content)
+    gs.put({"data/manifest.csv": table, "data/x/a.jpg": b"A", "data/x/b.jpg": b"B"})
     for path in (root, f"{root}/manifest.csv"):
         listing = listed(path)
         found = {source.name: source.problem or read_source(source, 10) for source in listing.sources}
