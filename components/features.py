@@ -10,13 +10,13 @@ LABEL = "image/class/label"  # int64, 0..classes-1, the index in the sorted clas
 FILENAME = "image/filename"  # bytes, UTF-8 path relative to the data folder
 SHA256 = "image/sha256"  # bytes, 64 lower-case hex digits of the file's content
 FORMAT = "image/format"  # bytes, one of FORMATS
-HEIGHT = "image/height"  # int64, pixels, as stored (EXIF orientation is not applied)
+HEIGHT = "image/height"  # int64, pixels, of the upright picture, unless data.orientation is `ignore`
 WIDTH = "image/width"  # int64, pixels
 CHANNELS = "image/channels"  # int64, 1 to 4, as stored
 BYTE_SIZE = "image/bytes"  # int64, length of the source file
 BRIGHTNESS = "image/brightness"  # float, 0..255, mean luma of a thumbnail
 CONTRAST = "image/contrast"  # float, 0..127.5, standard deviation of that luma
-ASPECT_RATIO = "image/aspect_ratio"  # float, width / height, as stored
+ASPECT_RATIO = "image/aspect_ratio"  # float, width / height
 
 FORMATS = ("jpeg", "png", "gif", "bmp")
 
@@ -53,6 +53,8 @@ OUTPUT_FEATURES = "features"  # float32 [batch, d], the pooled features
 LABELS_ASSET = "labels.txt"  # UTF-8, a class name a line, in the order of the label index
 FACTS_ASSET = "graft.json"  # what the model is made of: backbone, weights' digests, sizes
 CROP_FACT = "crop_to_aspect_ratio"  # in it: whether the model sees only the middle window of the size's aspect ratio
+READING_FACTS = {"orientation": "apply", "alpha": "white"}  # in it: how pictures are read, as in `data`; the defaults
+OLD_READING = {"orientation": "ignore", "alpha": "ignore"}  # of models whose facts say nothing of it
 
 # Files inside a pushed version, which say what data the model is made of; servers ignore this folder.
 EXTRA_ASSETS = "assets.extra"

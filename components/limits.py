@@ -1,4 +1,4 @@
-"""The limits on unusable files, unequal classes and shares of eval, for `graft check`, runs and DataGate alike."""
+"""Limits on unusable and blank files, unequal classes and shares of eval, for `graft check`, runs and DataGate."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from components import features
-from components.gates import PASS, WARN, Check, at_most
+from components.gates import FAIL, PASS, WARN, Check, at_most
 
+FLAT = "flat"  # a flag of images of one colour
 NO_LOSS = "duplicate_of"  # a copy that is left out costs nothing
 WORST = 10
 MOST_UNEQUAL = 10.0  # times as many train images of the largest class as of the smallest: beyond that it is said
+FLAT_HINT = (
+    "look at them: blank scans, drawings in the colour that they are laid on (data.alpha), values of other bit depths? "
+    "Mend or remove them, raise data.max_flat_fraction, or use --override data; the first:"
+)
 
 
 def check_bad_fraction(
@@ -84,6 +89,43 @@ def check_eval_shares(dataset: dict[str, Any]) -> list[Check]:
         Check(f"eval_share/{row['class'] or 'all'}", row["share"], row["limit"], WARN, row["reason"])
         for row in dataset.get("odd_shares", [])
     ]
+
+
+def check_flat_fraction(
+    dataset: dict[str, Any], flat: Iterable[dict[str, Any]], limit: float
+) -> tuple[list[Check], list[str]]:
+    """Holds the share of each class's images that are black or white all over against its limit.
+
+    Other pictures of one colour are told, where they are as many: a colour may be what a class is about.
+
+    Args:
+        dataset: `dataset.json`; read are `per_class`, `flat` and `blank` {class: images}.
+        flat: rows of the manifest with the flag `flat`: `name`, `label`.
+        limit: `data.max_flat_fraction`, 0..1.
+
+    Returns:
+        A check for each class over the limit, or one that passes; and, where one stops, what to do, and files.
+    """
+    checks = [check for label in sorted(dataset.get("flat", ())) if (check := _check_flat(dataset, label, limit))]
+    over = {check.name.partition("/")[2] for check in checks if check.stops}
+    if not checks:
+        return [Check("flat", 0, limit, PASS)], []
+    names = [row["name"] for row in flat if row["label"] in over][:WORST]
+    return checks, [FLAT_HINT, *names] if over else []
+
+
+def _check_flat(dataset: dict[str, Any], label: str, limit: float) -> Check | None:
+    total = _examples(dataset, label)
+    flat, blank = (dataset[kind].get(label, 0) / max(total, 1) for kind in ("flat", "blank"))
+    if flat <= limit:
+        return None
+    stops = blank > limit
+    kind, share = ("black or white all over", blank) if stops else ("of one colour", flat)
+    reason = (
+        f"class '{label}': {round(share * total):,} of {total:,} images are {kind} ({percent(share)}); the limit is "
+        f"{percent(limit)} (data.max_flat_fraction)"
+    )
+    return Check(f"flat/{label}", share, limit, FAIL if stops else WARN, reason)
 
 
 def _check_share(name: str, where: str, counts: tuple[int, int], limit: float) -> Check:

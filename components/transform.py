@@ -13,6 +13,7 @@ import tensorflow as tf
 from components import features
 from components.crop import crop_window
 from components.options import TransformOptions
+from components.orientation import orientations_of, turn_tensor
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
@@ -20,28 +21,30 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
 
     Args:
         inputs: of `features.py`, shape [batch, 1] each: the encoded image and the label index are used.
-        custom_config: `options`, a `TransformOptions` as JSON.
+        custom_config: `options`, a `TransformOptions` as JSON; and `orientation`, as `data.orientation` has it.
 
     Returns:
         `pixels` float32 [batch, height, width, 3] in 0..255, and `target` int64 [batch].
     """
     options = TransformOptions.from_json(custom_config["options"])
+    upright = custom_config.get("orientation", "apply") == "apply"
     return {
-        features.PIXELS: decode_and_resize(tf.reshape(inputs[features.IMAGE], [-1]), options),
+        features.PIXELS: decode_and_resize(tf.reshape(inputs[features.IMAGE], [-1]), options, upright),
         features.TARGET: tf.reshape(inputs[features.LABEL], [-1]),
     }
 
 
-def decode_and_resize(encoded: tf.Tensor, options: TransformOptions) -> tf.Tensor:
+def decode_and_resize(encoded: tf.Tensor, options: TransformOptions, upright: bool = True) -> tf.Tensor:
     """Encoded images of any size to one batch of pixels.
 
-    The first frame of a GIF, the stored orientation (EXIF is not applied), alpha dropped, grey repeated to RGB. As in
+    The first frame of a GIF, JPEGs turned by their EXIF orientation, alpha dropped, grey repeated to RGB. As in
     `keras.utils.image_dataset_from_directory`, there is no anti-aliasing, and the image is stretched to the target
     size, or, with `crop_to_aspect_ratio`, its middle is.
 
     Args:
         encoded: string [batch], JPEG, PNG, GIF or BMP.
         options: the target size, the interpolation, and whether to crop before.
+        upright: whether JPEGs are turned; else they stay as stored.
 
     Returns:
         float32 [batch, height, width, 3] in 0..255.
@@ -51,14 +54,18 @@ def decode_and_resize(encoded: tf.Tensor, options: TransformOptions) -> tf.Tenso
     """
     height, width = options.image_size
 
-    def decode_one(image: tf.Tensor) -> tf.Tensor:
+    def decode_one(image_and_orientation: tuple[tf.Tensor, ...]) -> tf.Tensor:
+        image, *orientation = image_and_orientation
         pixels = tf.io.decode_image(image, channels=3, expand_animations=False)
+        if orientation:
+            pixels = turn_tensor(pixels, orientation[0])
         if options.crop_to_aspect_ratio:
             pixels = crop_middle(pixels, options.image_size)
         return tf.cast(tf.image.resize(pixels, (height, width), method=options.resize), tf.float32)
 
     spec = tf.TensorSpec([height, width, 3], tf.float32)
-    pixels = tf.map_fn(decode_one, encoded, fn_output_signature=spec)
+    images = (encoded, orientations_of(encoded)) if upright else (encoded,)
+    pixels = tf.map_fn(decode_one, images, fn_output_signature=spec)
     if options.resize == "bicubic":  # it overshoots at edges
         pixels = tf.clip_by_value(pixels, 0.0, 255.0)
     return tf.ensure_shape(pixels, [None, height, width, 3])

@@ -17,6 +17,7 @@ from rich.table import Table
 from components import features
 from components.errors import GateRefused, InputError
 from components.example_gen.door import judge_files, refuse_data
+from components.example_gen.images import FLAGS, FLAT
 from components.example_gen.memory import open_memory
 from components.example_gen.scan import Looking, Scan, scan_data
 from components.example_gen.sources import list_sources
@@ -94,6 +95,7 @@ def as_json(checked: Checked) -> dict[str, Any]:
         **scan.findings.__dict__,
         "formats": data["formats"],
         "flags": data["flags"],
+        "flat": _flat_images(scan),
         "layout": data["layout"],
         "container": data["container"],
         "notes": data["notes"],
@@ -119,10 +121,19 @@ def print_report(console: Console, checked: Checked) -> None:
     for name, text in _facts(scan):
         facts.add_row(f"[bold]{name}[/]", escape(text))
     console.print(facts)
+    for flag in data["flags"]:
+        console.print(f"  [bold]{flag}[/]: {escape(FLAGS[flag])}", soft_wrap=True)
+    if flat := _flat_images(scan):
+        console.print(f"[bold]flat[/]: {escape(', '.join(flat[:SHOWN]))}", soft_wrap=True)
+        _print_rest(console, len(flat))
     _print_ledger(console, scan)
     for name, groups in scan.findings.__dict__.items():
         _print_groups(console, name.replace("_", "-"), groups)
     _print_verdict(console, checked)
+
+
+def _flat_images(scan: Scan) -> list[str]:
+    return [row.name for row in scan.rows if row.is_example and FLAT in row.flags]
 
 
 def _count_classes(data: dict[str, Any]) -> Table:

@@ -160,7 +160,7 @@ def model_key(config: Config, data_fingerprint: str, fingerprints: dict[str, str
     }
     if config.exports:
         deciding["options"]["exports"] = list(config.exports)
-    for judged_later in ("path", "classes", "max_bad_fraction"):
+    for judged_later in ("path", "classes", "max_bad_fraction", "max_flat_fraction"):
         deciding["options"]["data"].pop(judged_later)
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 

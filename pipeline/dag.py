@@ -29,7 +29,7 @@ from pipeline.beam import beam_args
 from pipeline.config import Plan
 
 # What DataGate decides, or what is said otherwise: a change here reads no image again.
-JUDGED_LATER = {"path": None, "classes": None, "max_bad_fraction": 0.0}
+JUDGED_LATER = {"path": None, "classes": None, "max_bad_fraction": 0.0, "max_flat_fraction": 0.0}
 
 
 def create_pipeline(plan: Plan) -> Pipeline:
@@ -58,7 +58,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
         schema=schema.outputs["schema"],
         manifest=ingest.outputs["manifest"],
         options=config.gates.data.to_json(),
-        data=config.data.model_dump_json(include={"classes", "max_bad_fraction"}),
+        data=config.data.model_dump_json(include={"classes", "max_bad_fraction", "max_flat_fraction"}),
         serving_dir=str(plan.serving_dir),
         version=plan.baseline,
         override=override_for(DATA, plan.override),
@@ -73,7 +73,11 @@ def create_pipeline(plan: Plan) -> Pipeline:
         materialize=False,
         disable_analyzer_cache=True,
         disable_statistics=True,
-        custom_config={"options": config.transform.to_json(), "source_fingerprint": fingerprints["Transform"]},
+        custom_config={
+            "options": config.transform.to_json(),
+            "orientation": config.data.orientation,
+            "source_fingerprint": fingerprints["Transform"],
+        },
     )
     transform.add_upstream_node(data_gate)
 
@@ -93,6 +97,8 @@ def create_pipeline(plan: Plan) -> Pipeline:
             "options": config.trainer.to_json(),
             "exports": list(config.exports),
             "crop_to_aspect_ratio": config.transform.crop_to_aspect_ratio,
+            "orientation": config.data.orientation,
+            "alpha": config.data.alpha,
             "weights_sha256": plan.weights_sha256,
             "features_dir": str(plan.workdir / "features"),
             "checkpoint_dir": str(plan.workdir / "checkpoints"),

@@ -101,6 +101,20 @@ def oriented(picture: np.ndarray, form: str, orientation: int, **options) -> byt
     return encode(picture, form, exif=exif, **options)
 
 
+def tagged(picture: np.ndarray, form: str, orientation: int, **options) -> bytes:
+    """An image file that shows the picture when it is turned as its EXIF orientation (1..8) says."""
+    undo = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270} | {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        7: Image.Transpose.TRANSVERSE,
+    }
+    stored = Image.fromarray(picture)
+    stored = stored.transpose(undo[orientation]) if orientation > 1 else stored
+    return oriented(np.asarray(stored), form, orientation, **options)
+
+
 def several(form: str, frames: int = 2) -> bytes:
     """A file of several frames or pages, in any format that has them."""
     first, *others = (Image.fromarray(noise(16, 20, seed)) for seed in range(frames))

@@ -23,7 +23,7 @@ from components.data_gate.drift import Shift, list_unmeasured, measure_shifts
 from components.errors import GateRefused
 from components.gates import DATA, FAIL, PASS, WARN, Check, Gate, Override, warnings_of
 from components.gates import Verdict as Outcome
-from components.limits import check_bad_fraction, check_balance, check_eval_shares
+from components.limits import FLAT, check_bad_fraction, check_balance, check_eval_shares, check_flat_fraction
 from components.options import DataGateOptions, DataOptions
 
 if TYPE_CHECKING:
@@ -110,11 +110,15 @@ class Executor(base_executor.BaseExecutor):
 
 
 def judge_files(verdict: Verdict, uri: str, data: DataOptions, options: DataGateOptions) -> None:
-    """Holds the manifest's counts against `data.max_bad_fraction`, `.eval_fraction`, `.classes` and one another."""
+    """Holds the manifest's counts against the limits of `data`, `data.classes` and one another."""
     dataset = json.loads(_read(os.path.join(uri, features.DATASET_FILE)))
     rejected = read_rows(os.path.join(uri, features.LEDGER_FILE))
     checks, verdict.files = check_bad_fraction(dataset, rejected, data.max_bad_fraction)
-    verdict.checks += [*checks, check_balance(dataset), *check_eval_shares(dataset)]
+    found = read_rows(os.path.join(uri, features.MANIFEST_FILE))
+    rows = (row for row in found if FLAT in row.get("flags", ()) and not row.get("reason"))
+    flat, notes = check_flat_fraction(dataset, rows, data.max_flat_fraction)
+    verdict.checks += [*checks, *flat, check_balance(dataset), *check_eval_shares(dataset)]
+    verdict.files += notes
     for label in list_missing_classes(dataset, data.classes):
         reason = f"class '{label}' has no image; it is expected by data.classes"
         verdict.checks.append(Check(f"classes/{label}", 0, 1, VERDICTS[options.on_anomaly], reason))

@@ -1,14 +1,14 @@
 """Pixels as Pillow reads them, as TensorFlow reads them, and a PNG where the two differ.
 
-Pillow's pixels are the reference: RGB, alpha dropped and not blended, 16-bit greys by their high byte, orientation
-tags not applied.
+Pillow's pixels are the reference: RGB, what is transparent laid on a colour, 16 bits by their high byte (of as many
+bits as the picture uses, see `depth.py`), turned upright where the orientation tag says so.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
@@ -18,11 +18,16 @@ import numpy as np
 from components import features
 from components.example_gen import formats
 from components.example_gen.cost import limit_directories
+from components.example_gen.depth import to_eight_bits
 from components.example_gen.images import (
+    ALPHA,
+    ALPHA_ON_BLACK,
     ANIMATED,
     ANIMATED_UNSUPPORTED,
     CONVERTED,
+    ON_ALPHA,
     ROTATED,
+    SCALED,
     TRUNCATED,
     UNDECODABLE,
     Inspection,
@@ -30,17 +35,18 @@ from components.example_gen.images import (
     Picture,
     Rejection,
     check_size,
+    turn_picture,
 )
 from components.example_gen.jpeg import ends_early
 from components.example_gen.jpeg2000 import check_tiles
 from components.example_gen.png import check_rows, keep_pixels
 from components.example_gen.tiff import check_kind, check_strips
+from components.orientation import read_orientation, turn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_JPEG_DIFFERENCE = 2.0  # mean over a picture's pixels, 0..255: two libjpegs round differently
-LOSSLESS_MODES = ("1", "L", "LA", "RGB", "RGBA", "I;16")  # what Pillow writes to a PNG as it is
 PNG_LEVEL = 1  # photographs: a quarter of the default level's time, 8 % more bytes
 PROVED_SIDE, ORDINARY_SIDE = 256, 1 << 14  # px; decoders have limits far above the latter
 MOST_PAGES = 100  # of a TIFF that are counted; Pillow's own count takes the square of their number
@@ -48,23 +54,30 @@ PSD_VERSION = 1057  # the resource that says, in its fifth byte, whether the fla
 PCX_PALETTE = 0x0C  # the byte before it, 769 before the end of a file of 256 colours
 WITHOUT_PIXELS = ("I", "F")  # 32 bits a pixel, of any range
 THUMBNAIL_SIDE, MAX_REDUCTION = 64, 8  # as for JPEGs, so that a copy in another format looks alike
+BACKGROUNDS = {ALPHA: (255, 255, 255, 255), ALPHA_ON_BLACK: (0, 0, 0, 255)}
 CUT_WORDS = ("truncat", "not enough", "eof", "end of file", "unexpected end", "requires a buffer", "too short")
 
 
 def encode_for_tensorflow(content: bytes, inspection: Inspection) -> tuple[bytes, str]:
     """The bytes for `image/encoded` and their format, one of `features.FORMATS`.
 
-    The file itself; where TensorFlow would get it wrong (flag `converted`), a PNG of the same pixels. CMYK, YCbCr
-    and CIELAB have no PNG: these go through RGB. Metadata stays behind.
+    The file itself; where TensorFlow would get it wrong (flag `converted`), a PNG of the reference pixels, grey or RGB
+    with 8 bits. Metadata stays behind.
 
     Args:
         content: a file that was not rejected: then this was done before, by `decode_with_pillow`.
         inspection: what `images.inspect_image` said of it.
     """
+    from PIL import Image as Pillow
+
     if CONVERTED not in inspection.flags:
         return content, inspection.format
-    with open_as_stored(content, inspection.format) as picture:
-        plain = _to_png_mode(_load(picture))
+    form = inspection.format
+    with open_as_stored(content, form) as picture:
+        loaded, orientation = _load_with_orientation(picture, content, form)
+    plain = _lay_on(to_eight_bits(loaded, content, form)[0], inspection.flags)
+    if ROTATED in inspection.flags:
+        plain = Pillow.fromarray(np.ascontiguousarray(turn(np.asarray(plain), orientation)))
     return _write_png(plain, PNG_LEVEL), "png"
 
 
@@ -89,7 +102,7 @@ def decode_with_pillow(content: bytes, form: str, limits: Limits) -> Picture:
         _check_whole(content, form, limits)
         with open_as_stored(content, form) as picture:
             flags = _check_header(picture, form, limits)
-            loaded = _load(picture)
+            loaded, orientation = _load_with_orientation(picture, content, form)
             if form == "tiff":
                 check_strips(content, picture.tag_v2)  # type: ignore[attr-defined]
             check_size(loaded.height, loaded.width, limits)  # of some formats the header is not the last word
@@ -98,14 +111,19 @@ def decode_with_pillow(content: bytes, form: str, limits: Limits) -> Picture:
     except Exception as error:  # noqa: BLE001  Pillow's decoders raise anything on broken bytes
         cut = any(word in str(error).lower() for word in CUT_WORDS) or _is_cut(content, form)
         raise Rejection(TRUNCATED if cut else UNDECODABLE, _explain(error)) from None
-    pixels = to_rgb(loaded)
+    eight, is_scaled = to_eight_bits(loaded, content, form)
+    flags |= ({SCALED} if is_scaled else set()) | ({ON_ALPHA[limits.alpha]} if _is_clear(eight) else set())
+    plain = _lay_on(eight, flags)
+    pixels = np.asarray(_as_mode(plain, "RGB"))
     if form == "jpeg" and ends_early(content, _decode_jpeg):
         raise Rejection(TRUNCATED, "the end marker stands before the last row")
-    if not _agrees(content, form, pixels):
-        _prove_conversion(loaded, pixels)
+    is_tagged = orientation != 1 and limits.upright and form != "jpeg"  # JPEGs are turned in the transform graph
+    if is_tagged or not _agrees(content, form, pixels):
+        _prove_conversion(plain)
         flags |= {CONVERTED}
     channels = len(loaded.getbands())
-    return Picture(loaded.height, loaded.width, channels, _luma(pixels), tuple(flags))
+    stored = Picture(loaded.height, loaded.width, channels, _luma(pixels), tuple(flags))
+    return turn_picture(stored, orientation, limits)
 
 
 def _check_whole(content: bytes, form: str, limits: Limits) -> None:
@@ -118,25 +136,26 @@ def _check_whole(content: bytes, form: str, limits: Limits) -> None:
         raise Rejection(TRUNCATED, "the palette behind the last row is missing")
 
 
-def _prove_conversion(loaded: Image, pixels: np.ndarray) -> None:
+def _prove_conversion(plain: Image) -> None:
     """Refuses a picture of which no PNG can be made in which TensorFlow sees its pixels.
 
     That depends on mode and size, so a corner is proof enough where the size is nothing out of the ordinary.
     """
-    side = PROVED_SIDE if max(loaded.size) <= ORDINARY_SIDE else max(loaded.size)
-    width, height = (min(side, length) for length in loaded.size)
+    side = PROVED_SIDE if max(plain.size) <= ORDINARY_SIDE else max(plain.size)
+    width, height = (min(side, length) for length in plain.size)
     try:
-        seen = decode_with_tensorflow(_write_png(_to_png_mode(loaded).crop((0, 0, width, height)), level=0))
+        corner = plain.crop((0, 0, width, height))
+        seen = decode_with_tensorflow(_write_png(corner, level=0))
     except Exception as error:  # noqa: BLE001  whatever it is, it would end a run later
         raise Rejection(UNDECODABLE, f"cannot be written as a PNG: {_explain(error)}") from None
-    if isinstance(seen, str) or not _are_equal(seen, pixels[:height, :width]):
+    if isinstance(seen, str) or not _are_equal(seen, np.asarray(_as_mode(corner, "RGB"))):
         problem = seen.rpartition("}} ")[2] if isinstance(seen, str) else "other pixels"
         raise Rejection(UNDECODABLE, f"cannot be written as a PNG: TensorFlow: {problem}")
 
 
 def _decode_jpeg(content: bytes) -> np.ndarray:
     with open_as_stored(content, "jpeg") as picture:
-        return to_rgb(_load(picture))
+        return np.asarray(load_as_stored(picture).convert("RGB"))
 
 
 @contextmanager
@@ -193,8 +212,7 @@ def _check_header(picture: Image, form: str, limits: Limits) -> set[str]:
         raise Rejection(UNDECODABLE, f"saved without its flattened picture: {formats.LAYERS}")
     if picture.mode in WITHOUT_PIXELS and form != "ppm":
         raise Rejection(UNDECODABLE, f"32 bits a pixel (Pillow's mode {picture.mode}): no way to tell black from white")
-    flags = {ANIMATED} if frames > 1 else set()
-    return flags | {ROTATED} if read_orientation(picture) != 1 else flags
+    return {ANIMATED} if frames > 1 else set()
 
 
 def _is_flattened(picture: Image) -> bool:
@@ -219,8 +237,22 @@ def _count_frames(picture: Image, form: str) -> int:
     return MOST_PAGES
 
 
-def read_orientation(picture: Image) -> int:
-    """The EXIF orientation that is left to apply, 1..8; HEIF's own rotation is part of its decoding."""
+def _load_with_orientation(picture: Image, content: bytes, form: str) -> tuple[Image, int]:
+    """All pixels as stored, and the orientation that is left to apply, 1..8.
+
+    A JPEG is turned by the transform graph, so its rule counts; HEIF's own rotation is part of its decoding.
+    """
+    if form == "jpeg":
+        return load_as_stored(picture), read_orientation(content)
+    if form == "tiff":  # loaded, Pillow's picture is turned and has no tag any more
+        orientation = _read_tag(picture)
+        return load_as_stored(picture), orientation
+    loaded = load_as_stored(picture)
+    return loaded, _read_tag(picture)  # of a PNG, the tag may stand behind the pixels
+
+
+def _read_tag(picture: Image) -> int:
+    """The orientation tag of EXIF, in whatever way a format holds it."""
     from PIL import ExifTags
     from PIL.Image import Image as AnyImage
 
@@ -231,7 +263,7 @@ def read_orientation(picture: Image) -> int:
     return found if found in range(1, 9) else 1
 
 
-def _load(picture: Image) -> Image:
+def load_as_stored(picture: Image) -> Image:
     """All pixels in memory, as stored: Pillow turns a TIFF by its orientation tag, which is undone."""
     from PIL.Image import Transpose
 
@@ -244,7 +276,7 @@ def _load(picture: Image) -> Image:
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_270,
     }
-    turned = read_orientation(picture) if picture.format == "TIFF" else 1
+    turned = _read_tag(picture) if picture.format == "TIFF" else 1
     picture.load()
     if picture.format == "PPM" and picture.mode == "I":  # 0..65535, whatever the file's own maximum is
         return _narrow(picture)
@@ -258,15 +290,30 @@ def _narrow(picture: Image) -> Image:
     return Pillow.fromarray(np.asarray(picture).astype(np.uint16))
 
 
-def _to_png_mode(picture: Image) -> Image:
-    """The picture in a mode of `LOSSLESS_MODES`."""
-    if picture.mode in LOSSLESS_MODES:
-        return picture
-    if picture.mode.startswith("I;16"):  # other byte orders
-        return _narrow(picture)
+def _is_clear(picture: Image) -> bool:
+    """Whether something shows through a picture."""
+    if not picture.has_transparency_data or picture.mode == "RGBX":
+        return False
+    return bool(np.asarray(picture.convert("RGBA").getchannel("A")).min() < 0xFF)
+
+
+def _lay_on(picture: Image, flags: Iterable[str]) -> Image:
+    """A picture of 8 bits a value, grey or RGB, on what the flag about its alpha says; without one, alpha is lost."""
+    from PIL import Image as Pillow
+
+    for colour in (BACKGROUNDS[flag] for flag in flags if flag in BACKGROUNDS):
+        laid = Pillow.alpha_composite(Pillow.new("RGBA", picture.size, colour), picture.convert("RGBA"))
+        return laid.convert("L" if picture.mode == "LA" else "RGB")
     if picture.mode == "LAB":
         return _lab_to_rgb(picture)
-    return picture.convert("RGBA" if picture.has_transparency_data and picture.mode != "RGBX" else "RGB")
+    if picture.mode in ("P", "PA"):  # or Pillow warns that transparency will be lost
+        picture = picture.convert("RGBA")
+    return _as_mode(picture, "L" if picture.mode in ("1", "L", "LA") else "RGB")
+
+
+def _as_mode(picture: Image, mode: str) -> Image:
+    """Without the copy that Pillow makes where there is nothing to convert."""
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 def _lab_to_rgb(picture: Image) -> Image:
@@ -274,16 +321,6 @@ def _lab_to_rgb(picture: Image) -> Image:
 
     profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
     return ImageCms.applyTransform(picture, ImageCms.buildTransform(*profiles, "LAB", "RGB"))  # type: ignore[return-value]
-
-
-def to_rgb(picture: Image) -> np.ndarray:
-    """The reference pixels, uint8 [height, width, 3]."""
-    from PIL import Image as Pillow
-
-    plain = _to_png_mode(picture)
-    if plain.mode == "I;16":
-        plain = Pillow.fromarray((np.asarray(plain) >> 8).astype(np.uint8))
-    return np.asarray(plain if plain.mode == "RGB" else plain.convert("RGB"))
 
 
 def decode_with_tensorflow(content: bytes) -> np.ndarray | str:

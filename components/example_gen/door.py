@@ -10,7 +10,7 @@ from components.errors import GateRefused, InputError
 from components.example_gen.listing import count_suffixes
 from components.example_gen.scan import Scan
 from components.gates import DATA, Gate
-from components.limits import check_bad_fraction, check_eval_shares
+from components.limits import FLAT, check_bad_fraction, check_eval_shares, check_flat_fraction
 from components.options import DataOptions
 
 NAMED = 10  # of the classes that are refused for one reason
@@ -21,12 +21,12 @@ def refuse_data(scan: Scan, options: DataOptions, overridden: bool = False) -> N
 
     Args:
         scan: of all files.
-        options: read is `max_bad_fraction`.
+        options: read are `max_bad_fraction` and `max_flat_fraction`.
         overridden: too many bad files do not stop here; DataGate records who said so.
 
     Raises:
         InputError: see `refuse_empty_class` and `refuse_one_sided_class`.
-        GateRefused: over `max_bad_fraction`, in all or in one class; names the worst files.
+        GateRefused: over `max_bad_fraction`, in all or in one class, or over `max_flat_fraction` in one; names files.
     """
     refuse_empty_class(scan)
     gate = judge_files(scan, options)
@@ -36,10 +36,12 @@ def refuse_data(scan: Scan, options: DataOptions, overridden: bool = False) -> N
 
 
 def judge_files(scan: Scan, options: DataOptions) -> Gate:
-    """Holds the unusable files against `max_bad_fraction` and the split against `eval_fraction`, as DataGate will."""
+    """Holds unusable and blank files and the split against their limits in `data`, as DataGate will."""
     rejected = (asdict(row) for row in scan.rows if row.reason)
     checks, notes = check_bad_fraction(scan.dataset, rejected, options.max_bad_fraction)
-    return Gate((*checks, *check_eval_shares(scan.dataset)), notes=tuple(notes))
+    flat = ({"name": row.name, "label": row.label} for row in scan.rows if row.is_example and FLAT in row.flags)
+    more, more_notes = check_flat_fraction(scan.dataset, flat, options.max_flat_fraction)
+    return Gate((*checks, *more, *check_eval_shares(scan.dataset)), notes=(*notes, *more_notes))
 
 
 def refuse_empty_class(scan: Scan) -> None:
@@ -115,11 +117,13 @@ def describe_scan(scan: Scan, seconds: float) -> str:
     bad = f"; {data['quarantined']:,} quarantined: {reasons}" if reasons else ""
     count = data["leakage_groups"]
     leaks = f"; {count:,} leak{'s' * (count > 1)} between train and eval" if count else ""
+    looked = {"rotated": "turned upright", "flat": "of one colour"}
+    odd = "".join(f"; {data['flags'][flag]:,} {words}" for flag, words in looked.items() if flag in data["flags"])
     changes = scan.class_map.describe()
     rate = f"{data['found'] / max(seconds, 1e-3):,.0f} files/s"
     read = "" if scan.read == len(scan.listing.sources) else f", {scan.read:,} of them new"
     return (
         f"{data['found']:,} files{read} ({data['layout'].replace('_', ' ')}): {len(data['classes'])} classes, "
-        f"{data['train']:,} train + {data['eval']:,} eval images, {rate}{bad}{leaks}"
+        f"{data['train']:,} train + {data['eval']:,} eval images, {rate}{bad}{odd}{leaks}"
         f"{'; ' if changes else ''}{changes}"
     )

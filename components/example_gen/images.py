@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from components.example_gen import formats
+from components.orientation import is_transposed, turn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,17 +45,30 @@ REASONS = {
 
 CONVERTED = "converted"
 ROTATED = "rotated"
+ORIENTATION_IGNORED = "orientation_ignored"
+ALPHA = "alpha"
+ALPHA_ON_BLACK = "alpha_on_black"
+ALPHA_IGNORED = "alpha_ignored"
+SCALED = "scaled"
+FLAT = "flat"
 ANIMATED = "animated"
 WRONG_SUFFIX = "wrong_suffix"
 EXTRANEOUS_BYTES = "extraneous_bytes"
 
 FLAGS = {
-    CONVERTED: "TensorFlow would get it wrong: stored as a PNG of the same pixels",
-    ROTATED: "EXIF orientation other than 1; the pixels are left as stored",
-    ANIMATED: "several frames, of which the first is taken",
-    WRONG_SUFFIX: "the suffix is that of another image format",
-    EXTRANEOUS_BYTES: "a JPEG with stray bytes that belong to no part of the picture",
+    CONVERTED: "stored as a PNG of the right pixels, which TensorFlow would not see in the file; larger, no loss",
+    ROTATED: "turned upright, as its orientation tag asks; no loss",
+    ORIENTATION_IGNORED: "its orientation tag asks to turn it, data.orientation says no: learned and judged as stored",
+    ALPHA: "transparent pixels: the picture is laid on white, as in serving (data.alpha)",
+    ALPHA_ON_BLACK: "transparent pixels: the picture is laid on black, as in serving (data.alpha)",
+    ALPHA_IGNORED: "transparent pixels, taken as if they were not: what no viewer shows may appear (data.alpha)",
+    SCALED: "16 bits a value, of which the picture uses fewer: stretched, since it would be nearly black",
+    FLAT: "one colour all over: no more can be learned from it; black or white ones count for data.max_flat_fraction",
+    ANIMATED: "several frames, of which the first is taken; the others are lost",
+    WRONG_SUFFIX: "the suffix is that of another image format; costs nothing, the content counts",
+    EXTRANEOUS_BYTES: "a JPEG with stray bytes that belong to no part of the picture; costs nothing",
 }
+ON_ALPHA = {"white": ALPHA, "black": ALPHA_ON_BLACK, "ignore": ALPHA_IGNORED}  # what `data.alpha` leads to
 
 SUFFIX_FORMATS = formats.SUFFIXES
 IMAGE_SUFFIXES = frozenset(suffix for suffix, form in SUFFIX_FORMATS.items() if form not in formats.DOCUMENTS)
@@ -65,6 +79,8 @@ DETAIL_LENGTH = 200
 MIN_HASHED_SIDE = 32  # px; below it, different icons look alike to the hash
 MIN_HASH_QUALITY = 50  # of 0..100; PDQ's authors advise to discard hashes below it
 HASH_SIDE = 64  # px; what PDQ itself reduces a picture to
+FLAT_BELOW = 1.0  # standard deviation of a thumbnail's luma, of 255: noise of a scanner or of JPEG has less
+BLANK = 16  # of luma; a flat picture that is as near to black or white shows nothing, where another may show its colour
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +90,9 @@ class Inspection:
     Attributes:
         sha256: 64 lower-case hex digits, of the file.
         bytes: length of the file.
+        format: of the file: jpeg png gif bmp webp tiff heif avif.
+        height: pixels, of the upright picture, unless `data.orientation` is `ignore`.
+        width: pixels, likewise.
         format: of the file, a name in `formats.FORMATS`.
         height: pixels, as stored (orientation tags are not applied).
         width: pixels, as stored.
@@ -102,16 +121,23 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is too much or too little: pixels of a picture, px of its shorter side, bytes of its file."""
+    """What is too much or too little: pixels of a picture, px of its shorter side, bytes of its file; and its reading.
+
+    Attributes:
+        upright: whether pictures are turned by their orientation tag.
+        alpha: as `data.alpha`: what shows through transparent pixels.
+    """
 
     max_pixels: int
     min_side: int
     max_bytes: int
+    upright: bool = True
+    alpha: str = "white"
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A whole picture: size and channels as stored, uint8 luma [h, w] of a thumbnail, and flags."""
+    """A whole picture: size, channels as stored, uint8 luma [h, w] of a thumbnail, and flags."""
 
     height: int
     width: int
@@ -188,15 +214,17 @@ def inspect_image(name: str, content: bytes, limits: Limits) -> Inspection:
         return replace(facts, reason=UNDECODABLE, detail=_one_line(f"{type(error).__name__}: {error}"))
     suffix = PurePath(name).suffix.lower()
     wrong = SUFFIX_FORMATS.get(suffix, form) != form
+    contrast = float(picture.luma.std())
+    more = {name for name, is_so in ((WRONG_SUFFIX, wrong), (FLAT, contrast < FLAT_BELOW)) if is_so}
     return replace(
         facts,
         height=picture.height,
         width=picture.width,
         channels=picture.channels,
         brightness=round(float(picture.luma.mean()), 2),
-        contrast=round(float(picture.luma.std()), 2),
+        contrast=round(contrast, 2),
         picture_hash=_hash_picture(picture),
-        flags=tuple(sorted({*picture.flags, WRONG_SUFFIX} if wrong else picture.flags)),
+        flags=tuple(sorted({*picture.flags, *more})),
     )
 
 
@@ -216,6 +244,22 @@ def _decode(content: bytes, form: str, limits: Limits) -> Picture:
     check_cost(content, form, limits)
     picture = decode_with_libjpeg(content, limits) if form == "jpeg" else None
     return picture or decode_with_pillow(content, form, limits)
+
+
+def is_blank(flags: tuple[str, ...], brightness: float) -> bool:
+    """Whether a picture is black or white all over."""
+    return FLAT in flags and not BLANK <= brightness <= 255 - BLANK
+
+
+def turn_picture(picture: Picture, orientation: int, limits: Limits) -> Picture:
+    """A picture as `limits.upright` wants it, with the flag that says so where its tag asks for a turn."""
+    if orientation == 1:
+        return picture
+    if not limits.upright:
+        return replace(picture, flags=(*picture.flags, ORIENTATION_IGNORED))
+    size = picture.height, picture.width
+    height, width = size[::-1] if is_transposed(orientation) else size
+    return Picture(height, width, picture.channels, turn(picture.luma, orientation), (*picture.flags, ROTATED))
 
 
 def check_size(height: int, width: int, limits: Limits) -> None:

@@ -16,14 +16,15 @@ import numpy as np
 
 from components.example_gen.images import (
     EXTRANEOUS_BYTES,
-    ROTATED,
     TRUNCATED,
     UNDECODABLE,
     Limits,
     Picture,
     Rejection,
     check_size,
+    turn_picture,
 )
+from components.orientation import read_orientation
 
 CHANNELS = {"Gray": 1, "YCbCr": 3, "RGB": 3}  # simplejpeg's names; CMYK and YCCK need Pillow for their colours
 THUMBNAIL_SIDE = 64  # px; the shorter side of a thumbnail is at least that long, where the picture's is
@@ -53,7 +54,7 @@ def decode_with_libjpeg(content: bytes, limits: Limits) -> Picture | None:
     check_size(height, width, limits)
     if height * width > MAX_PIXELS_A_BYTE * len(content):  # before libjpeg makes room for them
         raise Rejection(TRUNCATED, f"{width} x {height} pixels cannot be in {len(content):,} bytes")
-    flags: tuple[str, ...] = (ROTATED,) if _is_rotated(content) else ()
+    flags: tuple[str, ...] = ()
     if not FOR_ALL.search(_split(content)[0]):  # arithmetic coding, lossless: TensorFlow must be asked
         return None
     if colours not in CHANNELS:
@@ -66,7 +67,8 @@ def decode_with_libjpeg(content: bytes, limits: Limits) -> Picture | None:
             raise
         luma = _forgive(content, rejection.detail, (height, width))
         flags += (EXTRANEOUS_BYTES,) if "extraneous" in rejection.detail else ()
-    return Picture(height, width, CHANNELS[colours], luma[..., 0], flags)
+    picture = Picture(height, width, CHANNELS[colours], luma[..., 0], flags)
+    return turn_picture(picture, read_orientation(content), limits)
 
 
 def read_strictly(content: bytes, colours: str) -> np.ndarray:
@@ -138,16 +140,3 @@ def _split(content: bytes) -> tuple[bytes, bytes]:
             kept.append(content[place : place + 2 + length])
         place += 2 + length
     return content, b""
-
-
-def _is_rotated(content: bytes) -> bool:
-    """Whether EXIF asks for the picture to be turned; asked of Pillow only where there is EXIF."""
-    if content.find(b"Exif\0\0", 0, 65536) < 0:
-        return False
-    from components.example_gen.convert import open_as_stored, read_orientation
-
-    try:
-        with open_as_stored(content, "jpeg") as picture:
-            return read_orientation(picture) != 1
-    except Exception:  # noqa: BLE001  libjpeg, which comes next, has the say
-        return False

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components import features
-from components.example_gen.images import DUPLICATE_OF, Inspection
+from components.example_gen.images import DUPLICATE_OF, FLAT, Inspection, is_blank
 from components.example_gen.sources import Source
 
 
@@ -101,11 +101,12 @@ def summarise_rows(rows: Iterable[Row], classes: list[str]) -> dict[str, Any]:
     Returns:
         `found`, `ignored`, `train`, `eval`, `quarantined`, `duplicates` (copies left out), `classes`, `per_class`
         {split: {class: count}}, `bad` {class: files rejected, copies not among them}, `bad_without_class` (those whose
-        class is not known), `reasons` {reason: count},
-        `ignored_reasons`, `formats` {format of an example's file: count}, `flags` {flag: count}, `bytes`.
+        class is not known), `reasons` {reason: count}, `ignored_reasons`, `formats` {format of an example's file:
+        count}, `flags` {flag: count}, `flat` {class: examples of one colour}, `blank` {class: those of them that are
+        black or white}, `bytes`.
     """
     per_class = {split: dict.fromkeys(classes, 0) for split in features.SPLITS}
-    bad = dict.fromkeys(classes, 0)
+    bad, flat, blank = (dict.fromkeys(classes, 0) for _ in range(3))
     reasons: Counter[str] = Counter()
     ignored: Counter[str] = Counter()
     formats: Counter[str] = Counter()
@@ -124,6 +125,8 @@ def summarise_rows(rows: Iterable[Row], classes: list[str]) -> dict[str, Any]:
             per_class[row.split][row.label] += 1
             formats[row.format] += 1
             flags.update(row.flags)
+            flat[row.label] += FLAT in row.flags
+            blank[row.label] += is_blank(row.flags, row.brightness)
             size += row.bytes
     train, evaluation = (sum(per_class[split].values()) for split in features.SPLITS)
     return {
@@ -141,5 +144,7 @@ def summarise_rows(rows: Iterable[Row], classes: list[str]) -> dict[str, Any]:
         "ignored_reasons": dict(sorted(ignored.items())),
         "formats": dict(sorted(formats.items())),
         "flags": dict(sorted(flags.items())),
+        "flat": {label: count for label, count in flat.items() if count},
+        "blank": {label: count for label, count in blank.items() if count},
         "bytes": size,
     }

@@ -17,7 +17,8 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from components.example_gen import convert, cost, formats, images, jpeg, jpeg2000, png, tiff
+from components import orientation
+from components.example_gen import convert, cost, depth, formats, images, jpeg, jpeg2000, png, tiff
 from components.example_gen.classes import ClassMap, map_classes
 from components.example_gen.judge import Findings, judge_rows
 from components.example_gen.manifest import Row, digest_rows, make_row, summarise_rows
@@ -34,7 +35,18 @@ REPORT_SECONDS = 0.5
 REMOTE_READERS = 32  # a remote file is mostly waited for
 SIDE_CAR = "side_car"  # a flag that never reaches a manifest: neither suffix nor content claims to be an image
 CODECS = ("numpy", "pdqhash", "pi-heif", "pillow", "simplejpeg")
-CODE = (images, formats, cost, jpeg, jpeg2000, png, tiff, convert)  # what decides what an inspection finds
+CODE = (
+    images,
+    formats,
+    cost,
+    jpeg,
+    jpeg2000,
+    png,
+    tiff,
+    convert,
+    depth,
+    orientation,
+)  # what decides what an inspection finds
 log = logging.getLogger("graft.run")
 
 
@@ -135,8 +147,9 @@ def inspect_all(sources: list[Source], options: DataOptions, memory: Memory, loo
 
 
 def limits_of(options: DataOptions) -> images.Limits:
-    """What an image may be, in pixels and bytes."""
-    return images.Limits(options.max_pixels, options.min_side, options.max_file_megabytes << 20)
+    """What an image may be, in pixels and bytes, and how it is read."""
+    size = options.max_pixels, options.min_side, options.max_file_megabytes << 20
+    return images.Limits(*size, options.orientation == "apply", options.alpha)
 
 
 def keep_places(scan: Scan, options: DataOptions, memory: Memory) -> None:

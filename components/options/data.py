@@ -49,6 +49,15 @@ class DataOptions(Options):
     max_bad_fraction: Fraction = Field(
         0.01, description="The run stops where a larger share of the images, or of one class, is unusable."
     )
+    max_flat_fraction: Fraction = Field(
+        0.05, description="The run stops where a larger share of a class is black or white all over."
+    )
+    orientation: Literal["apply", "ignore"] = Field(
+        "apply", description="Pictures are turned as their orientation tag (EXIF) says; or stay as stored."
+    )
+    alpha: Literal["white", "black", "ignore"] = Field(
+        "white", description="What shows through transparent pixels; ignore: the colours that they have beneath."
+    )
     duplicates: Literal["remove", "keep"] = Field(
         "remove", description="Exact copies within a class: keep the first only, or all."
     )

@@ -13,6 +13,9 @@ from components.trainer.known import Known
 # Numbers that only name things in a SavedModel: they change with what else the process traced before.
 NAMES_ONLY = ("shared_name", "container", "_class", "_output_shapes", "config_proto", "executor_type")
 
+# EXIF with an orientation of 6, big-endian: what a camera on its side puts behind the first two bytes.
+LYING = bytes.fromhex("ffe1 001e 457869660000 4d4d002a00000008 0001 0112 0003 00000001 0006 0000")
+
 
 def describe_key(
     backbone_sha256: str,
@@ -89,7 +92,7 @@ def _describe_node(node: Any) -> bytes:
 
 
 def probe_images() -> list[bytes]:
-    """A few encoded images that tell decoders and resizing apart: sizes, sides, formats, grey, alpha."""
+    """A few encoded images that tell decoders and resizing apart: sizes, sides, formats, grey, alpha, orientation."""
     import tensorflow as tf
 
     def picture(height: int, width: int, channels: int) -> tf.Tensor:
@@ -97,8 +100,10 @@ def probe_images() -> list[bytes]:
         waves = 127 + 120 * np.sin(x / 7 + np.arange(channels)) * np.cos(y / 5 - np.arange(channels))
         return tf.constant(waves.astype(np.uint8))
 
+    photograph = tf.io.encode_jpeg(picture(333, 250, 3)).numpy()
     return [
-        tf.io.encode_jpeg(picture(333, 250, 3)).numpy(),
+        photograph,
+        photograph[:2] + LYING + photograph[2:],
         tf.io.encode_jpeg(picture(90, 31, 1), format="grayscale").numpy(),
         tf.io.encode_png(picture(40, 61, 3)).numpy(),
         tf.io.encode_png(picture(64, 64, 4)).numpy(),

@@ -98,7 +98,7 @@ class ServedModel(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_BYTES)], autograph=False)
     def serve_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`serving_default`: raw image files."""
+        """`serving_default`: raw image files; JPEGs are turned upright, others are taken as stored, without alpha."""
         return self.classify(image_bytes)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_EXAMPLES)], autograph=False)

@@ -21,8 +21,8 @@ TENSOR_AXIS_LABELS = 2  # of AssociatedFileType
 RGB = 1  # of ColorSpaceType
 
 INPUT_TEXT = (
-    "RGB pixels, 0 to 255, as float32. Decode the image without applying its orientation tag, drop alpha, and {resize} "
-    "(tf.image.resize, the pipeline's method)."
+    "RGB pixels, 0 to 255, as float32. Decode the image, upright and laid on a colour as `orientation` and `alpha` in "
+    "assets/graft.json say, and {resize} (tf.image.resize, the pipeline's method)."
 )
 STRETCH = "resize it to this size without keeping the aspect ratio or anti-aliasing"
 CROP = (

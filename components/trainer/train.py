@@ -88,6 +88,7 @@ def run_fn(fn_args: FnArgs) -> None:
     crops = bool(fn_args.custom_config.get("crop_to_aspect_ratio", False))
     facts = describe_model(options, size, classes, backbone.facts, head)
     facts |= {"tuned": found_by_search, features.CROP_FACT: crops}
+    facts |= {name: fn_args.custom_config.get(name, default) for name, default in features.READING_FACTS.items()}
     code = "" if tuned and tuned.kept else fn_args.custom_config.get("source_fingerprint", "")
     export(Graft(backbone, options.pooling, head, transform), fn_args.serving_model_dir, facts, known, code)
     if "tflite" in fn_args.custom_config.get("exports", ()):

@@ -160,9 +160,22 @@ def crop_target(model: Path) -> tuple[int, int] | None:
 
     A model of an older Graft, whose facts say nothing of it, sees all.
     """
-    path = model / "assets" / features.FACTS_ASSET
-    facts = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    facts = _facts(model)
     if not facts.get(features.CROP_FACT):
         return None
     height, width = facts["image_size"]
     return height, width
+
+
+def reading_of(model: Path) -> dict[str, str]:
+    """How a model's pictures were read when it learned, by the names of `features.READING_FACTS`.
+
+    A model of an older Graft, whose facts say nothing of it, learned from pictures as stored, without their alpha.
+    """
+    facts = _facts(model)
+    return {name: facts.get(name, before) for name, before in features.OLD_READING.items()}
+
+
+def _facts(model: Path) -> dict[str, Any]:
+    path = model / "assets" / features.FACTS_ASSET
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ import numpy as np
 
 from components import features
 from components.errors import InputError, first_line
+from components.example_gen.images import Limits
 from components.integrity import check_folder
 from pipeline.loading import load_tensorflow
 from pipeline.models import class_names, crop_target, find_model
 from pipeline.predict.overlays import Overlays
-from pipeline.predict.reading import Image, read_ahead
+from pipeline.predict.reading import LIMITS, Image, limits_for, read_ahead
 
 BATCH = 32
 READERS = 8  # threads; local files need few, files on a network more
@@ -34,6 +35,7 @@ class Prediction:
         probabilities: of every class, by name.
         error: why the image got no answer.
         overlay: the file with the activation overlay; empty where none was asked for.
+        flags: keys of `images.FLAGS`: what was done to the image before it was answered, or is odd about it.
     """
 
     path: str
@@ -42,6 +44,7 @@ class Prediction:
     probabilities: dict[str, float] = field(default_factory=dict)
     error: str = ""
     overlay: str = ""
+    flags: tuple[str, ...] = ()
 
     def ranked(self, count: int = 0) -> list[tuple[str, float]]:
         """Classes and probabilities, the most probable first; the first `count` of them, or all."""
@@ -56,11 +59,13 @@ class Model:
         names: of the classes, in the order of the label index.
         signatures: by name: `ConcreteFunction`s, each from a string tensor [batch] to a dict of tensors.
         crop: of `crop_target`.
+        limits: what images may be, and how they are read for it.
     """
 
     names: list[str]
     signatures: dict[str, Any]
     crop: tuple[int, int] | None = None
+    limits: Limits = LIMITS
 
     def probabilities(self, contents: list[bytes]) -> np.ndarray:
         """float32 [batch, classes], 0..1."""
@@ -90,7 +95,7 @@ def load_model(model: str) -> Model:
     check_folder(folder)
     names = class_names(folder)
     tf = load_tensorflow()
-    return Model(names, dict(tf.saved_model.load(str(folder)).signatures), crop_target(folder))
+    return Model(names, dict(tf.saved_model.load(str(folder)).signatures), crop_target(folder), limits_for(folder))
 
 
 def predict_files(
@@ -116,8 +121,8 @@ def predict_files(
             "Leave --explain out."
         )
     with ThreadPoolExecutor(READERS) as pool:
-        overlays = Overlays(explain, pool, loaded.crop) if explain else None
-        images = read_ahead(pool, paths, 2 * batch_size)
+        overlays = Overlays(explain, pool, loaded.crop, loaded.limits.upright) if explain else None
+        images = read_ahead(pool, paths, 2 * batch_size, loaded.limits)
         while chunk := list(islice(images, batch_size)):
             yield from answer_batch(loaded, chunk, overlays)
 
@@ -144,7 +149,7 @@ def _answer(model: Model, images: list[Image], overlays: Overlays | None) -> lis
             return [Prediction(images[0].name, error=f"undecodable: {first_line(error)}")]
         return [row for image in images for row in _answer(model, [image], overlays)]
     return [
-        to_prediction(image.name, row, model.names, file)
+        replace(to_prediction(image.name, row, model.names, file), flags=image.flags)
         for image, row, file in zip(images, probabilities, files, strict=True)
     ]
 

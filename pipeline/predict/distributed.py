@@ -12,7 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -30,7 +30,7 @@ from components.options import DataOptions
 from pipeline.beam import name_runner, refuse_unseen
 from pipeline.predict.answers import Model, Prediction, answer_batch, load_model
 from pipeline.predict.inputs import MANIFEST_SUFFIXES, find_inputs
-from pipeline.predict.reading import Image, check_source
+from pipeline.predict.reading import LIMITS, Image, check_source, limits_for
 from pipeline.predict.writers import Shape, parquet_schema, to_text
 
 LINES = 64  # images that a worker takes at once
@@ -102,7 +102,7 @@ def predict_on_beam(job: Job, paths: Iterable[str]) -> Done:
             rows = (
                 pipeline
                 | "Ranges" >> beam.Create(ranges)
-                | "ReadLate" >> beam.ParDo(ReadImages(worklist))
+                | "ReadLate" >> beam.ParDo(ReadImages(worklist, limits_for(Path(job.model))))
                 | "Answer" >> RunInference(SavedModelHandler(job.model, job.batch_size))
             )
             write_rows(rows, job)
@@ -167,9 +167,9 @@ def _is_aside(name: str) -> bool:
 class ReadImages(beam.DoFn):
     """Reads, checks and converts the images of a range of the work list."""
 
-    def __init__(self, worklist: str) -> None:
+    def __init__(self, worklist: str, limits: images.Limits = LIMITS) -> None:
         super().__init__()
-        self._worklist = worklist
+        self._worklist, self._limits = worklist, limits
 
     def process(self, place: Range) -> Iterator[Image]:
         """Gives an image, or why it is none, for each line; what is no image by any account gets no row."""
@@ -179,7 +179,7 @@ class ReadImages(beam.DoFn):
             lines = file.read(length).splitlines()
         for line in lines:
             source, is_named = json.loads(line)
-            image = check_source(Source(**source))
+            image = check_source(Source(**source), self._limits)
             if is_named or not (_is_aside(image.name) and image.error.startswith(images.NOT_AN_IMAGE)):
                 yield image
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from components.crop import crop_window
+from components.orientation import is_transposed, read_orientation, turn
 
 if TYPE_CHECKING:
     from pipeline.predict.reading import Image
@@ -29,7 +30,9 @@ def colour(activation: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(activation, places, STOPS[:, channel]) for channel in range(3)], axis=-1)
 
 
-def draw_overlay(content: bytes, activation: np.ndarray, crop: tuple[int, int] | None = None) -> np.ndarray:
+def draw_overlay(
+    content: bytes, activation: np.ndarray, crop: tuple[int, int] | None = None, upright: bool = True
+) -> np.ndarray:
     """Lays an activation map over its picture: the stronger the evidence, the less of the picture shows through.
 
     Args:
@@ -37,18 +40,20 @@ def draw_overlay(content: bytes, activation: np.ndarray, crop: tuple[int, int] |
         activation: float32 [h, w], 0..1; it covers what the model sees of the picture, stretched to it.
         crop: height and width of the model's images, where it sees only the middle window of their aspect ratio;
             around that the picture stays as it is. None: the model sees all.
+        upright: whether the model turns JPEGs by their orientation; else they stay as stored.
 
     Returns:
-        uint8 [height, width, 3], the orientation as stored (as the model sees it), the longer side at most 1024 px.
+        uint8 [height, width, 3], as the model sees it, the longer side at most 1024 px.
     """
     from PIL import Image as Pillow
 
     with Pillow.open(io.BytesIO(content)) as opened:
-        width, height = opened.size
+        orientation = read_orientation(content) if upright else 1
+        width, height = opened.size[::-1] if is_transposed(orientation) else opened.size
         opened.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))  # JPEGs: decoded at a fraction of their size
         picture = opened.convert("RGB")
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    pixels = np.array(picture)
+    pixels = np.array(turn(np.asarray(picture), orientation))
     seen = seen_part((height, width), pixels.shape[:2], crop)
     pixels[seen] = blend(pixels[seen], activation)
     return pixels
@@ -58,7 +63,7 @@ def seen_part(stored: tuple[int, int], shown: tuple[int, ...], crop: tuple[int, 
     """Rows and columns that the model sees of a picture; heights and widths in px.
 
     Args:
-        stored: of the picture in its file, where the window is cut.
+        stored: of the picture in its file, turned upright, where the window is cut.
         shown: of the picture as it is drawn, perhaps smaller; the window is at least 1 x 1 there, too.
         crop: as in `draw_overlay`.
     """
@@ -94,12 +99,14 @@ def overlay_name(name: str) -> str:
 class Overlays:
     """Writes overlays into a folder, a batch at a time."""
 
-    def __init__(self, folder: Path, pool: ThreadPoolExecutor, crop: tuple[int, int] | None = None) -> None:
-        """Makes the folder; `crop` is as in `draw_overlay`."""
+    def __init__(
+        self, folder: Path, pool: ThreadPoolExecutor, crop: tuple[int, int] | None = None, upright: bool = True
+    ) -> None:
+        """Makes the folder; `crop` and `upright` are as in `draw_overlay`."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._pool = pool
-        self._crop = crop
+        self._crop, self._upright = crop, upright
 
     def write(self, images: list[Image], activations: np.ndarray) -> list[str]:
         """Writes one file an image; gives their paths."""
@@ -109,5 +116,5 @@ class Overlays:
         from PIL import Image as Pillow
 
         path = self._folder / overlay_name(image.name)
-        Pillow.fromarray(draw_overlay(image.content, activation, self._crop)).save(path, quality=QUALITY)
+        Pillow.fromarray(draw_overlay(image.content, activation, self._crop, self._upright)).save(path, quality=QUALITY)
         return str(path)

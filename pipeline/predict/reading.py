@@ -6,8 +6,9 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 
 from components.errors import first_line
 from components.example_gen import images
@@ -16,8 +17,9 @@ from components.example_gen.readers import Unreadable, read_source
 from components.example_gen.scan import limits_of
 from components.example_gen.sources import Source
 from components.options import DataOptions
+from pipeline.models import reading_of
 
-LIMITS = limits_of(DataOptions(min_side=1))
+LIMITS = limits_of(DataOptions(min_side=1))  # read as by default
 _one_at_a_time = threading.Lock()  # Pillow's limits, which the check lifts, are of the whole process
 
 
@@ -30,12 +32,14 @@ class Image:
         content: the encoded image that the model takes; empty with an error.
         error: `reason: detail`, the reason a key of `images.REASONS`.
         pixels: of the picture; 0 with an error.
+        flags: keys of `images.FLAGS`: what was done to it, or is odd about it.
     """
 
     name: str
     content: bytes = b""
     error: str = ""
     pixels: int = 0
+    flags: tuple[str, ...] = ()
 
 
 def check_image(name: str, content: bytes, limits: images.Limits = LIMITS) -> Image:
@@ -54,12 +58,18 @@ def _check(name: str, content: bytes, limits: images.Limits) -> Image:
         encoded, _ = encode_for_tensorflow(content, found)
     except Exception as error:  # noqa: BLE001  one image, out of memory for one, takes no other's answer down
         return Image(name, error=f"{images.UNDECODABLE}: {first_line(error)}")
-    return Image(name, encoded, pixels=found.height * found.width)
+    return Image(name, encoded, pixels=found.height * found.width, flags=found.flags)
 
 
-def read_image(path: str) -> Image:
+def limits_for(model: Path) -> images.Limits:
+    """What is taken for a model, read as the pictures that it learned from."""
+    reading = reading_of(model)
+    return replace(LIMITS, upright=reading["orientation"] == "apply", alpha=reading["alpha"])
+
+
+def read_image(path: str, limits: images.Limits = LIMITS) -> Image:
     """Reads and checks one local file."""
-    return check_source(Source(path, "", path))
+    return check_source(Source(path, "", path), limits)
 
 
 def check_source(source: Source, limits: images.Limits = LIMITS) -> Image:
@@ -73,12 +83,14 @@ def check_source(source: Source, limits: images.Limits = LIMITS) -> Image:
     return check_image(source.name, content, limits)
 
 
-def read_ahead(pool: ThreadPoolExecutor, paths: Iterable[str], ahead: int) -> Iterator[Image]:
+def read_ahead(
+    pool: ThreadPoolExecutor, paths: Iterable[str], ahead: int, limits: images.Limits = LIMITS
+) -> Iterator[Image]:
     """Images in the order of their paths, while up to `ahead` more are being read."""
     waiting: deque[Future[Image]] = deque()
     rest = iter(paths)
     while True:
-        waiting.extend(pool.submit(read_image, path) for path in islice(rest, ahead + 1 - len(waiting)))
+        waiting.extend(pool.submit(read_image, path, limits) for path in islice(rest, ahead + 1 - len(waiting)))
         if not waiting:
             return
         yield waiting.popleft().result()

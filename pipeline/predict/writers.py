@@ -14,6 +14,7 @@ from typing import IO, Any, Protocol
 
 from components import streams
 from components.errors import InputError
+from components.example_gen.images import FLAGS
 from pipeline.predict.answers import Prediction
 
 ROW_GROUP = 4096  # rows of a Parquet file that are held before they are written
@@ -39,12 +40,13 @@ class Shape:
             return {"path": row.path, "error": row.error}
         ranked = dict(row.ranked(self.top_k)) if self.top_k else row.probabilities
         answer = {"path": row.path, "label": row.label, "probability": row.probability, "probabilities": ranked}
-        return answer | ({"overlay": row.overlay} if self.overlays else {})
+        said = {"flags": list(row.flags)} if row.flags else {}
+        return answer | ({"overlay": row.overlay} if self.overlays else {}) | said
 
     def columns(self) -> list[str]:
         """The columns of CSV and Parquet. A class whose name is a column's gets `class:` before it."""
         fixed = ["path", "label", "probability"]
-        last = ["overlay", "error"] if self.overlays else ["error"]
+        last = ["overlay", "error", "flags"] if self.overlays else ["error", "flags"]
         if self.top_k:
             ranks = range(2, min(self.top_k, len(self.names)) + 1)
             return [*fixed, *(f"{name}_{rank}" for rank in ranks for name in ("label", "probability")), *last]
@@ -53,7 +55,9 @@ class Shape:
 
     def to_cells(self, row: Prediction) -> list[Any]:
         """A row's values, one a column; None where there is none."""
-        last = [row.overlay or None, row.error or None] if self.overlays else [row.error or None]
+        last = [row.error or None, " ".join(row.flags) or None]
+        if self.overlays:
+            last.insert(0, row.overlay or None)
         width = len(self.columns())
         if row.error:
             return [row.path, *[None] * (width - 1 - len(last)), *last]
@@ -75,14 +79,15 @@ class Writer(Protocol):
 
 
 class TableWriter:
-    """For people: aligned columns, so all rows are held until the end."""
+    """For people: aligned columns, so all rows are held until the end. Below, the flags that were met are explained."""
 
     def __init__(self, file: IO[str], shape: Shape) -> None:
         from rich.table import Table
 
-        self._file, self._others = file, (shape.top_k or 4) - 1
+        self._file, self._others, self._overlays = file, (shape.top_k or 4) - 1, shape.overlays
+        self._flags = set[str]()
         self._table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("image", "label", "probability", "others", *(("overlay",) if shape.overlays else ())):
+        for name in ("image", "label", "probability", "others", *(("overlay",) if shape.overlays else ()), "flags"):
             self._table.add_column(name, justify="right" if name == "probability" else "left", overflow="fold")
 
     def write(self, row: Prediction) -> None:
@@ -93,14 +98,21 @@ class TableWriter:
             self._table.add_row(escape(row.path), "[red]error[/]", "", f"[red]{escape(row.error)}[/]")
             return
         others = ", ".join(f"{name} {value:.4f}" for name, value in row.ranked()[1 : self._others + 1])
-        cells = [row.path, row.label, f"{row.probability:.4f}", others, *((row.overlay,) if row.overlay else ())]
+        overlay = [row.overlay] if self._overlays else []
+        cells = [row.path, row.label, f"{row.probability:.4f}", others, *overlay, "\n".join(row.flags)]
+        self._flags.update(row.flags)
         self._table.add_row(*(escape(cell) for cell in cells))
 
     def close(self) -> None:
         """Prints the table."""
         from rich.console import Console
 
-        Console(file=self._file, highlight=False).print(self._table)
+        console = Console(file=self._file, highlight=False)
+        if not self._flags:
+            self._table.columns.pop()
+        console.print(self._table)
+        for flag in sorted(self._flags):
+            console.print(f"[bold]{flag}[/]: {FLAGS[flag]}", soft_wrap=True)
 
 
 class JsonWriter:
@@ -187,7 +199,7 @@ def parquet_schema(shape: Shape) -> Any:
     """The columns of a Parquet file with their types."""
     import pyarrow as pa
 
-    texts = {"path", "label", "overlay", "error"} | {f"label_{rank}" for rank in range(2, shape.top_k + 1)}
+    texts = {"path", "label", "overlay", "error", "flags"} | {f"label_{rank}" for rank in range(2, shape.top_k + 1)}
     return pa.schema([(name, pa.string() if name in texts else pa.float32()) for name in shape.columns()])
 
 

@@ -19,7 +19,8 @@ from starlette.routing import Route
 
 from components import features
 from components.errors import first_line
-from pipeline.predict.reading import LIMITS, check_image
+from components.example_gen.images import Limits
+from pipeline.predict.reading import check_image
 from pipeline.serve import tensors
 from pipeline.serve.batcher import Batcher, Job
 from pipeline.serve.errors import ServingError, invalid
@@ -104,14 +105,16 @@ class Service:
         request = tensors.parse_request(document, loaded.inputs_of(signature))
         inputs = dict(request.inputs)
         if features.INPUT_BYTES in inputs:
-            inputs[features.INPUT_BYTES] = self._check_images(inputs[features.INPUT_BYTES], features.INPUT_BYTES)
+            rows = inputs[features.INPUT_BYTES]
+            inputs[features.INPUT_BYTES] = self._check_images(rows, features.INPUT_BYTES, loaded.limits)
         elif features.INPUT_EXAMPLES in inputs:
-            rows = unpack_examples(inputs[features.INPUT_EXAMPLES])
-            inputs[features.INPUT_EXAMPLES] = pack_examples(self._check_images(rows, features.INPUT_EXAMPLES))
+            images = unpack_examples(inputs[features.INPUT_EXAMPLES])
+            checked = self._check_images(images, features.INPUT_EXAMPLES, loaded.limits)
+            inputs[features.INPUT_EXAMPLES] = pack_examples(checked)
         return Job(loaded, signature, inputs), request.in_rows
 
-    def _check_images(self, images: Sequence[bytes] | np.ndarray, name: str) -> np.ndarray:
-        limits = replace(LIMITS, max_pixels=self.intake.limits.pixels)
+    def _check_images(self, images: Sequence[bytes] | np.ndarray, name: str, taken: Limits) -> np.ndarray:
+        limits = replace(taken, max_pixels=self.intake.limits.pixels)
         checked, left = np.empty(len(images), object), self.intake.limits.total_pixels
         for index, content in enumerate(images):
             image = check_image("", content, limits)

@@ -43,6 +43,7 @@ class Health:
             "classes": current.names if current else [],
             "explains": bool(current and "explain" in current.specs),
             "crop": current.crop if current else None,
+            "upright": bool(current and current.limits.upright),
             "problem": host.problem or None,
             "reloads": host.reloads,
             "uptime_seconds": round(time.time() - self._started, 1),

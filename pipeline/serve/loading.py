@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from components import features, versions
+from components.example_gen.images import Limits
 from components.integrity import check_folder
 from pipeline.loading import load_tensorflow
 from pipeline.models import class_names, crop_target
+from pipeline.predict.reading import LIMITS, limits_for
 from pipeline.serve.errors import invalid
 from pipeline.serve.tensors import Spec, element_error
 
@@ -28,6 +30,7 @@ class LoadedVersion:
         specs: inputs by signature.
         signature_defs: as JSON, in TensorFlow Serving's form.
         crop: of `crop_target`.
+        limits: what images may be, and how they are read for it.
     """
 
     number: int
@@ -36,6 +39,7 @@ class LoadedVersion:
     signature_defs: dict[str, Any]
     _functions: dict[str, Callable[..., dict[str, Any]]] = field(repr=False)
     crop: tuple[int, int] | None = None
+    limits: Limits = LIMITS
 
     def inputs_of(self, signature: str) -> dict[str, Spec]:
         """What a signature takes.
@@ -78,7 +82,8 @@ def load_version(folder: Path, max_batch: int) -> LoadedVersion:
     }
     number = int(folder.name) if folder.name.isdecimal() else 1
     definitions = _read_signature_defs(folder)
-    loaded = LoadedVersion(number, class_names(folder), specs, definitions, functions, crop_target(folder))
+    reading = crop_target(folder), limits_for(folder)
+    loaded = LoadedVersion(number, class_names(folder), specs, definitions, functions, *reading)
     _warm_up(loaded, max_batch)
     return loaded
 

@@ -1,15 +1,16 @@
-"""The limits on unusable files, unequal classes and shares of eval."""
+"""The limits on unusable and blank files, unequal classes and shares of eval."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.gates import PASS, WARN, Gate
+from components.gates import PASS, WARN, Gate, warnings_of
 from components.limits import (
     WORST,
     check_bad_fraction,
     check_balance,
     check_eval_shares,
+    check_flat_fraction,
     percent,
     take_in_turn,
 )
@@ -136,3 +137,32 @@ def test_a_share_of_eval_that_is_far_off_warns_and_stops_nothing():
     ]
     assert Gate(tuple(checks)).passed
     assert check_eval_shares({}) == []
+
+
+def flat_gate(flat, blank, limit=0.05):
+    counts = dataset(cats=(80, 20, 0), dogs=(80, 20, 0)) | {"flat": flat, "blank": blank}
+    rows = [{"name": f"{label}/{i}.png", "label": label} for label, count in flat.items() for i in range(count)]
+    checks, notes = check_flat_fraction(counts, rows, limit)
+    return Gate(tuple(checks), notes=tuple(notes)), warnings_of(checks)
+
+
+def test_black_or_white_images_stop_a_run_from_the_limit_on():
+    assert flat_gate({}, {})[0].passed
+    assert flat_gate({"cats": 5}, {"cats": 5})[0].passed
+    gate, warnings = flat_gate({"cats": 20, "dogs": 2}, {"cats": 6, "dogs": 2})
+    assert warnings == []
+    assert gate.reasons[0] == (
+        "class 'cats': 6 of 100 images are black or white all over (6 %); the limit is 5 % (data.max_flat_fraction)"
+    )
+    assert "data.alpha" in gate.reasons[1]
+    assert "--override data" in gate.reasons[1]
+    assert gate.reasons[2:] == [f"cats/{i}.png" for i in range(WORST)]
+    assert flat_gate({"cats": 20}, {"cats": 20}, 0.2)[0].passed
+
+
+def test_images_of_one_colour_are_told_and_stop_nothing():
+    gate, warnings = flat_gate({"dogs": 40}, {"dogs": 4})
+    assert gate.passed
+    assert warnings == [
+        "class 'dogs': 40 of 100 images are of one colour (40 %); the limit is 5 % (data.max_flat_fraction)"
+    ]

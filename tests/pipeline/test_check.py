@@ -3,11 +3,13 @@
 import io
 import json
 
+import numpy as np
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
 from components.errors import InputError
+from components.example_gen.images import FLAGS
 from components.options import DataOptions
 from pipeline.check import as_json, check_data, print_report
 from pipeline.cli import app
@@ -126,6 +128,25 @@ def test_the_report_names_what_it_counts(tree):
     assert "near-duplicates: none" in words
     assert "A run would stop here: the data is refused." in words
     assert "data.max_bad_fraction" in words
+
+
+def test_each_flag_is_explained_and_flat_images_are_named(tmp_path):
+    root = pictures.write_tree(tmp_path, {"cats": 30, "dogs": 30})
+    for orientation in (3, 6):
+        content = pictures.oriented(pictures.smooth(seed=orientation), "jpeg", orientation)
+        pictures.write(root / "cats" / f"turned{orientation}.jpg", content)
+    for number in range(3):
+        pictures.write(root / "dogs" / f"black{number}.png", pictures.encode(np.zeros([16 + number, 20, 3], np.uint8)))
+    checked = check(root)
+    words = " ".join(printed(checked).split())
+    assert "flags flat 3, rotated 2" in words
+    assert f"rotated: {FLAGS['rotated']}" in words
+    assert f"flat: {FLAGS['flat']}" in words
+    assert "flat: dogs/black0.png, dogs/black1.png, dogs/black2.png" in words
+    assert checked.verdict == "refused"
+    assert "class 'dogs': 3 of 33 images are black or white all over (9.0909 %)" in words
+    assert as_json(checked)["flat"] == [f"dogs/black{number}.png" for number in range(3)]
+    assert check(root, max_flat_fraction=0.1).verdict == "accepted"
 
 
 def test_long_lists_are_cut(tmp_path):

@@ -68,11 +68,11 @@ async function show(file) {
   }
 }
 
-/** The pixels as stored: the model does not apply an orientation tag, so neither may the overlay's picture. */
+/** The pixels as the model sees them: turned by their orientation tag, or, by a model that leaves that out, as stored. */
 async function decode(file) {
   try {
     const bytes = new DataView(await file.arrayBuffer());
-    ignoreOrientation(bytes);
+    if (!server.upright) ignoreOrientation(bytes);
     return await createImageBitmap(new Blob([bytes], { type: file.type }));
   } catch {
     return null; // HEIC, TIFF: the server converts them, the browser cannot show them
@@ -126,6 +126,8 @@ function draw(name, label) {
   canvas.height = Math.max(1, Math.round(height * scale));
   const context = canvas.getContext("2d");
   if (picture) {
+    context.fillStyle = "#fff"; // shows through transparent pixels
+    context.fillRect(0, 0, canvas.width, canvas.height);
     context.drawImage(picture, 0, 0, canvas.width, canvas.height);
   } else {
     context.fillStyle = "#888";

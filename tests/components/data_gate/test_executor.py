@@ -32,7 +32,7 @@ DATASET = {
 }
 
 
-def make_inputs(folder, tables, dataset, ledger, classes):
+def make_inputs(folder, tables, dataset, ledger, rows, classes):
     """The four artifacts, as the nodes before leave them."""
     made = SimpleNamespace(
         statistics=artifact(standard_artifacts.ExampleStatistics, write_statistics(folder / "statistics", tables)),
@@ -45,6 +45,7 @@ def make_inputs(folder, tables, dataset, ledger, classes):
     (folder / "manifest").mkdir()
     (folder / "manifest" / features.DATASET_FILE).write_text(json.dumps(dataset))
     (folder / "manifest" / features.LEDGER_FILE).write_text("".join(json.dumps(row) + "\n" for row in ledger))
+    (folder / "manifest" / features.MANIFEST_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))
     inputs = {name: [value] for name, value in vars(made).items()}
     ExampleValidator().Do(inputs, {"anomalies": inputs["anomalies"]}, {})
     return inputs
@@ -54,8 +55,8 @@ def make_inputs(folder, tables, dataset, ledger, classes):
 def judge(tmp_path):
     """Runs the node over tables; gives the verdict."""
 
-    def run(tables=TABLES, dataset=DATASET, ledger=(), classes=None, version="none", override="", **options):
-        inputs = make_inputs(tmp_path, tables, dataset, ledger, classes)
+    def run(tables=TABLES, dataset=DATASET, ledger=(), rows=(), classes=None, version="none", override="", **options):
+        inputs = make_inputs(tmp_path, tables, dataset, ledger, rows, classes)
         properties = {
             "options": DataGateOptions(**options).to_json(),
             "data": DataOptions(classes=classes).to_json(),
@@ -122,6 +123,15 @@ def test_a_refusal_carries_every_check_with_measured_value_and_limit(judge):
     assert checks["anomalies/train"]["verdict"] == "pass"
     assert verdict["passed"] is False
     assert verdict["reasons"] == caught.value.reasons
+
+
+def test_black_images_stop_here_too_and_are_named(judge, tmp_path):
+    rows = [{"name": f"cats/{i}.png", "label": "cats", "flags": ["flat"]} for i in range(40)]
+    rows += [{"name": "cats/copy.png", "label": "cats", "flags": ["flat"], "reason": "duplicate_of"}]
+    with pytest.raises(GateRefused, match="images are black or white all over") as caught:
+        judge(dataset={**DATASET, "flat": {"cats": 40}, "blank": {"cats": 40}}, rows=rows)
+    assert "cats/0.png" in caught.value.reasons
+    assert "cats/copy.png" not in caught.value.reasons
 
 
 OVERRIDE = Override(("data",), "ann@lab", "2026-01-31T12:00:00Z", "the old camera is gone")

@@ -119,6 +119,22 @@ def test_the_closing_line_says_how_many_files_were_new():
     assert describe_scan(scan_of(rows_of("train", "eval"), read=1), 1.0).startswith("4 files, 1 of them new (class")
 
 
+def test_black_images_are_refused_like_bad_ones_and_plain_colours_are_not():
+    def rows(brightness):
+        values = {"flags": ("flat",), "brightness": brightness}
+        return rows_of(*["train", "eval"] * 40) + [Row(f"cats/x{i}", "cats", "train", **values) for i in range(8)]
+
+    refuse(rows(76.0))
+    assert "; 8 of one colour" in describe_scan(scan_of(rows(76.0)), 1.0)
+    for brightness in (0.0, 255.0):
+        with pytest.raises(GateRefused) as caught:
+            refuse(rows(brightness))
+        assert caught.value.reasons[0].startswith("class 'cats': 8 of 88 images are black or white all over (9.0909 %)")
+        assert "cats/x0" in caught.value.reasons
+        refuse_data(scan_of(rows(brightness)), DataOptions(max_flat_fraction=0.1))
+        refuse_data(scan_of(rows(brightness)), DataOptions(), overridden=True)
+
+
 def test_a_class_whose_files_are_no_images_is_refused_with_their_suffixes(tmp_path):
     for label in ("cats", "dogs"):
         for index in range(3):

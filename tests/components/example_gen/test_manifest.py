@@ -137,6 +137,8 @@ def test_the_counts_add_up():
         "ignored_reasons": {"hidden": 1},
         "formats": {"jpeg": 1, "png": 2, "webp": 1},
         "flags": {"converted": 1, "rotated": 1, "wrong_suffix": 2},
+        "flat": {},
+        "blank": {},
         "bytes": 40,
     }
     assert found["found"] == found["train"] + found["eval"] + found["quarantined"] + found["ignored"]

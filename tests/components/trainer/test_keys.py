@@ -6,6 +6,7 @@ import tempfile
 import pytest
 
 from components.options import TransformOptions
+from components.orientation import read_orientation
 from components.trainer.keys import describe_key, digest_transform, probe_images
 from components.trainer.store import digest_key
 
@@ -25,7 +26,8 @@ def transform_of(folder, **options):
     from pipeline.beam import name_runner
 
     schema = text_format.Parse(SCHEMA_FILE.read_text("utf-8"), schema_pb2.Schema())
-    function = functools.partial(preprocessing_fn, custom_config={"options": TransformOptions(**options).to_json()})
+    config = {"orientation": options.pop("orientation", "apply"), "options": TransformOptions(**options).to_json()}
+    function = functools.partial(preprocessing_fn, custom_config=config)
     with (
         tempfile.TemporaryDirectory() as scratch,
         beam.Pipeline(argv=name_runner([])) as pipeline,
@@ -44,15 +46,21 @@ def test_the_digest_is_that_of_the_options_and_not_of_the_saved_bytes(tmp_path, 
     others = [
         digest_transform(transform_of(tmp_path / str(number), **options))
         for number, options in enumerate(
-            [{"image_size": 65}, {"image_size": 64, "resize": "area"}, {"image_size": 64, "crop_to_aspect_ratio": True}]
+            [
+                {"image_size": 65},
+                {"image_size": 64, "resize": "area"},
+                {"image_size": 64, "crop_to_aspect_ratio": True},
+                {"image_size": 64, "orientation": "ignore"},
+            ]
         )
     ]
-    assert len({base, *others}) == 4
+    assert len({base, *others}) == 5
 
 
 def test_probes_are_images_of_several_kinds():
     kinds = [image[:4] for image in probe_images()]
-    assert kinds == [b"\xff\xd8\xff\xe0"] * 2 + [b"\x89PNG"] * 2
+    assert kinds == [b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1", b"\xff\xd8\xff\xe0"] + [b"\x89PNG"] * 2
+    assert [read_orientation(image) for image in probe_images()] == [1, 6, 1, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def test_the_export_says_what_it_is_made_of(trained):
     assert (facts["backbone"], facts["backbone_args"]) == ("MobileNetV2", ALPHA)
     assert facts["image_size"] == [SIDE, SIDE]
     assert facts[features.CROP_FACT] is False
+    assert (facts["orientation"], facts["alpha"]) == ("apply", "white")
     assert facts["feature_map"] == [2, 2, 1280]
     assert facts["feature_width"] == 1280
     assert {len(facts[name]) for name in ("backbone_sha256", "head_sha256", "weights_sha256")} == {64}
@@ -126,9 +127,10 @@ def test_the_same_run_again_sees_no_image_and_gives_the_same_head(again, trained
     assert f"0 features computed, {TRAIN_COUNT + EVAL_COUNT} from the store; 1 replica" in said()[-1]
 
 
-def test_the_export_says_that_images_are_cropped(again):
-    _, facts = again(custom_config={"crop_to_aspect_ratio": True})
+def test_the_export_says_how_images_are_read(again):
+    _, facts = again(custom_config={"crop_to_aspect_ratio": True, "orientation": "ignore", "alpha": "black"})
     assert facts[features.CROP_FACT] is True
+    assert (facts["orientation"], facts["alpha"]) == ("ignore", "black")
 
 
 def forbidden(*arguments, **others):

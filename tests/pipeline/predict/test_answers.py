@@ -56,7 +56,7 @@ def test_a_format_that_tensorflow_cannot_decode_is_converted_as_for_training(pus
 
 def test_so_many_files_are_read_ahead_and_no_more(monkeypatch):
     asked = []
-    monkeypatch.setattr(reading, "read_image", lambda path: asked.append(path) or Image(path))
+    monkeypatch.setattr(reading, "read_image", lambda path, _: asked.append(path) or Image(path))
     with ThreadPoolExecutor(2) as pool:
         images = read_ahead(pool, (str(number) for number in range(100)), 5)
         assert [next(images).name for _ in range(3)] == ["0", "1", "2"]

@@ -1,6 +1,5 @@
 """The activation map as colour over the picture."""
 
-import io
 import json
 import shutil
 
@@ -82,11 +81,10 @@ def test_the_window_of_a_picture_that_is_shown_smaller_is_never_empty(stored):
         assert 0 <= part.start < part.stop <= side
 
 
-def test_orientation_is_left_as_the_model_sees_it():
-    buffer, exif = io.BytesIO(), Pillow.Exif()
-    exif[0x0112] = 6
-    Pillow.fromarray(np.zeros([20, 40, 3], np.uint8)).save(buffer, "jpeg", exif=exif)
-    assert draw_overlay(buffer.getvalue(), np.ones([1, 1], np.float32)).shape == (20, 40, 3)
+@pytest.mark.parametrize(("upright", "shape"), [(True, (40, 20, 3)), (False, (20, 40, 3))])
+def test_orientation_is_as_the_model_sees_it(upright, shape):
+    content = pictures.oriented(np.zeros([20, 40, 3], np.uint8), "jpeg", 6)
+    assert draw_overlay(content, np.ones([1, 1], np.float32), upright=upright).shape == shape
 
 
 def test_names_do_not_collide_and_stay():

@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
 
 from components import streams
 from components.errors import InputError
+from components.example_gen.images import FLAGS
 from pipeline.predict.answers import Prediction
 from pipeline.predict.writers import FORMS, ROW_GROUP, Shape, form_of, open_writer
 
@@ -44,6 +46,25 @@ def test_each_form_holds_an_answer_and_an_error(form, tmp_path):
     assert bad["error"] == "truncated: x"
     assert bad["path"].encode("utf-8", "surrogatepass")  # as JSON escapes it, or as text
     assert set(bad) == {"path", "error"}
+
+
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_each_form_says_what_was_done_to_an_image(form, tmp_path):
+    path = written(form, tmp_path, rows=(replace(GOOD, flags=("converted", "rotated")), BAD, GOOD), overlays=True)
+    if form == "table":
+        text = " ".join(path.read_text("utf-8", "surrogateescape").split())
+        assert "flags" in text
+        assert {"converted", "rotated"} <= set(text.split())
+        assert f"rotated: {FLAGS['rotated']}" in text
+        return
+    turned, bad, plain = read(form, path)
+    assert turned["flags"] == (["converted", "rotated"] if form.startswith("json") else "converted rotated")
+    assert "flags" not in bad
+    assert "flags" not in plain
+
+
+def test_a_table_without_flags_has_no_column_for_them(tmp_path):
+    assert "flags" not in written("table", tmp_path).read_text("utf-8", "surrogateescape")
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
