@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -234,7 +234,9 @@ def _compare(tree: Tree, tables: list[Table], folders: dict[str, Source], option
     named = [pair for table in tables for pair in _name_files(tree, table.source, options)]
     known = {file.name for file in tree.files}
     rows = [(row, folders.get(file.name, file)) for row, file in named if file.name in known]
-    if not _is_one_to_one((compared(place.label.rpartition("/")[2]), compared(row.label)) for row, place in rows):
+    pairs = {(compared(place.label.rpartition("/")[2]), compared(row.label)) for row, place in rows}
+    others = {compared(place.label.rpartition("/")[2]) for place in folders.values()}
+    if not _is_one_to_one(pairs) or any(label != folder and label in others for folder, label in pairs):
         raise _ask(tree, f"{subject} its images other classes than the folders", tables)
     more = {"split"} if any(row.split and not place.split for row, place in rows) else set()
     more |= {"group"} if any(row.group for row, _ in rows) else set()
@@ -254,9 +256,8 @@ def _name_files(tree: Tree, table: Source, options: DataOptions) -> list[tuple[T
     return list(zip(rows, finder.find_all([row.path for row in rows]), strict=True))
 
 
-def _is_one_to_one(pairs: Iterable[tuple[str, str]]) -> bool:
+def _is_one_to_one(pairs: set[tuple[str, str]]) -> bool:
     """Whether each folder has one class and each class one folder; no class, or no folder, is none."""
-    pairs = set(pairs)
     folders, labels = {folder for folder, _ in pairs}, {label for _, label in pairs}
     return len(folders) == len(pairs) == len(labels) and "" not in folders | labels
 

@@ -127,6 +127,7 @@ def test_numbers_for_the_same_classes_are_the_same(tmp_path, numbers):
     [
         (TURNED, "The table labels.csv gives its images other classes than the folders.\nGo by the table: "),
         (b"id,label\n1,a\n2,b\n3,a\n4,b\n", "gives its images other classes than the folders"),
+        (b"id,label\n1,dogs\n2,dogs\n3,owls\n4,owls\n", "gives its images other classes than the folders"),
         (
             b"id,label,split\n1,cats,train\n2,cats,val\n3,dogs,train\n4,dogs,val\n",
             "The table labels.csv gives a split beside the cl",
