@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import Queue
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -76,9 +78,24 @@ def http_server(answer: Any) -> Iterator[str]:
 
 
 @contextmanager
-def gs_server(bucket: str, objects: dict[str, bytes]) -> Iterator[str]:
-    """Runs Google's storage as far as listing and reading need it; gives its host and port."""
+def gs_server(bucket: str) -> Iterator[tuple[str, MutableMapping[str, bytes]]]:
+    """Runs Google's storage as far as listing and reading need it; gives its host and port, and its objects by name.
 
+    It has a process of its own: newer pyarrow holds Python's lock while it waits for the first answer about a file.
+    """
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        objects, places = manager.dict(), manager.Queue()
+        server = context.Process(target=_serve_gs, args=(bucket, objects, places), daemon=True)
+        server.start()
+        try:
+            yield places.get(timeout=60), objects
+        finally:
+            server.terminate()
+            server.join()
+
+
+def _serve_gs(bucket: str, objects: MutableMapping[str, bytes], places: Queue[str]) -> None:
     def answer(path: str, query: dict[str, list[str]], headers: Any) -> tuple[int, dict[str, str], bytes]:
         base = f"/storage/v1/b/{bucket}"
         if path == base:
@@ -94,7 +111,8 @@ def gs_server(bucket: str, objects: dict[str, bytes]) -> Iterator[str]:
         return _part(objects[name], headers.get("Range"))
 
     with http_server(answer) as place:
-        yield place
+        places.put(place)
+        threading.Event().wait()
 
 
 def _json(content: Any) -> tuple[int, dict[str, str], bytes]:
@@ -114,9 +132,9 @@ def _describe(bucket: str, name: str, content: bytes) -> dict[str, Any]:
     }
 
 
-def _page(bucket: str, objects: dict[str, bytes], query: dict[str, list[str]]) -> dict[str, Any]:
+def _page(bucket: str, objects: MutableMapping[str, bytes], query: dict[str, list[str]]) -> dict[str, Any]:
     """Two objects at a time: whoever does not turn pages sees no more."""
-    names = sorted(name for name in objects if name.startswith(query.get("prefix", [""])[0]))
+    names = sorted(name for name in list(objects) if name.startswith(query.get("prefix", [""])[0]))
     start = int(query.get("pageToken", ["0"])[0])
     items = [_describe(bucket, name, objects[name]) for name in names[start : start + 2]]
     more = {"nextPageToken": str(start + 2)} if start + 2 < len(names) else {}

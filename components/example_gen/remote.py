@@ -3,8 +3,6 @@
 Credentials, regions and profiles are found as the clients of Amazon and Google find them. `AWS_ENDPOINT_URL` (or
 `AWS_ENDPOINT_URL_S3`) names another service that speaks S3, `STORAGE_EMULATOR_HOST` one that speaks Google's. A process
 has connections of its own: what stands in a job or a `Source` is the path only.
-
-Files of gs:// are not readable with pyarrow 18 (TFX 1.21): it calls them closed as soon as they are opened.
 """
 
 from __future__ import annotations
@@ -87,6 +85,8 @@ def walk(root: str) -> Tree:
         system, place = _locate(root)
         for info in system.get_file_info(FileSelector(place, recursive=True)):
             name = info.path[len(place) + 1 :]
+            if "//" in info.path:  # pyarrow 10 of s3:// raises on its own, others list what cannot be opened
+                raise OSError(f"'{name}' is in an empty folder")
             if info.type == FileType.Directory:
                 folders.add(name)
             else:
@@ -194,7 +194,7 @@ def _in_words(path: str) -> Iterator[None]:
         text, scheme = one_line(error), scheme_of(path)
         if "NO_SUCH_BUCKET" in text:
             fix = "Check the bucket's name."
-        elif "nesting depth" in text:
+        elif "nesting depth" in text or "empty folder" in text:
             fix = "A name in it has an empty folder (`a//b`) or too many of them: rename it, or copy the data."
         elif DENIED.search(text):
             fix = f"Give credentials that may list and read it: {CREDENTIALS[scheme]}."

@@ -1,7 +1,6 @@
 """Object stores that the tests of this package fill and read."""
 
 import boto3
-import pyarrow
 import pytest
 
 from tests import object_stores
@@ -39,15 +38,19 @@ def s3(s3_address, monkeypatch):
             client.delete_object(Bucket="bucket", Key=found["Key"])
 
 
+@pytest.fixture(scope="session")
+def gs_service():
+    with object_stores.gs_server("bucket") as service:
+        yield service
+
+
 @pytest.fixture
-def gs(monkeypatch):
+def gs(gs_service, monkeypatch):
     """Google's storage, as far as reading needs it."""
-    if int(pyarrow.__version__.partition(".")[0]) > 10:
-        pytest.skip("newer pyarrow calls files of gs:// closed when they are opened; see remote.py")
-    objects = {}
-    with object_stores.gs_server("bucket", objects) as place:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://{place}")
-        yield Store("gs", objects.__setitem__)
+    place, objects = gs_service
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://{place}")
+    yield Store("gs", objects.__setitem__)
+    objects.clear()
 
 
 @pytest.fixture(params=["s3", "gs"])

@@ -183,10 +183,10 @@ def test_a_bucket_that_is_not_there_is_named(s3, path):
     assert len(str(caught.value).splitlines()) == 2
 
 
-def test_names_with_an_empty_folder_are_said_so(s3):
-    s3.put({"data/cats//1.jpg": b"1"})
-    with pytest.raises(InputError, match=r"cannot reach s3://bucket/data: .*\nA name in it has an empty folder"):
-        list_sources(f"{s3.root}/data", OPTIONS)
+def test_names_with_an_empty_folder_are_said_so(store):
+    store.put({"data/cats//1.jpg": b"1"})
+    with pytest.raises(InputError, match=r"cannot reach .*://bucket/data: .*\nA name in it has an empty folder"):
+        list_sources(f"{store.root}/data", OPTIONS)
 
 
 @pytest.mark.parametrize(
