@@ -26,6 +26,7 @@ from components.example_gen.images import (
     ANIMATED_UNSUPPORTED,
     CONVERTED,
     ON_ALPHA,
+    POSTPONED,
     ROTATED,
     SCALED,
     TRUNCATED,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_JPEG_DIFFERENCE = 2.0  # mean over a picture's pixels, 0..255: two libjpegs round differently
+COMPARED = 1 << 16  # values at a time
 PNG_LEVEL = 1  # photographs: a quarter of the default level's time, 8 % more bytes
 PROVED_SIDE, ORDINARY_SIDE = 256, 1 << 14  # px; decoders have limits far above the latter
 MOST_PAGES = 100  # of a TIFF that are counted; Pillow's own count takes the square of their number
@@ -55,6 +57,7 @@ PCX_PALETTE = 0x0C  # the byte before it, 769 before the end of a file of 256 co
 WITHOUT_PIXELS = ("I", "F")  # 32 bits a pixel, of any range
 THUMBNAIL_SIDE, MAX_REDUCTION = 64, 8  # as for JPEGs, so that a copy in another format looks alike
 BACKGROUNDS = {ALPHA: (255, 255, 255, 255), ALPHA_ON_BLACK: (0, 0, 0, 255)}
+_is_postponed = False
 CUT_WORDS = ("truncat", "not enough", "eof", "end of file", "unexpected end", "requires a buffer", "too short")
 
 
@@ -99,7 +102,9 @@ def decode_with_pillow(content: bytes, form: str, limits: Limits) -> Picture:
         Rejection: the file is cut, damaged, too large, too small, or has pixels that mean nothing.
     """
     try:
-        _check_whole(content, form, limits)
+        is_plain = _check_whole(content, form, limits)
+        if not is_plain:
+            refuse_where_postponed()
         with open_as_stored(content, form) as picture:
             flags = _check_header(picture, form, limits)
             loaded, orientation = _load_with_orientation(picture, content, form)
@@ -114,26 +119,28 @@ def decode_with_pillow(content: bytes, form: str, limits: Limits) -> Picture:
     eight, is_scaled = to_eight_bits(loaded, content, form)
     flags |= ({SCALED} if is_scaled else set()) | ({ON_ALPHA[limits.alpha]} if _is_clear(eight) else set())
     plain = _lay_on(eight, flags)
-    pixels = np.asarray(_as_mode(plain, "RGB"))
     if form == "jpeg" and ends_early(content, _decode_jpeg):
         raise Rejection(TRUNCATED, "the end marker stands before the last row")
     is_tagged = orientation != 1 and limits.upright and form != "jpeg"  # JPEGs are turned in the transform graph
-    if is_tagged or not _agrees(content, form, pixels):
+    is_as_stored = is_plain and flags.isdisjoint(BACKGROUNDS)
+    if is_tagged or not (is_as_stored or _agrees(content, form, plain)):
+        refuse_where_postponed()
         _prove_conversion(plain)
         flags |= {CONVERTED}
     channels = len(loaded.getbands())
-    stored = Picture(loaded.height, loaded.width, channels, _luma(pixels), tuple(flags))
+    stored = Picture(loaded.height, loaded.width, channels, _luma(plain), tuple(flags))
     return turn_picture(stored, orientation, limits)
 
 
-def _check_whole(content: bytes, form: str, limits: Limits) -> None:
-    """Refuses what is missing though Pillow would go on without it."""
+def _check_whole(content: bytes, form: str, limits: Limits) -> bool:
+    """Refuses what is missing though Pillow would go on without it; whether it is a plain PNG, see `check_rows`."""
     if form == "png":
-        check_rows(content, limits)
+        return check_rows(content, limits)
     if form == "jpeg2000":
         check_tiles(content)
     if form == "pcx" and content[3] == 8 and content[65] == 1 and content[-769] != PCX_PALETTE:
         raise Rejection(TRUNCATED, "the palette behind the last row is missing")
+    return False
 
 
 def _prove_conversion(plain: Image) -> None:
@@ -323,8 +330,21 @@ def _lab_to_rgb(picture: Image) -> Image:
     return ImageCms.applyTransform(picture, ImageCms.buildTransform(*profiles, "LAB", "RGB"))  # type: ignore[return-value]
 
 
+def postpone_tensorflow() -> None:
+    """From now on, this process inspects without TensorFlow: what needs it is rejected as `POSTPONED`, for another."""
+    global _is_postponed
+    _is_postponed = True
+
+
+def refuse_where_postponed() -> None:
+    """Raises a Rejection as `POSTPONED` after `postpone_tensorflow`."""
+    if _is_postponed:
+        raise Rejection(POSTPONED, "TensorFlow is to say what it sees, in another process")
+
+
 def decode_with_tensorflow(content: bytes) -> np.ndarray | str:
     """TensorFlow's pixels, uint8 [height, width, 3], as the transform graph will see them; or what it complains of."""
+    refuse_where_postponed()
     import tensorflow as tf
 
     try:
@@ -334,11 +354,11 @@ def decode_with_tensorflow(content: bytes) -> np.ndarray | str:
         return error.message
 
 
-def _agrees(content: bytes, form: str, pixels: np.ndarray) -> bool:
+def _agrees(content: bytes, form: str, plain: Image) -> bool:
     """Whether TensorFlow sees the pixels that Pillow sees; row by row, or large pictures take their size once more."""
     if form not in features.FORMATS:
         return False
-    seen = decode_with_tensorflow(content)
+    seen, pixels = decode_with_tensorflow(content), np.asarray(_as_mode(plain, "RGB"))
     if isinstance(seen, str) or seen.shape != pixels.shape:
         return False
     if form == "jpeg":
@@ -348,14 +368,16 @@ def _agrees(content: bytes, form: str, pixels: np.ndarray) -> bool:
 
 
 def _are_equal(seen: np.ndarray, pixels: np.ndarray) -> bool:
-    return seen.shape == pixels.shape and all(np.array_equal(a, b) for a, b in zip(seen, pixels, strict=True))
+    """Some rows at a time, or large pictures take their size once more."""
+    step = max(1, COMPARED // max(1, pixels[:1].size))
+    return seen.shape == pixels.shape and all(
+        np.array_equal(seen[row : row + step], pixels[row : row + step]) for row in range(0, len(pixels), step)
+    )
 
 
-def _luma(pixels: np.ndarray) -> np.ndarray:
+def _luma(plain: Image) -> np.ndarray:
     """The luma of a thumbnail, uint8 [h, w]."""
-    from PIL import Image as Pillow
-
-    grey = Pillow.fromarray(pixels).convert("L")
+    grey = _as_mode(plain, "L")
     return np.asarray(grey.reduce(max(1, min(min(grey.size) // THUMBNAIL_SIDE, MAX_REDUCTION))))
 
 

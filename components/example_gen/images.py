@@ -29,6 +29,8 @@ DUPLICATE_OF = "duplicate_of"
 CONFLICTING_LABEL = "conflicting_label"
 UNLABELLED = "unlabelled"
 
+POSTPONED = "postponed"  # no reason that anyone sees: another process is to inspect the file
+
 REASONS = {
     EMPTY: "the file has no bytes",
     TRUNCATED: "the image ends before its last row",

@@ -18,6 +18,9 @@ HEADER, PALETTE, ROWS, END = b"IHDR", b"PLTE", b"IDAT", b"IEND"
 FOR_PIXELS = (HEADER, PALETTE, b"tRNS", ROWS, END)
 ABOUT = (b"eXIf", b"acTL")  # how a picture is turned, and of how many frames it is the first
 TEXTS_ABOUT = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
+REMARKS = (b"pHYs", b"tIME", b"tEXt", b"sRGB", b"gAMA", b"cHRM")  # which no decoder here heeds
+PALETTE_COLOURS, LARGEST_WINDOW = 3, 1 << 15  # of the header's kinds; bytes that zlib looks back
+PLAIN_SIDE, PLAIN_CHUNK = 1 << 14, 1 << 20  # px, bytes; libpng has limits far above
 SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # a pixel, by colour type
 PASSES = (
     (0, 0, 8, 8),
@@ -63,13 +66,16 @@ def read_chunks(content: bytes) -> Iterator[Chunk]:
         place = end
 
 
-def check_rows(content: bytes, limits: Limits) -> None:
+def check_rows(content: bytes, limits: Limits) -> bool:
     """Reads all that decides the pixels once, and keeps nothing of it.
+
+    Returns:
+        Whether the file is plain: TensorFlow's libpng then sees the colours that Pillow does, as stored.
 
     Raises:
         Rejection: the size is out of the limits, something critical is missing or damaged, or the rows end early.
     """
-    rows, expected, unpacker = 0, 0, zlib.decompressobj()
+    rows, expected, unpacker, chunks = 0, 0, zlib.decompressobj(), list[Chunk]()
     for index, chunk in enumerate(read_chunks(content)):
         is_critical = chunk.kind[:1].isupper()
         if is_critical and not chunk.is_intact:
@@ -80,10 +86,37 @@ def check_rows(content: bytes, limits: Limits) -> None:
             expected = _count_bytes(chunk.data, limits)
         if chunk.kind == ROWS and rows <= expected:
             rows += _unpack(unpacker, chunk.data, expected - rows)
+        chunks.append(chunk)
     if rows < expected:
         raise Rejection(TRUNCATED, f"{rows:,} of {expected:,} bytes of rows are there")
     if rows == expected and not unpacker.eof:
         raise Rejection(TRUNCATED, "the rows end without their checksum")
+    return rows == expected and not unpacker.unused_data and _is_plain(chunks, rows)
+
+
+def _is_plain(chunks: list[Chunk], rows: int) -> bool:
+    """Whether nothing is in a PNG that decoders may take in different ways: see "Plain PNGs" in decisions.md.
+
+    Args:
+        chunks: all of them; what is critical is intact.
+        rows: bytes of unpacked rows, which are as many as they should be.
+    """
+    head, *middle, end = chunks
+    kinds = [chunk.kind for chunk in middle if chunk.kind not in REMARKS]
+    places = [index for index, chunk in enumerate(middle) if chunk.kind == ROWS]
+    stream = next(chunk.data for chunk in middle if chunk.kind == ROWS)
+    return (
+        max(int.from_bytes(head.data[:4], "big"), int.from_bytes(head.data[4:8], "big")) <= PLAIN_SIDE
+        and head.data[8] == 8
+        and head.data[9] != PALETTE_COLOURS
+        and head.data[10:] == bytes(3)  # neither interlaced nor packed or filtered in an unknown way
+        and set(kinds) == {ROWS}
+        and places[-1] - places[0] == len(places) - 1
+        and all(chunk.is_intact and len(chunk.data) <= PLAIN_CHUNK for chunk in middle)
+        and not len(end.data)
+        and len(stream) > 0
+        and min(rows, LARGEST_WINDOW) <= 1 << (stream[0] >> 4) + 8  # libpng keeps to the declared window
+    )
 
 
 def _count_bytes(header: memoryview, limits: Limits) -> int:

@@ -172,23 +172,37 @@ def inspect_sources(
 ) -> Iterator[tuple[int, images.Inspection]]:
     """Reads and inspects, in parallel; gives each source's number and what was found, in any order.
 
-    Local JPEGs go to processes of their own, one a processor: their decoder holds the interpreter's lock. Everything
-    else is decoded by TensorFlow too, which this process has or will have loaded anyway, so it stays in threads here.
+    Local JPEGs and PNGs go to processes of their own, one a processor: their decoders hold the interpreter's lock. All
+    else is decoded by TensorFlow too, which this process has or will have loaded anyway, so it stays in threads here;
+    so does what the processes find out to need TensorFlow.
     """
     sources.sort(key=lambda pair: (pair[1].path, pair[1].position))  # archives are fast in the order of storage
-    jpegs = [pair for pair in sources if _suits_a_process(pair[1])]
-    if len(jpegs) < WORTH_PROCESSES or not _processes_can_share_work():
-        jpegs = []
+    shared = [pair for pair in sources if _suits_a_process(pair[1])]
+    if len(shared) < WORTH_PROCESSES or not _processes_can_share_work():
+        shared = []
     else:
         sources = [pair for pair in sources if not _suits_a_process(pair[1])]
-    if sources:
-        looking.prepare()
-    threads = REMOTE_READERS if sources and "://" in sources[0][1].path else os.cpu_count()
+    yield from _inspect_in_threads(sources, limits, looking)
+    if shared:
+        postponed, by_index = [], dict(shared)
+        for index, inspection in _inspect_in_processes(shared, limits, looking.meanwhile):
+            if inspection.reason == images.POSTPONED:
+                postponed.append((index, by_index[index]))
+            else:
+                yield index, inspection
+        yield from _inspect_in_threads(postponed, limits, looking)
+
+
+def _inspect_in_threads(
+    sources: list[tuple[int, Source]], limits: images.Limits, looking: Looking
+) -> Iterator[tuple[int, images.Inspection]]:
+    if not sources:
+        return
+    looking.prepare()
+    threads = REMOTE_READERS if "://" in sources[0][1].path else os.cpu_count()
     with ThreadPoolExecutor(threads) as pool:
         for batch in pool.map(lambda batch: inspect_batch(batch, limits), _batches(sources, 8)):
             yield from batch
-    if jpegs:
-        yield from _inspect_in_processes(jpegs, limits, looking.meanwhile)
 
 
 def _processes_can_share_work() -> bool:
@@ -200,7 +214,7 @@ def _processes_can_share_work() -> bool:
 
 
 def _suits_a_process(source: Source) -> bool:
-    return source.name.lower().endswith((".jpg", ".jpeg")) and "://" not in source.path
+    return source.name.lower().endswith((".jpg", ".jpeg", ".png")) and "://" not in source.path
 
 
 def _inspect_in_processes(
@@ -211,7 +225,7 @@ def _inspect_in_processes(
 
     workers = Parallel(n_jobs=os.cpu_count(), return_as="generator", batch_size=1, pre_dispatch="12*n_jobs")
     try:
-        answers = workers(delayed(_inspect_quietly)(batch, limits) for batch in _batches(sources, BATCH))
+        answers = workers(delayed(_inspect_without_tensorflow)(batch, limits) for batch in _batches(sources, BATCH))
         meanwhile()
         for batch in answers:
             yield from batch
@@ -219,9 +233,11 @@ def _inspect_in_processes(
         get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
-def _inspect_quietly(batch: list[tuple[int, Source]], limits: images.Limits) -> list[tuple[int, images.Inspection]]:
-    """In a worker process: a picture there that only TensorFlow can judge must not take a GPU, nor fill the log."""
-    os.environ["CUDA_VISIBLE_DEVICES"], os.environ["TF_CPP_MIN_LOG_LEVEL"] = "", "3"
+def _inspect_without_tensorflow(
+    batch: list[tuple[int, Source]], limits: images.Limits
+) -> list[tuple[int, images.Inspection]]:
+    """In a worker process, where TensorFlow would take seconds and memory to load, and perhaps a GPU."""
+    convert.postpone_tensorflow()
     return inspect_batch(batch, limits)
 
 

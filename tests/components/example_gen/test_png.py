@@ -1,5 +1,6 @@
 """A PNG is as good as its pixels: all of them, whatever its comments are like."""
 
+import random
 import struct
 import zlib
 
@@ -7,10 +8,10 @@ import numpy as np
 import pytest
 
 from components.example_gen import images
-from components.example_gen.convert import decode_with_tensorflow, encode_for_tensorflow
-from components.example_gen.images import Limits, inspect_image
-from components.example_gen.png import PASSES, SAMPLES
-from tests import kinds, pictures
+from components.example_gen.convert import decode_with_tensorflow, encode_for_tensorflow, open_as_stored
+from components.example_gen.images import Limits, Rejection, inspect_image
+from components.example_gen.png import PASSES, SAMPLES, check_rows
+from tests import kinds, mutants, pictures
 
 LIMITS = Limits(max_pixels=1_000_000, min_side=8, max_bytes=100_000_000)
 PICTURE = pictures.smooth(40, 60)
@@ -161,3 +162,95 @@ def test_the_orientation_is_found_wherever_it_stands(place):
 def test_an_interlaced_png_is_read():
     found = inspect(kinds.interlaced_png(PICTURE))
     assert (found.reason, found.flags) == ("", ())
+
+
+WHOLE = {name: content for name, content in kinds.whole_files(pictures.smooth(24, 20)).items() if name.endswith("png")}
+WHOLE["grey alpha png"] = pictures.encode(pictures.smooth(24, 20), "png", "LA")
+PLAIN = {"png", "grey png", "alpha png", "grey alpha png"}
+
+
+def is_plain(content: bytes) -> bool:
+    try:
+        return content.startswith(WHOLE["png"][:8]) and check_rows(content, LIMITS)
+    except Rejection:
+        return False
+
+
+def assert_seen_alike(content: bytes) -> None:
+    """TensorFlow sees what Pillow does, transparent or not."""
+    with open_as_stored(content, "png") as picture:
+        bands = [np.asarray(band) for band in picture.split()]
+    colours = np.stack(bands[: 1 if len(bands) < 3 else 3], axis=2)
+    seen = decode_with_tensorflow(content)
+    assert not isinstance(seen, str), seen
+    np.testing.assert_array_equal(seen, np.broadcast_to(colours, seen.shape))
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_plain_are_those_of_eight_bits_in_one_pass_without_a_palette(kind):
+    assert is_plain(WHOLE[kind]) == (kind in PLAIN)
+
+
+def test_whatever_happened_to_a_plain_png_tensorflow_sees_the_same():
+    ways = (*mutants.BLIND, *[mutants.edit_chunks, mutants.edit_rows] * 10)
+    plain = 0
+    for number in range(1200):
+        dice = random.Random(number)
+        content = dice.choice(ways)(WHOLE[dice.choice(sorted(PLAIN))], dice)
+        if is_plain(content) and inspect(content).reason == "":
+            plain += 1
+            assert_seen_alike(content)
+    assert plain > 100  # else the mutations are too strong to show anything
+
+
+FILTERED = b"".join(bytes([index % 5]) + row.tobytes() for index, row in enumerate(PICTURE))
+
+
+@pytest.mark.parametrize("window", range(9, 16))
+def test_a_window_that_is_smaller_than_the_rows_is_not_plain(window):
+    packer = zlib.compressobj(9, zlib.DEFLATED, window)
+    honest = packer.compress(FILTERED) + packer.flush()
+    assert is_plain(png(rows=honest)) == (1 << window >= len(FILTERED))
+    lying = bytearray(zlib.compress(FILTERED, 9))
+    lying[0] = (window - 8) << 4 | 8
+    lying[1] += -int.from_bytes(lying[:2], "big") % 31
+    content = png(rows=bytes(lying))
+    if is_plain(content):
+        assert_seen_alike(content)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    {
+        "transparent by colour": png((b"tRNS", bytes(6))),
+        "with a palette that is not needed": png((b"PLTE", bytes(768))),
+        "with a profile": png((b"iCCP", b"sRGB\0\0" + zlib.compress(b"x"))),
+        "with a broken remark": damage(png((b"tEXt", b"a\0b")), b"tEXt"),
+        "with too many rows": png(rows=zlib.compress(ROWS + bytes(9))),
+        "with bytes behind the stream": png(rows=zlib.compress(ROWS) + b"?"),
+        "with a chunk behind the stream": png((b"IDAT", b"?"), before=False),
+        "with rows in two places": png(
+            (b"tEXt", b"a\0b"), (b"IDAT", zlib.compress(ROWS)[9:]), rows=zlib.compress(ROWS)[:9], before=False
+        ),
+        "filtered in an unknown way": png()[:8]
+        + pictures.chunk(b"IHDR", HEADER[:11] + b"\1" + HEADER[12:])
+        + png()[33:],
+    }.items(),
+)
+def test_what_is_out_of_the_ordinary_is_asked_of_tensorflow(kind, content):
+    assert not is_plain(content), kind
+
+
+@pytest.mark.parametrize("remark", ["tEXt", "pHYs", "tIME", "gAMA", "cHRM", "sRGB"])
+@pytest.mark.parametrize("before", [True, False], ids=["before", "behind"])
+def test_remarks_leave_a_png_plain_whatever_they_say(remark, before):
+    for data in (b"", b"\0", b"\xff" * 9, bytes(32), b"x" * 100_000):
+        content = png((remark.encode(), data), (remark.encode(), data), before=before)
+        assert is_plain(content)
+        assert_seen_alike(content)
+
+
+@pytest.mark.parametrize("name", sorted(PLAIN))
+def test_plain_pngs_do_not_ask_tensorflow(monkeypatch, name):
+    monkeypatch.setattr("components.example_gen.convert._agrees", None)
+    assert inspect_image("a.png", WHOLE[name], LIMITS).reason == ""

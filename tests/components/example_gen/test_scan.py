@@ -13,6 +13,7 @@ from components.example_gen.scan import Looking, keep_places, scan_data
 from components.example_gen.sources import list_sources
 from components.options import DataOptions
 from tests import pictures
+from tests.kinds import whole_files
 
 OPTIONS = DataOptions()
 HOUR = 3600
@@ -106,6 +107,8 @@ def test_processes_find_what_threads_find(tmp_path, look, monkeypatch):
     pictures.write(root / "cats" / "cut.jpg", (root / "cats" / "000.jpg").read_bytes()[:-300])
     pictures.write(root / "cats" / "really.jpg", pictures.encode(pictures.noise(seed=5)))
     pictures.write_tree(root, {"dogs/more": 3}, "png")
+    for index, (kind, content) in enumerate(whole_files(pictures.smooth(48, 56)).items()):  # TensorFlow judges some
+        pictures.write(root / "dogs" / f"{index}.{'jpg' if kind.endswith('jpeg') else 'png'}", content)
     called = []
     threads = look(root, verify=True, meanwhile=lambda: called.append("while threads read"))
     monkeypatch.setattr(scanning, "WORTH_PROCESSES", 10)
