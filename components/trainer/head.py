@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +17,7 @@ from components.trainer.checkpoints import Checkpoints, Course, checkpoints_of, 
 from components.trainer.cluster import is_chief
 from components.trainer.data import Split
 from components.trainer.loop import unpack
-from components.trainer.penalty import find_l2
+from components.trainer.penalty import find_penalty
 from components.trainer.plan import Recipe
 from components.trainer.task import FreshViews, HeadTask
 from components.trainer.workers import same_everywhere, share_bytes
@@ -114,9 +114,7 @@ def train_head(
     views = values if isinstance(values, FreshViews) else None
     plain = values.plain if isinstance(values, FreshViews) else values
     held = hold_out(split, options.held_out)
-    recipe = Recipe.of(options)
-    if options.l2 is None:
-        recipe = replace(recipe, l2=find_l2(strategy, plain, split, held, classes, options.class_weights))
+    recipe = Recipe.of(options, *find_penalty(strategy, plain, split, held, classes, options.class_weights))
     task = HeadTask(strategy, recipe, plain, split.labels, held, classes, views.refresh if views else None)
     facts = (recipe.to_json(), str(classes), str(strategy.num_replicas_in_sync), views.facts if views else "")
     digest = digest_training(plain, split.labels, held, *facts)

@@ -36,12 +36,15 @@ class Recipe:
     class_weights: str
     label_smoothing: float
     deterministic: bool
+    even: bool
 
     @classmethod
-    def of(cls, options: TrainerOptions) -> Recipe:
-        """Takes the options of the same names; an L2 that they leave open is 0 until `find_l2` is asked."""
-        known: dict[str, Any] = {f.name: getattr(options, f.name) for f in dataclasses.fields(cls)}
-        return cls(**known | {"l2": options.l2 or 0.0, "validation_fraction": options.held_out})
+    def of(cls, options: TrainerOptions, l2: float = 0.0, even: bool = False) -> Recipe:
+        """Takes the options of the same names; `l2` where they leave it open, `even` as `find_penalty` has it."""
+        names = [f.name for f in dataclasses.fields(cls) if f.name != "even"]
+        known: dict[str, Any] = {name: getattr(options, name) for name in names}
+        known |= {"l2": l2 if options.l2 is None else options.l2, "validation_fraction": options.held_out}
+        return cls(**known, even=even)
 
     def to_json(self) -> str:
         """The same text for the same recipe."""

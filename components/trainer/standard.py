@@ -1,9 +1,10 @@
-"""The scale on which a head learns: each feature less its mean, and half-way to a deviation of 1.
+"""The scale on which a head learns: each feature less its mean, and half-way to a deviation of 1, or all the way.
 
-What a feature is divided by is the geometric mean of its own deviation and of that of all: as they are, a few large
-ones drown the rest; all at 1, the many small ones are as loud as those that the backbone found worth it. One learning
-rate, one L2 and one number of steps then serve features of any backbone. The finished head has the scale in its first
-layer (`fold`): what is exported takes features as the backbone gives them.
+Half-way, a feature is divided by the geometric mean of its own deviation and of that of all: as they are, a few large
+ones drown the rest; all at 1, the many small ones are as loud as those that the backbone found worth it. Where scales
+say nothing about worth, 1 is right: images that are left out decide (`penalty`). One learning rate and one number of
+steps then serve features of any backbone. The finished head has the scale in its first layer (`fold`): what is
+exported takes features as the backbone gives them.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class Scale:
     spread: np.ndarray
 
     @classmethod
-    def of(cls, values: np.ndarray, rows: np.ndarray) -> Scale:
-        """Measures some rows, int [k], of features, float32 [n, d], a part at a time.
+    def of(cls, values: np.ndarray, rows: np.ndarray, even: bool = False) -> Scale:
+        """Measures some rows, int [k], of features, float32 [n, d], a part at a time; `even`: to a deviation of 1 each.
 
         A feature that is not finite for some image keeps its own scale, so that no other image is blamed for it.
         """
@@ -40,7 +41,7 @@ class Scale:
             own = np.sqrt(_mean(values, rows, lambda part: (part - mean) ** 2))
         usable = np.isfinite(own) & (own > ROUNDING * np.abs(mean))
         of_all = np.sqrt(np.mean(own[usable] ** 2)) if usable.any() else 1.0
-        spread = np.sqrt(own * of_all, where=usable, out=np.full_like(own, of_all))
+        spread = np.where(usable, own if even else np.sqrt(np.where(usable, own, 0.0) * of_all), of_all)
         return cls(np.where(np.isfinite(mean), mean, 0.0), spread)
 
     def apply(self, values: np.ndarray) -> np.ndarray:

@@ -73,7 +73,7 @@ class HeadTask:
         self._recipe, self._values = recipe, values
         self._rows, self._held = np.flatnonzero(~held), np.flatnonzero(held)
         weights = weigh_classes(labels[self._rows], classes, recipe.class_weights)
-        self.scale = Scale.of(values, self._rows)
+        self.scale = Scale.of(values, self._rows, recipe.even)
         self._loop = Loop(strategy, recipe, self.widths, values, labels, weights, self.scale)
         self._batch = min(recipe.batch_size, len(self._rows))
         self._passes = passes(len(self._rows), self._batch)

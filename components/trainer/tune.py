@@ -33,7 +33,7 @@ from components.trainer.head import hold_out
 from components.trainer.hyperparameters import tuned_values, with_values
 from components.trainer.inputs import gather_inputs, make_pass
 from components.trainer.known import Known
-from components.trainer.penalty import find_l2
+from components.trainer.penalty import find_penalty
 from components.trainer.plan import Recipe
 from components.trainer.task import FreshViews, HeadTask
 
@@ -72,6 +72,7 @@ class Problem:
         labels: int64 [n].
         held: bool [n], True for the images that decide.
         classes: how many there are.
+        even: on which scale, see `Penalty`.
     """
 
     strategy: tf.distribute.Strategy
@@ -80,6 +81,7 @@ class Problem:
     labels: np.ndarray
     held: np.ndarray
     classes: int
+    even: bool = False
 
     def train(
         self, name: str, values: dict[str, Any], start: Course | None = None, epochs: int | None = None
@@ -95,7 +97,7 @@ class Problem:
         Raises:
             InputError: the loss is not finite.
         """
-        recipe = Recipe.of(with_values(self.options, values))
+        recipe = Recipe.of(with_values(self.options, values), even=self.even)
         data = (self.values, self.labels, self.held, self.classes)
         task = HeadTask(self.strategy, recipe, *data, name=name)
         board, course = Board("", scalars=False, histograms=False), start or task.start()
@@ -141,11 +143,11 @@ def gather_problem(
             f"{len(train):,} are none.\nSet a larger share."
         )
     open_ones: dict[str, Any] = {} if options.held_out else {"early_stopping_patience": 0}  # nor will the Trainer stop
+    found = find_penalty(strategy, inputs.values, inputs.learned, held, len(classes), options.class_weights)
     if options.l2 is None:
-        how = options.class_weights
-        open_ones["l2"] = find_l2(strategy, inputs.values, inputs.learned, held, len(classes), how)
+        open_ones["l2"] = found.l2
     options = with_values(options, open_ones)
-    return Problem(strategy, options, inputs.values, inputs.learned.labels, held, len(classes))
+    return Problem(strategy, options, inputs.values, inputs.learned.labels, held, len(classes), found.even)
 
 
 def search_space(wish: TunerOptions, options: TrainerOptions) -> keras_tuner.HyperParameters:

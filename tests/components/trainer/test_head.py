@@ -230,10 +230,20 @@ def test_an_untouched_head_is_as_good_as_logistic_regression(train):
     assert np.mean(points) > -0.01
 
 
-def train_default(train, values, split):
+def test_features_whose_scales_tell_nothing_are_brought_to_one(train):
+    """What a class differs in is quiet, the rest is loud: left-out images tell, and the head learns on that scale."""
+    draw, (_, split) = np.random.default_rng(0), toy(count=80, classes=2)
+    values = draw.normal(size=(80, 60)).astype(np.float32)
+    values[:, :10] += 2 * (split.labels - 0.5)[:, None]
+    values[:, :10] *= 0.1
+    head = train_default(train, values, split, classes=2)
+    np.testing.assert_allclose(head.spread, values.std(axis=0, dtype=np.float64), rtol=1e-5)
+
+
+def train_default(train, values, split, classes=5):
     """With the options as they come."""
     names = ("learning_rate", "epochs", "dropout", "l2", "batch_size", "validation_fraction")
-    return train(values, split, classes=5, **{name: getattr(TrainerOptions(), name) for name in names})
+    return train(values, split, classes=classes, **{name: getattr(TrainerOptions(), name) for name in names})
 
 
 def test_the_penalty_shrinks_the_kernel(train):

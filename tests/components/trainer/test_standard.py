@@ -19,6 +19,7 @@ def test_the_scale_is_half_way_to_that_of_scikit_learn(monkeypatch, at_once):
     np.testing.assert_allclose(mine.mean, wanted.mean_, rtol=1e-9)
     np.testing.assert_allclose(mine.spread, np.sqrt(wanted.scale_ * np.sqrt(np.mean(wanted.var_))), rtol=1e-9)
     np.testing.assert_allclose(mine.apply(values), (values - wanted.mean_) / mine.spread, atol=1e-9)
+    np.testing.assert_allclose(Scale.of(values, rows, even=True).apply(values), wanted.transform(values), atol=1e-6)
 
 
 def test_a_folded_layer_gives_the_same_logits():
