@@ -6,16 +6,17 @@ import json
 import multiprocessing
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.queues import Queue
 from pathlib import Path
-from queue import Queue
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -77,6 +78,34 @@ def http_server(answer: Any) -> Iterator[str]:
         server.server_close()
 
 
+class Objects(MutableMapping[str, bytes]):
+    """Contents by name in a folder, so that several processes see them."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / quote(name, safe="")
+
+    def __getitem__(self, name: str) -> bytes:
+        try:
+            return self._path(name).read_bytes()
+        except FileNotFoundError:
+            raise KeyError(name) from None
+
+    def __setitem__(self, name: str, content: bytes) -> None:
+        self._path(name).write_bytes(content)
+
+    def __delitem__(self, name: str) -> None:
+        self._path(name).unlink()
+
+    def __iter__(self) -> Iterator[str]:
+        return (unquote(path.name) for path in self._folder.iterdir())
+
+    def __len__(self) -> int:
+        return len(list(self._folder.iterdir()))
+
+
 @contextmanager
 def gs_server(bucket: str) -> Iterator[tuple[str, MutableMapping[str, bytes]]]:
     """Runs Google's storage as far as listing and reading need it; gives its host and port, and its objects by name.
@@ -84,8 +113,8 @@ def gs_server(bucket: str) -> Iterator[tuple[str, MutableMapping[str, bytes]]]:
     It has a process of its own: newer pyarrow holds Python's lock while it waits for the first answer about a file.
     """
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
-        objects, places = manager.dict(), manager.Queue()
+    with tempfile.TemporaryDirectory() as folder:
+        objects, places = Objects(folder), context.Queue()
         server = context.Process(target=_serve_gs, args=(bucket, objects, places), daemon=True)
         server.start()
         try:

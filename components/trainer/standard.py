@@ -15,7 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 AT_ONCE = 1024  # images
-ROUNDING = 1e-5  # of a feature's mean: what varies by less than that is taken for rounding, not for a signal
+# Of a feature's mean, and of the deviation of all: what varies by less stays small. Blown up to the size of others it
+# would carry what float32 rounds away into the answers, and training and serving would differ.
+LEAST = 1e-3
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,9 @@ class Scale:
         with np.errstate(invalid="ignore", over="ignore"):
             mean = _mean(values, rows, lambda part: part)
             own = np.sqrt(_mean(values, rows, lambda part: (part - mean) ** 2))
-        usable = np.isfinite(own) & (own > ROUNDING * np.abs(mean))
-        of_all = np.sqrt(np.mean(own[usable] ** 2)) if usable.any() else 1.0
+        varied = np.isfinite(own) & (own > LEAST * np.abs(mean))
+        of_all = np.sqrt(np.mean(own[varied] ** 2)) if varied.any() else 1.0
+        usable = varied & (own > LEAST * of_all)
         spread = np.where(usable, own if even else np.sqrt(np.where(usable, own, 0.0) * of_all), of_all)
         return cls(np.where(np.isfinite(mean), mean, 0.0), spread)
 

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import pipeline
+from components import streams
 from components.secrets import refuse_in_arguments
 from pipeline.troubles import find_trouble
 
@@ -31,6 +32,7 @@ class Root(TyperGroup):
         Raises:
             Trouble: a disk is full, or the like.
         """
+        streams.arrange()  # again, for a notebook's or a test's own streams
         try:
             return super().invoke(ctx)
         except Exception as error:

@@ -133,7 +133,7 @@ def test_reworded_options_run_nothing_again(copy, module):
     [
         ("data", "eval_fraction: ", "eval_share: "),
         ("gates", "max_decay: Fraction = Field(\n        0.02", "max_decay: Fraction = Field(\n        0.03"),
-        ("trainer", "epochs: Positive = 20", "epochs: Positive = 21"),
+        ("trainer", "epochs: Positive = Field(20", "epochs: Positive = Field(21"),
         ("tuner", "trials: Positive = Field(20", "trials: Positive = Field(21"),
     ],
 )

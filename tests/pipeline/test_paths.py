@@ -16,7 +16,7 @@ PATHS = {
     "kubeflow.volumes.0.mount_path",
 }
 WORDS = {"path", "folder", "file", "dir", "root", "weights"}
-NO_PATHS = {"data.max_file_megabytes", "trainer.weights_sha256", "trainer.class_weights"}
+NO_PATHS = {"data.max_file_megabytes", "trainer.weights_sha256", "trainer.class_weights", "data.path_column"}
 
 
 @pytest.fixture

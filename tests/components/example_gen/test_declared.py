@@ -23,7 +23,7 @@ UNUSABLE = {  # name in a table: the content, and why it is no image
     "text.txt": (b"good dogs", "not_an_image"),
     "text.jpg": (b"good dogs", "not_an_image"),
     "page.html": (b"<html><body>404</body></html>", "not_an_image"),
-    "paper.pdf": (b"%PDF-1.7 ", "not_an_image"),
+    "paper.pdf": (b"%PDF-1.7 ", "undecodable"),
     "numbers.npy": (b"\x93NUMPY\x01\0v\0", "not_an_image"),
     "Thumbs.db": (b"\xd0\xcf\x11\xe0", "not_an_image"),
     ".hidden": (b"hidden", "not_an_image"),

@@ -221,13 +221,9 @@ def test_threads_read_packed_archives_inside_others(tmp_path, inner):
     assert dict(zip((source.name.removeprefix("a/") for source in listing.sources), read, strict=True)) == files
 
 
-def test_a_remote_folder_of_archives(tmp_path):
-    import tensorflow as tf
-
-    for name, files in FLAT.items():
-        with tf.io.gfile.GFile(f"ram://{tmp_path.name}/{name}.zip", "wb") as file:
-            file.write(archive("zip", files))
-    assert contents(listed(f"ram://{tmp_path.name}")) == EXPECTED
+def test_a_remote_folder_of_archives(gs):
+    gs.put({f"flowers/{name}.zip": archive("zip", files) for name, files in FLAT.items()})
+    assert contents(listed(f"{gs.root}/flowers")) == EXPECTED
 
 
 @pytest.mark.parametrize("packing", PACK)

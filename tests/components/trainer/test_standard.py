@@ -42,6 +42,9 @@ def test_what_varies_by_rounding_alone_is_not_blown_up():
     values, _ = toy(count=60)
     values[:, 1] = np.float32(1000) + np.arange(60, dtype=np.float32) % 2 * np.spacing(np.float32(1000))
     values[:, 2] = 5.0
+    values[:, 3] *= 1e-6
     scale = Scale.of(values, np.arange(60))
     assert np.abs(scale.apply(values)[:, 1:3]).max() < 1e-3
+    for even in (True, False):
+        assert np.abs(Scale.of(values, np.arange(60), even).apply(values)[:, 3]).max() < 1e-3
     assert np.isfinite(Scale.of(np.ones([5, 3], np.float32), np.arange(5)).apply(values[:, :3])).all()

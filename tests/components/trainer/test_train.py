@@ -152,7 +152,7 @@ def test_another_head_needs_no_network_and_no_tracing(again, trained, eval_recor
     served = serve(tf.constant(eval_records.contents))[features.OUTPUT_PROBABILITIES].numpy()
     for content, probabilities in zip(eval_records.contents, served, strict=True):
         wanted = expected[hashlib.sha256(content).hexdigest().encode()]
-        np.testing.assert_allclose(probabilities, wanted, atol=1e-5)
+        np.testing.assert_allclose(probabilities, wanted, atol=1e-4)  # what the servability gate allows
 
 
 def test_values_that_a_search_found_take_the_place_of_the_options(again, trained):

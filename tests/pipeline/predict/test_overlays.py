@@ -13,6 +13,8 @@ from pipeline.predict.answers import predict_files
 from pipeline.predict.overlays import LONGEST_SIDE, colour, draw_overlay, overlay_name, seen_part
 from tests import pictures
 
+GREEN = (30, 220, 30)
+
 
 def test_colours_grow_brighter_with_the_evidence():
     luma = colour(np.linspace(0, 1, 50)[np.newaxis])[0] @ [0.299, 0.587, 0.114]
@@ -109,14 +111,15 @@ def test_a_model_that_crops_says_so_and_its_overlays_follow(pushed, photos):
     facts = copied / "assets" / features.FACTS_ASSET
     content = json.loads(facts.read_text("utf-8")) | {features.CROP_FACT: True}
     facts.write_text(json.dumps(content), "utf-8")
-    black = pictures.write(photos / "black.png", pictures.encode(np.zeros([64, 192, 3], np.uint8)))
+    picture = np.full([64, 192, 3], GREEN, np.uint8)  # which this model has evidence for at every place
+    green = pictures.write(photos / "green.png", pictures.encode(picture))
 
     def drawn(model):
-        (row,) = predict_files(str(model), [str(black)], explain=photos / "out")
+        (row,) = predict_files(str(model), [str(green)], explain=photos / "out")
         with Pillow.open(row.overlay) as overlay:
-            return np.asarray(overlay)
+            return np.abs(np.asarray(overlay, int) - picture)
 
     plain, cropped = drawn(pushed), drawn(copied)
     assert plain[:, :48].max() > 20
     assert cropped[:, 64:128].max() > 20
-    assert max(cropped[:, :48].max(), cropped[:, 144:].max()) == 0  # JPEG blurs edges by some pixels
+    assert max(cropped[:, :48].max(), cropped[:, 144:].max()) < 5  # JPEG rounds, and blurs edges by some pixels

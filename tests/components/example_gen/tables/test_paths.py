@@ -113,14 +113,10 @@ def test_a_table_alone_does_not_look_into_other_folders(tmp_path):
         list_sources(str(tmp_path / "data" / "other" / "labels.csv"), DataOptions())
 
 
-def test_a_remote_table_and_its_bucket(tmp_path):
-    import tensorflow as tf
-
-    root = f"ram://{tmp_path.name}/data"
+def test_a_remote_table_and_its_bucket(gs):
+    root = f"{gs.root}/data"
     text = "".join(f"gs://other/pets/{name},{name[:4]}\n" for name in ("cats/1.jpg", "dogs/2.jpg"))
-    for name, content in {"import.csv": text, "cats/1.jpg": "1", "dogs/2.jpg": "2"}.items():
-        tf.io.gfile.makedirs(f"{root}/{name}".rpartition("/")[0])
-        with tf.io.gfile.GFile(f"{root}/{name}", "w") as file:
-            file.write(content)
+    files = {"import.csv": text, "cats/1.jpg": "1", "dogs/2.jpg": "2"}
+    gs.put({f"data/{name}": content.encode() for name, content in files.items()})
     for path, options in ((root, DataOptions(layout="manifest")), (f"{root}/import.csv", DataOptions())):
         assert problems_of(list_sources(path, options)) == {"cats/1.jpg": "", "dogs/2.jpg": ""}
