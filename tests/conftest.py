@@ -51,8 +51,9 @@ def _own_log_levels():
 @pytest.fixture(scope="session")
 def strategies():
     """One strategy a setting: two of them on the same devices take each other's collective operations for their own."""
-    from components.trainer.devices import make_strategy
+    from components.trainer.devices import make_strategy, prepare_process
 
+    prepare_process("cpu:4")  # where this test is the first to load TensorFlow
     return {devices: make_strategy(devices) for devices in ("cpu", "cpu:2", "cpu:4")}
 
 

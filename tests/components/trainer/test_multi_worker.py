@@ -13,7 +13,14 @@ import pytest
 from tests.components.trainer.toys import answer_of, toy, toy_options
 
 PROBLEM = {"count": 101, "width": 40, "noise": 2.0}
-OPTIONS = {"devices": "cpu", "epochs": 6, "batch_size": 15, "dropout": 0.3, "tensorboard": True}
+OPTIONS = {
+    "devices": "cpu",
+    "epochs": 6,
+    "batch_size": 15,
+    "dropout": 0.3,
+    "tensorboard": True,
+    "validation_fraction": 0.1,
+}
 
 
 def free_ports(count):
