@@ -119,13 +119,16 @@ def list_images(path: str, options: DataOptions) -> list[Source]:
 
 
 def find_tree(path: str, options: DataOptions) -> Tree:
-    """All that is at a path, of whatever kind it is, what no layout reads left aside.
+    """All that is at a path, of whatever kind it is, what no layout reads left aside; sorted by name.
+
+    In the order of the disk, what is said and asked would differ from machine to machine.
 
     Raises:
         InputError: nothing is there, or nothing that can hold images.
     """
     tree = _find_at(path, options)
     nested.open_archives(tree, options)
+    tree.files.sort(key=lambda file: file.name)
     return tree
 
 
