@@ -15,16 +15,10 @@ from components.example_gen.framing import HEADER, length_of
 CHUNK = 1 << 16  # bytes
 
 
-class _Zlib(io.RawIOBase):
-    """A zlib stream (RFC 1950), unpacked: TensorFlow's other way to pack records."""
+class _Seekable(io.RawIOBase):
+    """What the streams here have in common: they are read, and know their place."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._start()
-
-    def _start(self) -> None:
-        self._file.seek(0)
-        self._place, self._zlib = 0, zlib.decompressobj()
+    _place = 0
 
     def readable(self) -> bool:
         return True
@@ -34,6 +28,18 @@ class _Zlib(io.RawIOBase):
 
     def tell(self) -> int:
         return self._place
+
+
+class _Zlib(_Seekable):
+    """A zlib stream (RFC 1950), unpacked: TensorFlow's other way to pack records."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._start()
+
+    def _start(self) -> None:
+        self._file.seek(0)
+        self._place, self._zlib = 0, zlib.decompressobj()
 
     def readinto(self, buffer: Any) -> int:
         content = b""
@@ -84,17 +90,11 @@ def unpack_file(file: IO[bytes]) -> IO[bytes]:
     return file
 
 
-class _Unpacker(io.RawIOBase):
+class _Unpacker(_Seekable):
     """Gives what is unpacked so far, up to where a cut file ends, and closes the packed file with itself."""
 
     def __init__(self, packing: str, stream: Any, file: IO[bytes]) -> None:
         self.packing, self._stream, self._file = packing, stream, file
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         return int(self._stream.seek(offset, whence))
@@ -118,20 +118,11 @@ def part_of(file: IO[bytes], start: int, size: int) -> IO[bytes]:
     return io.BufferedReader(_Window(file, start, size))
 
 
-class _Window(io.RawIOBase):
+class _Window(_Seekable):
     """A part of a file as a file of its own; closes the file with itself."""
 
     def __init__(self, file: IO[bytes], start: int, size: int) -> None:
-        self._file, self._start, self._size, self._place = file, start, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
+        self._file, self._start, self._size = file, start, size
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self._place = max(0, {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence] + offset)

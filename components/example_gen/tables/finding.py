@@ -234,8 +234,8 @@ def _compare(tree: Tree, tables: list[Table], folders: dict[str, Source], option
     named = [pair for table in tables for pair in _name_files(tree, table.source, options)]
     known = {file.name for file in tree.files}
     rows = [(row, folders.get(file.name, file)) for row, file in named if file.name in known]
-    pairs = {(compared(place.label.rpartition("/")[2]), compared(row.label)) for row, place in rows}
-    others = {compared(place.label.rpartition("/")[2]) for place in folders.values()}
+    pairs = {(_class_of(place), compared(row.label)) for row, place in rows}
+    others = {_class_of(place) for place in folders.values()}
     if not _is_one_to_one(pairs) or any(label != folder and label in others for folder, label in pairs):
         raise _ask(tree, f"{subject} its images other classes than the folders", tables)
     more = {"split"} if any(row.split and not place.split for row, place in rows) else set()
@@ -254,6 +254,11 @@ def _name_files(tree: Tree, table: Source, options: DataOptions) -> list[tuple[T
     rows, _ = read_table(table, options)
     finder = Finder(table, {file.name: file for file in tree.files})
     return list(zip(rows, finder.find_all([row.path for row in rows]), strict=True))
+
+
+def _class_of(place: Source) -> str:
+    """The class that a file's folder gives, as it is compared with a table's: its last level."""
+    return compared(place.label.rpartition("/")[2])
 
 
 def _is_one_to_one(pairs: set[tuple[str, str]]) -> bool:
