@@ -25,7 +25,7 @@ setup(
     version=read_version(),
     description="A TFX pipeline for transfer learning on images",
     license="Apache-2.0",
-    # The Pythons of the TFX lines; `components/lines.py` says which runs on which.
+    # The Pythons of the TFX lines; `components/process/lines.py` says which runs on which.
     python_requires=">=3.10,<3.14",
     classifiers=[
         "Operating System :: POSIX :: Linux",

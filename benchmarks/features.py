@@ -65,10 +65,10 @@ def prepare(arguments: argparse.Namespace, scratch: Path) -> dict[str, Callable[
     import tensorflow as tf
     import tensorflow_transform as tft
 
-    from components.trainer.build import build_backbone
-    from components.trainer.data import pixel_batches, read_split
-    from components.trainer.devices import make_strategy, prepare_process
-    from components.trainer.features import FeaturePass, fold_backbone
+    from components.trainer.backbones.build import build_backbone
+    from components.trainer.devices.strategy import make_strategy, prepare_process
+    from components.trainer.features.backbone_pass import FeaturePass, fold_backbone
+    from components.trainer.features.data import pixel_batches, read_split
 
     prepare_process(arguments.devices)
     strategy = make_strategy(arguments.devices)
@@ -79,7 +79,7 @@ def prepare(arguments: argparse.Namespace, scratch: Path) -> dict[str, Callable[
     split = read_split([str(scratch / "records")])
     size = (arguments.size, arguments.size)
     built = build_backbone(arguments.backbone, size, arguments.backbone_args, arguments.weights)
-    from components.trainer.backbones import find_backbone
+    from components.trainer.backbones.table import find_backbone
 
     forward = fold_backbone(built[0], find_backbone(arguments.backbone).scaling)
     feature_pass = FeaturePass(strategy, forward, transform, arguments.batch_size)
@@ -130,7 +130,7 @@ def write_records(names: list[Path], path: Path) -> None:
     """Images as ImageExampleGen's records, as far as the Trainer reads them; their folder is their class."""
     import tensorflow as tf
 
-    from components import features
+    from components.contract import features
 
     classes = sorted({name.parent.name for name in names})
     with tf.io.TFRecordWriter(str(path)) as writer:
@@ -158,7 +158,7 @@ def write_transform(folder: str, size: int) -> None:
     from components.options import TransformOptions
     from components.schema import SCHEMA_FILE
     from components.transform import preprocessing_fn
-    from pipeline.beam import name_runner
+    from pipeline.run.beam import name_runner
 
     schema = text_format.Parse(SCHEMA_FILE.read_text("utf-8"), schema_pb2.Schema())
     options = TransformOptions(image_size=(size, size)).to_json()

@@ -9,9 +9,9 @@ from functools import cache
 
 import numpy as np
 
-from components.evaluator.judging import check_loss
+from components.contract.gates import UNDECIDED
+from components.evaluator.quality_gate import check_loss
 from components.evaluator.statistics import Pair, worse_p
-from components.gates import UNDECIDED
 from components.options import QualityGateOptions
 
 GATE = QualityGateOptions()

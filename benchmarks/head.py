@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     arguments = parser.parse_args()
 
-    from components.trainer.devices import prepare_process
+    from components.trainer.devices.strategy import prepare_process
 
     prepare_process("cpu:4")
     print("| devices | images | classes | ms an epoch | us an image | first epoch, s |")
@@ -40,10 +40,10 @@ def measure(devices: str, images: int, classes: int, arguments: argparse.Namespa
     import numpy as np
 
     from components.options import TrainerOptions
-    from components.trainer.boards import Board
-    from components.trainer.devices import make_strategy
-    from components.trainer.plan import Recipe
-    from components.trainer.task import HeadTask
+    from components.trainer.devices.strategy import make_strategy
+    from components.trainer.heads.boards import Board
+    from components.trainer.heads.plan import Recipe
+    from components.trainer.heads.task import HeadTask
 
     draw = np.random.default_rng(0)
     values = draw.normal(size=[images, arguments.width]).astype(np.float32)

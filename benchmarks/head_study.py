@@ -128,9 +128,9 @@ def draw_sides(labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, n
 def ask_graft(values: np.ndarray, labels: np.ndarray, others: np.ndarray, wanted: np.ndarray, seed: int) -> float:
     """Accuracy of the Trainer's head, with its default options."""
     from components.options import TrainerOptions
-    from components.trainer.data import Split
-    from components.trainer.devices import make_strategy
-    from components.trainer.head import train_head
+    from components.trainer.devices.strategy import make_strategy
+    from components.trainer.features.data import Split
+    from components.trainer.heads.head import train_head
 
     digests = [hashlib.sha256(row.tobytes()).hexdigest().encode() for row in values]
     split = Split([], np.array(digests, object), labels, np.array([b""] * len(labels), object))
@@ -166,8 +166,8 @@ def images_of(name: str, images: tuple[list[bytes], np.ndarray], backbone: str, 
     import tensorflow as tf
 
     from components.options import TransformOptions
-    from components.trainer.build import make_backbone
-    from components.trainer.features import fold_backbone
+    from components.trainer.backbones.build import make_backbone
+    from components.trainer.features.backbone_pass import fold_backbone
     from components.transform import decode_and_resize
 
     keras.utils.set_random_seed(1)

@@ -127,10 +127,10 @@ def _measure_ingest(tree: Path, scratch: Path, memory: Path) -> dict[str, float]
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
     from tfx.types import standard_artifacts
 
-    from components.artifacts import Manifest
+    from components.contract.artifacts import Manifest
     from components.example_gen.executor import Executor
     from components.options import BeamOptions, DataOptions
-    from pipeline.beam import beam_args
+    from pipeline.run.beam import beam_args
 
     out = Path(tempfile.mkdtemp(dir=scratch))
     examples, manifest = standard_artifacts.Examples(), Manifest()

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
-from components.example_gen import hamming
-from components.example_gen.images import IMAGE_SUFFIXES, Limits, inspect_image
+from components.example_gen.split import hamming
+from components.images.inspection import IMAGE_SUFFIXES, Limits, inspect_image
 from components.options import DataOptions
 
 THRESHOLDS = (0, 8, 12, 15, 19, 23, 31, 47, 63)

@@ -93,7 +93,7 @@ def train(task: dict[str, Any]) -> dict[str, Any]:
     import tensorflow_transform  # noqa: F401  what is loaded when the Trainer of a pipeline begins
     from tfx.components.trainer import component  # noqa: F401
 
-    from components import features
+    from components.contract import features
     from components.options import TrainerOptions
 
     scratch, run = Path(task["scratch"]), Path(task["scratch"], f"{task['name']}-{task['round']}")

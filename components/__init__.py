@@ -1,6 +1,6 @@
 """The stages of the pipeline: TFX components of Graft and what they share."""
 
-from components import streams, surroundings
+from components.process import streams, surroundings
 
 streams.arrange()
 surroundings.decide()

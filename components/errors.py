@@ -16,7 +16,7 @@ class GateRefused(RuntimeError):
     Attributes:
         gate: which gate, one of `data`, `quality`, `servability`.
         reasons: a line each, with the measured value and the limit.
-        verdict: everything that was looked at, as `components.gates.Gate.to_dict` gives it.
+        verdict: everything that was looked at, as `components.contract.gates.Gate.to_dict` gives it.
     """
 
     def __init__(self, gate: str, reasons: list[str], verdict: dict[str, Any] | None = None) -> None:

@@ -15,7 +15,7 @@ from tfx.types.component_spec import ExecutionParameter
 from tfx.types.standard_component_specs import ImportSchemaGenSpec as StockSpec
 from tfx.utils import io_utils
 
-from components import features
+from components.contract import features
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0.schema_pb2 import Schema

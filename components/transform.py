@@ -10,10 +10,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from components import features
-from components.crop import crop_window
+from components.contract import features
+from components.images.crop import crop_window
+from components.images.orientation import orientations_of, turn_tensor
 from components.options import TransformOptions
-from components.orientation import orientations_of, turn_tensor
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:

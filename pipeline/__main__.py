@@ -7,8 +7,8 @@ import sys
 from contextlib import suppress
 
 from components.errors import InputError
-from pipeline import scratch, signals
-from pipeline.troubles import Trouble
+from pipeline.process import scratch, signals
+from pipeline.process.troubles import Trouble
 
 
 def main() -> None:

@@ -14,18 +14,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from components import features
+from components.contract import features
+from components.contract.gates import warnings_of
+from components.contract.limits import check_balance
 from components.errors import GateRefused, InputError
-from components.example_gen.door import judge_files, refuse_data
-from components.example_gen.images import FLAGS, FLAT
-from components.example_gen.memory import open_memory
+from components.example_gen.admission import judge_files, refuse_data
+from components.example_gen.history import open_memory
 from components.example_gen.scan import Looking, Scan, scan_data
-from components.example_gen.sources import list_sources
-from components.gates import warnings_of
-from components.limits import check_balance
+from components.images.inspection import FLAGS, FLAT
 from components.options import DataOptions
+from components.sources.find import list_sources
 from pipeline import sample
-from pipeline.progress import quiet_tensorflow
+from pipeline.process.progress import quiet_tensorflow
 
 SHOWN = 10  # of each list; `--json` has them all
 

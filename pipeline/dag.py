@@ -16,17 +16,17 @@ from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 
-from components import features
-from components.baseline import BaselineModel
+from components.baseline_model import BaselineModel
+from components.contract import features
+from components.contract.gates import DATA, QUALITY, SERVABILITY, override_for
 from components.data_gate.component import DataGate
 from components.evaluator.component import Evaluator
 from components.example_gen.component import ImageExampleGen
-from components.gates import DATA, QUALITY, SERVABILITY, override_for
 from components.pusher.component import Pusher
 from components.schema import SCHEMA_FILE, ImportSchemaGen
 from components.servable_check.component import ServableCheck
-from pipeline.beam import beam_args
-from pipeline.config import Plan
+from pipeline.config.configuration import Plan
+from pipeline.run.beam import beam_args
 
 # What DataGate decides, or what is said otherwise: a change here reads no image again.
 JUDGED_LATER = {"path": None, "classes": None, "max_bad_fraction": 0.0, "max_flat_fraction": 0.0}

@@ -11,8 +11,8 @@ import hashlib
 from importlib import metadata
 from pathlib import Path
 
-from components.lines import line_name
-from pipeline.sources import Finder, digest_file
+from components.process.lines import line_name
+from pipeline.source_code import Finder, digest_file
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,12 +26,15 @@ NODE_MODULES: dict[str, tuple[str, ...]] = {
     "Transform": ("components.transform",),
     "Tuner": ("components.trainer.tune",),
     "Trainer": ("components.trainer.train",),
-    "BaselineModel": ("components.baseline",),
+    "BaselineModel": ("components.baseline_model",),
     "Evaluator": ("components.evaluator.component",),
     "ServableCheck": ("components.servable_check.component",),
     "Pusher": ("components.pusher.component",),
 }
-POD_MODULES = ("pipeline.kubeflow.entrypoint", "pipeline.kubeflow.plan_task")  # what pods run, beside the nodes
+POD_MODULES = (
+    "pipeline.kubeflow.task.entrypoint",
+    "pipeline.kubeflow.task.plan_task",
+)  # what pods run, beside the nodes
 
 
 def lock_digest() -> str:

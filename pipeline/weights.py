@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import InputError
-from components.trainer.backbones import is_saved_model
-from components.trainer.imagenet import (
+from components.trainer.backbones.imagenet import (
     CACHE_VARIABLE,
     cache_folder,
     check_pin,
@@ -18,7 +17,8 @@ from components.trainer.imagenet import (
     fetch_published,
     find_published,
 )
-from pipeline.config import Config
+from components.trainer.backbones.table import is_saved_model
+from pipeline.config.configuration import Config
 
 
 @dataclass(frozen=True)

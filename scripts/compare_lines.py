@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from components import versions
-from components.trainer.packs import check_vectors, read_table
+from components.registry import versions
+from components.trainer.features.packs import check_vectors, read_table
 
 ACCURACY = 0.003  # by how much the accuracies of the lines may differ
 FEATURES = 1e-4  # by how much a feature may

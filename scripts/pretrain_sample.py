@@ -34,8 +34,8 @@ import numpy as np
 import tensorflow as tf
 
 from components.options import TransformOptions
-from components.trainer.backbones import find_backbone
-from components.trainer.build import scale_pixels
+from components.trainer.backbones.build import scale_pixels
+from components.trainer.backbones.table import find_backbone
 from components.transform import decode_and_resize
 from pipeline.sample import write_sample
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from components import features
-from components.lines import current_line
+from components.contract import features
 from components.options import TrainerOptions, TransformOptions
+from components.process.lines import current_line
 from tests import pictures
 
 settings.register_profile("same_every_time", derandomize=True, deadline=None, database=None)
@@ -33,7 +33,7 @@ TRAIN_COUNT, EVAL_COUNT = 36, 15
 def _four_cpu_devices():
     """Replicas need logical devices, which can only be made before TensorFlow is first used."""
     if "tensorflow" in sys.modules:
-        from components.trainer.devices import prepare_process
+        from components.trainer.devices.strategy import prepare_process
 
         prepare_process("cpu:4")
 
@@ -51,7 +51,7 @@ def _own_log_levels():
 @pytest.fixture(scope="session")
 def strategies():
     """One strategy a setting: two of them on the same devices take each other's collective operations for their own."""
-    from components.trainer.devices import make_strategy, prepare_process
+    from components.trainer.devices.strategy import make_strategy, prepare_process
 
     prepare_process("cpu:4")  # where this test is the first to load TensorFlow
     return {devices: make_strategy(devices) for devices in ("cpu", "cpu:2", "cpu:4")}
@@ -90,12 +90,12 @@ def write_records(folder: Path, count: int, first_seed: int) -> Records:
     """Writes `count` examples, the classes in turn, as ImageExampleGen does."""
     import tensorflow as tf
 
-    from components.example_gen.images import inspect_image
     from components.example_gen.manifest import make_row
     from components.example_gen.records import make_example
     from components.example_gen.scan import limits_of
-    from components.example_gen.sources import Source
+    from components.images.inspection import inspect_image
     from components.options import DataOptions
+    from components.sources.find import Source
 
     records = Records(folder)
     folder.mkdir(parents=True)
@@ -138,7 +138,7 @@ def transform_uri(tmp_path_factory):
 
     from components.schema import SCHEMA_FILE
     from components.transform import preprocessing_fn
-    from pipeline.beam import name_runner
+    from pipeline.run.beam import name_runner
 
     folder = str(tmp_path_factory.mktemp("transform"))
     schema = text_format.Parse(SCHEMA_FILE.read_text("utf-8"), schema_pb2.Schema())
@@ -166,7 +166,7 @@ def weights_file(tmp_path_factory, train_records):
     import keras
     import tensorflow as tf
 
-    from components.trainer.build import build_backbone, scale_pixels
+    from components.trainer.backbones.build import build_backbone, scale_pixels
     from components.transform import decode_and_resize
 
     keras.utils.set_random_seed(3)
@@ -221,9 +221,9 @@ def trained(tmp_path_factory, train_records, eval_records, transform_uri, weight
 @pytest.fixture(scope="session")
 def stubborn_model(tmp_path_factory, transform, weights_file):
     """An export that answers the first class for every image, with certainty; the uri of its artifact."""
-    from components.trainer.build import make_backbone
-    from components.trainer.head import Head
-    from components.trainer.signatures import ServedModel, export_model
+    from components.trainer.backbones.build import make_backbone
+    from components.trainer.export.signatures import ServedModel, export_model
+    from components.trainer.heads.head import Head
 
     backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
     head = Head(np.zeros([1280, 3], np.float32), np.array([100.0, 0.0, 0.0], np.float32))

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from components.trainer.packs import encode_pack
+from components.trainer.features.packs import encode_pack
 from scripts.compare_lines import FEATURES, main
 
 DIGESTS = np.array([bytes([number]) * 32 for number in (1, 2, 3)], "S32")

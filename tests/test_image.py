@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from components.lines import LINES
+from components.process.lines import LINES
 
 ROOT = Path(__file__).parent.parent
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
@@ -46,7 +46,7 @@ def test_the_last_stage_is_clean() -> None:
 
 @pytest.mark.parametrize("line", LINES)
 def test_cuda_comes_with_its_own_lock_only(line: str) -> None:
-    """`--build-arg TFX=` and `ACCELERATOR=cuda` name files; `tests/components/test_lines.py` holds that they agree."""
+    """`--build-arg TFX=` and `ACCELERATOR=cuda` name files; `test_lines.py` holds that they agree."""
     names = {
         kind: re.findall(
             r"^([a-z0-9._-]+)(?:\[\S+\])?==",

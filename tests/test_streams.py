@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from components import streams
+from components.process import streams
 from pipeline.fingerprint import ROOT
 from tests import pictures
 

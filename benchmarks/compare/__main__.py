@@ -24,7 +24,7 @@ from benchmarks.compare.measure import bytes_below, python, run_measured
 from benchmarks.compare.pictures import list_pictures, write_pictures
 from benchmarks.compare.report import compare_results, describe_machine, plot_sizes, print_sizes, summarise
 from benchmarks.compare.task import Task
-from components.lines import current_line
+from components.process.lines import current_line
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -7,7 +7,7 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.artifacts import DataVerdict, Manifest
+from components.contract.artifacts import DataVerdict, Manifest
 from components.data_gate.executor import Executor
 
 

@@ -16,15 +16,16 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
-from components import features, integrity, versions
-from components.artifacts import contents_of
+from components.contract import features
+from components.contract.artifacts import contents_of
+from components.contract.gates import DATA, FAIL, PASS, WARN, Check, Gate, Override, warnings_of
+from components.contract.gates import Verdict as Outcome
+from components.contract.limits import FLAT, check_bad_fraction, check_balance, check_eval_shares, check_flat_fraction
 from components.data_gate.anomalies import list_anomalies, list_missing_classes
 from components.data_gate.drift import Shift, list_unmeasured, measure_shifts
 from components.errors import GateRefused
-from components.gates import DATA, FAIL, PASS, WARN, Check, Gate, Override, warnings_of
-from components.gates import Verdict as Outcome
-from components.limits import FLAT, check_bad_fraction, check_balance, check_eval_shares, check_flat_fraction
 from components.options import DataGateOptions, DataOptions
+from components.registry import verify, versions
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0.schema_pb2 import Schema
@@ -160,7 +161,7 @@ def judge_drift(
     version = choose_version(serving, wanted)
     if version is None:
         return
-    integrity.check_baseline(Path(serving), version)
+    verify.check_baseline(Path(serving), version)
     verdict.measured["version"] = version
     folder = os.path.join(serving, str(version), features.EXTRA_ASSETS, features.STATISTICS_ASSETS)
     before = read_statistics(folder)

@@ -26,11 +26,11 @@ from tfx.components.util import tfxio_utils
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
-from components import features
+from components.contract import features
 from components.errors import InputError
+from components.evaluator.batched_model import PARTS, in_parts
 from components.evaluator.metrics import METRICS, Metric
 from components.evaluator.outcomes import make_schema, rate_image
-from components.evaluator.parts import PARTS, in_parts
 from components.evaluator.slices import read_values, slice_of
 
 CANDIDATE, BASELINE, BEST = "candidate", "baseline", "best"

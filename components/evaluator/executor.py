@@ -15,18 +15,18 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
-from components import features
-from components.artifacts import contents_of
+from components.contract import features
+from components.contract.artifacts import contents_of
+from components.contract.gates import WIDE_INTERVAL, Gate, Override
 from components.evaluator.analysis import BASELINE, BEST, CANDIDATE, make_eval_config, read_tfma, run_tfma
-from components.evaluator.judging import Rival, judge
+from components.evaluator.batched_model import closing_models
 from components.evaluator.metrics import measure_model, measure_slice
 from components.evaluator.outcomes import Outcomes, outcomes_of, read_table
-from components.evaluator.parts import closing_models
-from components.evaluator.rivals import why_not_runnable
+from components.evaluator.quality_gate import Rival, judge
 from components.evaluator.slices import group_images
-from components.gates import WIDE_INTERVAL, Gate, Override
+from components.evaluator.usable import why_not_runnable
 from components.options import EvaluatorOptions, QualityGateOptions
-from components.peers import Peer
+from components.registry.peers import Peer
 
 progress = logging.getLogger("graft.progress")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from components import features
+from components.contract import features
 from components.errors import InputError
 
 SIDES = (128, 256, 512, 1024)  # pixels of the shorter side; a slice ends before the number

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from components.contract.names import key_of
+from components.example_gen.history import Memory
 from components.example_gen.manifest import Row
-from components.example_gen.memory import Memory
-from components.names import key_of
 
 
 @dataclass

@@ -17,16 +17,16 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
-from components import features
+from components.contract import features
 from components.errors import InputError
-from components.example_gen.door import refuse_empty_class, refuse_one_sided_class
+from components.example_gen.admission import refuse_empty_class, refuse_one_sided_class
+from components.example_gen.history import open_memory
 from components.example_gen.manifest import Row
-from components.example_gen.memory import open_memory
 from components.example_gen.records import WriteShards, check_shards, reads_in_sequence, write_worklist
 from components.example_gen.scan import Looking, Scan, keep_places, scan_data
 from components.example_gen.shards import empty_splits
-from components.example_gen.sources import list_sources
 from components.options import DataOptions
+from components.sources.find import list_sources
 
 FILE_FORMAT = "tfrecords_gzip"  # the only name TFX has; the readers go by the suffix, and JPEG bytes gain nothing
 progress = logging.getLogger("graft.progress")

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from components import features
-from components.example_gen.images import DUPLICATE_OF, FLAT, Inspection, is_blank
-from components.example_gen.sources import Source
+from components.contract import features
+from components.images.inspection import DUPLICATE_OF, FLAT, Inspection, is_blank
+from components.sources.find import Source
 
 
 @dataclass(slots=True)

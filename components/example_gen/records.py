@@ -18,16 +18,16 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import tensorflow as tf
 
-from components import features
+from components.contract import features
 from components.errors import InputError
-from components.example_gen.convert import encode_for_tensorflow
-from components.example_gen.images import CONVERTED, Inspection
 from components.example_gen.manifest import Row, parse_row
-from components.example_gen.readers import Unreadable, read_source
 from components.example_gen.scan import REMOTE_READERS, Scan
 from components.example_gen.shards import check_records, finish_splits, open_shards
-from components.example_gen.sources import Listing, Source
-from components.example_gen.streams import MEMBER
+from components.images.convert import encode_for_tensorflow
+from components.images.inspection import CONVERTED, Inspection
+from components.sources.content.readers import Unreadable, read_source
+from components.sources.content.streams import MEMBER
+from components.sources.find import Listing, Source
 
 BATCH = 64
 SEQUENTIAL = ("tar", "sparse", "tfrecord")  # compressed, they are only fast in the order in which they are stored

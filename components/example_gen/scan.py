@@ -17,16 +17,15 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from components import orientation
-from components.example_gen import convert, cost, depth, formats, images, jpeg, jpeg2000, png, tiff
 from components.example_gen.classes import ClassMap, map_classes
-from components.example_gen.judge import Findings, judge_rows
+from components.example_gen.comparison import Findings, judge_rows
+from components.example_gen.history import Memory
 from components.example_gen.manifest import Row, digest_rows, make_row, summarise_rows
-from components.example_gen.memory import Memory
-from components.example_gen.readers import TooLarge, Unreadable, read_source
-from components.example_gen.sources import Listing, Source
-from components.machine import semaphore_problem
+from components.images import convert, cost, depth, formats, inspection, jpeg, jpeg2000, orientation, png, tiff
 from components.options import DataOptions
+from components.process.machine import semaphore_problem
+from components.sources.content.readers import TooLarge, Unreadable, read_source
+from components.sources.find import Listing, Source
 
 BATCH = 64
 WORTH_PROCESSES = 512  # below, starting processes takes longer than the work
@@ -36,7 +35,7 @@ REMOTE_READERS = 32  # a remote file is mostly waited for
 SIDE_CAR = "side_car"  # a flag that never reaches a manifest: neither suffix nor content claims to be an image
 CODECS = ("numpy", "pdqhash", "pi-heif", "pillow", "simplejpeg")
 CODE = (
-    images,
+    inspection,
     formats,
     cost,
     jpeg,
@@ -122,18 +121,18 @@ def inspect_all(sources: list[Source], options: DataOptions, memory: Memory, loo
     rows: list[Any] = [None] * len(sources)
     unknown = []
     known: Iterable[Any] = repeat(None) if looking.verify else memory.recall(sources, inspector)
-    for index, (source, inspection) in enumerate(zip(sources, known)):  # noqa: B905  `repeat` has no end
-        if inspection is None:
+    for index, (source, found) in enumerate(zip(sources, known)):  # noqa: B905  `repeat` has no end
+        if found is None:
             unknown.append(index)
         else:
-            rows[index] = _row(source, inspection)
+            rows[index] = _row(source, found)
     done = len(sources) - len(unknown)
     looking.report(done, len(sources))
-    fresh: list[tuple[Source, images.Inspection]] = []
+    fresh: list[tuple[Source, inspection.Inspection]] = []
     due = time.monotonic() + REPORT_SECONDS
-    for index, inspection in inspect_sources([(i, sources[i]) for i in unknown], limits, looking):
-        rows[index] = _row(sources[index], inspection)
-        fresh.append((sources[index], inspection))
+    for index, found in inspect_sources([(i, sources[i]) for i in unknown], limits, looking):
+        rows[index] = _row(sources[index], found)
+        fresh.append((sources[index], found))
         done += 1
         if len(fresh) == REMEMBER_EACH:
             memory.remember(fresh, inspector, started_ns)
@@ -146,10 +145,10 @@ def inspect_all(sources: list[Source], options: DataOptions, memory: Memory, loo
     return rows, len(unknown)
 
 
-def limits_of(options: DataOptions) -> images.Limits:
+def limits_of(options: DataOptions) -> inspection.Limits:
     """What an image may be, in pixels and bytes, and how it is read."""
     size = options.max_pixels, options.min_side, options.max_file_megabytes << 20
-    return images.Limits(*size, options.orientation == "apply", options.alpha)
+    return inspection.Limits(*size, options.orientation == "apply", options.alpha)
 
 
 def keep_places(scan: Scan, options: DataOptions, memory: Memory) -> None:
@@ -160,7 +159,7 @@ def keep_places(scan: Scan, options: DataOptions, memory: Memory) -> None:
         memory.keep_sides(((row.sha256, row.split) for row in examples), options.eval_fraction)
 
 
-def digest_inspector(limits: images.Limits) -> str:
+def digest_inspector(limits: inspection.Limits) -> str:
     """Digest of all that decides what an inspection finds: the code, the codecs' versions and the limits."""
     versions = [f"{name} {metadata.version(name)}" for name in CODECS]
     code = b"".join(Path(str(module.__file__)).read_bytes() for module in CODE)
@@ -168,8 +167,8 @@ def digest_inspector(limits: images.Limits) -> str:
 
 
 def inspect_sources(
-    sources: list[tuple[int, Source]], limits: images.Limits, looking: Looking
-) -> Iterator[tuple[int, images.Inspection]]:
+    sources: list[tuple[int, Source]], limits: inspection.Limits, looking: Looking
+) -> Iterator[tuple[int, inspection.Inspection]]:
     """Reads and inspects, in parallel; gives each source's number and what was found, in any order.
 
     Local JPEGs and PNGs go to processes of their own, one a processor: their decoders hold the interpreter's lock. All
@@ -185,17 +184,17 @@ def inspect_sources(
     yield from _inspect_in_threads(sources, limits, looking)
     if shared:
         postponed, by_index = [], dict(shared)
-        for index, inspection in _inspect_in_processes(shared, limits, looking.meanwhile):
-            if inspection.reason == images.POSTPONED:
+        for index, found in _inspect_in_processes(shared, limits, looking.meanwhile):
+            if found.reason == inspection.POSTPONED:
                 postponed.append((index, by_index[index]))
             else:
-                yield index, inspection
+                yield index, found
         yield from _inspect_in_threads(postponed, limits, looking)
 
 
 def _inspect_in_threads(
-    sources: list[tuple[int, Source]], limits: images.Limits, looking: Looking
-) -> Iterator[tuple[int, images.Inspection]]:
+    sources: list[tuple[int, Source]], limits: inspection.Limits, looking: Looking
+) -> Iterator[tuple[int, inspection.Inspection]]:
     if not sources:
         return
     looking.prepare()
@@ -218,8 +217,8 @@ def _suits_a_process(source: Source) -> bool:
 
 
 def _inspect_in_processes(
-    sources: list[tuple[int, Source]], limits: images.Limits, meanwhile: Callable[[], None]
-) -> Iterator[tuple[int, images.Inspection]]:
+    sources: list[tuple[int, Source]], limits: inspection.Limits, meanwhile: Callable[[], None]
+) -> Iterator[tuple[int, inspection.Inspection]]:
     from joblib import Parallel, delayed
     from joblib.externals.loky import get_reusable_executor
 
@@ -234,40 +233,42 @@ def _inspect_in_processes(
 
 
 def _inspect_without_tensorflow(
-    batch: list[tuple[int, Source]], limits: images.Limits
-) -> list[tuple[int, images.Inspection]]:
+    batch: list[tuple[int, Source]], limits: inspection.Limits
+) -> list[tuple[int, inspection.Inspection]]:
     """In a worker process, where TensorFlow would take seconds and memory to load, and perhaps a GPU."""
     convert.postpone_tensorflow()
     return inspect_batch(batch, limits)
 
 
-def inspect_batch(batch: Iterable[tuple[int, Source]], limits: images.Limits) -> list[tuple[int, images.Inspection]]:
+def inspect_batch(
+    batch: Iterable[tuple[int, Source]], limits: inspection.Limits
+) -> list[tuple[int, inspection.Inspection]]:
     """Reads and inspects some sources, one after the other."""
     return [(index, inspect_source(source, limits)) for index, source in batch]
 
 
-def inspect_source(source: Source, limits: images.Limits) -> images.Inspection:
+def inspect_source(source: Source, limits: inspection.Limits) -> inspection.Inspection:
     """Reads and inspects one source; a file that neither suffix nor content call an image is flagged `SIDE_CAR`."""
     if source.problem:
-        return images.Inspection(reason=source.reason, detail=source.problem)
+        return inspection.Inspection(reason=source.reason, detail=source.problem)
     try:
         content = read_source(source, limits.max_bytes)
     except TooLarge as error:
-        return images.Inspection(bytes=source.size, reason=images.TOO_LARGE, detail=str(error))
+        return inspection.Inspection(bytes=source.size, reason=inspection.TOO_LARGE, detail=str(error))
     except Unreadable as error:
-        return images.Inspection(reason=images.UNREADABLE, detail=str(error))
-    found = images.inspect_image(source.name, content, limits)
-    may_be_beside = source.kind != "tfrecord" and images.is_ignorable(source.name, content)
+        return inspection.Inspection(reason=inspection.UNREADABLE, detail=str(error))
+    found = inspection.inspect_image(source.name, content, limits)
+    may_be_beside = source.kind != "tfrecord" and inspection.is_ignorable(source.name, content)
     return replace(found, flags=(SIDE_CAR,)) if may_be_beside else found
 
 
-def _row(source: Source, inspection: images.Inspection) -> Row:
+def _row(source: Source, found: inspection.Inspection) -> Row:
     """What is remembered of a file is the same however it was come by; only a walk finds side-cars."""
-    if SIDE_CAR not in inspection.flags:
-        return make_row(source, inspection)
+    if SIDE_CAR not in found.flags:
+        return make_row(source, found)
     if source.declared:
-        return make_row(source, replace(inspection, flags=()))
-    return Row(source.name, sha256=inspection.sha256, bytes=inspection.bytes, ignored="not_an_image")
+        return make_row(source, replace(found, flags=()))
+    return Row(source.name, sha256=found.sha256, bytes=found.bytes, ignored="not_an_image")
 
 
 def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:

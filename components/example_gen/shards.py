@@ -17,10 +17,10 @@ from typing import IO
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from components import features
-from components.example_gen.images import CONVERTED
+from components.contract import features
 from components.example_gen.manifest import Row
-from components.example_gen.tfrecords import Frame, walk_frames
+from components.images.inspection import CONVERTED
+from components.sources.formats.tfrecords import Frame, walk_frames
 
 ATTEMPTS = ".attempts"
 ANY_SIZE = 1 << 62

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from components.names import canonical
+from components.contract.names import canonical
 from components.options.base import MACHINE_PATH, Fraction, Options, Positive
 
 

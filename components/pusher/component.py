@@ -20,12 +20,12 @@ from tfx.types.component_spec import ChannelParameter
 from tfx.types.standard_component_specs import PusherSpec as StockSpec
 from tfx.utils import json_utils
 
-from components.artifacts import DataVerdict, Manifest, contents_of, read_verdicts
+from components.contract.artifacts import DataVerdict, Manifest, contents_of, read_verdicts
+from components.contract.gates import DATA, QUALITY, SERVABILITY, lets_through, used_override
 from components.errors import InputError
-from components.gates import DATA, QUALITY, SERVABILITY, lets_through, used_override
-from components.pusher.judged import check_judged, judged_files
-from components.pusher.passport import Data
-from components.pusher.publish import publish_model
+from components.pusher.verdicts import check_judged, judged_files
+from components.registry.passport import Data
+from components.registry.publish import publish_model
 
 progress = logging.getLogger("graft.progress")
 FACTS = ("manifest", "statistics", "evaluation")  # in the order of `Data`

@@ -17,12 +17,12 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
-from components import features
-from components.artifacts import contents_of
-from components.gates import FAIL, Check, Gate, Override
+from components.contract import features
+from components.contract.artifacts import contents_of
+from components.contract.gates import FAIL, Check, Gate, Override
 from components.options import ServabilityGateOptions
 from components.servable_check import standby
-from components.servable_check.judging import MEGABYTE, judge_answers
+from components.servable_check.servability_gate import MEGABYTE, judge_answers
 from components.servable_check.standby import PROBE
 from components.servable_check.tflite import check_tflite
 

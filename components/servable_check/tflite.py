@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from tfx.dsl.io import fileio
 
-from components import features
-from components.gates import FAIL, Check, at_most
-from components.lines import current_line
+from components.contract import features
+from components.contract.gates import FAIL, Check, at_most
 from components.options import ServabilityGateOptions
+from components.process.lines import current_line
 
 PROBE = Path(__file__).with_name("tflite_probe.py")
 Run = Callable[[dict[str, Any], int, Path], tuple[dict[str, Any] | None, str]]

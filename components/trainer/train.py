@@ -16,23 +16,23 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components import features
+from components.contract import features
 from components.options import TrainerOptions
-from components.trainer.checkpoints import remove_checkpoints
-from components.trainer.cluster import is_chief
-from components.trainer.crew import with_crew
-from components.trainer.data import Split, class_names, image_size, in_content_order, read_split, take_rows
-from components.trainer.devices import describe_devices, make_strategy, repeat_exactly
-from components.trainer.export import Graft, export
-from components.trainer.features import Features, gather_features
-from components.trainer.fine_tune import FineTuned, fine_tune
-from components.trainer.frozen import Facts, Frozen, freeze
-from components.trainer.head import Head, hold_out, train_head
+from components.trainer.backbones.answer_cache import Known
+from components.trainer.backbones.frozen import Facts, Frozen, freeze
+from components.trainer.devices.cluster import is_chief
+from components.trainer.devices.strategy import describe_devices, make_strategy, repeat_exactly
+from components.trainer.devices.waiting import with_crew
+from components.trainer.export.proof import check_parity, exported_embed, parity_limit, sample_rows
+from components.trainer.export.tflite import export_tflite
+from components.trainer.export.write import Graft, export
+from components.trainer.features.backbone_pass import Features, gather_features
+from components.trainer.features.data import Split, class_names, image_size, in_content_order, read_split, take_rows
+from components.trainer.features.inputs import gather_inputs, make_pass
+from components.trainer.fine_tune.stage import FineTuned, fine_tune
+from components.trainer.heads.checkpoints import remove_checkpoints
+from components.trainer.heads.head import Head, hold_out, train_head
 from components.trainer.hyperparameters import tuned_values, with_values
-from components.trainer.inputs import gather_inputs, make_pass
-from components.trainer.known import Known
-from components.trainer.proof import check_parity, exported_embed, parity_limit, sample_rows
-from components.trainer.tflite import export_tflite
 
 progress = logging.getLogger("graft.progress")
 

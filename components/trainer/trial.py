@@ -17,17 +17,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components import features
+from components.contract import features
 from components.errors import InputError
 from components.options import TrainerOptions
-from components.trainer.backbones import is_saved_model
-from components.trainer.build import BuiltBackbone, find_source
-from components.trainer.features import fold_backbone
-from components.trainer.fine_tune_layers import unfreeze
-from components.trainer.head import Head
-from components.trainer.precision import build, build_half, leaves
-from components.trainer.signatures import NAME, ServedModel, export_model
-from components.trainer.tflite import export_tflite
+from components.trainer.backbones.build import BuiltBackbone, find_source
+from components.trainer.backbones.precision import build, build_half, leaves
+from components.trainer.backbones.table import is_saved_model
+from components.trainer.export.signatures import NAME, ServedModel, export_model
+from components.trainer.export.tflite import export_tflite
+from components.trainer.features.backbone_pass import fold_backbone
+from components.trainer.fine_tune.layers import unfreeze
+from components.trainer.heads.head import Head
 
 CLASSES = ["a", "b"]
 SHOWN = 3  # names in an error

@@ -23,19 +23,19 @@ from tfx.components.tuner.component import TunerFnResult
 
 from components.errors import InputError, first_line
 from components.options import SearchRange, TrainerOptions, TunerOptions
-from components.trainer.boards import Board
-from components.trainer.checkpoints import Course
-from components.trainer.cluster import read_cluster
-from components.trainer.data import class_names, image_size, read_split
-from components.trainer.devices import make_strategy
-from components.trainer.frozen import freeze
-from components.trainer.head import hold_out
+from components.trainer.backbones.answer_cache import Known
+from components.trainer.backbones.frozen import freeze
+from components.trainer.devices.cluster import read_cluster
+from components.trainer.devices.strategy import make_strategy
+from components.trainer.features.data import class_names, image_size, read_split
+from components.trainer.features.inputs import gather_inputs, make_pass
+from components.trainer.heads.boards import Board
+from components.trainer.heads.checkpoints import Course
+from components.trainer.heads.head import hold_out
+from components.trainer.heads.penalty import find_penalty
+from components.trainer.heads.plan import Recipe
+from components.trainer.heads.task import FreshViews, HeadTask
 from components.trainer.hyperparameters import tuned_values, with_values
-from components.trainer.inputs import gather_inputs, make_pass
-from components.trainer.known import Known
-from components.trainer.penalty import find_penalty
-from components.trainer.plan import Recipe
-from components.trainer.task import FreshViews, HeadTask
 
 progress = logging.getLogger("graft.progress")
 

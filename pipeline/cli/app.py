@@ -9,9 +9,9 @@ import typer
 from typer.core import TyperGroup
 
 import pipeline
-from components import streams
-from components.secrets import refuse_in_arguments
-from pipeline.troubles import find_trouble
+from components.contract.secrets import refuse_in_arguments
+from components.process import streams
+from pipeline.process.troubles import find_trouble
 
 
 class Root(TyperGroup):

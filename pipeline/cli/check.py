@@ -30,7 +30,7 @@ def check(
 
     from pipeline.check import as_json as to_json
     from pipeline.check import check_data, print_report
-    from pipeline.config import load_config
+    from pipeline.config.configuration import load_config
 
     is_config = target.lower().endswith((".yaml", ".yml")) and Path(target).is_file()
     config = load_config(target if is_config else None, settings, data if is_config else target)

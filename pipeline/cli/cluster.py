@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.kubeflow.checks import Target
+from pipeline.kubeflow.compile.checks import Target
 
 if TYPE_CHECKING:
-    from pipeline.kubeflow.connection import Server
-    from pipeline.kubeflow.package import Package
+    from pipeline.kubeflow.kfp.connection import Server
+    from pipeline.kubeflow.kfp.package import Package
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,20 @@ class Where:
 
     def server(self) -> Server:
         """The Kubeflow server."""
-        from pipeline.kubeflow.connection import connect
+        from pipeline.kubeflow.kfp.connection import connect
 
         return connect(self.host, self.namespace, self.token_file)
 
     def schedules(self) -> tuple[Any, Any]:
         """The module that knows the target's schedules, and the place to use it on."""
         if self.target is Target.VERTEX:
-            from pipeline.kubeflow import vertex, vertex_schedules
+            from pipeline.kubeflow.vertex import jobs
+            from pipeline.kubeflow.vertex import schedules as vertex_schedules
 
-            return vertex_schedules, vertex.connect(self.project, self.location)
-        from pipeline.kubeflow import schedules
+            return vertex_schedules, jobs.connect(self.project, self.location)
+        from pipeline.kubeflow.kfp import schedules as kfp_schedules
 
-        return schedules, self.server()
+        return kfp_schedules, self.server()
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class What:
     @contextmanager
     def package(self, target: Target) -> Iterator[Package]:
         """The compiled pipeline: the file itself, or one that is compiled now and gone afterwards."""
-        from pipeline.kubeflow.package import is_compiled, read_package
+        from pipeline.kubeflow.kfp.package import is_compiled, read_package
 
         if is_compiled(self.config):
             self._refuse_options()
@@ -103,15 +104,15 @@ class What:
             )
 
     def _compile(self, target: Target) -> str:
-        from pipeline.config import load_config
-        from pipeline.kubeflow.checks import check_compilable
-        from pipeline.progress import quiet_tensorflow
+        from pipeline.config.configuration import load_config
+        from pipeline.kubeflow.compile.checks import check_compilable
+        from pipeline.process.progress import quiet_tensorflow
 
         given = [f"kubeflow.data_path={json.dumps(self.data)}"] if self.data else []
         checked = load_config(self.config, [*(self.settings or []), *given])
         check_compilable(checked, target)
         quiet_tensorflow()
-        from pipeline.kubeflow.compile import compile_config
+        from pipeline.kubeflow.compile.compile import compile_config
 
         return compile_config(checked, target).to_yaml()
 
@@ -119,7 +120,7 @@ class What:
 @contextmanager
 def services_answer() -> Iterator[None]:
     """Prints what a service failed at and leaves with code 1; it has no log of a run to point at."""
-    from pipeline.kubeflow.answers import ServiceError
+    from pipeline.kubeflow.kfp.answers import ServiceError
 
     try:
         yield

@@ -22,7 +22,7 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
 
     Gives a function that takes the number of files done and their total.
     """
-    from pipeline.progress import counting_bar, counting_lines, native_stderr_hidden
+    from pipeline.process.progress import counting_bar, counting_lines, native_stderr_hidden
 
     with native_stderr_hidden() as terminal:
         shown = counting_bar if terminal.isatty() else counting_lines

@@ -10,7 +10,7 @@ import typer
 
 from pipeline.cli.app import app
 from pipeline.cli.common import Settings
-from pipeline.kubeflow.checks import Target
+from pipeline.kubeflow.compile.checks import Target
 
 
 @app.command(
@@ -28,19 +28,19 @@ def compile_command(
 
     The same configuration and code give the same bytes. What a cluster would refuse is refused here.
     """
-    from pipeline.config import load_config
+    from pipeline.config.configuration import load_config
 
     given = [f"kubeflow.data_path={json.dumps(data)}"] if data else []
     checked = load_config(config, [*(settings or []), *given])  # first: its errors are instant
 
-    from pipeline.kubeflow.checks import check_compilable
+    from pipeline.kubeflow.compile.checks import check_compilable
 
     check_compilable(checked, target)
 
-    from pipeline.progress import quiet_tensorflow
+    from pipeline.process.progress import quiet_tensorflow
 
     quiet_tensorflow()
-    from pipeline.kubeflow.compile import compile_config
+    from pipeline.kubeflow.compile.compile import compile_config
 
     compiled = compile_config(checked, target)
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,8 @@ import typer
 
 from pipeline.cli.app import app
 from pipeline.cli.common import CONTINUES
-from pipeline.kubeflow.checks import Target
-from pipeline.signals import interruptible
+from pipeline.kubeflow.compile.checks import Target
+from pipeline.process.signals import interruptible
 
 
 @app.command(epilog="Example: graft execute pipeline.yaml --root artifacts --param workdir=work/kfp")
@@ -32,8 +32,8 @@ def execute(
     """
     from rich.console import Console
 
-    from pipeline.kubeflow.record import execute_file, parse_parameters
-    from pipeline.progress import quiet_tensorflow
+    from pipeline.kubeflow.local.record import execute_file, parse_parameters
+    from pipeline.process.progress import quiet_tensorflow
 
     quiet_tensorflow()
     with interruptible(CONTINUES):

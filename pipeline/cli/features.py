@@ -26,7 +26,7 @@ def features_prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, remove nothing.")] = False,
 ) -> None:
     """Makes room in the feature store. What is removed is computed again where a run needs it."""
-    from pipeline.prune import describe, parse_age, parse_size, prune_features
+    from pipeline.run.prune import describe, parse_age, parse_size, prune_features
 
     age, size = parse_age(older_than) if older_than else None, parse_size(max_size) if max_size else None
     print(describe(prune_features(workdir, age, size, dry_run), dry_run))

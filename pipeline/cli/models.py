@@ -13,9 +13,9 @@ from components.errors import InputError
 from pipeline.cli.app import add_group
 
 if TYPE_CHECKING:
-    from components.integrity import Report
-    from pipeline.models import Version
-    from pipeline.models.reproduce import Comparison
+    from components.registry.find import Version
+    from components.registry.verify import Report
+    from pipeline.reproduce import Comparison
 
 models = add_group("models", "The versions in a serving directory, and which of them is served.")
 NOT_CLEAN = 3  # exit code: what was checked is not as it should be
@@ -32,9 +32,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 @models.command("list", epilog="Example: graft models list work/sample --json")
 def models_list(folder: Folder, as_json: AsJson = False) -> None:
     """Lists the versions: when each was made, how good it is, from what, and which is being served."""
-    from components.integrity import check_folder
-    from pipeline.models import list_models, serving_dir
-    from pipeline.models.find import pointer_problem
+    from components.registry.find import list_models, pointer_problem, serving_dir
+    from components.registry.verify import check_folder
 
     found = list_models(folder)
     rows = [_describe(row) for row in found]
@@ -106,8 +105,8 @@ def _accuracy(row: dict[str, Any]) -> str:
 @models.command("promote", epilog="Example: graft models promote work/sample 1764000000")
 def models_promote(folder: Folder, version: Number) -> None:
     """Serves a version: servers that watch the folder load it within seconds."""
-    from pipeline.models import serving_dir
-    from pipeline.models.change import promote
+    from components.registry.change import promote
+    from components.registry.find import serving_dir
 
     change = promote(serving_dir(folder), version)
     same = change.before == change.after
@@ -117,8 +116,8 @@ def models_promote(folder: Folder, version: Number) -> None:
 @models.command("rollback", epilog="Example: graft models rollback work/sample")
 def models_rollback(folder: Folder) -> None:
     """Serves again what was served before. Once more goes further back; promote goes anywhere."""
-    from pipeline.models import serving_dir
-    from pipeline.models.change import rollback
+    from components.registry.change import rollback
+    from components.registry.find import serving_dir
 
     change = rollback(serving_dir(folder))
     print(f"Served: {_step(change.before, change.after)}")
@@ -138,8 +137,8 @@ def models_prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, remove nothing.")] = False,
 ) -> None:
     """Removes old versions; never the served one, nor the one that a rollback goes back to, nor the best one."""
-    from pipeline.models import serving_dir
-    from pipeline.models.change import prune
+    from components.registry.change import prune
+    from components.registry.find import serving_dir
 
     pruned = prune(serving_dir(folder), keep, even_best, dry_run)
     verb = "would be removed" if dry_run else "removed"
@@ -153,8 +152,8 @@ def models_prune(
 @models.command("diff", epilog="Example: graft models diff work/sample previous served")
 def models_diff(folder: Folder, before: Number, after: Number, as_json: AsJson = False) -> None:
     """Says what differs between two versions: data, configuration, code, libraries, metrics."""
-    from pipeline.models import choose_version, serving_dir
-    from pipeline.models.compare import diff_versions, to_lines
+    from components.registry.compare import diff_versions, to_lines
+    from components.registry.find import choose_version, serving_dir
 
     serving = serving_dir(folder)
     numbers = choose_version(serving, before), choose_version(serving, after)
@@ -180,9 +179,9 @@ def models_verify(
     Exit code 3: something is missing, changed or extra. Files, passport and pointer lie in one folder, and nothing is
     signed: against somebody who may write there, compare the passport's digest with one that you kept elsewhere.
     """
-    from components import versions
-    from components.integrity import verify_version
-    from pipeline.models import choose_version, serving_dir
+    from components.registry import versions
+    from components.registry.find import choose_version, serving_dir
+    from components.registry.verify import verify_version
 
     serving = serving_dir(folder)
     numbers = versions.list_versions(serving) if version is None else [choose_version(serving, version)]
@@ -227,8 +226,8 @@ def models_reproduce(
     """
     import time
 
-    from pipeline.models import choose_version, serving_dir
-    from pipeline.models.reproduce import Places, reproduce_version
+    from components.registry.find import choose_version, serving_dir
+    from pipeline.reproduce import Places, reproduce_version
 
     serving = serving_dir(folder).resolve()
     number = choose_version(serving, version)

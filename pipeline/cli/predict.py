@@ -64,9 +64,9 @@ def predict(
     chosen = form_of(form.value if form else None, output)
     total = count_inputs(images)
 
-    from pipeline.models import class_names, find_model
+    from components.registry.find import class_names, find_model
     from pipeline.predict.answers import predict_files
-    from pipeline.progress import quiet_tensorflow
+    from pipeline.process.progress import quiet_tensorflow
 
     shape = Shape(class_names(find_model(model)), top_k, overlays=explain is not None)
     quiet_tensorflow()
@@ -96,8 +96,8 @@ def _predict_on_beam(
     if output is None or explain is not None:
         raise InputError("--beam needs --output DIR for its shards, and writes no overlays: leave --explain out.")
 
-    from pipeline.models import class_names, find_model
-    from pipeline.progress import native_stderr_hidden, quiet_tensorflow
+    from components.registry.find import class_names, find_model
+    from pipeline.process.progress import native_stderr_hidden, quiet_tensorflow
 
     folder = find_model(model).resolve()
     from pipeline.predict.writers import Shape

@@ -9,7 +9,7 @@ import typer
 
 from pipeline.cli.app import app
 from pipeline.cli.common import CONTINUES, Settings
-from pipeline.signals import interruptible
+from pipeline.process.signals import interruptible
 
 
 @app.command(epilog="Example: graft run configs/cats_and_dogs.yaml --data photos --set trainer.epochs=5")
@@ -42,15 +42,15 @@ def run(
 
     Exit code 0: pushed, or nothing to do. 2: bad usage, configuration or input. 3: a gate said no. 1: failed.
     """
-    from pipeline.config import load_config
-    from pipeline.overrides import make_override
+    from pipeline.config.configuration import load_config
+    from pipeline.config.overrides import make_override
 
     overridden = make_override(override or [], reason)
     wished = [*(settings or []), *(["tuner.enabled=true"] if tune else [])]
     checked = load_config(config, wished, data)  # first: its errors are instant
 
-    from pipeline.crew import run_among_workers
-    from pipeline.run import Wishes
+    from pipeline.run.crew import run_among_workers
+    from pipeline.run.run import Wishes
 
     wishes = Wishes(enable_cache=cache, verify=verify, if_changed=if_changed, override=overridden)
     with interruptible(CONTINUES):

@@ -10,11 +10,11 @@ from typer.core import TyperGroup
 from pipeline.cli.app import app
 from pipeline.cli.cluster import What, Where, services_answer
 from pipeline.cli.grouped import flattened
-from pipeline.kubeflow.checks import Target
+from pipeline.kubeflow.compile.checks import Target
 
 if TYPE_CHECKING:
-    from pipeline.kubeflow.recurring import Schedule
-    from pipeline.kubeflow.schedules import Change
+    from pipeline.kubeflow.kfp.recurring import Schedule
+    from pipeline.kubeflow.kfp.schedules import Change
 
 HOST = "--host https://kubeflow.example.org/pipeline"
 
@@ -52,23 +52,21 @@ def schedule_set(
     At no time are two of a name active, and a change that fails is taken back. A paused schedule stays paused.
     The word `set` may be left out.
     """
-    from pipeline.kubeflow.cron import check_cron
+    from pipeline.kubeflow.kfp.cron import check_cron
 
     times = check_cron(cron)
     with services_answer(), what.package(where.target) as package:
         values = package.check_parameters(what.parameters or [])
         schedule_name = name or package.name
         if where.target is Target.VERTEX:
-            from pipeline.kubeflow import vertex, vertex_schedules
+            from pipeline.kubeflow.vertex import jobs, schedules
 
-            place = vertex.connect(where.project, where.location)
-            change = vertex_schedules.schedule_run(
-                place, vertex.Request(package, schedule_name, values, what.account), times
-            )
+            place = jobs.connect(where.project, where.location)
+            change = schedules.schedule_run(place, jobs.Request(package, schedule_name, values, what.account), times)
             link = change.schedule.identity
         else:
-            from pipeline.kubeflow.schedules import schedule_run
-            from pipeline.kubeflow.submit import Request
+            from pipeline.kubeflow.kfp.schedules import schedule_run
+            from pipeline.kubeflow.kfp.submit import Request
 
             server = where.server()
             request = Request(package, schedule_name, what.experiment or package.name, values, what.account)

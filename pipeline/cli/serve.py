@@ -38,7 +38,7 @@ def serve(
 
     GET /v1/models/NAME, POST /v1/models/NAME:predict, GET /healthz. A promoted version takes over without a pause.
     """
-    from pipeline.progress import quiet_tensorflow
+    from pipeline.process.progress import quiet_tensorflow
 
     quiet_tensorflow()
 

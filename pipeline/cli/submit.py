@@ -11,13 +11,13 @@ import typer
 from pipeline.cli.app import app
 from pipeline.cli.cluster import What, Where, services_answer
 from pipeline.cli.grouped import flattened
-from pipeline.kubeflow.checks import Target
-from pipeline.signals import interruptible
+from pipeline.kubeflow.compile.checks import Target
+from pipeline.process.signals import interruptible
 
 if TYPE_CHECKING:
-    from pipeline.kubeflow.package import Sent
-    from pipeline.kubeflow.submit import Submitted
-    from pipeline.kubeflow.watch import Watch
+    from pipeline.kubeflow.kfp.package import Sent
+    from pipeline.kubeflow.kfp.submit import Submitted
+    from pipeline.kubeflow.kfp.watch import Watch
 
 
 @app.command(epilog="Example: graft submit configs/kubeflow.yaml --host https://kubeflow.example.org/pipeline --wait")
@@ -39,13 +39,13 @@ def submit(
         values = package.check_parameters(what.parameters or [])
         run_name = name or f"{package.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
         if where.target is Target.VERTEX:
-            from pipeline.kubeflow import vertex
+            from pipeline.kubeflow.vertex import jobs
 
-            place = vertex.connect(where.project, where.location)
-            submitted = vertex.submit_run(place, vertex.Request(package, run_name, values, what.account))
-            watch = vertex.watcher(place, submitted, package.nodes_of(submitted.sent))
+            place = jobs.connect(where.project, where.location)
+            submitted = jobs.submit_run(place, jobs.Request(package, run_name, values, what.account))
+            watch = jobs.watcher(place, submitted, package.nodes_of(submitted.sent))
         else:
-            from pipeline.kubeflow.submit import Request, submit_run, watcher
+            from pipeline.kubeflow.kfp.submit import Request, submit_run, watcher
 
             server = where.server()
             request = Request(package, run_name, what.experiment or package.name, values, what.account)
@@ -78,7 +78,7 @@ def _describe(submitted: Submitted, asked: Sent, wait: bool) -> None:
 
 
 def _wait(watch: Watch, submitted: Submitted) -> int:
-    from pipeline.kubeflow.watch import describe_end, judge
+    from pipeline.kubeflow.kfp.watch import describe_end, judge
 
     with interruptible(f"Interrupted. The run goes on: {submitted.link}"):
         state = watch.until_over()

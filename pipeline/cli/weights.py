@@ -25,11 +25,11 @@ def weights_fetch(
 
     For a machine without internet: fetch with --cache DIR, copy DIR there, and set GRAFT_WEIGHTS=DIR.
     """
-    from pipeline.config import load_config
+    from pipeline.config.configuration import load_config
 
     checked = load_config(config, settings)  # first: its errors are instant
 
-    from pipeline.progress import quiet_tensorflow
+    from pipeline.process.progress import quiet_tensorflow
     from pipeline.weights import fetch_weights, showing_progress
 
     quiet_tensorflow()

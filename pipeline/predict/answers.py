@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from components import features
+from components.contract import features
 from components.errors import InputError, first_line
-from components.example_gen.images import Limits
-from components.integrity import check_folder
-from pipeline.loading import load_tensorflow
-from pipeline.models import class_names, crop_target, find_model
+from components.images.inspection import Limits
+from components.registry.find import class_names, crop_target, find_model
+from components.registry.verify import check_folder
 from pipeline.predict.overlays import Overlays
 from pipeline.predict.reading import LIMITS, Image, limits_for, read_ahead
+from pipeline.process.loading import load_tensorflow
 
 BATCH = 32
 READERS = 8  # threads; local files need few, files on a network more

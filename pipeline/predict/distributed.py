@@ -24,14 +24,14 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.errors import InputError
-from components.example_gen import formats, images
-from components.example_gen.sources import Source, list_images
+from components.images import formats, inspection
 from components.options import DataOptions
-from pipeline.beam import name_runner, refuse_unseen
+from components.sources.find import Source, list_images
 from pipeline.predict.answers import Model, Prediction, answer_batch, load_model
 from pipeline.predict.inputs import MANIFEST_SUFFIXES, find_inputs
 from pipeline.predict.reading import LIMITS, Image, check_source, limits_for
 from pipeline.predict.writers import Shape, parquet_schema, to_text
+from pipeline.run.beam import name_runner, refuse_unseen
 
 LINES = 64  # images that a worker takes at once
 FORMS = {"parquet": ".parquet", "jsonl": ".jsonl"}
@@ -136,7 +136,7 @@ def list_all(paths: Iterable[str]) -> list[Wanted]:
 def _holds_images(path: str) -> bool:
     """Whether a file is an archive or has records, and is not an image itself."""
     with open(path, "rb") as file:
-        return images.sniff_format(file.read(formats.HEAD)) is None
+        return inspection.sniff_format(file.read(formats.HEAD)) is None
 
 
 def _placed(root: str, source: Source) -> Source:
@@ -161,13 +161,13 @@ def write_worklist(path: str, wanted: list[Wanted]) -> list[Range]:
 
 def _is_aside(name: str) -> bool:
     """Whether a file does not say that it is an image: then it need not be one."""
-    return PurePath(name).suffix.lower() not in images.SUFFIX_FORMATS
+    return PurePath(name).suffix.lower() not in inspection.SUFFIX_FORMATS
 
 
 class ReadImages(beam.DoFn):
     """Reads, checks and converts the images of a range of the work list."""
 
-    def __init__(self, worklist: str, limits: images.Limits = LIMITS) -> None:
+    def __init__(self, worklist: str, limits: inspection.Limits = LIMITS) -> None:
         super().__init__()
         self._worklist, self._limits = worklist, limits
 
@@ -180,7 +180,7 @@ class ReadImages(beam.DoFn):
         for line in lines:
             source, is_named = json.loads(line)
             image = check_source(Source(**source), self._limits)
-            if is_named or not (_is_aside(image.name) and image.error.startswith(images.NOT_AN_IMAGE)):
+            if is_named or not (_is_aside(image.name) and image.error.startswith(inspection.NOT_AN_IMAGE)):
                 yield image
 
 

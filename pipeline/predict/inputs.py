@@ -9,11 +9,11 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from components.contract.secrets import refuse_secrets
 from components.errors import InputError
-from components.example_gen import formats, images
-from components.example_gen.aside import why_ignored
-from components.example_gen.tables.columns import name_path
-from components.secrets import refuse_secrets
+from components.images import formats, inspection
+from components.sources.layout.aside import why_ignored
+from components.sources.tables.columns import name_path
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
 FORM = "Expected a header with the column `path` (`file_name`, `image`, ...), or a JSON object a line with such a key."
@@ -65,7 +65,7 @@ def _walk(folder: str) -> Iterator[str]:
         folders[:] = sorted(name for name in folders if not why_ignored(name))
         for name in sorted(name for name in files if not why_ignored(name)):
             path = os.path.join(current, name)
-            if Path(name).suffix.lower() in images.SUFFIX_FORMATS or _starts_right(path):
+            if Path(name).suffix.lower() in inspection.SUFFIX_FORMATS or _starts_right(path):
                 yield path
 
 
@@ -73,7 +73,7 @@ def _starts_right(path: str) -> bool:
     if not os.path.isfile(path):  # a pipe would be waited for
         return False
     with open(path, "rb") as file:
-        return images.sniff_format(file.read(formats.HEAD)) is not None
+        return inspection.sniff_format(file.read(formats.HEAD)) is not None
 
 
 def _match(pattern: str) -> Iterator[str]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from components.crop import crop_window
-from components.orientation import is_transposed, read_orientation, turn
+from components.images.crop import crop_window
+from components.images.orientation import is_transposed, read_orientation, turn
 
 if TYPE_CHECKING:
     from pipeline.predict.reading import Image

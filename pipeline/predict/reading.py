@@ -11,13 +11,13 @@ from itertools import islice
 from pathlib import Path
 
 from components.errors import first_line
-from components.example_gen import images
-from components.example_gen.convert import encode_for_tensorflow
-from components.example_gen.readers import Unreadable, read_source
 from components.example_gen.scan import limits_of
-from components.example_gen.sources import Source
+from components.images import inspection
+from components.images.convert import encode_for_tensorflow
 from components.options import DataOptions
-from pipeline.models import reading_of
+from components.registry.find import reading_of
+from components.sources.content.readers import Unreadable, read_source
+from components.sources.find import Source
 
 LIMITS = limits_of(DataOptions(min_side=1))  # read as by default
 _one_at_a_time = threading.Lock()  # Pillow's limits, which the check lifts, are of the whole process
@@ -42,37 +42,37 @@ class Image:
     flags: tuple[str, ...] = ()
 
 
-def check_image(name: str, content: bytes, limits: images.Limits = LIMITS) -> Image:
+def check_image(name: str, content: bytes, limits: inspection.Limits = LIMITS) -> Image:
     """Inspects an encoded image and converts what TensorFlow would get wrong. Never raises; safe in threads."""
-    if images.sniff_format(content) == "jpeg":
+    if inspection.sniff_format(content) == "jpeg":
         return _check(name, content, limits)
     with _one_at_a_time:
         return _check(name, content, limits)
 
 
-def _check(name: str, content: bytes, limits: images.Limits) -> Image:
-    found = images.inspect_image(name, content, limits)
+def _check(name: str, content: bytes, limits: inspection.Limits) -> Image:
+    found = inspection.inspect_image(name, content, limits)
     if found.reason:
         return Image(name, error=f"{found.reason}: {found.detail}")
     try:
         encoded, _ = encode_for_tensorflow(content, found)
     except Exception as error:  # noqa: BLE001  one image, out of memory for one, takes no other's answer down
-        return Image(name, error=f"{images.UNDECODABLE}: {first_line(error)}")
+        return Image(name, error=f"{inspection.UNDECODABLE}: {first_line(error)}")
     return Image(name, encoded, pixels=found.height * found.width, flags=found.flags)
 
 
-def limits_for(model: Path) -> images.Limits:
+def limits_for(model: Path) -> inspection.Limits:
     """What is taken for a model, read as the pictures that it learned from."""
     reading = reading_of(model)
     return replace(LIMITS, upright=reading["orientation"] == "apply", alpha=reading["alpha"])
 
 
-def read_image(path: str, limits: images.Limits = LIMITS) -> Image:
+def read_image(path: str, limits: inspection.Limits = LIMITS) -> Image:
     """Reads and checks one local file."""
     return check_source(Source(path, "", path), limits)
 
 
-def check_source(source: Source, limits: images.Limits = LIMITS) -> Image:
+def check_source(source: Source, limits: inspection.Limits = LIMITS) -> Image:
     """Reads and checks one source: a file, a member of an archive, or a record."""
     if source.problem:
         return Image(source.name, error=f"unreadable: {source.problem}")
@@ -84,7 +84,7 @@ def check_source(source: Source, limits: images.Limits = LIMITS) -> Image:
 
 
 def read_ahead(
-    pool: ThreadPoolExecutor, paths: Iterable[str], ahead: int, limits: images.Limits = LIMITS
+    pool: ThreadPoolExecutor, paths: Iterable[str], ahead: int, limits: inspection.Limits = LIMITS
 ) -> Iterator[Image]:
     """Images in the order of their paths, while up to `ahead` more are being read."""
     waiting: deque[Future[Image]] = deque()

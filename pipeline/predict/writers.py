@@ -12,9 +12,9 @@ from pathlib import Path
 from textwrap import indent
 from typing import IO, Any, Protocol
 
-from components import streams
 from components.errors import InputError
-from components.example_gen.images import FLAGS
+from components.images.inspection import FLAGS
+from components.process import streams
 from pipeline.predict.answers import Prediction
 
 ROW_GROUP = 4096  # rows of a Parquet file that are held before they are written

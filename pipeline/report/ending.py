@@ -10,11 +10,11 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from components.gates import WIDE_INTERVAL, Override, describe_checks
-from pipeline.config import Config
+from components.contract.gates import WIDE_INTERVAL, Override, describe_checks
+from pipeline.config.configuration import Config
+from pipeline.process.signals import BY_HAND
 from pipeline.report.summary import Summary
 from pipeline.report.tuning import describe_tuning
-from pipeline.signals import BY_HAND
 
 SHOWN = 16  # reasons on the terminal: some shares and ten files; summary.json has all
 EXIT_CODES = {

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components import features, versions
-from components.digests import digest_of
+from components.contract import features
+from components.contract.gates import QUALITY, lets_through, used_override
 from components.errors import first_line
-from components.gates import QUALITY, lets_through, used_override
-from pipeline import signals
+from components.files.digests import digest_of
+from components.registry import versions
+from pipeline.process import signals
 from pipeline.report.tuning import read_tuning
-from pipeline.workdir import RESERVE
+from pipeline.run.workdir import RESERVE
 
 Artifacts = dict[str, dict[str, Any]]  # node id -> output key -> artifact with `uri` and custom properties
 

@@ -17,9 +17,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from components import features
+from components.contract import features
 from components.errors import first_line
-from components.example_gen.images import Limits
+from components.images.inspection import Limits
 from pipeline.predict.reading import check_image
 from pipeline.serve import tensors
 from pipeline.serve.batcher import Batcher, Job

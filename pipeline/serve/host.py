@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from components import versions
 from components.errors import InputError, first_line
-from pipeline.models import find_model, serving_dir
+from components.registry import versions
+from components.registry.find import find_model, serving_dir
 from pipeline.serve.errors import ServingError, invalid, not_found
 from pipeline.serve.loading import LoadedVersion, load_version
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from components import features, versions
-from components.example_gen.images import Limits
-from components.integrity import check_folder
-from pipeline.loading import load_tensorflow
-from pipeline.models import class_names, crop_target
+from components.contract import features
+from components.images.inspection import Limits
+from components.registry import versions
+from components.registry.find import class_names, crop_target
+from components.registry.verify import check_folder
 from pipeline.predict.reading import LIMITS, limits_for
+from pipeline.process.loading import load_tensorflow
 from pipeline.serve.errors import invalid
 from pipeline.serve.tensors import Spec, element_error
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
-from components import streams
 from components.errors import InputError
+from components.process import streams
 from pipeline.serve.app import Service, create_app
 from pipeline.serve.batcher import Batcher
 from pipeline.serve.connections import Connection

@@ -8,7 +8,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform.tf_metadata import schema_utils
 from tfx.types import standard_artifacts
 
-from components import features
+from components.contract import features
 from components.example_gen.manifest import Row
 from components.example_gen.records import make_example
 from components.schema import SCHEMA_FILE, ImportSchemaGen, expect_classes

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components import features
+from components.contract import features
 from components.options import TransformOptions
 from components.transform import decode_and_resize, preprocessing_fn
 from tests import pictures

@@ -6,10 +6,10 @@ from pathlib import Path
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
-from components.artifacts import Manifest
+from components.contract.artifacts import Manifest
 from components.example_gen.executor import Executor
 from components.options import BeamOptions, DataOptions
-from pipeline.beam import beam_args
+from pipeline.run.beam import beam_args
 from tests.conftest import artifact
 
 

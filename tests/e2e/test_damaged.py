@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from components.artifacts import find_damage
-from components.integrity import verify_version
+from components.contract.artifacts import find_damage
+from components.registry.verify import verify_version
 from tests.damages import DAMAGES, damages_of, files_of, flip_byte
 from tests.e2e.conftest import NODES, Run, graft, read_summary, served_versions
 

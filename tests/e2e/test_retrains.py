@@ -9,12 +9,14 @@ import pytest
 from tfx.dsl.components.base import base_beam_executor, base_executor
 from tfx.types import standard_artifacts
 
-from components import baseline, features, versions
-from components.artifacts import DataVerdict, Manifest, contents_of, record_contents
+from components import baseline_model
+from components.contract import features
+from components.contract.artifacts import DataVerdict, Manifest, contents_of, record_contents
 from components.evaluator import executor as evaluator
 from components.options import EvaluatorOptions, QualityGateOptions
 from components.pusher import component as pusher
-from pipeline.beam import NO_IMAGE, name_runner
+from components.registry import versions
+from pipeline.run.beam import NO_IMAGE, name_runner
 from tests.components.evaluator.toys import CLASSES, save_model, write_examples
 from tests.conftest import artifact
 
@@ -44,7 +46,7 @@ class Line:
         record_contents({"model": [model], "examples": [examples]})
         peers = {name: [artifact(standard_artifacts.Model, folder / name)] for name in ("baseline_model", "best_model")}
         properties = {"serving_dir": str(self.serving), "version": "served", "best": ""}
-        baseline.Executor().Do({"model": [model]}, peers, properties)
+        baseline_model.Executor().Do({"model": [model]}, peers, properties)
         record_contents(peers)
         evaluation = artifact(standard_artifacts.ModelEvaluation, folder / "evaluation")
         blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components import features
+from components.contract import features
 from tests import pictures
 from tests.e2e.conftest import ROOT
 from tests.e2e.spark import LIMIT, RUNNER, spark_cluster, wait_for
@@ -56,7 +56,7 @@ def count_records(shards: dict[str, bytes]) -> Counter[tuple[str, str]]:
 
     import tensorflow as tf
 
-    from components.example_gen.tfrecords import walk_frames
+    from components.sources.formats.tfrecords import walk_frames
 
     found = Counter[tuple[str, str]]()
     for name, content in shards.items():

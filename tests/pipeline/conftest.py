@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.pusher import publish_model
+from components.registry.publish import publish_model
 from tests import pictures
 from tests.conftest import picture_of
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from components.errors import InputError
-from components.example_gen.images import FLAGS
+from components.images.inspection import FLAGS
 from components.options import DataOptions
 from pipeline.check import as_json, check_data, print_report
 from pipeline.cli import app
@@ -181,7 +181,7 @@ def test_a_configuration_can_be_checked(tree, tmp_path):
 
 
 def test_images_keep_the_side_that_an_earlier_run_gave_them(tmp_path):
-    from components.example_gen.memory import open_memory
+    from components.example_gen.history import open_memory
 
     root = pictures.write_tree(tmp_path / "data", {"cats": 20, "dogs": 20})
     options = DataOptions(path=str(root))

@@ -5,8 +5,8 @@ import json
 import pytest
 from tfx.dsl.compiler import compiler
 
-from components.gates import Override
-from pipeline.config import Config, Plan
+from components.contract.gates import Override
+from pipeline.config.configuration import Config, Plan
 from pipeline.dag import create_pipeline
 from pipeline.fingerprint import NODE_MODULES
 

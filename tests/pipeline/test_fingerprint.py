@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.lines import library_versions
+from components.process.lines import library_versions
 from pipeline import fingerprint
 from pipeline.fingerprint import (
     NODE_MODULES,
@@ -42,20 +42,28 @@ def files_of(node):
     [
         (
             "Trainer",
-            ["components/trainer/backbones.py", "components/trainer/head.py"],
-            ["components/pusher/publish.py"],
+            ["components/trainer/backbones/table.py", "components/trainer/heads/head.py"],
+            ["components/registry/publish.py"],
         ),
-        ("Trainer", ["components/options/trainer.py", "components/features.py"], ["components/transform.py"]),
+        ("Trainer", ["components/options/trainer.py", "components/contract/features.py"], ["components/transform.py"]),
         (
             "ImageExampleGen",
-            ["components/example_gen/split.py", "components/example_gen/images.py"],
+            ["components/example_gen/split/sides.py", "components/images/inspection.py"],
             ["components/trainer"],
         ),
         ("ServableCheck", ["components/servable_check/probe.py"], ["components/evaluator/executor.py"]),
         ("ImportSchemaGen", ["components/schema.py", "components/schema.pbtxt"], ["components/transform.py"]),
         ("Transform", ["components/transform.py"], ["components/trainer/train.py"]),
-        ("Pusher", ["components/pusher/publish.py", "components/versions.py"], ["components/trainer/head.py"]),
-        ("BaselineModel", ["components/baseline.py", "components/versions.py"], ["components/pusher/publish.py"]),
+        (
+            "Pusher",
+            ["components/registry/publish.py", "components/registry/versions.py"],
+            ["components/trainer/heads/head.py"],
+        ),
+        (
+            "BaselineModel",
+            ["components/baseline_model.py", "components/registry/versions.py"],
+            ["components/registry/publish.py"],
+        ),
     ],
 )
 def test_a_node_depends_on_its_own_files_and_no_others(node, inside, outside):
@@ -96,21 +104,21 @@ def test_the_digest_does_not_depend_on_the_place(copy):
 @pytest.mark.parametrize(
     ("file", "nodes"),
     [
-        ("components/trainer/backbones.py", {"Trainer", "Tuner"}),
-        ("components/example_gen/split.py", {"ImageExampleGen"}),
+        ("components/trainer/backbones/table.py", {"Trainer", "Tuner"}),
+        ("components/example_gen/split/sides.py", {"ImageExampleGen"}),
         ("components/schema.pbtxt", {"ImportSchemaGen"}),
         ("components/servable_check/probe.py", {"ServableCheck"}),
         ("components/transform.py", {"Transform"}),
-        ("components/pusher/publish.py", {"Pusher"}),
+        ("components/registry/publish.py", {"Pusher"}),
         ("components/data_gate/drift.py", {"DataGate"}),
-        ("components/versions.py", {"Pusher", "BaselineModel", "DataGate"}),
-        ("components/features.py", OURS),
-        ("components/surroundings.py", OURS),
+        ("components/registry/versions.py", {"Pusher", "BaselineModel", "DataGate"}),
+        ("components/contract/features.py", OURS),
+        ("components/process/surroundings.py", OURS),
         ("components/__init__.py", OURS),
         ("components/trainer/__init__.py", {"Trainer", "Tuner"}),
         ("components/options/__init__.py", OPTIONS["base"]),
         ("pipeline/cli/run.py", set()),
-        ("pipeline/kubeflow/entrypoint.py", set()),
+        ("pipeline/kubeflow/task/entrypoint.py", set()),
         *((f"components/options/{module}.py", nodes) for module, nodes in OPTIONS.items()),
     ],
 )
@@ -161,21 +169,21 @@ def test_a_name_that_the_options_give_from_elsewhere_is_followed_there(copy):
 @pytest.mark.parametrize(
     ("file", "counts"),
     [
-        ("pipeline/kubeflow/entrypoint.py", True),
-        ("pipeline/kubeflow/plan_task.py", True),
-        ("pipeline/kubeflow/pod.py", True),
-        ("pipeline/kubeflow/places.py", True),
-        ("pipeline/kubeflow/review.py", True),
+        ("pipeline/kubeflow/task/entrypoint.py", True),
+        ("pipeline/kubeflow/task/plan_task.py", True),
+        ("pipeline/kubeflow/task/pod.py", True),
+        ("pipeline/kubeflow/task/places.py", True),
+        ("pipeline/kubeflow/task/review.py", True),
         ("pipeline/kubeflow/__init__.py", True),
-        ("pipeline/run.py", True),
-        ("pipeline/beam.py", True),
+        ("pipeline/run/run.py", True),
+        ("pipeline/run/beam.py", True),
         ("pipeline/__init__.py", True),
-        ("components/trainer/head.py", True),
+        ("components/trainer/heads/head.py", True),
         ("components/servable_check/tflite_probe.py", True),
         ("components/schema.pbtxt", True),
         ("pipeline/cli/run.py", False),
         ("pipeline/serve/app.py", False),
-        ("pipeline/kubeflow/submit.py", False),
+        ("pipeline/kubeflow/kfp/submit.py", False),
     ],
 )
 def test_the_digest_of_an_image_covers_all_code_that_runs_in_a_pod(copy, file, counts):
@@ -189,7 +197,7 @@ def test_the_digest_of_an_image_covers_all_code_that_runs_in_a_pod(copy, file, c
 def test_what_pods_load_is_in_the_digest_of_an_image():
     """Nothing of ours is loaded by a task's program that the digest does not know of."""
     script = (
-        "import sys, pipeline.kubeflow.entrypoint, pipeline.kubeflow.plan_task\n"
+        "import sys, pipeline.kubeflow.task.entrypoint, pipeline.kubeflow.task.plan_task\n"
         "ours = [name for name in sys.modules if name.startswith(('components.', 'pipeline.'))]\n"
         "print(*(sys.modules[name].__file__ for name in ours))"
     )

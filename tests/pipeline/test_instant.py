@@ -15,21 +15,21 @@ def run(*arguments):
 @pytest.mark.parametrize(
     "module",
     [
-        "components.features",
+        "components.contract.features",
         "components.options",
         "components.errors",
-        "components.versions",
-        "components.trainer.backbones",
-        "components.example_gen.sources",
-        "components.example_gen.images",
-        "pipeline.config",
+        "components.registry.versions",
+        "components.trainer.backbones.table",
+        "components.sources.find",
+        "components.images.inspection",
+        "pipeline.config.configuration",
         "pipeline.cli",
-        "pipeline.workdir",
-        "pipeline.models",
+        "pipeline.run.workdir",
+        "components.registry.find",
         "pipeline.predict.inputs",
         "pipeline.predict.writers",
         "pipeline.serve.tensors",
-        "pipeline.run",
+        "pipeline.run.run",
         "pipeline.check",
     ],
 )
@@ -40,7 +40,7 @@ def test_a_module_of_the_door_imports_nothing_heavy(module):
 
 def test_reading_a_configuration_imports_nothing_heavy():
     program = (
-        "import sys\nfrom pipeline.config import load_config\n"
+        "import sys\nfrom pipeline.config.configuration import load_config\n"
         "load_config(None, ['trainer.backbone=ResNet50', 'transform.image_size=64'])\n"
         f"print(*sorted({HEAVY!r} & set(sys.modules)))"
     )

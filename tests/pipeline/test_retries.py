@@ -15,19 +15,19 @@ import pytest
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.runners.direct.transform_evaluator import TransformEvaluatorRegistry
 
-from components import features
+from components.contract import features
 from components.example_gen import records
-from pipeline import runners
-from pipeline.models import find_model
+from components.registry.find import find_model
 from pipeline.predict.distributed import Job, predict_on_beam
 from pipeline.predict.writers import Shape
 from pipeline.report.summary import find_artifacts
+from pipeline.run import runners
 from tests import pictures
 from tests.components.evaluator import test_executor as evaluator
 from tests.components.evaluator.toys import save_model, write_examples
 from tests.components.example_gen import test_ingest as ingest
 from tests.conftest import CLASSES, picture_of
-from tests.pipeline import test_runners as small
+from tests.pipeline.run import test_runners as small
 
 RETRYING = "apache_beam.runners.direct.direct_runner.BundleBasedDirectRunner"
 LOST = "this bundle is lost"

@@ -10,8 +10,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from components.errors import InputError
-from components.trainer.build import build_backbone
-from pipeline.config import load_config
+from components.trainer.backbones.build import build_backbone
+from pipeline.config.configuration import load_config
 from pipeline.sample import SAMPLES, is_sample, write_sample
 
 CONFIG = Path(__file__).parents[2] / "configs" / "sample.yaml"

@@ -3,7 +3,7 @@
 import pytest
 
 from components.errors import InputError
-from pipeline.config import Config, Plan, load_config, model_key
+from pipeline.config.configuration import Config, Plan, load_config, model_key
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import pytest
 from typer.testing import CliRunner
 
 from components.errors import InputError
-from components.trainer import imagenet
-from components.trainer.imagenet import Published
+from components.trainer.backbones import imagenet
+from components.trainer.backbones.imagenet import Published
 from pipeline import weights
 from pipeline.cli import app
-from pipeline.config import Config
+from pipeline.config.configuration import Config
 from pipeline.weights import fetch_weights
 
 CONTENT = b"the weights of a network" * 1000

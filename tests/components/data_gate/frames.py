@@ -5,7 +5,7 @@ import pandas as pd
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components import features
+from components.contract import features
 from components.schema import SCHEMA_FILE, expect_classes
 
 SIZES = ((500, 375), (500, 333), (375, 500), (480, 360))

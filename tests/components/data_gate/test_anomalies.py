@@ -3,7 +3,7 @@
 import pytest
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-from components import features
+from components.contract import features
 from components.data_gate.anomalies import describe_domain, list_anomalies, list_missing_classes
 from tests.components.data_gate.frames import changed, committed_schema, photographs, statistics_of
 

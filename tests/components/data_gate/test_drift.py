@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from components import features
+from components.contract import features
 from components.data_gate.drift import chance, describe_change, measure_shifts
 from tests.components.data_gate.frames import (
     camera,

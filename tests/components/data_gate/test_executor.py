@@ -9,13 +9,14 @@ from tfx.components.example_validator.executor import Executor as ExampleValidat
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
-from components import features, versions
-from components.artifacts import DataVerdict, Manifest
+from components.contract import features
+from components.contract.artifacts import DataVerdict, Manifest
+from components.contract.gates import Override
 from components.data_gate.component import DataGate
 from components.data_gate.executor import Executor
 from components.errors import GateRefused
-from components.gates import Override
 from components.options import DataGateOptions, DataOptions
+from components.registry import versions
 from tests.components.data_gate.frames import (
     changed,
     committed_schema,

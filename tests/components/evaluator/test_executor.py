@@ -11,16 +11,16 @@ import pytest
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils, standard_artifacts
 
-from components import features
+from components.contract import features
+from components.contract.gates import Override, override_for
 from components.errors import InputError
 from components.evaluator import executor
 from components.evaluator.executor import Executor, read_classes
 from components.evaluator.metrics import METRICS
-from components.evaluator.rivals import why_not_runnable
-from components.gates import Override, override_for
+from components.evaluator.usable import why_not_runnable
 from components.options import EvaluatorOptions, QualityGateOptions
-from components.peers import Peer
-from pipeline.beam import NO_IMAGE, name_runner
+from components.registry.peers import Peer
+from pipeline.run.beam import NO_IMAGE, name_runner
 from tests.components.evaluator.toys import save_model, write_examples
 from tests.conftest import CLASSES, EVAL_COUNT, artifact
 

@@ -5,7 +5,7 @@ import json
 
 from tfx.types import artifact_utils, standard_artifacts
 
-from components import features
+from components.contract import features
 from tests.conftest import artifact
 
 CLASSES = ["cats", "dogs"]

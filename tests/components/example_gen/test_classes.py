@@ -3,8 +3,8 @@
 import pytest
 
 from components.example_gen.classes import map_classes
+from components.example_gen.history import open_memory
 from components.example_gen.manifest import Row
-from components.example_gen.memory import open_memory
 
 
 @pytest.fixture

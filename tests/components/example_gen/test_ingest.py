@@ -8,16 +8,16 @@ import tensorflow as tf
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils, standard_artifacts
 
-from components import features
-from components.artifacts import Manifest
+from components.contract import features
+from components.contract.artifacts import Manifest
 from components.errors import InputError
 from components.example_gen.executor import Executor
+from components.example_gen.history import open_memory
 from components.example_gen.manifest import parse_row
-from components.example_gen.memory import open_memory
 from components.example_gen.scan import scan_data
-from components.example_gen.sources import list_sources
 from components.options import DataOptions
-from pipeline.beam import NO_IMAGE, name_runner
+from components.sources.find import list_sources
+from pipeline.run.beam import NO_IMAGE, name_runner
 from tests import pictures
 from tests.conftest import artifact
 

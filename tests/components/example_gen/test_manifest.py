@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.example_gen.images import FLAGS, REASONS
+from components.example_gen.history import open_memory
 from components.example_gen.manifest import Row, digest_rows, parse_row, summarise_rows
-from components.example_gen.memory import open_memory
 from components.example_gen.scan import scan_data
-from components.example_gen.sources import IGNORED, list_sources
+from components.images.inspection import FLAGS, REASONS
 from components.options import DataOptions
+from components.sources.find import IGNORED, list_sources
 from tests import pictures
 
 words = st.text(max_size=12)

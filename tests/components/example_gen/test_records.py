@@ -5,15 +5,15 @@ import os
 import pytest
 import tensorflow as tf
 
-from components import features
+from components.contract import features
 from components.errors import InputError
 from components.example_gen.classes import ClassMap
-from components.example_gen.images import Limits, inspect_image
-from components.example_gen.judge import Findings
+from components.example_gen.comparison import Findings
 from components.example_gen.manifest import Row, make_row
 from components.example_gen.records import make_example, read_again, read_worklist, write_worklist
 from components.example_gen.scan import Scan
-from components.example_gen.sources import Listing, Source
+from components.images.inspection import Limits, inspect_image
+from components.sources.find import Listing, Source
 from tests import pictures
 
 LIMITS = Limits(10**6, 1, 10**6)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from components.example_gen import scan as scanning
-from components.example_gen.images import REASONS
-from components.example_gen.memory import open_memory
+from components.example_gen.history import open_memory
 from components.example_gen.scan import Looking, keep_places, scan_data
-from components.example_gen.sources import list_sources
+from components.images.inspection import REASONS
 from components.options import DataOptions
+from components.sources.find import list_sources
 from tests import pictures
 from tests.kinds import whole_files
 

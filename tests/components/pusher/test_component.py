@@ -9,13 +9,14 @@ from tfx.dsl.components.base import base_executor
 from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 
-from components import features, versions
-from components.artifacts import DataVerdict, Manifest, contents_of, record_contents
-from components.digests import digest_folder
+from components.contract import features
+from components.contract.artifacts import DataVerdict, Manifest, contents_of, record_contents
 from components.errors import Damaged, InputError
+from components.files.digests import digest_folder
 from components.pusher.component import Executor, Pusher, local_folder
-from components.pusher.passport import describe_data
-from tests.components.pusher.models import METRICS, PASSPORT
+from components.registry import versions
+from components.registry.passport import describe_data
+from tests.components.registry.models import METRICS, PASSPORT
 from tests.conftest import artifact
 from tests.damages import DAMAGES
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from tfx.types import standard_artifacts
 
-from components import features
+from components.contract import features
 from components.options import ServabilityGateOptions
 from components.servable_check.executor import PROBE, Executor, read_labels, read_predictions, run_probe
 from tests.conftest import ALPHA, CLASSES, EVAL_COUNT, SIDE, artifact
@@ -70,7 +70,7 @@ def test_the_probe_answers_the_first_images_in_a_process_without_our_packages(
 def test_packages_that_a_server_does_not_have_are_hidden():
     script = (
         f"import runpy, sys; probe = runpy.run_path({str(PROBE)!r}); sys.meta_path.insert(0, probe['Hidden']())\n"
-        "for name in ('tfx', 'components.features', 'apache_beam'):\n"
+        "for name in ('tfx', 'components.contract.features', 'apache_beam'):\n"
         "    try: __import__(name)\n"
         "    except ModuleNotFoundError as error: print(error)\n"
     )
@@ -137,9 +137,9 @@ def test_an_export_whose_scaling_differs_from_training_is_refused(
     """The same head on the same backbone, but pixels in 0..1 instead of -1..1: it loads, answers, and is wrong."""
     import tensorflow as tf
 
-    from components.trainer.build import make_backbone
-    from components.trainer.head import Head
-    from components.trainer.signatures import ServedModel, export_model
+    from components.trainer.backbones.build import make_backbone
+    from components.trainer.export.signatures import ServedModel, export_model
+    from components.trainer.heads.head import Head
 
     exported = tf.saved_model.load(str(trained.path))
     head = Head(exported.kernel.numpy(), exported.bias.numpy())

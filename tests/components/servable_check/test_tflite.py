@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from components import features
-from components.gates import FAIL, PASS
+from components.contract import features
+from components.contract.gates import FAIL, PASS
 from components.options import ServabilityGateOptions
 from components.servable_check.executor import run_probe
 from components.servable_check.tflite import check_tflite, judge_tflite
@@ -59,10 +59,10 @@ def request_for(model, eval_records):
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory, transform, weights_file):
     """An export with its TensorFlow Lite file, as the Trainer leaves it."""
-    from components.trainer.build import make_backbone
-    from components.trainer.head import Head
-    from components.trainer.signatures import ServedModel, export_model
-    from components.trainer.tflite import export_tflite
+    from components.trainer.backbones.build import make_backbone
+    from components.trainer.export.signatures import ServedModel, export_model
+    from components.trainer.export.tflite import export_tflite
+    from components.trainer.heads.head import Head
     from tests.conftest import ALPHA, SIDE
 
     path = tmp_path_factory.mktemp("exported")

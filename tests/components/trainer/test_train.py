@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components import features
+from components.contract import features
 from components.options import AugmentOptions, FineTuneOptions
-from components.trainer import export, frozen
-from components.trainer.frozen import Facts
-from components.trainer.head import Head
-from components.trainer.store import FeatureStore
+from components.trainer.backbones import frozen
+from components.trainer.backbones.frozen import Facts
+from components.trainer.export import write
+from components.trainer.features.store import FeatureStore
+from components.trainer.heads.head import Head
 from components.trainer.train import describe_model, run_fn
 from tests.conftest import ALPHA, CLASSES, EVAL_COUNT, SIDE, TRAIN_COUNT
 
@@ -141,7 +142,7 @@ def forbidden(*arguments, **others):
 def test_another_head_needs_no_network_and_no_tracing(again, trained, eval_records, tmp_path, monkeypatch, changes):
     again()  # the export is kept with the code's digest, which the session's training has not
     monkeypatch.setattr(frozen, "build_from", forbidden)
-    monkeypatch.setattr(export, "ServedModel", forbidden)
+    monkeypatch.setattr(write, "ServedModel", forbidden)
     history, facts = again(**changes)
     assert history["features_computed"] == 0
     assert facts["head_sha256"] != read_facts(trained)["head_sha256"]

@@ -12,9 +12,9 @@ from tfx.types import standard_artifacts
 from components.errors import InputError
 from components.options import AugmentOptions, TrainerOptions, TunerOptions
 from components.trainer import tune
-from components.trainer.head import hold_out
+from components.trainer.heads.head import hold_out
+from components.trainer.heads.task import HeadTask
 from components.trainer.hyperparameters import tuned_values, with_values
-from components.trainer.task import HeadTask
 from components.trainer.tune import HeadTuner, Problem, make_oracle, search_space, tuner_fn
 from tests.components.trainer.toys import toy, toy_options
 from tests.conftest import TRAIN_COUNT, artifact

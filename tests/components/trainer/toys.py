@@ -15,7 +15,7 @@ from components.options import TrainerOptions
 
 def toy(count=150, classes=3, width=8, seed=0, noise=0.3):
     """Features around one corner a class, and who they are."""
-    from components.trainer.data import Split
+    from components.trainer.features.data import Split
 
     random = np.random.default_rng(seed)
     labels = random.permutation(count) % classes
@@ -28,7 +28,7 @@ def tiny_backbone(side, width=8):
     """A frozen network of one convolution: exports of it are traced in a moment."""
     import keras
 
-    from components.trainer.build import BuiltBackbone, digest_weights
+    from components.trainer.backbones.build import BuiltBackbone, digest_weights
 
     keras.utils.set_random_seed(4)
     pixels = keras.Input((side, side, 3))
@@ -45,8 +45,8 @@ def toy_options(**options):
 
 def train_toy(facts):
     """Trains a head as `facts` say: `problem` for `toy`, `options`, `checkpoints` (a folder), `repeat` (exactly)."""
-    from components.trainer.devices import describe_devices, make_strategy, prepare_process, repeat_exactly
-    from components.trainer.head import train_head
+    from components.trainer.devices.strategy import describe_devices, make_strategy, prepare_process, repeat_exactly
+    from components.trainer.heads.head import train_head
 
     options = toy_options(**facts["options"])
     if facts.get("repeat"):

@@ -1,6 +1,6 @@
 """The rows that an API server tells of a run, for the fake one: nodes of Argo's workflow, as the server hands them on.
 
-What the rows look like is written in `pipeline/kubeflow/rows.py`, with the places in the server's sources. The shape:
+What the rows look like is written in `pipeline/kubeflow/kfp/rows.py`, with the places in its sources. The shape:
 
     {"run_id", "task_id", "display_name", "create_time", "start_time", "end_time", "state", "state_history",
      "child_tasks": [{"pod_name"}]}

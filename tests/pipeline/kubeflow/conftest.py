@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from pipeline.config import Config
-from pipeline.kubeflow import connection
-from pipeline.kubeflow.checks import Target
+from pipeline.config.configuration import Config
+from pipeline.kubeflow.compile.checks import Target
+from pipeline.kubeflow.kfp import connection
 from tests.pipeline.kubeflow.kfp_server import KfpServer
 
 SECTIONS = {
@@ -40,7 +40,7 @@ def make_config(target: Target = Target.KFP, **sections) -> Config:
 @pytest.fixture(scope="session")
 def compiled():
     """The pipeline of the configuration for each target."""
-    from pipeline.kubeflow.compile import compile_config
+    from pipeline.kubeflow.compile.compile import compile_config
 
     return {target: compile_config(make_config(target), target) for target in Target}
 

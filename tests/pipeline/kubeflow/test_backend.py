@@ -14,10 +14,10 @@ import pytest
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as proto
 
-from pipeline.kubeflow.checks import Target
-from pipeline.kubeflow.compiled import Task
-from pipeline.kubeflow.launcher import Inputs, Launcher, Result
-from pipeline.kubeflow.stores import open_store
+from pipeline.kubeflow.compile.checks import Target
+from pipeline.kubeflow.compile.compiled import Task
+from pipeline.kubeflow.local.launcher import Inputs, Launcher, Result
+from pipeline.kubeflow.local.stores import open_store
 
 DRIVER, RESOLVE, UTIL = (f"backend/src/v2/driver/{name}.go" for name in ("driver", "resolve", "util"))
 LAUNCHER = "backend/src/v2/component/launcher_v2.go"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components import features
+from components.contract import features
 from components.errors import InputError
 from pipeline.predict import reading
 from pipeline.predict.answers import Model, Prediction, answer_batch, load_model, predict_files

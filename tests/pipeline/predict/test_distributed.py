@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from components.errors import InputError
-from components.example_gen.sources import Source
-from pipeline.models import find_model
+from components.registry.find import find_model
+from components.sources.find import Source
 from pipeline.predict.answers import predict_files
 from pipeline.predict.distributed import Job, Wanted, count_answers, list_all, predict_on_beam
 from pipeline.predict.writers import Shape

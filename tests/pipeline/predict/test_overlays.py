@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from components import features
-from pipeline.models import find_model
+from components.contract import features
+from components.registry.find import find_model
 from pipeline.predict.answers import predict_files
 from pipeline.predict.overlays import LONGEST_SIDE, colour, draw_overlay, overlay_name, seen_part
 from tests import pictures

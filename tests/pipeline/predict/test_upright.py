@@ -11,8 +11,8 @@ import requests
 import tensorflow as tf
 from PIL import Image as Pillow
 
-from components import features
-from pipeline.models import find_model, reading_of
+from components.contract import features
+from components.registry.find import find_model, reading_of
 from pipeline.predict.answers import load_model, predict_files
 from pipeline.predict.distributed import Job, predict_on_beam
 from pipeline.predict.writers import Shape

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
-from components import streams
 from components.errors import InputError
-from components.example_gen.images import FLAGS
+from components.images.inspection import FLAGS
+from components.process import streams
 from pipeline.predict.answers import Prediction
 from pipeline.predict.writers import FORMS, ROW_GROUP, Shape, form_of, open_writer
 

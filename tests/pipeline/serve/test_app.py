@@ -12,8 +12,8 @@ import pytest
 import requests
 import tensorflow as tf
 
-from components import features
-from pipeline.models import find_model
+from components.contract import features
+from components.registry.find import find_model
 from pipeline.serve.host import Host
 from pipeline.serve.intake import Limits
 from tests import pictures

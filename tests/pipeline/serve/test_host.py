@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from components import versions
 from components.errors import InputError
-from components.pointer import POINTER_FILE, make_event, record
+from components.registry import versions
+from components.registry.pointer import POINTER_FILE, make_event, record
 from pipeline.serve import host as module
 from pipeline.serve.errors import ServingError
 from pipeline.serve.host import Host

@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from components import features
-from pipeline.models import find_model
+from components.contract import features
+from components.registry.find import find_model
 from pipeline.predict.answers import predict_files
 from pipeline.serve.host import Host
 from pipeline.serve.intake import Limits

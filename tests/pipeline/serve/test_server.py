@@ -14,9 +14,9 @@ import time
 import pytest
 import requests
 
-from components import versions
 from components.errors import InputError
-from components.pointer import make_event, record
+from components.registry import versions
+from components.registry.pointer import make_event, record
 from pipeline.serve.intake import Limits
 from pipeline.serve.server import Address, serve
 from tests.conftest import CLASSES, picture_of

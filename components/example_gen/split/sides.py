@@ -1,0 +1,111 @@
+"""Which side of the split an image falls on, where the data does not say."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from components.contract import features
+from components.example_gen.split.stratify import Unit, draw_eval
+
+
+def assign_sides(
+    digests: Sequence[str],
+    labels: Sequence[str],
+    clusters: np.ndarray,
+    remembered: Sequence[str],
+    eval_fraction: float,
+) -> tuple[list[str], list[int]]:
+    """The side of each image; clusters stay whole, and no image ever leaves the side that is remembered.
+
+    - Clusters without a remembered image are drawn, so that eval has its share of each class together with the images
+      that are remembered there (`draw_eval`).
+    - Newcomers to a cluster whose remembered images are on one side join that side.
+    - Newcomers to a cluster with remembered images on both sides (they bridge what used to be apart) are on neither,
+      even where a newcomer is a neighbour of one side only: through the others it is near both. A copy of a
+      remembered image is no bridge: it goes where its original is.
+
+    Where nothing is remembered, the sides depend on the clusters, classes and digests alone, not on their order; but
+    new images may then move others: remember the sides.
+
+    Args:
+        digests: [n] sha256 of each image, 64 hex digits.
+        labels: [n] the class of each image.
+        clusters: int [n], equal for images that must be on one side; equal digests have equal clusters.
+        remembered: [n] `train` or `eval` of an earlier run; empty: never seen.
+        eval_fraction: wanted share of `eval` in each class, 0..1.
+
+    Returns:
+        [n] `train`, `eval`, or empty for a bridging newcomer; and the indices of these.
+    """
+    _, numbers = np.unique(clusters, return_inverse=True)
+    settled = {side: _have_side(numbers, remembered, side) for side in features.SPLITS}
+    bridged = np.logical_and.reduce(list(settled.values()))
+    fresh = ~np.logical_or.reduce(list(settled.values()))
+    originals: dict[str, set[str]] = {}  # the remembered sides of the digests in bridged clusters: few
+    for digest, number, side in zip(digests, numbers.tolist(), remembered, strict=True):
+        if side and bridged[number]:
+            originals.setdefault(digest, set()).add(side)
+    sides = []
+    for digest, number, side in zip(digests, numbers.tolist(), remembered, strict=True):
+        if bridged[number]:
+            known = originals.get(digest, set())
+            joined = next(iter(known)) if len(known) == 1 else ""
+        else:
+            joined = next((name for name in features.SPLITS if settled[name][number]), "")
+        sides.append(side or joined)
+    _draw(sides, digests, labels, numbers, np.flatnonzero(fresh[numbers]), eval_fraction)
+    return sides, [index for index, side in enumerate(sides) if not side]
+
+
+def _have_side(numbers: np.ndarray, remembered: Sequence[str], side: str) -> np.ndarray:
+    """bool [clusters]: which clusters have an image that is remembered on that side."""
+    chosen = np.fromiter((known == side for known in remembered), bool, len(numbers))
+    return np.bincount(numbers, weights=chosen) > 0
+
+
+def _draw(
+    sides: list[str],
+    digests: Sequence[str],
+    labels: Sequence[str],
+    numbers: np.ndarray,
+    fresh: np.ndarray,
+    eval_fraction: float,
+) -> None:
+    """Sets the sides of the images `fresh`, whose clusters have none; `numbers` are the clusters of all images."""
+    ids = {label: index for index, label in enumerate(sorted(set(labels)))}
+    classes = np.fromiter((ids[label] for label in labels), np.int64, len(labels))
+    placed = np.zeros((len(ids), len(features.SPLITS)), np.int64)
+    for column, name in enumerate(features.SPLITS):
+        chosen = np.fromiter((side == name for side in sides), bool, len(sides))
+        placed[:, column] = np.bincount(classes[chosen], minlength=len(ids))
+    _, members = np.unique(numbers[fresh], return_inverse=True)
+    draws = _number_draws([digests[index] for index in fresh.tolist()], members)
+    on_eval = draw_eval(_count_classes(members, classes[fresh]), draws, placed, eval_fraction)
+    for index, member in zip(fresh.tolist(), members.tolist(), strict=True):
+        sides[index] = features.EVAL_SPLIT if on_eval[member] else features.TRAIN_SPLIT
+
+
+def _number_draws(digests: Sequence[str], members: np.ndarray) -> list[int]:
+    """A number of each cluster, from its smallest digest, digested again: the smallest of many is always small."""
+    smallest = [""] * (int(members.max(initial=-1)) + 1)
+    for digest, member in zip(digests, members.tolist(), strict=True):
+        smallest[member] = min(digest, smallest[member] or digest)
+    return [int.from_bytes(hashlib.sha256(digest.encode()).digest()[:8], "big") for digest in smallest]
+
+
+def _count_classes(members: np.ndarray, classes: np.ndarray) -> list[Unit]:
+    """How many images of which classes each cluster has.
+
+    Args:
+        members: int [n], the cluster of each image, 0 and up without a gap.
+        classes: int [n], its class.
+    """
+    width = int(classes.max(initial=0)) + 1
+    pairs, counts = np.unique(members * width + classes, return_counts=True)
+    owners, labels = np.divmod(pairs, width)
+    every = list(zip(labels.tolist(), counts.tolist(), strict=True))
+    ends = np.cumsum(np.bincount(owners)).tolist()
+    return [tuple(every[start:end]) for start, end in zip([0, *ends], ends, strict=False)]

@@ -1,0 +1,418 @@
+"""Pixels as Pillow reads them, as TensorFlow reads them, and a PNG where the two differ.
+
+Pillow's pixels are the reference: RGB, what is transparent laid on a colour, 16 bits by their high byte (of as many
+bits as the picture uses, see `depth.py`), turned upright where the orientation tag says so.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from components.contract import features
+from components.images import formats
+from components.images.cost import limit_directories
+from components.images.depth import to_eight_bits
+from components.images.inspection import (
+    ALPHA,
+    ALPHA_ON_BLACK,
+    ANIMATED,
+    ANIMATED_UNSUPPORTED,
+    CONVERTED,
+    ON_ALPHA,
+    POSTPONED,
+    ROTATED,
+    SCALED,
+    TRUNCATED,
+    UNDECODABLE,
+    Inspection,
+    Limits,
+    Picture,
+    Rejection,
+    check_size,
+    turn_picture,
+)
+from components.images.jpeg import ends_early
+from components.images.jpeg2000 import check_tiles
+from components.images.orientation import read_orientation, turn
+from components.images.png import check_rows, keep_pixels
+from components.images.tiff import check_kind, check_strips
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_JPEG_DIFFERENCE = 2.0  # mean over a picture's pixels, 0..255: two libjpegs round differently
+COMPARED = 1 << 16  # values at a time
+PNG_LEVEL = 1  # photographs: a quarter of the default level's time, 8 % more bytes
+PROVED_SIDE, ORDINARY_SIDE = 256, 1 << 14  # px; decoders have limits far above the latter
+MOST_PAGES = 100  # of a TIFF that are counted; Pillow's own count takes the square of their number
+PSD_VERSION = 1057  # the resource that says, in its fifth byte, whether the flattened picture is real
+PCX_PALETTE = 0x0C  # the byte before it, 769 before the end of a file of 256 colours
+WITHOUT_PIXELS = ("I", "F")  # 32 bits a pixel, of any range
+THUMBNAIL_SIDE, MAX_REDUCTION = 64, 8  # as for JPEGs, so that a copy in another format looks alike
+BACKGROUNDS = {ALPHA: (255, 255, 255, 255), ALPHA_ON_BLACK: (0, 0, 0, 255)}
+_is_postponed = False
+CUT_WORDS = ("truncat", "not enough", "eof", "end of file", "unexpected end", "requires a buffer", "too short")
+
+
+def encode_for_tensorflow(content: bytes, inspection: Inspection) -> tuple[bytes, str]:
+    """The bytes for `image/encoded` and their format, one of `features.FORMATS`.
+
+    The file itself; where TensorFlow would get it wrong (flag `converted`), a PNG of the reference pixels, grey or RGB
+    with 8 bits. Metadata stays behind.
+
+    Args:
+        content: a file that was not rejected: then this was done before, by `decode_with_pillow`.
+        inspection: what `images.inspect_image` said of it.
+    """
+    from PIL import Image as Pillow
+
+    if CONVERTED not in inspection.flags:
+        return content, inspection.format
+    form = inspection.format
+    with open_as_stored(content, form) as picture:
+        loaded, orientation = _load_with_orientation(picture, content, form)
+    plain = _lay_on(to_eight_bits(loaded, content, form)[0], inspection.flags)
+    if ROTATED in inspection.flags:
+        plain = Pillow.fromarray(np.ascontiguousarray(turn(np.asarray(plain), orientation)))
+    return _write_png(plain, PNG_LEVEL), "png"
+
+
+def _write_png(plain: Image, level: int) -> bytes:
+    plain.info = {}  # or Pillow writes transparency, gamma and profiles, which change what decoders see
+    buffer = io.BytesIO()
+    plain.save(buffer, "png", compress_level=level)
+    return buffer.getvalue()
+
+
+def decode_with_pillow(content: bytes, form: str, limits: Limits) -> Picture:
+    """Decodes an image strictly with Pillow, and holds TensorFlow's pixels against Pillow's.
+
+    What is to be converted is converted here once, and TensorFlow must see the same pixels in it: nothing that is
+    accepted fails when it is written. Of a GIF or an APNG, the first frame or default image counts; a later one may
+    be cut.
+
+    Raises:
+        Rejection: the file is cut, damaged, too large, too small, or has pixels that mean nothing.
+    """
+    try:
+        is_plain = _check_whole(content, form, limits)
+        if not is_plain:
+            refuse_where_postponed()
+        with open_as_stored(content, form) as picture:
+            flags = _check_header(picture, form, limits)
+            loaded, orientation = _load_with_orientation(picture, content, form)
+            if form == "tiff":
+                check_strips(content, picture.tag_v2)  # type: ignore[attr-defined]
+            check_size(loaded.height, loaded.width, limits)  # of some formats the header is not the last word
+    except Rejection:
+        raise
+    except Exception as error:  # noqa: BLE001  Pillow's decoders raise anything on broken bytes
+        cut = any(word in str(error).lower() for word in CUT_WORDS) or _is_cut(content, form)
+        raise Rejection(TRUNCATED if cut else UNDECODABLE, _explain(error)) from None
+    eight, is_scaled = to_eight_bits(loaded, content, form)
+    flags |= ({SCALED} if is_scaled else set()) | ({ON_ALPHA[limits.alpha]} if _is_clear(eight) else set())
+    plain = _lay_on(eight, flags)
+    if form == "jpeg" and ends_early(content, _decode_jpeg):
+        raise Rejection(TRUNCATED, "the end marker stands before the last row")
+    is_tagged = orientation != 1 and limits.upright and form != "jpeg"  # JPEGs are turned in the transform graph
+    is_as_stored = is_plain and flags.isdisjoint(BACKGROUNDS)
+    if is_tagged or not (is_as_stored or _agrees(content, form, plain)):
+        refuse_where_postponed()
+        _prove_conversion(plain)
+        flags |= {CONVERTED}
+    channels = len(loaded.getbands())
+    stored = Picture(loaded.height, loaded.width, channels, _luma(plain), tuple(flags))
+    return turn_picture(stored, orientation, limits)
+
+
+def _check_whole(content: bytes, form: str, limits: Limits) -> bool:
+    """Refuses what is missing though Pillow would go on without it; whether it is a plain PNG, see `check_rows`."""
+    if form == "png":
+        return check_rows(content, limits)
+    if form == "jpeg2000":
+        check_tiles(content)
+    if form == "pcx" and content[3] == 8 and content[65] == 1 and content[-769] != PCX_PALETTE:
+        raise Rejection(TRUNCATED, "the palette behind the last row is missing")
+    return False
+
+
+def _prove_conversion(plain: Image) -> None:
+    """Refuses a picture of which no PNG can be made in which TensorFlow sees its pixels.
+
+    That depends on mode and size, so a corner is proof enough where the size is nothing out of the ordinary.
+    """
+    side = PROVED_SIDE if max(plain.size) <= ORDINARY_SIDE else max(plain.size)
+    width, height = (min(side, length) for length in plain.size)
+    try:
+        corner = plain.crop((0, 0, width, height))
+        seen = decode_with_tensorflow(_write_png(corner, level=0))
+    except Exception as error:  # noqa: BLE001  whatever it is, it would end a run later
+        raise Rejection(UNDECODABLE, f"cannot be written as a PNG: {_explain(error)}") from None
+    if isinstance(seen, str) or not _are_equal(seen, np.asarray(_as_mode(corner, "RGB"))):
+        problem = seen.rpartition("}} ")[2] if isinstance(seen, str) else "other pixels"
+        raise Rejection(UNDECODABLE, f"cannot be written as a PNG: TensorFlow: {problem}")
+
+
+def _decode_jpeg(content: bytes) -> np.ndarray:
+    with open_as_stored(content, "jpeg") as picture:
+        return np.asarray(load_as_stored(picture).convert("RGB"))
+
+
+@contextmanager
+def open_as_stored(content: bytes, form: str) -> Iterator[Image]:
+    """An image by Pillow's decoder of that one format, without Pillow's own limits and warnings.
+
+    Both are global to the process: work in processes, not in threads.
+    """
+    from PIL import Image as Pillow
+
+    limit_directories()
+    if form == "heif":
+        _register_heif()
+    limit = Pillow.MAX_IMAGE_PIXELS
+    Pillow.MAX_IMAGE_PIXELS = None  # `check_size` has its own
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with _open(content, form) as picture:
+                yield picture
+    finally:
+        Pillow.MAX_IMAGE_PIXELS = limit
+
+
+def _open(content: bytes, form: str) -> Image:
+    """Of a PNG only the chunks that count are shown to Pillow, which stops at others; broken metadata is left out."""
+    from PIL import Image as Pillow
+
+    if form != "png":
+        return Pillow.open(io.BytesIO(content), formats=[form.upper()])
+    try:
+        return Pillow.open(io.BytesIO(keep_pixels(content, with_facts=True)), formats=["PNG"])
+    except (OSError, SyntaxError, ValueError):
+        return Pillow.open(io.BytesIO(keep_pixels(content, with_facts=False)), formats=["PNG"])
+
+
+@cache
+def _register_heif() -> None:
+    import pi_heif
+
+    pi_heif.register_heif_opener()
+
+
+def _check_header(picture: Image, form: str, limits: Limits) -> set[str]:
+    """Refuses by the header alone, before a pixel is decoded; the flags otherwise."""
+    width, height = picture.size
+    check_size(height, width, limits)
+    frames = _count_frames(picture, form)
+    if frames > 1 and form in ("webp", "avif", "tiff"):
+        raise Rejection(ANIMATED_UNSUPPORTED, f"{frames} {'pages' if form == 'tiff' else 'frames'}")
+    if form == "tiff":
+        check_kind(picture.tag_v2)  # type: ignore[attr-defined]
+    if form == "psd" and not _is_flattened(picture):
+        raise Rejection(UNDECODABLE, f"saved without its flattened picture: {formats.LAYERS}")
+    if picture.mode in WITHOUT_PIXELS and form != "ppm":
+        raise Rejection(UNDECODABLE, f"32 bits a pixel (Pillow's mode {picture.mode}): no way to tell black from white")
+    return {ANIMATED} if frames > 1 else set()
+
+
+def _is_flattened(picture: Image) -> bool:
+    """Whether a PSD's picture is real; without "Maximize Compatibility", Photoshop saves a white one."""
+    resources = picture.resources  # type: ignore[attr-defined]
+    return all(data[4:5] != b"\0" for number, _, data in resources if number == PSD_VERSION)
+
+
+def _count_frames(picture: Image, form: str) -> int:
+    """How many pictures; of a GIF whether there is a second one, of a TIFF up to `MOST_PAGES`."""
+    if form in ("jpeg", "heif", "psd"):  # a PSD's first picture is the flattened one
+        return 1
+    if form == "gif":
+        return 1 + picture.is_animated  # type: ignore[attr-defined]
+    if form != "tiff":
+        return getattr(picture, "n_frames", 1)
+    for page in range(1, MOST_PAGES):
+        try:
+            picture.seek(page)
+        except EOFError:
+            return page
+    return MOST_PAGES
+
+
+def _load_with_orientation(picture: Image, content: bytes, form: str) -> tuple[Image, int]:
+    """All pixels as stored, and the orientation that is left to apply, 1..8.
+
+    A JPEG is turned by the transform graph, so its rule counts; HEIF's own rotation is part of its decoding.
+    """
+    if form == "jpeg":
+        return load_as_stored(picture), read_orientation(content)
+    if form == "tiff":  # loaded, Pillow's picture is turned and has no tag any more
+        orientation = _read_tag(picture)
+        return load_as_stored(picture), orientation
+    loaded = load_as_stored(picture)
+    return loaded, _read_tag(picture)  # of a PNG, the tag may stand behind the pixels
+
+
+def _read_tag(picture: Image) -> int:
+    """The orientation tag of EXIF, in whatever way a format holds it."""
+    from PIL import ExifTags
+    from PIL.Image import Image as AnyImage
+
+    try:  # a PNG's own `getexif` loads its pixels first, and what is wrong with them would be lost here
+        found = AnyImage.getexif(picture).get(ExifTags.Base.Orientation, 1)
+    except Exception:  # noqa: BLE001  broken metadata says nothing about the picture
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def load_as_stored(picture: Image) -> Image:
+    """All pixels in memory, as stored: Pillow turns a TIFF by its orientation tag, which is undone."""
+    from PIL.Image import Transpose
+
+    undo = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_90,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_270,
+    }
+    turned = _read_tag(picture) if picture.format == "TIFF" else 1
+    picture.load()
+    if picture.format == "PPM" and picture.mode == "I":  # 0..65535, whatever the file's own maximum is
+        return _narrow(picture)
+    return picture.transpose(undo[turned]) if turned in undo else picture
+
+
+def _narrow(picture: Image) -> Image:
+    """16 bits a pixel in Pillow's mode for them."""
+    from PIL import Image as Pillow
+
+    return Pillow.fromarray(np.asarray(picture).astype(np.uint16))
+
+
+def _is_clear(picture: Image) -> bool:
+    """Whether something shows through a picture."""
+    if not picture.has_transparency_data or picture.mode == "RGBX":
+        return False
+    return bool(np.asarray(picture.convert("RGBA").getchannel("A")).min() < 0xFF)
+
+
+def _lay_on(picture: Image, flags: Iterable[str]) -> Image:
+    """A picture of 8 bits a value, grey or RGB, on what the flag about its alpha says; without one, alpha is lost."""
+    from PIL import Image as Pillow
+
+    for colour in (BACKGROUNDS[flag] for flag in flags if flag in BACKGROUNDS):
+        laid = Pillow.alpha_composite(Pillow.new("RGBA", picture.size, colour), picture.convert("RGBA"))
+        return laid.convert("L" if picture.mode == "LA" else "RGB")
+    if picture.mode == "LAB":
+        return _lab_to_rgb(picture)
+    if picture.mode in ("P", "PA"):  # or Pillow warns that transparency will be lost
+        picture = picture.convert("RGBA")
+    return _as_mode(picture, "L" if picture.mode in ("1", "L", "LA") else "RGB")
+
+
+def _as_mode(picture: Image, mode: str) -> Image:
+    """Without the copy that Pillow makes where there is nothing to convert."""
+    return picture if picture.mode == mode else picture.convert(mode)
+
+
+def _lab_to_rgb(picture: Image) -> Image:
+    from PIL import ImageCms
+
+    profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    return ImageCms.applyTransform(picture, ImageCms.buildTransform(*profiles, "LAB", "RGB"))  # type: ignore[return-value]
+
+
+def postpone_tensorflow() -> None:
+    """From now on, this process inspects without TensorFlow: what needs it is rejected as `POSTPONED`, for another."""
+    global _is_postponed
+    _is_postponed = True
+
+
+def refuse_where_postponed() -> None:
+    """Raises a Rejection as `POSTPONED` after `postpone_tensorflow`."""
+    if _is_postponed:
+        raise Rejection(POSTPONED, "TensorFlow is to say what it sees, in another process")
+
+
+def decode_with_tensorflow(content: bytes) -> np.ndarray | str:
+    """TensorFlow's pixels, uint8 [height, width, 3], as the transform graph will see them; or what it complains of."""
+    refuse_where_postponed()
+    import tensorflow as tf
+
+    try:
+        with tf.device("/cpu:0"):
+            return tf.io.decode_image(content, channels=3, expand_animations=False).numpy()
+    except tf.errors.OpError as error:
+        return error.message
+
+
+def _agrees(content: bytes, form: str, plain: Image) -> bool:
+    """Whether TensorFlow sees the pixels that Pillow sees; row by row, or large pictures take their size once more."""
+    if form not in features.FORMATS:
+        return False
+    seen, pixels = decode_with_tensorflow(content), np.asarray(_as_mode(plain, "RGB"))
+    if isinstance(seen, str) or seen.shape != pixels.shape:
+        return False
+    if form == "jpeg":
+        rows = zip(seen, pixels, strict=True)
+        return float(np.mean([np.abs(a.astype(np.int16) - b).mean() for a, b in rows])) <= MAX_JPEG_DIFFERENCE
+    return _are_equal(seen, pixels)
+
+
+def _are_equal(seen: np.ndarray, pixels: np.ndarray) -> bool:
+    """Some rows at a time, or large pictures take their size once more."""
+    step = max(1, COMPARED // max(1, pixels[:1].size))
+    return seen.shape == pixels.shape and all(
+        np.array_equal(seen[row : row + step], pixels[row : row + step]) for row in range(0, len(pixels), step)
+    )
+
+
+def _luma(plain: Image) -> np.ndarray:
+    """The luma of a thumbnail, uint8 [h, w]."""
+    grey = _as_mode(plain, "L")
+    return np.asarray(grey.reduce(max(1, min(min(grey.size) // THUMBNAIL_SIDE, MAX_REDUCTION))))
+
+
+def _explain(error: Exception) -> str:
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):  # its text holds an address in memory
+        return "Pillow: the header is broken"
+    return (
+        f"Pillow: {error}" if isinstance(error, OSError | SyntaxError) else f"Pillow: {type(error).__name__}: {error}"
+    )
+
+
+def _is_cut(content: bytes, form: str) -> bool:
+    """Of a file that does not decode: whether its end is missing."""
+    size = len(content)
+    if form == "jpeg":
+        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda") or b"\xff\xda" not in content
+    if form == "png":
+        return b"IEND" not in content
+    if form == "gif":
+        return not content.rstrip(b"\0").endswith(b";")
+    if form == "bmp":
+        return int.from_bytes(content[2:6], "little") > size
+    if form == "webp":
+        return int.from_bytes(content[4:8], "little") + 8 > size
+    return form != "tiff" and _ends_within_a_box(content)
+
+
+def _ends_within_a_box(content: bytes) -> bool:
+    """Whether the last box of an ISO base media file (ISO/IEC 14496-12) is cut."""
+    place = 0
+    while place + 8 <= len(content):
+        length = int.from_bytes(content[place : place + 4], "big")
+        if length < 8:  # to the end of the file, or of 64 bits
+            return False
+        place += length
+    return place != len(content)

@@ -1,0 +1,1 @@
+"""The registry of served versions: published whole, verified to the byte, found, promoted, rolled back, pruned."""

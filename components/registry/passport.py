@@ -1,0 +1,113 @@
+"""The passport of a version: where its model comes from, how good it is, and the digest of every file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from components.contract import features
+from components.process.lines import library_versions, line_name
+from components.registry.staging import open_source
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a model is made of and how good it is: the URIs of three artifacts.
+
+    Attributes:
+        manifest: Manifest.
+        statistics: ExampleStatistics.
+        evaluation: ModelEvaluation; empty: not evaluated.
+    """
+
+    manifest: str
+    statistics: str
+    evaluation: str = ""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a version is made of: the model's `assets/graft.json`, and sha256 of each copied file by its path."""
+
+    facts: dict[str, Any]
+    model_files: dict[str, str]
+    data_files: dict[str, str]
+
+
+def complete_passport(passport: dict[str, Any], material: Material, data: Data | None) -> dict[str, Any]:
+    """What the plan of a run knew, and what only the Pusher knows.
+
+    Returns:
+        The passport without its `version`: as given, with `created`, `tfx_line`, `libraries` {name: version}, `model`,
+        `class_map` {class: index}, `seeds`, `files` {path: sha256} of all but the passport; with data also `dataset`,
+        `metrics` of the candidate.
+    """
+    facts = material.facts
+    full = {
+        **passport,
+        **describe_libraries(passport),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "model": facts,
+        "class_map": {name: index for index, name in enumerate(facts["classes"])},
+        "seeds": {"trainer": facts.get("seed")},
+        "files": dict(sorted({**material.model_files, **material.data_files}.items())),
+    }
+    if data is not None:
+        full["dataset"] = describe_data(data.manifest)
+        if data.evaluation:
+            full["metrics"] = read_json(os.path.join(data.evaluation, features.EVALUATION_FILE))["candidate"]
+    return full
+
+
+def describe_libraries(passport: dict[str, Any]) -> dict[str, Any]:
+    """What this process runs on: a compiled pipeline may run in an image of another line than it was compiled on.
+
+    Args:
+        passport: as the plan knew it.
+
+    Returns:
+        `tfx_line`, `libraries`, and `lock_sha256`, which is empty where the plan's lock is that of another line.
+    """
+    libraries = library_versions()
+    line = line_name(libraries["tfx"])
+    planned = line_name(passport.get("libraries", {}).get("tfx", libraries["tfx"]))
+    return {
+        "tfx_line": line,
+        "libraries": libraries,
+        "lock_sha256": passport.get("lock_sha256", "") if planned == line else "",
+    }
+
+
+def describe_data(manifest: str) -> dict[str, Any]:
+    """The data set as the passport has it.
+
+    Args:
+        manifest: URI of a Manifest artifact.
+
+    Returns:
+        `train`, `eval` and `quarantined` counts; `manifest_sha256` of the manifest's bytes; `split_sha256` over the
+        sorted lines `<sha256> <side>` of its examples, so that it says who was on which side, whatever the names.
+    """
+    dataset = read_json(os.path.join(manifest, features.DATASET_FILE))
+    digest, sides = hashlib.sha256(), []
+    with open_source(os.path.join(manifest, features.MANIFEST_FILE)) as file:
+        for line in file:
+            digest.update(line)
+            row = json.loads(line)
+            if not row.get("reason") and not row.get("ignored"):
+                sides.append(f"{row['sha256']} {row['split']}\n")
+    return {
+        **{name: dataset[name] for name in (features.TRAIN_SPLIT, features.EVAL_SPLIT, "quarantined")},
+        "manifest_sha256": digest.hexdigest(),
+        "split_sha256": hashlib.sha256("".join(sorted(sides)).encode()).hexdigest(),
+    }
+
+
+def read_json(path: str) -> dict[str, Any]:
+    """The object in a local or remote JSON file."""
+    with open_source(path) as file:
+        return dict(json.loads(file.read().decode("utf-8")))

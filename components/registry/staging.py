@@ -1,0 +1,134 @@
+"""Where a version is written before it has its name: a folder that servers ignore, with a lock that its writer holds.
+
+A writer that dies, or a disk that is full, leaves such a folder behind. The next push removes it; the lock tells it
+from one that another process still writes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from components.registry import pointer
+
+PARTIAL_PREFIX = ".partial-"
+LOCK_SUFFIX = ".lock"
+CHUNK = 1 << 20  # bytes that are copied at a time
+ABANDONED = 86400.0  # seconds after which a folder of another machine, whose locks may not reach us, has no writer
+
+
+@contextmanager
+def staged(serving: Path) -> Iterator[Path]:
+    """A new folder beside the versions, gone at the end unless it was renamed; leftovers of dead writers go first."""
+    name = f"{PARTIAL_PREFIX}{uuid.uuid4().hex[:12]}"
+    folder, lock_path = serving / name, serving / f"{name}{LOCK_SUFFIX}"
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        stack.callback(lock_path.unlink, missing_ok=True)
+        with pointer.locked(serving):
+            remove_leftovers(serving)
+            lock = stack.enter_context(open(lock_path, "w", encoding="utf-8"))
+            _try_lock(lock)
+            lock.write(socket.gethostname())
+            lock.flush()
+            folder.mkdir()
+        yield folder
+
+
+def remove_leftovers(serving: Path) -> None:
+    """Removes what dead writers left. The caller holds the directory's lock, so that no writer is about to begin."""
+    stems = {entry.name.removesuffix(LOCK_SUFFIX) for entry in serving.glob(f"{PARTIAL_PREFIX}*")}
+    for stem in sorted(stems):
+        lock_path = serving / f"{stem}{LOCK_SUFFIX}"
+        if not _is_being_written(lock_path):
+            shutil.rmtree(serving / stem, ignore_errors=True)
+            lock_path.unlink(missing_ok=True)
+    for leftover in serving.glob(f".{pointer.POINTER_FILE}.*"):
+        leftover.unlink(missing_ok=True)
+
+
+def _is_being_written(lock_path: Path) -> bool:
+    try:
+        with open(lock_path, "r+", encoding="utf-8") as lock:
+            if not _try_lock(lock):
+                return True
+            foreign = lock.read() not in ("", socket.gethostname())
+            return foreign and time.time() - lock_path.stat().st_mtime < ABANDONED
+    except FileNotFoundError:
+        return False
+
+
+def _try_lock(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # no locks on this file system: only the age tells
+        return True
+    return True
+
+
+def copy_tree(source: str, target: Path) -> dict[str, str]:
+    """Copies a folder, local or remote, and waits until it is on the disk.
+
+    Args:
+        source: a path, or a URI of a file system that TensorFlow opens (`gs://`, `s3://`).
+        target: a local folder; made where it is missing.
+
+    Returns:
+        sha256 of every file as it was read, by its path below the source.
+
+    Raises:
+        OSError: a file cannot be read or written.
+    """
+    return {name: copy_file(os.path.join(source, name), target / name) for name in sorted(_list_files(source))}
+
+
+def copy_file(source: str, target: Path) -> str:
+    """Copies one file, local or remote, and waits until it is on the disk; sha256 of what was read."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with open_source(source) as reader, open(target, "xb") as writer:
+        while chunk := reader.read(CHUNK):
+            digest.update(chunk)
+            writer.write(chunk)
+        writer.flush()
+        os.fsync(writer.fileno())
+    return digest.hexdigest()
+
+
+def _list_files(source: str) -> list[str]:
+    """Files below a folder, as paths below it; the empty objects that stand for folders are none."""
+    from_here = len(source.rstrip("/")) + 1
+    if "://" in source:
+        from tfx.dsl.io import fileio
+
+        walked: Any = fileio.walk(source)
+    else:
+        walked = os.walk(source)
+    return [os.path.join(folder, name)[from_here:] for folder, _, names in walked for name in names if name.strip("/")]
+
+
+def open_source(path: str) -> IO[bytes]:
+    """A local or remote file, for reading its bytes. TFX is loaded for a remote one only."""
+    if "://" not in path:
+        return open(path, "rb")
+    from tfx.dsl.io import fileio
+
+    opened: IO[bytes] = fileio.open(path, "rb")
+    return opened
+
+
+def sync_folders(folder: Path) -> None:
+    """Waits until the names of a folder and of all below it are on the disk."""
+    for current, _, _ in os.walk(folder):
+        pointer.sync_path(Path(current))

@@ -1,0 +1,1 @@
+"""From a path to labelled images, whatever the layout, for ExampleGen, `check` and `predict`."""

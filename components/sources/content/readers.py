@@ -1,0 +1,126 @@
+"""The bytes of one source: a file, a member of an archive, or a record. No declared size is trusted."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING, Any
+
+from components.sources.content import remote
+from components.sources.content.streams import DAMAGE, Unreadable, list_tar, open_binary, open_stream, open_zip
+
+if TYPE_CHECKING:
+    from components.sources.listing import Source
+
+__all__ = ["DAMAGE", "READERS", "TooLarge", "Unreadable", "describe_error", "read_source"]
+
+
+class TooLarge(Unreadable):
+    """A source has more bytes than allowed; it was not read."""
+
+
+def read_source(source: Source, max_bytes: int) -> bytes:
+    """The bytes of one source.
+
+    Args:
+        source: where it is; a problem that listing found is not looked at.
+        max_bytes: at most so many are read, whatever sizes the file or archive declares.
+
+    Raises:
+        TooLarge: it has more bytes.
+        Unreadable: it cannot be read.
+    """
+    try:
+        content = READERS[source.kind](source, max_bytes)
+    except Unreadable:
+        raise
+    except (OSError, *DAMAGE) as error:
+        raise Unreadable(describe_error(error)) from error
+    if len(content) > max_bytes:
+        raise _too_large(f"more than {max_bytes:,}", max_bytes)
+    return content
+
+
+def describe_error(error: Exception) -> str:
+    """What is wrong, in words and without the path."""
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number else remote.one_line(error)
+
+
+def _too_large(size: str, max_bytes: int) -> TooLarge:
+    return TooLarge(f"{size} bytes, limit {max_bytes:,}")
+
+
+def read_file(source: Source, max_bytes: int) -> bytes:
+    """A whole file. What is no regular file is refused, and does not hold the run as a pipe could."""
+    with open_binary(source.path) as file:
+        return _read(file, _size_of(file), max_bytes)
+
+
+def read_zip(source: Source, max_bytes: int) -> bytes:
+    """The member of a zip archive with the index `position`."""
+    archive = open_zip(source.path)
+    members = archive.infolist()
+    if source.position >= len(members):
+        raise Unreadable("the archive changed")
+    info = members[source.position]
+    if info.file_size > max_bytes:
+        raise _too_large(f"{info.file_size:,}", max_bytes)
+    with archive.open(info) as file:
+        return _read(file, info.file_size, max_bytes)
+
+
+def read_stream(source: Source, max_bytes: int) -> bytes:
+    """`size` bytes from the offset `position` of an unpacked stream: a member of a tar archive, or of a record."""
+    if source.size > max_bytes:
+        raise _too_large(f"{source.size:,}", max_bytes)
+    with open_stream(source.path) as stream:
+        stream.seek(source.position)
+        content = stream.read(source.size)
+    if len(content) < source.size:
+        raise Unreadable(f"the file ends after {len(content):,} of {source.size:,} bytes")
+    return content
+
+
+def read_sparse(source: Source, max_bytes: int) -> bytes:
+    """A file in a tar archive that was stored without its holes; `position` is that of its header."""
+    if source.size > max_bytes:
+        raise _too_large(f"{source.size:,}", max_bytes)
+    with open_stream(source.path) as stream:
+        stream.seek(source.position)
+        archive = list_tar(stream)
+        archive.fileobj = stream
+        member = archive.next()
+        file = archive.extractfile(member) if member else None
+        if file is None:
+            raise Unreadable("the archive changed")
+        return file.read(max_bytes + 1)
+
+
+READERS: dict[str, Callable[[Any, int], bytes]] = {
+    "file": read_file,
+    "zip": read_zip,
+    "tar": read_stream,
+    "sparse": read_sparse,
+    "tfrecord": read_stream,
+}
+
+
+def _size_of(file: IO[bytes]) -> int:
+    try:
+        return os.fstat(file.fileno()).st_size
+    except io.UnsupportedOperation:  # a remote one
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        return size
+
+
+def _read(file: IO[bytes], expected: int, max_bytes: int) -> bytes:
+    """All bytes of a file, but at most one more than `max_bytes`; `expected` only saves memory."""
+    if expected > max_bytes:
+        raise _too_large(f"{expected:,}", max_bytes)
+    content = file.read(expected + 1)
+    if len(content) > expected:
+        content += file.read(max_bytes + 1 - len(content))
+    return content

@@ -1,0 +1,208 @@
+"""Data in object stores, `s3://BUCKET/KEY` and `gs://BUCKET/KEY`, through pyarrow, which TFX brings on every line.
+
+Credentials, regions and profiles are found as the clients of Amazon and Google find them. `AWS_ENDPOINT_URL` (or
+`AWS_ENDPOINT_URL_S3`) names another service that speaks S3, `STORAGE_EMULATOR_HOST` one that speaks Google's. A process
+has connections of its own: what stands in a job or a `Source` is the path only.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import posixpath
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from components.errors import InputError
+from components.sources.listing import Source, Tree
+
+CALLS = 32  # at once: a remote file system is mostly waited for
+BUFFER = 1 << 20  # bytes; every call for more is a round trip
+CONNECT_SECONDS = 10.0
+RETRY_SECONDS = 20
+SCHEMES = ("s3", "gs")
+ENDPOINTS = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "gs": ("STORAGE_EMULATOR_HOST",)}
+CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the machine's role; AWS_ENDPOINT_URL names "
+    "another service than Amazon's",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS, `gcloud auth application-default login`, or the machine's service account",
+}
+DENIED = re.compile(r"denied|forbidden|invalid_access_key|signature|credential|token|oauth|\b40[13]\b", re.IGNORECASE)
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path has a scheme."""
+    return "://" in path
+
+
+def kind_of(path: str) -> str:
+    """`folder`, `file`, or an empty string where there is nothing.
+
+    Raises:
+        InputError: the scheme is unknown, there is no such bucket, or the service refuses or cannot be reached.
+    """
+    from pyarrow.fs import FileType
+
+    with _in_words(path):
+        system, place = _locate(path)
+        bucket, _, key = place.partition("/")
+        if not key:
+            return "folder"  # listing it tells whether it is there, with fewer rights than asking for the bucket
+        kind = system.get_file_info(place).type
+        if kind == FileType.NotFound and _is_missing(system, bucket):
+            raise InputError(
+                f"data.path: there is no bucket '{bucket}', asked for by {path}.\n"
+                f"Check its name, and the credentials: {CREDENTIALS[scheme_of(path)]}."
+            )
+    return {FileType.Directory: "folder", FileType.File: "file"}.get(kind, "")
+
+
+def _is_missing(system: Any, bucket: str) -> bool:
+    from pyarrow.fs import FileType
+
+    try:
+        return bool(system.get_file_info(bucket).type == FileType.NotFound)
+    except OSError:  # it may be there: reading objects takes no right to look at their bucket
+        return False
+
+
+def walk(root: str) -> Tree:
+    """All files below a remote folder, with size and time, by pages of the service's own lists.
+
+    Raises:
+        InputError: the service refuses or cannot be reached.
+    """
+    from pyarrow.fs import FileSelector, FileType
+
+    tree, folders = Tree(root), set[str]()
+    with _in_words(root):
+        system, place = _locate(root)
+        for info in system.get_file_info(FileSelector(place, recursive=True)):
+            name = info.path[len(place) + 1 :]
+            if "//" in info.path:  # pyarrow 10 of s3:// raises on its own, others list what cannot be opened
+                raise OSError(f"'{name}' is in an empty folder")
+            if info.type == FileType.Directory:
+                folders.add(name)
+            else:
+                tree.files.append(_source(name, join(root, name), info))
+                folders |= set(map(str, PurePosixPath(name).parents))  # not every service lists them
+    tree.folders = sorted(folders - {"."})
+    return tree
+
+
+def join(folder: str, name: str) -> str:
+    """The path of a name below a folder."""
+    return f"{folder.rstrip('/')}/{name}"
+
+
+def stat_source(name: str, path: str) -> Source:
+    """A source for a remote file; one that is not there, is a folder, or cannot be reached has a problem."""
+    from pyarrow.fs import FileType
+
+    try:
+        system, place = _locate(path)
+        info = system.get_file_info(place)
+    except InputError as error:
+        return Source(name, "", path, problem=str(error).partition("\n")[0])
+    except (OSError, ValueError) as error:
+        return Source(name, "", path, problem=one_line(error))
+    if info.type == FileType.File:
+        return _source(name, path, info)
+    return Source(name, "", path, problem="a folder" if info.type == FileType.Directory else "no such file")
+
+
+def _source(name: str, path: str, info: Any) -> Source:
+    return Source(name, "", path, size=info.size or 0, mtime_ns=max(0, info.mtime_ns or 0))
+
+
+def open_file(path: str) -> io.BufferedReader:
+    """A remote file as Python's libraries expect one: seekable, buffered, read by ranges.
+
+    Raises:
+        OSError: it cannot be opened; reading raises it, too.
+    """
+    try:
+        system, place = _locate(path)
+        return io.BufferedReader(system.open_input_file(place), BUFFER)
+    except ValueError as error:  # an unknown scheme, or a path that no service takes
+        raise OSError(one_line(error)) from error
+
+
+def scheme_of(path: str) -> str:
+    """What stands before `://`, in small letters."""
+    return path.partition("://")[0].lower()
+
+
+def _locate(path: str) -> tuple[Any, str]:
+    """The file system of a path, and `BUCKET/KEY` in it.
+
+    Raises:
+        InputError: its scheme is none of `SCHEMES`, or it names no bucket.
+    """
+    scheme, place = scheme_of(path), path.partition("://")[2].rstrip("/")
+    if scheme not in SCHEMES:
+        raise InputError(
+            f"data.path: expected a local path, {' or '.join(f'{known}://' for known in SCHEMES)}, found {path}.\n"
+            + (f"Write {path.partition('://')[2]}." if scheme == "file" else "Mount it, or copy the data to a folder.")
+        )
+    if not place or place.startswith("/"):
+        raise InputError(f"data.path: expected {scheme}://BUCKET/FOLDER, found {path}.\nName the bucket.")
+    bucket, slash, key = place.partition("/")
+    system = _file_system(os.getpid(), scheme, bucket, next(filter(None, map(os.environ.get, ENDPOINTS[scheme])), ""))
+    return system, bucket + slash + (posixpath.normpath(key) if key else "")
+
+
+@lru_cache(maxsize=64)
+def _file_system(_process: int, scheme: str, bucket: str, address: str) -> Any:
+    """The connections of one process to one bucket: after a fork, those of the parent must not be used."""
+    from pyarrow import fs
+
+    parts = urlsplit(address if "://" in address else f"http://{address}")
+    place = {"scheme": parts.scheme, "endpoint_override": parts.netloc + parts.path.rstrip("/")} if address else {}
+    if scheme == "gs":
+        return fs.GcsFileSystem(anonymous=bool(address), retry_time_limit=timedelta(seconds=RETRY_SECONDS), **place)
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if not region and not address:
+        region = _find_region(bucket)
+    return fs.S3FileSystem(region=region, connect_timeout=CONNECT_SECONDS, **place)
+
+
+def _find_region(bucket: str) -> str | None:
+    """Where Amazon keeps a bucket; None where it does not say: the profile's region then counts."""
+    from pyarrow import fs
+
+    try:
+        return str(fs.resolve_s3_region(bucket))
+    except (OSError, ValueError):
+        return None
+
+
+@contextmanager
+def _in_words(path: str) -> Iterator[None]:
+    """Turns what a service answers into two lines for the user."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        text, scheme = one_line(error), scheme_of(path)
+        if "NO_SUCH_BUCKET" in text:
+            fix = "Check the bucket's name."
+        elif "nesting depth" in text or "empty folder" in text:
+            fix = "A name in it has an empty folder (`a//b`) or too many of them: rename it, or copy the data."
+        elif DENIED.search(text):
+            fix = f"Give credentials that may list and read it: {CREDENTIALS[scheme]}."
+        else:
+            fix = f"Check the path, the network and the credentials: {CREDENTIALS[scheme]}."
+        raise InputError(f"data.path: cannot reach {path}: {text}.\n{fix}") from error
+
+
+def one_line(error: Exception) -> str:
+    """An error's text, of whatever shape, on one line of at most 200 characters."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]

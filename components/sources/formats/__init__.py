@@ -1,0 +1,1 @@
+"""Containers of images: folders, archives, TFRecords and WebDataset shards."""

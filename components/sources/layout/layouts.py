@@ -1,0 +1,239 @@
+"""Which class and which side a file belongs to, told from names alone: one set of rules for folders and archives.
+
+1. A `manifest.csv`, `.tsv` or `.jsonl` at the root says everything (`tables.py`).
+2. Files named like TFRecords, where no file is named like an image, are TFRecords (`tfrecords.py`).
+3. A single top folder without an image directly in it is a wrapper, usual in archives, and is looked through; so is the
+   only one that holds images, where several folders below it do.
+4. Split folders: a level at which the path to every image has the name of a split (`splits.py`), be it above the
+   classes or below. A test split is the eval side where there is no validation split, and is left aside where there is
+   one; so is a split without class folders.
+5. Class folders, where a top folder has an image directly in it: the top folder is the class, and files in folders
+   below it belong to it. The level of splits does not count.
+6. Otherwise nested folders: the class is the path of folders to the image, such as `animals/cats`, without the levels
+   that are the same for all: ImageNet's `n01443537/images/` gives `n01443537`.
+
+Where the outcome is doubtful, a person is asked (`doubts.py`).
+
+A file is named like an image by its suffix; where no file at all has an image's suffix, by having none. In 5 and 6
+whatever else is below a class's folder goes with it: its content decides. Files outside are left aside.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from components.contract import features
+from components.sources.layout.aside import why_ignored
+from components.sources.layout.filenames import label_of_name, tell_classes
+from components.sources.layout.levels import Level, find_level, kinds_with_classes
+from components.sources.layout.shapes import (
+    IMAGE_FILE,
+    NO_FILE,
+    Shape,
+    find_wrapper,
+    kind_of_file,
+    leaf_labels,
+    look_below,
+    nested_labels,
+    shape_of,
+    shorten_paths,
+    telling_of,
+    top_labels,
+    tops_below,
+    wrappers,
+)
+from components.sources.layout.splits import EVAL, TEST, TRAIN, UNLABELLED, split_of_word
+
+__all__ = ["shape_of", "shorten_paths", "split_of_word", "why_ignored"]
+
+TRAIN_FOLDERS = ("train", "training")  # the plainest names of each side; `splits.py` knows more
+EVAL_FOLDERS = ("validation", "valid", "val", "eval", "evaluation", "test")
+MANIFESTS = ("manifest.csv", "manifest.tsv", "manifest.jsonl")
+TFRECORD_NAME = re.compile(
+    r"(.*\.(tfrecords?|tfrec|tfr)|data_tfrecord)(-\d+-of-\d+)?(\.gz|\.zlib)?", re.IGNORECASE | re.DOTALL
+)
+FOLDER_LAYOUTS = ("split_folders", "class_folders", "leaf_folders", "nested_folders", "file_names")
+
+
+class Place(NamedTuple):
+    """Where the files of a folder belong: a class, or `ignored` says why to none."""
+
+    label: str = ""
+    split: str = ""
+    ignored: str = ""
+
+
+def settle_test(splits: Iterable[str]) -> dict[str, Place]:
+    """The side of each split that was found: `test` is the eval side only where no validation split is."""
+    found = set(splits)
+    places = {split: Place(split=split) for split in found if split in features.SPLITS}
+    if TEST in found:
+        aside = features.EVAL_SPLIT in found
+        places[TEST] = Place(ignored="test_folder") if aside else Place(split=features.EVAL_SPLIT)
+    return places
+
+
+OUTSIDE = Place(ignored="outside_classes")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How folders are read.
+
+    Attributes:
+        places: of each folder.
+        labels: all classes, those of empty folders too.
+        prefix: of the wrapper that was looked through.
+        level: of splits.
+        sides: where each kind of split goes; empty: there is no level of splits.
+        paths: of the folders that have images and count, below wrapper and level of splits.
+        nested: whether a class is a path, not a first folder.
+        by_name: whether the class of a file stands in its own name.
+    """
+
+    places: dict[str, Place]
+    labels: set[str]
+    prefix: str = ""
+    level: Level | None = None
+    sides: dict[str, Place] | None = None
+    paths: frozenset[str] = frozenset()
+    nested: bool = False
+    by_name: bool = False
+
+
+def is_tfrecord_name(name: str) -> bool:
+    """Whether a file's name is one that TFRecords usually have."""
+    return TFRECORD_NAME.fullmatch(name.rpartition("/")[2]) is not None
+
+
+def find_layout(names: list[str], shape: Shape) -> str:
+    """The layout of files with these names and their shape: a key of `sources.LAYOUTS`."""
+    if find_manifest(names, shape):
+        return "manifest"
+    if IMAGE_FILE not in shape.values() and any(map(is_tfrecord_name, names)):
+        return "tfrecord"
+    if _named_by_files(names, shape):
+        return "file_names"
+    below = look_below(shape, find_wrapper(shape))
+    if find_level(below):
+        return "split_folders"
+    return "class_folders" if _has_flat_classes(below) else "nested_folders"
+
+
+def find_manifest(names: list[str], shape: Shape) -> str:
+    """The name of the manifest, empty if there is none."""
+    found = {name for name in names if name.rpartition("/")[2] in MANIFESTS}
+    prefixes = wrappers(shape)
+    tops = tops_below(shape, prefixes[-1])
+    if len(tops) == 1:
+        prefixes.append(f"{prefixes[-1]}{tops.pop()}/")  # the manifest says that it is no class, but a wrapper
+    places = (prefix + manifest for prefix in prefixes for manifest in MANIFESTS)
+    return next((name for name in places if name in found), "")
+
+
+def plan_folders(shape: Shape, layout: str, names: Iterable[str] = ()) -> Plan | None:
+    """How the folders of a shape are read in one of the folder layouts; None where they are not of that layout.
+
+    Args:
+        shape: of all files.
+        layout: one of `FOLDER_LAYOUTS`.
+        names: of all files, which matter for `file_names` only.
+    """
+    prefix = find_wrapper(shape)
+    below = look_below(shape, prefix)
+    level = _level_for(layout, below)
+    if layout == "split_folders" and not level:
+        return None
+    if layout == "file_names":
+        return _plan_names(shape, prefix, level, names)
+    cut = {folder: level.cut(folder) if level else ("", folder) for folder in below}
+    telling = telling_of(shape)
+    holding = [cut[folder] for folder, kind in below.items() if kind >= telling]
+    sides = _settle_sides(kinds_with_classes(holding), {kind for kind, _ in cut.values()})
+    pooled = _pool(below, cut, sides)
+    inner = find_wrapper(pooled) if level else ""
+    classes = look_below(pooled, inner)
+    nested = layout in ("nested_folders", "leaf_folders") or not (
+        layout == "class_folders" or _has_flat_classes(classes)
+    )
+    labels = (leaf_labels if layout == "leaf_folders" else nested_labels if nested else top_labels)(classes)
+    labels = {inner + folder: label for folder, label in labels.items()}
+    places = {
+        prefix + name: _place(labels.get(rest, ""), sides.get(kind, OUTSIDE)) for name, (kind, rest) in cut.items()
+    }
+    paths = frozenset(folder for folder, kind in classes.items() if kind >= telling)
+    found = {place.label for place in places.values() if place.label}
+    return Plan(places, found, prefix, level, sides if level else None, paths, nested)
+
+
+def _level_for(layout: str, shape: Shape) -> Level | None:
+    """The level of splits that a layout heeds: where first folders are said to be classes, they are."""
+    if layout == "class_folders":
+        return None
+    level = find_level(shape) or (find_level(shape, partly=True) if layout == "split_folders" else None)
+    return None if level and layout == "nested_folders" and level.depth else level
+
+
+def _settle_sides(labelled: set[str], found: set[str]) -> dict[str, Place]:
+    """Where each kind of split goes; without both sides the content decides. No kind: no level of splits.
+
+    Args:
+        labelled: the kinds with classes in them.
+        found: all kinds.
+    """
+    if found == {""}:
+        return {"": Place()}
+    sides = settle_test(labelled - {UNLABELLED, ""})
+    if not {side.split for side in sides.values()}.issuperset(features.SPLITS):
+        sides = {kind: Place() for kind in sides}
+    if TEST in found and EVAL in sides:
+        sides[TEST] = Place(ignored="test_folder")
+    return {kind: Place(ignored="unlabelled") for kind in found if kind} | sides
+
+
+def _pool(shape: Shape, cut: dict[str, tuple[str, str]], sides: dict[str, Place]) -> Shape:
+    """The shapes of all splits on top of one another, so that a class is called the same in each."""
+    pooled: Shape = {}
+    for folder, (kind, rest) in cut.items():
+        if rest and kind in sides and not sides[kind].ignored:
+            pooled[rest] = max(pooled.get(rest, NO_FILE), shape[folder])
+    return pooled
+
+
+def _has_flat_classes(shape: Shape) -> bool:
+    """Rule 5: whether a top folder has an image directly in it."""
+    telling = telling_of(shape)
+    return any(kind >= telling for folder, kind in shape.items() if "/" not in folder)
+
+
+def _place(label: str, side: Place) -> Place:
+    if side.ignored:
+        return side
+    return Place(label, side.split) if label else OUTSIDE
+
+
+def _named_by_files(names: list[str], shape: Shape) -> bool:
+    """Whether all images are together, or in splits without class folders, and names of files tell the class."""
+    prefix, telling = find_wrapper(shape), telling_of(shape)
+    folders = [folder for folder, kind in shape.items() if kind >= telling]
+    level = find_level(look_below(shape, prefix))
+    if len(folders) > 1 and not (level and all(level.cut(name[len(prefix) :])[1] == "" for name in folders)):
+        return False
+    chosen = {f for f in folders if not level or level.cut(f[len(prefix) :])[0] == TRAIN}
+    return tell_classes(name for name in names if name.rpartition("/")[0] in chosen and kind_of_file(name) >= telling)
+
+
+def _plan_names(shape: Shape, prefix: str, level: Level | None, names: Iterable[str]) -> Plan:
+    """The class of each file stands in its own name; folders tell its side at most."""
+    telling = telling_of(shape)
+    kinds = {folder: level.cut(folder[len(prefix) :])[0] if level else "" for folder in shape}
+    named = [name for name in names if kind_of_file(name) >= telling and label_of_name(name)]
+    sides = _settle_sides(
+        {kinds[name.rpartition("/")[0]] for name in named}, set(kinds.values()) - ({""} if level else set())
+    )
+    places = {folder: sides.get(kind, OUTSIDE) for folder, kind in kinds.items()}
+    labels = {label_of_name(name) for name in named if not places[name.rpartition("/")[0]].ignored}
+    return Plan(places, labels, prefix, level, sides if level else None, by_name=True)

@@ -1,0 +1,145 @@
+"""What a name says of a split: `seg_train`, `val2017`, `Testing`, `trainset`, `validación`.
+
+A name is read as words, whatever is between them, in any case: letters between other signs, camel case, and words
+written together. It is a split's name where nothing else is in it but words that say nothing (`images`, `set`), or
+where what else is in it is the same in the name of another split beside it: `asl_alphabet_train`, `asl_alphabet_test`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import lru_cache
+
+from components.contract import features
+
+TRAIN, EVAL, TEST = features.TRAIN_SPLIT, features.EVAL_SPLIT, "test"
+UNLABELLED, PART, HOLDER = "unlabelled", "part", "holder"
+SIDES = (TRAIN, EVAL, TEST, UNLABELLED)  # what a level of folders can be split into
+
+WORDS = {
+    TRAIN: "train training trn trainval learn learning"
+    " entrenamiento entrainement apprentissage treino treinamento addestramento lernen egitim trening uczenie traning"
+    " обучение обучающая тренировочная 训练 訓練 訓練用 学習 훈련 학습",
+    EVAL: "validation valid val eval evaluation dev devel development holdout heldout"
+    " validacion validacao validazione validierung validatie dogrulama walidacja валидация проверка"
+    " 验证 驗證 検証 검증",
+    TEST: "test testing tests tst prueba pruebas teste prova тест тестовая тестирование 测试 測試 テスト 테스트",
+    UNLABELLED: "pred predict prediction predictions unlabelled unlabeled unsup unsupervised submission inference",
+    # Pieces of a set; alone they name neither a class nor a side.
+    PART: "fold folds split splits batch part parts chunk shard set sets subset partition",
+    # What only says that pictures are in there.
+    HOLDER: "images image imgs img data dataset datasets jpegimages",
+    # Beside a word of a split these say nothing; alone they may name a class.
+    "": "folder folders files file pictures picture pics photos photo samples sample seg cls jpg jpeg jpegs png pngs"
+    " original originals orig resized resize cropped crop augmented aug raw full small large new old final"
+    " cross my the of public private for v 数据集 数据 集 データ データセット 用 세트 набор выборка conjunto ensemble",
+}
+FILLERS = (PART, HOLDER, "")
+SHORT = {"tr": TRAIN, "va": EVAL, "vl": EVAL, "vld": EVAL, "te": TEST, "ts": TEST}  # where all names beside them are
+
+
+def _plain(text: str) -> str:
+    """Without accents and what is invisible, so that `Validación` is `Validacion`."""
+    return "".join(
+        char for char in unicodedata.normalize("NFKD", text) if unicodedata.category(char) not in ("Mn", "Cf")
+    )
+
+
+KINDS = {_plain(word).casefold(): kind for kind, words in WORDS.items() for word in words.split()}
+LETTERS = re.compile(r"[^\W\d_]+")
+CAMEL = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+TOGETHER = re.compile(
+    "|".join(
+        sorted(map(re.escape, (word for word in KINDS if len(word) > 2 or not word.isascii())), key=len, reverse=True)
+    )
+)
+HELD_OUT = re.compile(r"(h[eo]ld)[\W_]*(out)", re.IGNORECASE)
+SIDE_WORDS = "|".join(sorted((word for word, kind in KINDS.items() if kind in SIDES), key=len, reverse=True))
+ENDS = re.compile(rf"({SIDE_WORDS})(.*)|(.*?)({SIDE_WORDS})")
+LONG_ENDS = re.compile(r".+(train|training|validation|testing)(?<!strain)(?<!quatrain)")
+
+
+@lru_cache(maxsize=65536)
+def words_of(name: str) -> tuple[str, ...]:
+    """The words in a name, without accents and in lower case; numbers count nothing."""
+    runs = LETTERS.findall(HELD_OUT.sub(r"\1\2", _plain(name)))
+    return tuple(word for run in runs for word in _words_of_run(run))
+
+
+def _words_of_run(run: str) -> list[str]:
+    """The words in letters that follow one another: `TrainingSet`, `trainingset`, `TRAINset`."""
+    whole = run.casefold()
+    together = TOGETHER.findall(whole)
+    if whole in KINDS or "".join(together) != whole:
+        together = []
+    return together or ([whole] if whole in KINDS else [word.casefold() for word in CAMEL.split(run)])
+
+
+def kind_of(name: str) -> str:
+    """`train`, `eval`, `test` or `unlabelled` of a name that is nothing but a split's; else an empty string."""
+    kinds, rest = _read(name)
+    return next(iter(kinds)) if len(kinds) == 1 and not rest else ""
+
+
+def _read(name: str) -> tuple[set[str], tuple[str, ...]]:
+    """The kinds of split in a name, and its other words but those that say nothing."""
+    found = [(word, KINDS.get(word)) for word in words_of(name)]
+    return {kind for _, kind in found if kind in SIDES}, tuple(word for word, kind in found if kind is None)
+
+
+def split_of_word(word: str) -> str:
+    """`train`, `eval` or `test` of a split's name in any of its spellings, else an empty string."""
+    kind = kind_of(word)
+    return kind if kind != UNLABELLED else ""
+
+
+def has_side(name: str) -> bool:
+    """Whether a name has a word of a split in it, or at the end of one."""
+    return any(KINDS.get(word) in SIDES or LONG_ENDS.fullmatch(word) for word in words_of(name))
+
+
+def looks_like_split(name: str) -> bool:
+    """Whether a name has a word of a split in it, or no word but those of parts and of holders: no plain class."""
+    kinds = {KINDS.get(word) for word in words_of(name)}
+    return has_side(name) or (bool(kinds & {PART, HOLDER}) and kinds <= {*FILLERS})
+
+
+def read_level(names: Iterable[str]) -> dict[str, str]:
+    """The kind of each name, among those of one level of folders, that is a split's.
+
+    Where two splits share what else is in their names, those are understood: it says nothing of them.
+    """
+    names = sorted(names)
+    kinds = {name: kind for name in names if (kind := kind_of(name))}
+    short = {name: side for name in names if (side := SHORT.get("".join(words_of(name))))}
+    if len(kinds) + len(short) == len(names) and len({*kinds.values(), *short.values()}) > 1:
+        return kinds | short
+    shared = sharing_splits(name for name in names if name not in kinds)
+    if len(shared) == 1 and (not kinds or len(names) == len(kinds) + len(shared[0])):
+        kinds |= shared[0]
+    return kinds
+
+
+def sharing_splits(names: Iterable[str]) -> list[dict[str, str]]:
+    """Names of several kinds of split that share all else, with their kinds: `mytrain` and `mytest`."""
+    sharing: defaultdict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
+    for name in names:
+        for rest, kind in _readings(name):
+            sharing[rest][name] = kind
+    return [named for named in sharing.values() if len(set(named.values())) > 1]
+
+
+def _readings(name: str) -> list[tuple[tuple[str, ...], str]]:
+    """What else is in a name that has a split's in it, and the split: as a word, or at an end of one (`mytrain`)."""
+    found, rest = _read(name)
+    if found:
+        return [(rest, found.pop())] if len(found) == 1 else []
+    words = words_of(name)
+    return [
+        ((*words[:place], match[2] or match[3] or "", *words[place + 1 :]), KINDS[match[1] or match[4]])
+        for place, word in enumerate(words)
+        if (match := ENDS.fullmatch(word))
+    ]

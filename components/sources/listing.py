@@ -1,0 +1,131 @@
+"""What a data set is before anything is read: things that may be images, with their label, split and group."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from components.images.inspection import UNREADABLE
+
+SHOWN_SUFFIXES = 6
+
+IGNORED = {
+    "hidden": "its name, or that of a folder it is in, starts with a dot",
+    "system": "written by a system: Thumbs.db, __MACOSX, lost+found, @eaDir, System Volume Information",
+    "outside_classes": "in no class's folder",
+    "test_folder": "in a test split, beside a validation split",
+    "unlabelled": "in a split without class folders",
+    "archive": "an archive beside images or records: give it alone as data.path, or unpack it there",
+    "records": "TFRecords beside images: read with data.layout: tfrecord",
+    "beside_sample": "of a WebDataset sample: its class, or what is neither class nor image",
+    "class_names": "the names of the classes, a line each",
+    "special": "a pipe, a socket or a device",
+    "manifest": "the manifest itself",
+    "not_in_manifest": "the manifest does not name it",
+    "not_a_record": "beside TFRecord files, not one itself",
+    "not_an_image": "neither its name nor its content is an image's",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One thing that may be an image: a file, a member of an archive, or a record.
+
+    Attributes:
+        name: unique in its listing; relative to the data folder with `/` where there is a folder.
+        label: the class name; empty where a problem hides it.
+        path: where to read it: the file, or the archive or TFRecord file that it is in; of one that is in an archive
+            itself: the archive, a zero byte, the member (`streams.member_path`).
+        kind: how to read it, a key of `readers.READERS`: `file`, `zip`, `tar`, `sparse`, `tfrecord`.
+        position: of a member: its index (`zip`) or byte offset (others) in the unpacked stream.
+        split: `train` or `eval`; empty where the content decides.
+        group: sources of one group stay on one side; empty: none.
+        size: bytes, as listed.
+        mtime_ns: of the file at `path`, in ns; 0: unknown.
+        inode: of the file at `path`; 0: unknown.
+        problem: why it cannot be used, where listing already tells (a broken link, a path that leaves its archive).
+        reason: which key of `images.REASONS` a problem is.
+        declared: whether a row, a record or the like says that it is an image: it is then never left aside as a
+            side-car, which only walking a folder or an archive finds.
+    """
+
+    name: str
+    label: str
+    path: str
+    kind: str = "file"
+    position: int = 0
+    split: str = ""
+    group: str = ""
+    size: int = 0
+    mtime_ns: int = 0
+    inode: int = 0
+    problem: str = ""
+    reason: str = UNREADABLE
+    declared: bool = False
+
+
+@dataclass(slots=True)
+class Listing:
+    """What a data path holds.
+
+    Attributes:
+        root: the folder, manifest, archive or TFRecord file, as given.
+        layout: a key of `LAYOUTS`.
+        sources: what may be an image, sorted by name.
+        ignored: names of the files left aside, each with why: a key of `IGNORED`.
+        folders: names of all class folders, empty ones too.
+        container: where the files are: `folder`, `zip archive`, `tar archive`, ...; for people.
+        notes: how the data was read, and why, a line each; for people.
+    """
+
+    root: str
+    layout: str
+    sources: list[Source] = field(default_factory=list)
+    ignored: list[tuple[str, str]] = field(default_factory=list)
+    folders: set[str] = field(default_factory=set)
+    container: str = "folder"
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def labels(self) -> list[str]:
+        """The class names, sorted: their order is the label index."""
+        return sorted({source.label for source in self.sources if source.label})
+
+
+@dataclass(slots=True)
+class Tree:
+    """All that a folder or an archive holds, before any layout is read into it.
+
+    Attributes:
+        root: the folder or archive, as given.
+        files: what may be an image, with its name below the root, and no label yet. A name that ends with `/` is a
+            folder that could not be listed.
+        folders: names of all folders, below the root.
+        ignored: as in `Listing`.
+        refused: sources with a problem that have no place in the tree.
+        aside: files that no layout reads by itself, but that a table may name; they are among `ignored` too.
+        container: as in `Listing`.
+        records: names of the files that are TFRecords.
+        holds: the layout, where the files' contents tell it.
+        parts: names of archives that may be parts of one whole as well as classes.
+    """
+
+    root: str
+    files: list[Source] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    ignored: list[tuple[str, str]] = field(default_factory=list)
+    refused: list[Source] = field(default_factory=list)
+    aside: list[Source] = field(default_factory=list)
+    container: str = "folder"
+    records: set[str] = field(default_factory=set)
+    holds: str = ""
+    parts: list[str] = field(default_factory=list)
+
+
+def count_suffixes(names: Iterable[str]) -> str:
+    """How many files there are of each suffix, the most frequent first: `12 .xyz, 3 without a suffix`."""
+    counts = Counter(posixpath.splitext(name)[1].lower() or "without a suffix" for name in names).most_common()
+    more = [f"{sum(count for _, count in counts[SHOWN_SUFFIXES:]):,} others"] if counts[SHOWN_SUFFIXES:] else []
+    return ", ".join([f"{count:,} {suffix}" for suffix, count in counts[:SHOWN_SUFFIXES]] + more)

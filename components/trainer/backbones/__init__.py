@@ -1,0 +1,1 @@
+"""Frozen pretrained networks: the table, their weights, and how one is built."""

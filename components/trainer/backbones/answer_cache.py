@@ -1,0 +1,75 @@
+"""What takes seconds to find out and follows from digests alone, kept beside the features.
+
+    features/known/<digest of the question>.json
+
+An answer that is missing, damaged or not writable is found out again: nothing depends on this folder but time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from components.files.atomic import file_errors, make_folder, write_atomically
+from components.trainer.devices.cluster import is_chief
+from components.trainer.heads.checkpoints import seal, unseal
+
+FOLDER = "known"
+
+log = logging.getLogger("graft.run")
+
+
+@dataclass(frozen=True)
+class Known:
+    """Answers of earlier runs.
+
+    Attributes:
+        root: `features/` of the working directory, local or remote; empty: nothing is kept.
+    """
+
+    root: str = ""
+
+    def recall(self, question: dict[str, Any], find_out: Callable[[], Any]) -> Any:
+        """The answer to a question: as it was kept, else found out and kept.
+
+        Args:
+            question: JSON values, all that the answer depends on; library versions are added.
+            find_out: gives the answer, JSON values.
+        """
+        path = self._path(question)
+        answer = self._read(path)
+        if answer is None:
+            answer = find_out()
+            self._keep(path, answer)
+        return answer
+
+    def _path(self, question: dict[str, Any]) -> str:
+        import keras
+        import tensorflow as tf
+
+        text = json.dumps({**question, "tensorflow": tf.__version__, "keras": keras.__version__}, sort_keys=True)
+        return os.path.join(self.root, FOLDER, f"{hashlib.sha256(text.encode()).hexdigest()}.json")
+
+    def _read(self, path: str) -> Any:
+        import tensorflow as tf
+
+        with suppress(ValueError, *file_errors()):
+            if self.root:
+                with tf.io.gfile.GFile(path, "rb") as file:
+                    return json.loads(unseal(file.read()))
+        return None
+
+    def _keep(self, path: str, answer: Any) -> None:
+        if not self.root or not is_chief():
+            return
+        try:
+            make_folder(os.path.dirname(path))
+            write_atomically(path, seal(json.dumps(answer).encode()))
+        except file_errors() as error:
+            log.warning("%s could not be written, it is found out again next time: %s", path, error)

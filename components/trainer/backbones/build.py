@@ -1,0 +1,216 @@
+"""From a row of the table, or the path of a saved model, to a frozen network with its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+
+from components.files.digests import digest_of
+from components.trainer.backbones.imagenet import cache_folder, check_pin, fetch_published, find_published
+from components.trainer.backbones.saved import digest_saved_model, load_saved_model, output_of
+from components.trainer.backbones.table import (
+    Scaling,
+    ScalingOption,
+    check_request,
+    check_weights,
+    choose_scaling,
+    find_backbone,
+    is_saved_model,
+)
+from components.trainer.backbones.weights import IMAGENET_DEVIATIONS_RGB, check_weights_file, load_weights_file
+
+IMAGENET_MEANS_BGR = (103.939, 116.779, 123.68)
+IMAGENET_MEANS_RGB = (0.485, 0.456, 0.406)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the weights of a backbone come from.
+
+    Attributes:
+        path: a weights file, or the saved model itself; None: Keras' initial values.
+        sha256: of that file; of a SavedModel folder over all its files; None where there is none.
+    """
+
+    path: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class BuiltBackbone:
+    """A frozen backbone, ready to be folded.
+
+    Attributes:
+        model: from scaled pixels float32 [batch, height, width, 3] to `shape`; no layer is trainable.
+        scaling: what `scale_pixels` must do to pixels in 0..255 first.
+        digest: 64 hex digits over its variables; for a saved model over its files.
+        shape: of its output without the batch: (h, w, d) for feature maps, (d,) for vectors.
+        weights_file: the file that the weights came from; None where there is none.
+        weights_sha256: of that file; of a SavedModel folder over all its files; None where there is none.
+    """
+
+    model: keras.Model
+    scaling: Scaling
+    digest: str
+    shape: tuple[int, ...]
+    weights_file: str | None = None
+    weights_sha256: str | None = None
+
+    @property
+    def output(self) -> Literal["maps", "vector"]:
+        """Whether its output still has places (to be pooled) or is one vector an image."""
+        return "maps" if len(self.shape) == 3 else "vector"
+
+    @property
+    def width(self) -> int:
+        """Channels of its output."""
+        return self.shape[-1]
+
+
+def scale_pixels(pixels: tf.Tensor, scaling: Scaling) -> tf.Tensor:
+    """Turns pixels in 0..255 into what the backbone was trained on.
+
+    Args:
+        pixels: float32 [batch, height, width, 3], RGB, 0..255.
+        scaling: of the backbone's row.
+
+    Returns:
+        float32 of the same shape.
+    """
+    if scaling == "-1..1":
+        return pixels / 127.5 - 1.0
+    if scaling == "0..1":
+        return pixels / 255.0
+    if scaling == "torch":
+        return (pixels / 255.0 - tf.constant(IMAGENET_MEANS_RGB)) / tf.constant(IMAGENET_DEVIATIONS_RGB)
+    if scaling == "caffe":
+        return tf.reverse(pixels, axis=[-1]) - tf.constant(IMAGENET_MEANS_BGR)
+    return pixels
+
+
+def make_backbone(
+    name: str,
+    image_size: tuple[int, int],
+    arguments: dict[str, Any],
+    weights: str,
+    scaling: ScalingOption = "auto",
+    weights_sha256: str | None = None,
+) -> BuiltBackbone:
+    """The frozen backbone without its top.
+
+    Args:
+        name: a row of the table, or the path of a `.keras` file or a SavedModel folder.
+        image_size: height and width in pixels.
+        arguments: further constructor arguments, such as `{"alpha": 0.35}`; none for a saved model.
+        weights: `imagenet`, `none`, or a `.h5`, `.weights.h5` or `.keras` file; a saved model brings its own.
+        scaling: of the pixels; `auto`: the row's, and `inside` for a saved model.
+        weights_sha256: what the weights file (or the saved model) must have; None: anything.
+
+    Raises:
+        InputError: the weights cannot be fetched or read, do not fit, or are not those that were pinned.
+    """
+    source = find_source(name, image_size, arguments, weights, weights_sha256)
+    return build_from(source, name, image_size, arguments, scaling)
+
+
+def find_source(
+    name: str, image_size: tuple[int, int], arguments: dict[str, Any], weights: str, pin: str | None = None
+) -> Source:
+    """The file that a backbone starts from, fetched where it must be; the network itself is not built.
+
+    Args:
+        name: as in `make_backbone`, as are the others.
+        image_size: height and width in pixels.
+        arguments: of the constructor.
+        weights: `imagenet`, `none` or a file.
+        pin: the sha256 that the file must have; None: any.
+
+    Raises:
+        InputError: the request is not possible, the file cannot be had, or it is not the one that was pinned.
+    """
+    check_request(name, image_size, arguments)
+    check_weights(name, weights, pin)
+    if is_saved_model(name):
+        source = Source(name, digest_saved_model(name))
+    elif weights == "none":
+        return Source()
+    else:
+        file = _weights_file(name, image_size, arguments, weights)
+        source = Source(file, digest_of(file))
+    check_pin(str(source.path), str(source.sha256), pin)
+    return source
+
+
+def build_from(
+    source: Source, name: str, image_size: tuple[int, int], arguments: dict[str, Any], scaling: ScalingOption
+) -> BuiltBackbone:
+    """The frozen network with the weights of a source, see `make_backbone`.
+
+    Raises:
+        InputError: the weights cannot be read, or do not fit.
+    """
+    chosen = choose_scaling(name, scaling)
+    if is_saved_model(name):
+        model = load_saved_model(name, image_size)
+        model.trainable = False
+        return BuiltBackbone(model, chosen, str(source.sha256), output_of(model), source.path, source.sha256)
+    constructor = getattr(keras.applications, find_backbone(name).constructor)
+    model = constructor(weights=None, include_top=False, input_shape=(*image_size, 3), **arguments)
+    unfold_depthwise(model)
+    if source.path:
+        load_weights_file(model, name, source.path)
+    model.trainable = False
+    return BuiltBackbone(model, chosen, digest_weights(model), output_of(model), source.path, source.sha256)
+
+
+def build_backbone(
+    name: str, image_size: tuple[int, int], arguments: dict[str, Any], weights: str
+) -> tuple[keras.Model, str]:
+    """Model and digest of `make_backbone`, with its own scaling and no pin."""
+    built = make_backbone(name, image_size, arguments, weights)
+    return built.model, built.digest
+
+
+def unfold_depthwise(model: keras.Model) -> None:
+    """Lets convolutions with one channel a group run as what they are: depthwise (ConvNeXt's).
+
+    Keras hands grouped convolutions to XLA: many times slower on a CPU, without a static shape once folded, and the
+    exported model would need XLA wherever it is served. Variables and values stay the same.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D) and layer.groups == layer.filters == layer.input_spec.axes[-1] > 1:
+            layer.convolution_op = partial(_depthwise, layer)
+
+
+def _depthwise(layer: keras.layers.Conv2D, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    turned = keras.ops.transpose(kernel, (0, 1, 3, 2))  # [h, w, 1, channels] to [h, w, channels, 1]
+    return keras.ops.depthwise_conv(
+        inputs, turned, layer.strides, layer.padding, layer.data_format, layer.dilation_rate
+    )
+
+
+def digest_weights(model: keras.Model) -> str:
+    """sha256 over the names, shapes and values of a model's variables, in the order of its layers.
+
+    Counters that Keras puts behind names (`variable_18`) depend on what the process built before, and are left out.
+    """
+    digest = hashlib.sha256()
+    for variable in model.weights:
+        value = variable.numpy()
+        name = re.sub(r"_\d+(?=/|$)", "", variable.path.split("/", 1)[-1])
+        digest.update(f"{name}{value.shape}{value.dtype}".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def _weights_file(name: str, image_size: tuple[int, int], arguments: dict[str, Any], weights: str) -> str:
+    if weights == "imagenet":
+        return str(fetch_published(find_published(name, image_size, arguments), cache_folder()))
+    check_weights_file(weights)
+    return weights

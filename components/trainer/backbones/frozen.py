@@ -1,0 +1,107 @@
+"""The frozen backbone of the options: known at once where it was built before, and built only where it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from components.options import TrainerOptions
+from components.trainer.backbones.answer_cache import Known
+from components.trainer.backbones.build import BuiltBackbone, Source, build_from, find_source
+from components.trainer.backbones.table import Scaling, choose_scaling, is_saved_model
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What there is to know of a frozen backbone without its network; see `BuiltBackbone` for each.
+
+    Attributes:
+        scaling: of its pixels.
+        digest: over its variables, or over the files of a saved model.
+        shape: (h, w, d) for feature maps, (d,) for vectors.
+        weights_sha256: of the file that it came from; None where there is none.
+    """
+
+    scaling: Scaling
+    digest: str
+    shape: tuple[int, ...]
+    weights_sha256: str | None = None
+
+    @classmethod
+    def of(cls, built: BuiltBackbone) -> Facts:
+        """Those of a network."""
+        return cls(built.scaling, built.digest, built.shape, built.weights_sha256)
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether its output still has places; else it is one vector an image."""
+        return len(self.shape) == 3
+
+    def feature_width(self, pooling: str) -> int:
+        """Values of a pooled feature."""
+        return self.shape[-1] * (2 if pooling == "both" and self.has_maps else 1)
+
+
+class Frozen:
+    """A backbone that may not be built yet."""
+
+    def __init__(self, facts: Facts, build: Callable[[], BuiltBackbone]) -> None:
+        """Takes what is known of it, and how it is built; that happens once, under Keras' dtype policy of then."""
+        self.facts = facts
+        self._build = build
+
+    @classmethod
+    def of(cls, built: BuiltBackbone) -> Frozen:
+        """One that is built."""
+        return cls(Facts.of(built), lambda: built)
+
+    @cached_property
+    def built(self) -> BuiltBackbone:
+        """The network."""
+        return self._build()
+
+
+def freeze(options: TrainerOptions, size: tuple[int, int], known: Known) -> Frozen:
+    """The backbone that the options ask for.
+
+    A network whose weights are a file is known by that file's digest; one with initial values is built at once.
+
+    Args:
+        options: of the Trainer.
+        size: height and width in pixels.
+        known: what earlier runs found out.
+
+    Raises:
+        InputError: the weights cannot be had, or do not fit.
+    """
+    name, arguments = options.backbone, options.backbone_args
+    source = find_source(name, size, arguments, options.weights, options.weights_sha256)
+
+    def build() -> BuiltBackbone:
+        return build_from(source, name, size, arguments, options.backbone_scaling)
+
+    if source.sha256 is None:
+        return Frozen.of(build())
+    made: list[BuiltBackbone] = []
+
+    def find_out() -> dict[str, object]:
+        made.append(build())
+        return {"digest": made[0].digest, "shape": list(made[0].shape)}
+
+    answer = known.recall(_question(options, size, source), find_out)
+    scaling = choose_scaling(name, options.backbone_scaling)
+    facts = Facts(scaling, answer["digest"], tuple(answer["shape"]), source.sha256)
+    return Frozen(facts, lambda: made[0] if made else build())
+
+
+def _question(options: TrainerOptions, size: tuple[int, int], source: Source) -> dict[str, object]:
+    """What the digest and the shape of a network follow from."""
+    name = "saved model" if is_saved_model(options.backbone) else options.backbone
+    return {
+        "what": "backbone",
+        "backbone": name,
+        "arguments": options.backbone_args,
+        "image_size": list(size),
+        "weights_sha256": source.sha256,
+    }

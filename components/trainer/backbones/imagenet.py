@@ -1,0 +1,187 @@
+"""The files behind `trainer.weights: imagenet`: which one a backbone needs, where it is kept, how it gets there.
+
+The cache is the folder that the environment variable GRAFT_WEIGHTS names, else Keras' own (`models` below $KERAS_HOME
+or ~/.keras). A download is complete or absent: it is written beside its place, checked, and moved there. Where Keras
+publishes no digest of a file, as for MobileNetV2, `<name>.sha256` beside it keeps the one of when it was first seen.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import time
+import urllib.request
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from components.errors import InputError, first_line
+from components.files.digests import CHUNK, digest_of
+from components.process.surroundings import NO_FOLDER
+from components.trainer.backbones.table import check_request, find_backbone
+
+CACHE_VARIABLE = "GRAFT_WEIGHTS"
+TIMEOUT = 20.0  # seconds without an answer: a machine without internet is told so soon
+
+progress = logging.getLogger("graft.progress")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A file that Keras publishes.
+
+    Attributes:
+        name: its name in the cache.
+        url: where it is.
+        digest: what Keras says of its content, md5 (32 hex digits) or sha256 (64); empty where it says nothing.
+    """
+
+    name: str
+    url: str
+    digest: str
+
+
+class _FoundError(Exception):
+    """Carries a file out of a constructor of Keras."""
+
+    def __init__(self, file: Published) -> None:
+        super().__init__(file.name)
+        self.file = file
+
+
+def find_published(name: str, image_size: tuple[int, int], arguments: dict[str, Any]) -> Published:
+    """The file with the ImageNet weights of a backbone without its top.
+
+    Keras knows it only inside the constructor, which asks for it when all layers are there. So the constructor is run,
+    without making variables (0.02 to 1.2 s), in a thread of its own: Keras' counters of names stay as they were.
+
+    Raises:
+        InputError: Keras has no such weights, for example of another width.
+    """
+    check_request(name, image_size, arguments)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_ask_constructor, name, image_size, arguments).result()
+
+
+def _ask_constructor(name: str, image_size: tuple[int, int], arguments: dict[str, Any]) -> Published:
+    import keras
+    from keras.src.utils import file_utils
+
+    constructor = getattr(keras.applications, find_backbone(name).constructor)
+    original = file_utils.get_file
+    file_utils.get_file = _answer
+    try:
+        with keras.StatelessScope(initialize_variables=False), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras says which size the weights are of
+            constructor(weights="imagenet", include_top=False, input_shape=(*image_size, 3), **arguments)
+    except _FoundError as found:
+        return found.file
+    except ValueError as error:
+        raise InputError(
+            f"trainer.backbone_args: Keras publishes no ImageNet weights of {name} with {arguments}: "
+            f"{first_line(error)}\nUse other arguments, or name a file: trainer.weights."
+        ) from error
+    finally:
+        file_utils.get_file = original
+    raise RuntimeError(f"keras.applications.{name} did not ask for its weights.")
+
+
+def _answer(fname: str, origin: str, file_hash: str | None = None, **_: Any) -> None:
+    raise _FoundError(Published(fname, origin, file_hash or ""))
+
+
+def cache_folder() -> Path:
+    """Where ImageNet weights are kept on this machine."""
+    own, keras = os.environ.get(CACHE_VARIABLE), os.environ.get("KERAS_HOME")
+    if own:
+        return Path(own).expanduser()
+    return Path(keras if keras and keras != NO_FOLDER else "~/.keras").expanduser() / "models"
+
+
+def fetch_published(file: Published, folder: Path) -> Path:
+    """The file's place in the cache, fetched where it is not there or is not what Keras published.
+
+    Raises:
+        InputError: it cannot be fetched or kept; names both ways out.
+    """
+    path = folder / file.name
+    is_broken = path.is_file() and not _is_as_published(path, file.digest)
+    if path.is_file() and not is_broken:
+        _keep_digest(path, file.digest)
+        return path
+    try:
+        _download(file, path)
+    except (OSError, ValueError) as error:
+        state = "is damaged" if is_broken else "is not there"
+        raise InputError(
+            f"trainer.weights: the ImageNet weights could not be had: {path} {state}, and fetching it from {file.url} "
+            f"failed: {first_line(error)}\n"
+            f"Either run `graft weights fetch CONFIG --cache DIR` on a machine with internet, copy DIR here, and set "
+            f"{CACHE_VARIABLE}=DIR (for pods: both in their image);\n"
+            "or name a weights file in the configuration: trainer.weights (for pods: kubeflow.weights, compiled again)."
+        ) from error
+    return path
+
+
+def _download(file: Published, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as target, urllib.request.urlopen(file.url, timeout=TIMEOUT) as source:
+            _copy(source, target, file.name, int(source.headers.get("Content-Length") or 0))
+        if file.digest and not _is_as_published(Path(beside), file.digest):
+            raise ValueError(f"what arrived is not what Keras published (expected digest {file.digest})")
+        os.chmod(beside, 0o644)  # mkstemp's are for their owner only; a cache may be shared
+        _sealed(path).unlink(missing_ok=True)  # of what was there before
+        os.replace(beside, path)
+        _keep_digest(path, file.digest)
+    finally:
+        Path(beside).unlink(missing_ok=True)
+
+
+def _copy(source: IO[bytes], target: IO[bytes], name: str, expected: int) -> None:
+    done, said = 0, time.monotonic()
+    while chunk := source.read(CHUNK):
+        target.write(chunk)
+        done += len(chunk)
+        if time.monotonic() - said > 1.0:
+            said = time.monotonic()
+            progress.info("fetching %s, %.0f of %.0f MB", name, done / 1e6, max(done, expected) / 1e6)
+    if expected and done != expected:
+        raise ValueError(f"the connection broke after {done:,} of {expected:,} bytes")
+
+
+def _is_as_published(path: Path, digest: str) -> bool:
+    """Whether a file is what Keras says; where it says nothing, whether it is what it was when it was first seen."""
+    if digest:
+        return digest_of(path, "md5" if len(digest) == 32 else "sha256") == digest
+    return not _sealed(path).is_file() or _sealed(path).read_text("utf-8", "replace").strip() == digest_of(path)
+
+
+def _keep_digest(path: Path, digest: str) -> None:
+    """Remembers what a file is that Keras says nothing of; in a cache that may only be read, it stays unknown."""
+    if not digest and not _sealed(path).is_file():
+        with suppress(OSError):
+            _sealed(path).write_text(f"{digest_of(path)}\n", "utf-8")
+
+
+def _sealed(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def check_pin(path: str, found: str, pin: str | None) -> None:
+    """Holds a file's sha256 against `trainer.weights_sha256`.
+
+    Raises:
+        InputError: they differ.
+    """
+    if pin and pin.strip().lower() != found:
+        raise InputError(
+            f"trainer.weights_sha256: expected {pin.strip().lower()},\nfound {found} in {path}.\n"
+            "Get the file that was pinned (a cached one: delete it, then `graft weights fetch CONFIG`); if this one is "
+            f"meant,\nset trainer.weights_sha256 to what was found."
+        )

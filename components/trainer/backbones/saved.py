@@ -1,0 +1,159 @@
+"""A team's own trunk as backbone: a `.keras` file or a SavedModel folder, from images to feature maps or vectors.
+
+What Keras and TensorFlow say of a model that does not serve is put into the user's words; nothing is guessed. A model
+whose classification top is still on gives vectors as wide as its classes, and is taken as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.errors import InputError, first_line
+from components.files.digests import digest_path
+
+ENDPOINTS = ("serving_default", "serve")  # the first that a SavedModel has; `Model.export` writes both
+WANTED = "float32 [batch, h, w, 3] to float32 [batch, h, w, d] or [batch, d]"
+
+
+def digest_saved_model(path: str) -> str:
+    """sha256 of the files of a saved model, as hex digits.
+
+    Raises:
+        InputError: it is neither a `.keras` file nor a folder.
+    """
+    if not tf.io.gfile.isdir(path) and not path.endswith(".keras"):
+        raise InputError(
+            f"trainer.backbone: expected a .keras file or a SavedModel folder, got {path}.\n"
+            "Save the model with model.save('trunk.keras') or model.export('trunk')."
+        )
+    return digest_path(path)
+
+
+def load_saved_model(path: str, image_size: tuple[int, int]) -> keras.Model:
+    """A saved model as a Keras model with fixed shapes.
+
+    Args:
+        path: a `.keras` file (read in safe mode: no code in it is run) or a SavedModel folder.
+        image_size: height and width in pixels that it will get.
+
+    Returns:
+        A model from float32 [batch, height, width, 3] to feature maps float32 [batch, h, w, d] or vectors
+        float32 [batch, d]; a SavedModel's layers are one layer of it, which runs its endpoint `serving_default`, or
+        `serve` where there is no such, or the only one that there is.
+
+    Raises:
+        InputError: it cannot be read, wants other input, or gives something else.
+    """
+    loaded = _load_folder(path, image_size) if tf.io.gfile.isdir(path) else _load_keras_file(path, image_size)
+    return _with_fixed_shapes(loaded, path, image_size)
+
+
+def output_of(model: keras.Model) -> tuple[int, ...]:
+    """Shape of a model's output without the batch: (h, w, d) or (d,)."""
+    return tuple(int(side) for side in model.output_shape[1:])
+
+
+def _load_keras_file(path: str, image_size: tuple[int, int]) -> keras.Model:
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        raise InputError(
+            f"trainer.backbone: {path} cannot be read as a Keras model: {first_line(error)}\n"
+            "Expected a model of Keras' own layers only, without Lambda layers: build it of those, and save it again. "
+            "docs/user-guide.md, 'A backbone is a program', says why."
+        ) from error
+    inputs = [(tuple(tensor.shape), str(tensor.dtype)) for tensor in getattr(model, "inputs", None) or []]
+    if inputs:
+        _check_inputs(path, inputs, image_size)
+    return model
+
+
+def _load_folder(path: str, image_size: tuple[int, int]) -> keras.layers.Layer:
+    try:
+        signatures = tf.saved_model.load(path).signatures
+    except Exception as error:
+        raise InputError(
+            f"trainer.backbone: {path} cannot be read as a SavedModel: {first_line(error)}\n"
+            "Expected a folder with saved_model.pb and variables/, as model.export('trunk') writes it."
+        ) from error
+    name = _choose_endpoint(path, list(signatures))
+    inputs = list(signatures[name].structured_input_signature[1].values())
+    _check_inputs(path, [(tuple(spec.shape), spec.dtype.name) for spec in inputs], image_size)
+    outputs = list(signatures[name].structured_outputs)
+    if len(outputs) != 1:
+        raise InputError(
+            f"trainer.backbone: expected one output of endpoint '{name}' of {path}, got {len(outputs)}: "
+            f"{', '.join(sorted(outputs))}.\nExport a model that gives the feature maps alone."
+        )
+    endpoint = keras.layers.TFSMLayer(path, call_endpoint=name, trainable=False, name="saved_model")
+    pixels = keras.Input((*image_size, 3), name="pixels")
+    answer = endpoint(pixels)
+    return keras.Model(pixels, answer[outputs[0]] if isinstance(answer, dict) else answer, name="trunk")
+
+
+def _choose_endpoint(path: str, names: Sequence[str]) -> str:
+    known = [name for name in ENDPOINTS if name in names] or (list(names) if len(names) == 1 else [])
+    if not known:
+        raise InputError(
+            f"trainer.backbone: expected an endpoint {' or '.join(ENDPOINTS)} in {path}, found "
+            f"{', '.join(names) or 'none'}.\nExport it with model.export('trunk'), or pass signatures= to "
+            "tf.saved_model.save."
+        )
+    return known[0]
+
+
+def _check_inputs(path: str, inputs: list[tuple[tuple[int | None, ...], str]], image_size: tuple[int, int]) -> None:
+    described = "; ".join(f"{dtype} {_words(shape)}" for shape, dtype in inputs)
+    if len(inputs) != 1 or len(inputs[0][0]) != 4 or inputs[0][0][3] not in (None, 3) or inputs[0][1] != "float32":
+        raise InputError(
+            f"trainer.backbone: expected a model from {WANTED}; {path} takes {described}.\n"
+            "Save a model that takes a batch of RGB images."
+        )
+    batch, height, width, _ = inputs[0][0]
+    if batch is not None:
+        raise InputError(
+            f"trainer.backbone: expected a model for batches of any size; {path} takes {described}.\n"
+            "Save it with None as the first side of its input."
+        )
+    if height not in (None, image_size[0]) or width not in (None, image_size[1]):
+        raise InputError(
+            f"transform.image_size: the backbone {path} takes {height or 'any'} x {width or 'any'} pixels, got "
+            f"{image_size[0]} x {image_size[1]}.\n"
+            f"Set transform.image_size: [{height or image_size[0]}, {width or image_size[1]}]."
+        )
+
+
+def _with_fixed_shapes(loaded: Any, path: str, image_size: tuple[int, int]) -> keras.Model:
+    """The model itself where its shapes are those wanted, else one around it; tried on two black images."""
+    try:
+        answer = loaded(np.zeros([2, *image_size, 3], np.float32), training=False)
+    except Exception as error:
+        raise InputError(
+            f"trainer.backbone: {path} does not run on images of {image_size[0]} x {image_size[1]}: "
+            f"{first_line(error)}\nExpected a model from {WANTED}."
+        ) from error
+    if not hasattr(answer, "shape") or len(answer.shape) not in (2, 4) or answer.shape[0] != 2:
+        given = _words(tuple(answer.shape)) if hasattr(answer, "shape") else type(answer).__name__
+        raise InputError(
+            f"trainer.backbone: expected a model from {WANTED}; {path} gives {given} for two images.\n"
+            "Save it up to its last feature map, or up to its pooling."
+        )
+    shape, dtype = tuple(int(side) for side in answer.shape[1:]), keras.backend.standardize_dtype(answer.dtype)
+    is_whole = getattr(loaded, "inputs", None) and (loaded.input_shape, loaded.output_shape) == (
+        (None, *image_size, 3),
+        (None, *shape),
+    )
+    if is_whole and dtype == "float32":
+        return loaded
+    pixels = keras.Input((*image_size, 3), name="pixels")
+    outputs = keras.layers.Reshape(shape, dtype="float32", name="features")(loaded(pixels))
+    return keras.Model(pixels, outputs, name="trunk")
+
+
+def _words(shape: tuple[int | None, ...]) -> str:
+    return f"[{', '.join('any' if side is None else str(side) for side in shape)}]"

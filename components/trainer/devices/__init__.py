@@ -1,0 +1,1 @@
+"""Devices and workers: distribution strategies, `TF_CONFIG`, and what workers share."""

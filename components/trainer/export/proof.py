@@ -1,0 +1,107 @@
+"""Proof that what was kept is what the exported model computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+import numpy as np
+import tensorflow as tf
+
+from components.contract import features
+from components.trainer.features.data import Split, read_images
+
+SAMPLE = 64  # images
+AT_ONCE = 8
+# Largest difference that rounding explains, as a share of the image's largest feature. Folding to constants reorders
+# sums (1e-6 to 3e-5 measured), GPUs may multiply in TF32 (11 bits of mantissa); bfloat16 has 8 bits, through all
+# layers. Wrong scaling, weights, sizes or views are off by 0.3 and more.
+LIMITS = {"float32": 2e-3, "mixed_float16": 3e-2, "mixed_bfloat16": 1.5e-1}
+HALF_ON_DISK = 2.0**-11  # half a unit in the last place of float16
+
+
+def sample_rows(kept: np.ndarray, count: int = SAMPLE) -> np.ndarray:
+    """Rows to be proven: half from the store, half just computed, evenly spread; more of one where the other has few.
+
+    Args:
+        kept: bool [n], as in `Features`.
+        count: how many.
+
+    Returns:
+        int [min(count, n)], sorted.
+    """
+    old, new = np.flatnonzero(kept), np.flatnonzero(~kept)
+    of_new = min(len(new), max(count // 2, count - len(old)))
+    picked = [_spread(new, of_new), _spread(old, min(len(old), count - of_new))]
+    return np.sort(np.concatenate(picked))
+
+
+def _spread(rows: np.ndarray, count: int) -> np.ndarray:
+    return rows[np.linspace(0, len(rows) - 1, count).astype(int)] if count else rows[:0]
+
+
+def parity_limit(precision: str = "float32", feature_dtype: str = "float32") -> float:
+    """The largest relative difference that rounding explains.
+
+    Args:
+        precision: of the feature pass, as `trainer.precision`.
+        feature_dtype: on disk.
+    """
+    return LIMITS[precision] + (HALF_ON_DISK if feature_dtype == "float16" else 0.0)
+
+
+@contextmanager
+def exported_embed(path: str) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
+    """The `embed` signature of an export on disk: image bytes, object [batch], to features float32 [batch, d].
+
+    A session reads the graph as a server does, in C++: `tf.saved_model.load` would turn every function into Python
+    first, which takes longer than the proof.
+    """
+    graph = tf.Graph()
+    with closing(tf.compat.v1.Session(graph=graph)) as session:
+        with graph.as_default():
+            meta = tf.compat.v1.saved_model.loader.load(session, [tf.saved_model.SERVING], path)
+        signature = meta.signature_def[features.EMBED]
+        source = signature.inputs[features.INPUT_BYTES].name
+        wanted = signature.outputs[features.OUTPUT_FEATURES].name
+        yield lambda images: session.run(wanted, {source: images})
+
+
+def check_parity(
+    stored: np.ndarray,
+    split: Split,
+    rows: np.ndarray,
+    served_embed: Callable[[np.ndarray], np.ndarray],
+    limit: float = LIMITS["float32"],
+) -> float:
+    """Compares features that the head is trained on with those of the exported model.
+
+    Args:
+        stored: float32 [n, d], of the split.
+        split: in the same order; its files are read for the images' bytes.
+        rows: of `sample_rows`.
+        served_embed: image bytes, object [batch], to features float32 [batch, d]: the export's `embed` signature.
+        limit: as a share of the image's largest feature, see `parity_limit`.
+
+    Returns:
+        The largest difference, as such a share.
+
+    Raises:
+        RuntimeError: it is above the limit or no number; names the image, the measured value and the limit.
+    """
+    images = read_images(split, rows)
+    parts = [served_embed(np.array(images[at : at + AT_ONCE], object)) for at in range(0, len(images), AT_ONCE)]
+    served = np.concatenate([np.asarray(part) for part in parts])
+    if served.shape != stored[rows].shape:
+        raise RuntimeError(f"The kept features are of shape {stored[rows].shape}, the export's are {served.shape}.")
+    size = np.abs(served).max(axis=1)
+    differences = np.abs(stored[rows] - served).max(axis=1) / np.maximum(size, np.finfo(np.float32).tiny)
+    worst = int(np.argmax(np.where(np.isfinite(differences), differences, np.inf)))
+    if not differences[worst] <= limit:
+        raise RuntimeError(
+            f"Kept features are not what the exported model computes: expected a difference of at most {limit:.1e} of "
+            f"the largest feature, measured {differences[worst]:.1e} for image {split.sha256[rows[worst]].decode()}, "
+            f"over {len(rows)} images.\nDelete features/ of the working directory and start the run again; if it "
+            "fails once more, the export and the training path differ."
+        )
+    return float(differences[worst])

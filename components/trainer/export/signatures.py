@@ -1,0 +1,214 @@
+"""The exported model: from bytes to label, with the signatures of the architecture, all through one transform graph."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from components.contract import features
+from components.trainer.backbones.build import BuiltBackbone, scale_pixels
+from components.trainer.backbones.precision import leaves
+from components.trainer.features.averaging import average_views
+from components.trainer.features.backbone_pass import Pooling, pool
+from components.trainer.heads.head import Head
+
+NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_./>-]*")  # what TensorFlow saves a variable under
+
+
+class ServedModel(tf.Module):
+    """Pixels, scaling, frozen backbone in inference mode, pooling, dense softmax; all of it in float32."""
+
+    def __init__(
+        self,
+        backbone: BuiltBackbone,
+        pooling: Pooling,
+        head: Head,
+        transform: tft.TFTransformOutput,
+        classes: list[str],
+        views: int = 1,
+    ) -> None:
+        super().__init__()
+        layer = transform.transform_features_layer()
+        # Hidden, since TensorFlow would save it as a Keras model, with functions of its own that nobody calls. Its
+        # graph holds neither variables nor tables; one that did could not be exported, and TensorFlow says so.
+        self._transform = lambda raw: layer(raw)
+        self.backbone = resources_of(backbone.model)
+        self._call = lambda pixels: backbone.model(pixels, training=False)  # hides the model itself: see `resources_of`
+        self.scaling = backbone.scaling
+        self.has_maps = backbone.output == "maps"
+        if not self.has_maps:
+            setattr(self, "explain", None)  # noqa: B010  TensorFlow would trace it, and there are no places to explain
+        self.pooling = pooling
+        self.views, self.shape = views, backbone.shape
+        self.hidden = [tf.Variable(array, name="head/hidden") for array in head.hidden or ()]
+        self.kernel = tf.Variable(head.kernel, name="head/kernel")
+        self.bias = tf.Variable(head.bias, name="head/bias")
+        self.classes = tf.constant(classes)
+        shape = [None, *backbone.model.input_shape[1:]]
+        pixels = [tf.TensorSpec(shape, tf.float32, features.PIXELS)]
+        # Each is traced once, and called by all signatures. AutoGraph takes seconds to rewrite the transform graph's
+        # layer, which needs none of it; a layer of somebody's own network may need it.
+        strings = [tf.TensorSpec([None], tf.string)]
+        self.decode = tf.function(self._decode, input_signature=strings, autograph=False)
+        self.maps = tf.function(self._maps, input_signature=pixels)
+        self.classify_pixels = tf.function(self._classify_pixels, input_signature=pixels, autograph=False)
+
+    def _classify_pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        """float32 [batch, height, width, 3] in 0..255 to probabilities [batch, classes]: what TensorFlow Lite runs."""
+        maps = self.maps(pixels) if self.views == 1 else self._maps(pixels, at_once=True)  # Lite has no such loops
+        return {features.OUTPUT_PROBABILITIES: tf.nn.softmax(self.logits(pool(maps, self.pooling)))}
+
+    def _decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
+        """string [batch] to float32 [batch, height, width, 3] in 0..255."""
+        return self._transform({features.IMAGE: tf.reshape(image_bytes, [-1, 1])})[features.PIXELS]
+
+    def _maps(self, pixels: tf.Tensor, at_once: bool = False) -> tf.Tensor:
+        """float32 [batch, height, width, 3] in 0..255 to [batch, h, w, d], or [batch, d] of a backbone without maps."""
+        call = lambda view: self._call(scale_pixels(view, self.scaling))  # noqa: E731
+        return average_views(call, pixels, self.views, self.shape, at_once)
+
+    def pooled(self, image_bytes: tf.Tensor) -> tf.Tensor:
+        """string [batch] to the head's input, float32 [batch, d]."""
+        return pool(self.maps(self.decode(image_bytes)), self.pooling)
+
+    def logits(self, pooled: tf.Tensor) -> tf.Tensor:
+        """float32 [batch, d] to [batch, classes]."""
+        return tf.matmul(self._hide(pooled), self.kernel) + self.bias
+
+    def _hide(self, pooled: tf.Tensor) -> tf.Tensor:
+        """The hidden layer, where there is one."""
+        return tf.nn.relu(tf.matmul(pooled, self.hidden[0]) + self.hidden[1]) if self.hidden else pooled
+
+    def classify(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """string [batch] to label string [batch], probability [batch], probabilities [batch, classes]."""
+        probabilities = tf.nn.softmax(self.logits(self.pooled(image_bytes)))
+        best = tf.argmax(probabilities, axis=1)
+        return {
+            features.OUTPUT_LABEL: tf.gather(self.classes, best),
+            features.OUTPUT_PROBABILITY: tf.reduce_max(probabilities, axis=1),
+            features.OUTPUT_PROBABILITIES: probabilities,
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_BYTES)], autograph=False)
+    def serve_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`serving_default`: raw image files; JPEGs are turned upright, others are taken as stored, without alpha."""
+        return self.classify(image_bytes)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_EXAMPLES)], autograph=False)
+    def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`serve_examples`: serialized tf.Example, as ImageExampleGen writes them."""
+        parsed = tf.io.parse_example(examples, {features.IMAGE: tf.io.FixedLenFeature([], tf.string)})
+        return self.classify(parsed[features.IMAGE])
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_BYTES)], autograph=False)
+    def explain(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`explain`: the class activation map of the predicted class (Zhou et al., 2016, arXiv:1512.04150).
+
+        The logit is a sum over places, plus a bias, whatever the pooling: the mean takes every place alike, the
+        largest value comes from one place (shared where several are largest), and a ReLU layer is linear for the
+        units that are on. So the map is exact and needs no gradient. Evidence against the class is cut at 0; the
+        strongest evidence is 1.
+        """
+        maps = self.maps(self.decode(image_bytes))
+        best, evidence = self.evidence(maps)
+        evidence = tf.nn.relu(evidence)
+        strongest = tf.reduce_max(evidence, axis=[1, 2], keepdims=True)
+        return {
+            features.OUTPUT_LABEL: tf.gather(self.classes, best),
+            features.OUTPUT_CAM: tf.math.divide_no_nan(evidence, strongest),
+        }
+
+    def evidence(self, maps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """What each place adds to the largest logit: its label int64 [batch], and float32 [batch, h, w].
+
+        Args:
+            maps: float32 [batch, h, w, d], of the backbone.
+        """
+        pooled = pool(maps, self.pooling)
+        best = tf.argmax(self.logits(pooled), axis=1)
+        shares = SHARES[self.pooling]
+        weights = tf.split(self._weights_for(pooled, best), len(shares), axis=1)
+        parts = [tf.einsum("bhwd,bd->bhw", share(maps), part) for share, part in zip(shares, weights, strict=True)]
+        return best, tf.add_n(parts)
+
+    def _weights_for(self, pooled: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        """What each pooled feature adds to the logit of a label, for these images: float32 [batch, d]."""
+        weights = tf.gather(tf.transpose(self.kernel), label)
+        if not self.hidden:
+            return weights
+        is_on = tf.cast(self._hide(pooled) > 0, tf.float32)
+        return tf.matmul(weights * is_on, self.hidden[0], transpose_b=True)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_BYTES)], autograph=False)
+    def embed(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`embed`: the pooled features, float32 [batch, d]."""
+        return {features.OUTPUT_FEATURES: self.pooled(image_bytes)}
+
+
+def resources_of(model: keras.Model) -> dict[str, Any]:
+    """What the exported functions read of a Keras model: TensorFlow's variables by their names, and SavedModels inside.
+
+    Not the model itself: Keras' variables (3.12) export a copy each, and restoring fills the copy, while the functions
+    read the original. `tf.saved_model.load` happens to join the two; TensorFlow Serving finds no value in the original.
+    """
+    endpoints = [layer for layer in leaves(model) if isinstance(layer, keras.layers.TFSMLayer)]
+    inside = {f"saved_model_{number}": layer._reloaded_obj for number, layer in enumerate(endpoints)}
+    return _by_name(model.weights) | inside
+
+
+def _by_name(variables: Sequence[Any]) -> dict[str, Any]:
+    """TensorFlow's variables by their paths; by a number where a path is no name for it, or is another's too."""
+    named: dict[str, Any] = {}
+    for number, variable in enumerate(variables):
+        fits = NAME.fullmatch(variable.path) and variable.path not in named
+        named[variable.path if fits else f"variable_{number}"] = variable.value
+    return named
+
+
+def _mean_shares(maps: tf.Tensor) -> tf.Tensor:
+    """What each place adds to the mean: float32 [batch, h, w, d]."""
+    return maps / tf.cast(tf.shape(maps)[1] * tf.shape(maps)[2], tf.float32)
+
+
+def _largest_shares(maps: tf.Tensor) -> tf.Tensor:
+    """What each place adds to the largest value: float32 [batch, h, w, d]."""
+    largest = tf.cast(maps == tf.reduce_max(maps, axis=[1, 2], keepdims=True), tf.float32)
+    return maps * largest / tf.reduce_sum(largest, axis=[1, 2], keepdims=True)
+
+
+SHARES = {"avg": [_mean_shares], "max": [_largest_shares], "both": [_mean_shares, _largest_shares]}
+
+
+def export_model(model: ServedModel, path: str, facts: dict[str, Any]) -> None:
+    """Writes the SavedModel with its class names and what it is made of.
+
+    A backbone that gives vectors has no places, so there is no `explain` then.
+    """
+    signatures = {
+        features.SERVE_BYTES: model.serve_bytes,
+        features.SERVE_EXAMPLES: model.serve_examples,
+        features.EMBED: model.embed,
+    }
+    if model.has_maps:
+        signatures[features.EXPLAIN] = model.explain
+    tf.saved_model.save(model, path, signatures=signatures)
+    write_assets(path, facts)
+
+
+def write_assets(path: str, facts: dict[str, Any]) -> None:
+    """Class names and what the model is made of, beside an export."""
+    _write_asset(path, features.LABELS_ASSET, "".join(f"{name}\n" for name in facts["classes"]))
+    _write_asset(path, features.FACTS_ASSET, json.dumps(facts, indent=2, sort_keys=True))
+
+
+def _write_asset(path: str, name: str, text: str) -> None:
+    tf.io.gfile.makedirs(os.path.join(path, "assets"))
+    with tf.io.gfile.GFile(os.path.join(path, "assets", name), "w") as file:
+        file.write(text)

@@ -1,0 +1,1 @@
+"""Features of the frozen backbone: computed once an image, and kept in the feature store."""

@@ -1,0 +1,309 @@
+"""The frozen backbone sees each image once: pooled features of a split, kept in the store."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from components.trainer.backbones.build import scale_pixels
+from components.trainer.backbones.table import Scaling
+from components.trainer.devices.strategy import global_batch_size
+from components.trainer.devices.workers import same_everywhere
+from components.trainer.features.arrays import aligned_zeros
+from components.trainer.features.augment import View, augment_pixels
+from components.trainer.features.averaging import average_views
+from components.trainer.features.data import Split, pixel_batches, readable_records
+from components.trainer.features.store import FeatureStore, Writer
+
+progress = logging.getLogger("graft.progress")
+
+Pooling = Literal["avg", "max", "both"]
+Step = Callable[[tf.Tensor, tf.Tensor], tuple[np.ndarray, np.ndarray]]
+
+IN_FLIGHT = 2  # batches that the backbone works on at once: no layer waits for the last thread of the one before it
+
+
+def pool(maps: tf.Tensor, pooling: Pooling = "avg") -> tf.Tensor:
+    """Global pooling over the places of feature maps (Lin et al., 2013, arXiv:1312.4400).
+
+    Args:
+        maps: float [batch, h, w, d]; vectors [batch, d] are passed through, there is nothing to pool.
+        pooling: the mean, the largest, or both, one after the other.
+
+    Returns:
+        [batch, d], or [batch, 2 d] for `both`.
+    """
+    if len(maps.shape) == 2:
+        return maps
+    rows = {"avg": [tf.reduce_mean], "max": [tf.reduce_max], "both": [tf.reduce_mean, tf.reduce_max]}[pooling]
+    return tf.concat([reduce(maps, axis=[1, 2]) for reduce in rows], axis=-1)
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A backbone without variables: pixels float32 [batch, height, width, 3] in 0..255 to float32 [batch, width]."""
+
+    function: Callable[[tf.Tensor], list[tf.Tensor]]
+    width: int
+
+    def __call__(self, pixels: tf.Tensor) -> tf.Tensor:
+        """Scales, runs the backbone and pools."""
+        return self.function(pixels)[0]
+
+    def ready(self) -> Folded:
+        """Itself; see `Later`."""
+        return self
+
+
+@dataclass(frozen=True)
+class Later:
+    """A folded backbone that is made when the first image needs it: where all features are kept, it never is."""
+
+    width: int
+    make: Callable[[], Folded]
+
+    @cached_property
+    def _made(self) -> Folded:
+        return self.make()
+
+    def ready(self) -> Folded:
+        """The folded backbone."""
+        return self._made
+
+
+def fold_backbone(backbone: keras.Model, scaling: Scaling, pooling: Pooling = "avg", views: int = 1) -> Folded:
+    """The backbone literally frozen: its variables become constants of the graph.
+
+    TensorFlow can then fuse batch normalisation into the convolutions, which is 1.3 to 1.7 times faster on a CPU.
+    Feature maps in half precision are pooled in float32. `views` of each image are averaged.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *backbone.input_shape[1:]], tf.float32)])
+    def forward(pixels: tf.Tensor) -> tf.Tensor:
+        call = lambda view: backbone(scale_pixels(view, scaling), training=False)  # noqa: E731
+        return pool(average_views(call, pixels, views, backbone.output_shape[1:]), pooling)
+
+    folded = convert_variables_to_constants_v2(forward.get_concrete_function())
+    return Folded(folded, int(folded.structured_outputs[0].shape[-1]))
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of a split, and where they came from.
+
+    Attributes:
+        values: float32 [n, d], in the order of the split.
+        kept: bool [n], those that were read from the store.
+        computed: images that the backbone saw; copies of one image count once.
+        seconds: of the backbone pass, decoding included.
+    """
+
+    values: np.ndarray
+    kept: np.ndarray
+    computed: int
+    seconds: float
+
+    def without_values(self) -> Features:
+        """The same, to tell of, without what takes the memory."""
+        return replace(self, values=np.zeros([0, self.values.shape[1]], np.float32))
+
+    def describe(self) -> str:
+        """A few words for the closing line."""
+        rate = f" at {self.computed / max(self.seconds, 1e-9):,.0f} images/s" if self.computed else ""
+        return f"{self.computed:,} features computed{rate}, {int(self.kept.sum()):,} from the store"
+
+
+@dataclass(frozen=True)
+class FeaturePass:
+    """How pixels become features.
+
+    Attributes:
+        strategy: replicas that share each batch.
+        forward: of `fold_backbone`, now or later.
+        transform: the transform graph that makes the pixels.
+        batch_size: global, fixed; rounded up to a multiple of the replicas.
+    """
+
+    strategy: tf.distribute.Strategy
+    forward: Folded | Later
+    transform: tft.TFTransformOutput
+    batch_size: int
+
+    def run(
+        self, split: Split, wanted: np.ndarray, view: View | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Runs the backbone over some images of a split.
+
+        Args:
+            split: in the order of its files.
+            wanted: bool [n].
+            view: an augmented view; None for the plain image.
+
+        Yields:
+            Rows of the split int64 [k], and their features float32 [k, d], in no promised order.
+
+        Raises:
+            RuntimeError: the records are not those of the split any more.
+        """
+        expected, done = int(wanted.sum()), 0
+        batches = pixel_batches(split, self.transform, global_batch_size(self.strategy, self.batch_size), wanted)
+        with readable_records():
+            for indices, values in in_flight(self._make_step(split, wanted, view), self._distribute(batches)):
+                if (indices < -1).any():
+                    raise RuntimeError("The examples changed while they were read: they stand in another order now.")
+                real = indices >= 0
+                done += int(real.sum())
+                yield indices[real], values[real]
+        if done != expected:
+            raise RuntimeError(f"The examples changed while they were read: expected {expected} images, got {done}.")
+
+    def _distribute(self, batches: tf.data.Dataset) -> Any:
+        """The batches as the replicas share them.
+
+        One replica takes them as they are: a distributed iterator left one of two processors idle in every third pass.
+        """
+        alone = self.strategy.num_replicas_in_sync == 1
+        return batches if alone else self.strategy.experimental_distribute_dataset(batches)
+
+    def _make_step(self, split: Split, wanted: np.ndarray, view: View | None) -> Step:
+        draws = tf.constant(_draws(split, wanted, view)) if view else None
+        forward = self.forward.ready()
+
+        def on_replica(index: tf.Tensor, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            if view:
+                pixels = augment_pixels(pixels, tf.gather(draws, tf.maximum(index, 0)), view.augmentation)
+            return index, forward(pixels)
+
+        on_all = lambda index, pixels: self.strategy.run(on_replica, args=(index, pixels))  # noqa: E731
+        graph = tf.function(on_all, autograph=False)
+
+        def step(index: tf.Tensor, pixels: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
+            index, values = graph(index, pixels)
+            return self._local(index), self._local(values)
+
+        return step
+
+    def _local(self, output: tf.Tensor) -> np.ndarray:
+        return np.concatenate([value.numpy() for value in self.strategy.experimental_local_results(output)])
+
+
+def in_flight(step: Step, batches: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What a step makes of each batch, in their order, `IN_FLIGHT` of them at once; the first alone, as it traces."""
+    pending: deque[Future[tuple[np.ndarray, np.ndarray]]] = deque()
+    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        for number, batch in enumerate(batches):
+            if not number:
+                yield step(*batch)
+                continue
+            pending.append(pool.submit(step, *batch))
+            if len(pending) == IN_FLIGHT:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def _draws(split: Split, wanted: np.ndarray, view: View) -> np.ndarray:
+    drawn = view.draws(split.digests()[wanted])
+    draws = np.zeros([len(split), drawn.shape[1]], np.float32)
+    draws[wanted] = drawn
+    return draws
+
+
+def gather_features(
+    feature_pass: FeaturePass, split: Split, store: FeatureStore | None = None, view: View | None = None
+) -> Features:
+    """Features of a split: from the store what it has, from the backbone what it lacks, which is then kept.
+
+    Args:
+        feature_pass: how features are computed.
+        split: in the order of its files.
+        store: of the key that belongs to the pass and the view; None: nothing is read or kept.
+        view: an augmented view; None for the plain image.
+
+    Raises:
+        InputError: the store cannot be written, or the disk is full.
+        RuntimeError: the records changed.
+    """
+    digests = split.digests()
+    width = feature_pass.forward.width
+    if store:
+        values, kept = store.read(digests, width)
+    else:
+        values, kept = aligned_zeros(len(split), width), np.zeros(len(split), bool)
+    same_everywhere(feature_pass.strategy, hashlib.sha256(kept.tobytes()).hexdigest())  # else some would wait for ever
+    wanted = np.zeros(len(split), bool)
+    lacking = np.flatnonzero(~kept)
+    wanted[lacking[np.unique(digests[lacking], return_index=True)[1]]] = True
+    start = time.monotonic()
+    if wanted.any():
+        if store:
+            with store.writing() as writer:
+                _compute(feature_pass, split, wanted, view, values, writer)
+        else:
+            _compute(feature_pass, split, wanted, view, values, None)
+        _copy_to_copies(values, digests, wanted, lacking)
+    return Features(values, kept, int(wanted.sum()), time.monotonic() - start)
+
+
+def _compute(
+    feature_pass: FeaturePass,
+    split: Split,
+    wanted: np.ndarray,
+    view: View | None,
+    values: np.ndarray,
+    writer: Writer | None,
+) -> None:
+    digests, total = split.digests(), int(wanted.sum())
+    done, start = 0, time.monotonic()
+    what = f"view {view.number} of " if view else ""
+    before = f" ({len(split) - total:,} are kept)" if total < len(split) else ""
+    for rows, found in feature_pass.run(split, wanted, view):
+        values[rows] = found
+        if writer:
+            writer.add(digests[rows], found)
+        done += len(rows)
+        rate = done / (time.monotonic() - start)
+        progress.info(
+            "features of %s%s of %s images%s, %s images/s", what, f"{done:,}", f"{total:,}", before, f"{rate:,.0f}"
+        )
+
+
+def _copy_to_copies(values: np.ndarray, digests: np.ndarray, wanted: np.ndarray, lacking: np.ndarray) -> None:
+    """The same image twice: its features are computed once."""
+    copies = lacking[~wanted[lacking]]
+    if len(copies):
+        rows = np.flatnonzero(wanted)
+        order = np.argsort(digests[rows], kind="stable")
+        values[copies] = values[rows[order[np.searchsorted(digests[rows], digests[copies], sorter=order)]]]
+
+
+def augmented_features(feature_pass: FeaturePass, split: Split, view: View) -> np.ndarray:
+    """Features of one fresh view of every image, float32 [n, d], in the order of the split; nothing is kept.
+
+    For fresh views each epoch: the view's number is the epoch, counted from 1.
+    """
+    return gather_features(feature_pass, split, None, view).values
+
+
+def compute_features(
+    strategy: tf.distribute.Strategy,
+    forward: Folded | Later,
+    split: Split,
+    transform: tft.TFTransformOutput,
+    batch_size: int,
+) -> np.ndarray:
+    """Features of all images of a split without a store, float32 [n, d]."""
+    return gather_features(FeaturePass(strategy, forward, transform, batch_size), split).values

@@ -1,0 +1,232 @@
+"""The feature store: features that were computed once are kept, by the content of the image they belong to.
+
+    features/<key>/key.json                 what the key stands for
+    features/<key>/<time>-<random>.pack     features of up to 32 MB of vectors, see `packs.py`
+    features/<key>/<...>.pack.used          when the pack was last read, in seconds since 1970
+    features/<key>/<...>.pack.bad           a pack that was damaged; nothing reads it
+
+The key is a digest over all that decides a feature but the image: weights, scaling, pooling, size, transform graph,
+augmentation and view, precision, library versions. Packs are only ever added, under names of their own, and appear by
+renaming a complete file: two writers do not disturb each other, and a killed one leaves nothing that is read later.
+Whatever is missing or damaged is computed again, so packs may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from components.errors import InputError, first_line
+from components.files.atomic import explained, file_errors, list_names, make_folder, write_atomically
+from components.trainer.features.arrays import aligned_zeros
+from components.trainer.features.packs import (
+    DTYPES,
+    FORMAT,
+    BadPack,
+    FeatureDtype,
+    Table,
+    check_vectors,
+    encode_pack,
+    read_table,
+)
+
+progress = logging.getLogger("graft.progress")
+
+PACK_BYTES = 32_000_000  # of vectors: large enough for object stores, small enough to be read and written at once
+PACK_SECONDS = 60.0  # a killed run loses no more than this, or a pack
+KEY_FILE = "key.json"
+PACK, USED, BAD = ".pack", ".used", ".bad"
+EXPORT = ".export"  # what `templates.py` keeps beside them
+
+
+def digest_key(ingredients: dict[str, Any]) -> str:
+    """64 hex digits over everything but the image that decides a feature; the order of the entries does not matter."""
+    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """One key's part of the store.
+
+    Attributes:
+        root: `features/` of the working directory, local or remote.
+        ingredients: what the key is a digest of; JSON values.
+        dtype: of the vectors on disk. It is part of the key, so both may lie side by side.
+        writable: False for workers that are not the chief: they read, and compute what is missing.
+    """
+
+    root: str
+    ingredients: dict[str, Any]
+    dtype: FeatureDtype = "float32"
+    writable: bool = True
+    folder: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", os.path.join(self.root, digest_key(self.facts)))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All that the key is a digest of."""
+        return {**self.ingredients, "dtype": self.dtype, "packs": FORMAT}
+
+    def read(self, digests: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """What is kept of some images. Damaged entries count as missing, and are said.
+
+        Args:
+            digests: S32 [n], raw sha256 of the images.
+            width: values a vector.
+
+        Returns:
+            float32 [n, width], and bool [n]: which of them were found; the others' rows are zeros.
+        """
+        values, found = aligned_zeros(len(digests), width), np.zeros(len(digests), bool)
+        order = np.argsort(digests, kind="stable")
+        for name in list_names(self.folder, PACK):
+            path = os.path.join(self.folder, name)
+            try:
+                pack = _Pack(path, width)
+                hits = pack.find(digests[order])
+                hits[found[order]] = -1
+                rows, places = order[hits >= 0], hits[hits >= 0]
+                if len(rows):
+                    kept, good = pack.load()
+                    values[rows], found[rows] = kept[places], good[places]
+                    self._touch(path)
+                    if not good.all():
+                        self._mend(path, pack.table.digests[good], kept[good], int((~good).sum()))
+            except BadPack as error:
+                progress.info("kept features: %s is damaged (%s), its images are computed again", name, error)
+                self._set_aside(path)
+            except file_errors() as error:  # deleted by someone meanwhile, or not readable: computed again
+                progress.info("kept features: %s cannot be read (%s)", name, first_line(error))
+        return values, found
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """Keeps what is added, pack by pack; what was added before an error stays kept.
+
+        Raises:
+            InputError: the folder cannot be written, or the disk is full.
+        """
+        writer = Writer(self)
+        if self.writable:
+            with explained(self.folder):
+                make_folder(self.folder)
+                text = json.dumps(self.facts, indent=2, sort_keys=True)
+                write_atomically(os.path.join(self.folder, KEY_FILE), text.encode())
+        try:
+            yield writer
+        except BaseException:
+            with suppress(InputError):  # the first error is the one to tell
+                writer.flush()
+            raise
+        writer.flush()
+
+    def keep(self, digests: np.ndarray, values: np.ndarray) -> None:
+        """Writes one pack.
+
+        Args:
+            digests: S32 [n].
+            values: float [n, d].
+
+        Raises:
+            InputError: the folder cannot be written, or the disk is full.
+        """
+        if not self.writable or not len(digests):
+            return
+        path = os.path.join(self.folder, f"{time.time_ns():020d}-{uuid.uuid4().hex}{PACK}")
+        with explained(self.folder):
+            make_folder(self.folder)  # someone may have pruned it
+            write_atomically(path, encode_pack(digests, values.astype(DTYPES[self.dtype], copy=False)))
+
+    def _touch(self, path: str) -> None:
+        """Says that a pack was of use; a store that can only be read is of use, too."""
+        if self.writable:
+            with suppress(*file_errors()):
+                write_atomically(path + USED, f"{time.time():.0f}".encode())
+
+    def _mend(self, path: str, digests: np.ndarray, values: np.ndarray, lost: int) -> None:
+        text = "kept features: %d of %d in %s are damaged and computed again"
+        progress.info(text, lost, lost + len(digests), os.path.basename(path))
+        self.keep(digests, values)
+        self._set_aside(path)
+
+    def _set_aside(self, path: str) -> None:
+        import tensorflow as tf
+
+        if self.writable:
+            with suppress(*file_errors()):
+                tf.io.gfile.rename(path, path + BAD, overwrite=True)
+                tf.io.gfile.remove(path + USED)
+
+
+@dataclass
+class Writer:
+    """Collects vectors until they make a pack."""
+
+    store: FeatureStore
+    pack_bytes: int = PACK_BYTES
+    pack_seconds: float = PACK_SECONDS
+
+    def __post_init__(self) -> None:
+        self._digests: list[np.ndarray] = []
+        self._values: list[np.ndarray] = []
+        self._bytes, self._since = 0, time.monotonic()
+
+    def add(self, digests: np.ndarray, values: np.ndarray) -> None:
+        """Takes S32 [n] and float32 [n, d]; writes a pack when it is full, or old enough.
+
+        Raises:
+            InputError: the folder cannot be written, or the disk is full.
+        """
+        self._digests.append(digests)
+        self._values.append(values)
+        self._bytes += values.size * DTYPES[self.store.dtype].itemsize
+        if self._bytes >= self.pack_bytes or time.monotonic() - self._since >= self.pack_seconds:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what is collected."""
+        if self._digests:
+            digests, values = np.concatenate(self._digests), np.concatenate(self._values)
+            self._digests, self._values, self._bytes = [], [], 0
+            self.store.keep(digests, values)
+        self._since = time.monotonic()
+
+
+class _Pack:
+    """An open pack: its table now, its vectors when they are asked for."""
+
+    def __init__(self, path: str, width: int) -> None:
+        import tensorflow as tf
+
+        self.path = path
+        with tf.io.gfile.GFile(path, "rb") as file:
+            self.table: Table = read_table(file.read, file.size())
+        if self.table.width != width:
+            raise BadPack(f"expected {width} values an image, found {self.table.width}")
+
+    def find(self, digests: np.ndarray) -> np.ndarray:
+        """The row of each digest, or -1; `digests` are sorted."""
+        by_digest = np.argsort(self.table.digests, kind="stable")
+        mine = self.table.digests[by_digest]
+        places = np.minimum(np.searchsorted(mine, digests), max(len(mine) - 1, 0))
+        return np.where(mine[places] == digests, by_digest[places], -1) if len(mine) else np.full(len(digests), -1)
+
+    def load(self) -> tuple[np.ndarray, np.ndarray]:
+        """All vectors, [n, d], and which of them are as they were written."""
+        import tensorflow as tf
+
+        with tf.io.gfile.GFile(self.path, "rb") as file:
+            file.seek(self.table.start)
+            return check_vectors(self.table, file.read())

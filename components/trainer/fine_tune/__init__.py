@@ -1,0 +1,1 @@
+"""The second stage: the backbone's last layers are trained with the head."""

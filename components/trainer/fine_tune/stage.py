@@ -1,0 +1,212 @@
+"""The second stage: the backbone's last layers learn with the head, and stay so only if held-out images gain by it.
+
+The way of Chollet's guide (https://keras.io/guides/transfer_learning): after the head, with a small learning rate, and
+with every batch norm in inference mode, else its statistics and its scale destroy what the backbone has learned. The
+loss takes logits, as the head gives them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from components.errors import InputError
+from components.options import TrainerOptions
+from components.trainer.backbones.build import BuiltBackbone, digest_weights
+from components.trainer.backbones.precision import build_half
+from components.trainer.devices.cluster import is_chief
+from components.trainer.devices.workers import same_everywhere, share_bytes
+from components.trainer.features.data import Split, image_size
+from components.trainer.features.keys import digest_transform
+from components.trainer.fine_tune.layers import Trunk, choose_layers, unfreeze, why_not_repeatable
+from components.trainer.fine_tune.task import FineTuneTask
+from components.trainer.heads.boards import Board
+from components.trainer.heads.checkpoints import Checkpoints, Course, checkpoints_of, digest_training
+from components.trainer.heads.head import Head, hold_out
+from components.trainer.heads.loop import unpack
+
+progress = logging.getLogger("graft.progress")
+
+STAGE = "fine-tuning"
+LOGS = "fine_tune"  # folder of its TensorBoard curves, beside those of the head
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """What the second stage came to.
+
+    Attributes:
+        backbone: with the new weights and their digest; as it was where they are not kept.
+        head: that belongs to it, with the history of the first stage.
+        kept: whether held-out images are better off than before.
+        before: `loss` and `accuracy` of the held-out images before it.
+        after: the same after its best epoch, kept or not.
+        history: per epoch, a list a name: `loss`, `accuracy`, `val_loss`, `val_accuracy`.
+        deterministic: whether it gives the same bits when repeated.
+        reason: why it does not; empty where it does.
+    """
+
+    backbone: BuiltBackbone
+    head: Head
+    kept: bool
+    before: dict[str, float]
+    after: dict[str, float]
+    history: dict[str, list[float]]
+    deterministic: bool
+    reason: str
+
+    def describe(self) -> str:
+        """A few words for the closing line."""
+        change = f"held-out loss {self.before['loss']:.4f} to {self.after['loss']:.4f}"
+        change += f", accuracy {self.before['accuracy']:.3f} to {self.after['accuracy']:.3f}"
+        exact = f"; does not repeat exactly: {self.reason}" if self.reason else ""
+        return f"{STAGE}: {change}: {'kept' if self.kept else 'no better, not kept'}{exact}"
+
+
+def fine_tune(  # noqa: PLR0913  a stage's inputs, each of another kind
+    strategy: tf.distribute.Strategy,
+    backbone: BuiltBackbone,
+    head: Head,
+    train: Split,
+    transform: tft.TFTransformOutput,
+    options: TrainerOptions,
+    checkpoint_dir: str = "",
+    log_dir: str = "",
+) -> FineTuned:
+    """Trains the backbone's last layers together with the head, on the images themselves.
+
+    Args:
+        strategy: the replicas; the batch is global.
+        backbone: its model gets the new weights where they are kept, and is not touched where they are not.
+        head: of the first stage.
+        train: the train split, in the order of its files.
+        transform: the transform graph.
+        options: of the Trainer; `fine_tune` says what is trained and how.
+        checkpoint_dir: as in `train_head`, for checkpoints every `checkpoint_steps` steps and after each epoch.
+        log_dir: TensorBoard's curves go to `fine_tune` below it; empty: nowhere.
+
+    Raises:
+        InputError: nothing is held out, the layers cannot be trained, the loss is not finite, or workers see different
+            data.
+        RuntimeError: the records are not those of the split any more.
+    """
+    held = check_held_out(train, options.held_out)
+    options = options.model_copy(update={"l2": head.l2 if options.l2 is None else options.l2})
+    half = None if options.precision == "float32" else build_half(options, image_size(transform))
+    trunk = unfreeze(backbone, options.pooling, options.fine_tune, half)
+    layers = choose_layers(backbone.model, options.fine_tune)
+    reason = why_not_repeatable(strategy, layers, options.deterministic)
+    start = np.concatenate([trunk.read(), *(part.ravel() for layer in head.layers for part in layer)])
+    digest = digest_training(start, train.labels, held, *_facts(strategy, backbone, trunk, train, transform, options))
+    same_everywhere(strategy, digest)
+    widths = (head.layers[0][0].shape[0], *(bias.shape[0] for _, bias in head.layers))
+    task = FineTuneTask(strategy, trunk, widths, train, held, transform, options, head.spread)
+    kept_at = checkpoints_of(checkpoint_dir, digest, STAGE) if checkpoint_dir and is_chief() else None
+    progress.info("%s: %d weights of the last %d layers, with the head's", STAGE, sum(trunk.sizes), len(layers))
+
+    with bits_may_differ(bool(reason)), closing(_board(log_dir, options)) as board:
+        before = task.measure(start)
+        course = train_on(task, resume(strategy, kept_at) or task.start(start), kept_at, board)
+    best = int(np.argmin(course.history["val_loss"]))
+    after = {name: course.history[f"val_{name}"][best] for name in ("loss", "accuracy")}
+    kept = (after["loss"], -after["accuracy"]) < (before["loss"], -before["accuracy"])
+    if kept:
+        backbone, head = graft(backbone, trunk, head, course.best, widths)
+    done = FineTuned(backbone, head, kept, before, after, course.history, not reason, reason)
+    progress.info(done.describe())
+    return done
+
+
+def check_held_out(train: Split, fraction: float) -> np.ndarray:
+    """Which images are held out, bool [n]: the same as in the first stage, in any order of the split.
+
+    Raises:
+        InputError: none.
+    """
+    held = hold_out(train, fraction)
+    if not held.any():
+        raise InputError(
+            "trainer.validation_fraction: expected a share of the train images to be held out, as fine-tuning is kept "
+            f"only if it helps images that were not learned from; {fraction:g} holds out none of {len(train):,}.\n"
+            "Set trainer.validation_fraction: 0.1 (or more, with few images), or leave trainer.fine_tune out."
+        )
+    return held
+
+
+def train_on(task: FineTuneTask, course: Course, kept_at: Checkpoints | None, board: Board) -> Course:
+    """Runs what is left of the epochs, with a checkpoint after every few steps."""
+    while not task.is_done(course):
+        for later in task.run_epoch(course, board):
+            course = later
+            if kept_at:
+                kept_at.save(course)
+    return course
+
+
+def resume(strategy: tf.distribute.Strategy, kept_at: Checkpoints | None) -> Course | None:
+    """How far an earlier training came, as the chief finds it and tells the other workers; None: there is none."""
+    course = kept_at.load() if kept_at else None
+    content = share_bytes(strategy, course.to_bytes() if course else b"")
+    if not content:
+        return None
+    course = Course.from_bytes(content)
+    progress.info("%s: going on after epoch %d, step %d, from a checkpoint", STAGE, course.epoch, course.step)
+    return course
+
+
+def graft(
+    backbone: BuiltBackbone, trunk: Trunk, head: Head, params: np.ndarray, widths: tuple[int, ...]
+) -> tuple[BuiltBackbone, Head]:
+    """Writes the parameters, float64 [p], trunk and head, into the backbone's model and a new head."""
+    size = sum(trunk.sizes)
+    trunk.write(params[:size])
+    layers = unpack(params[size:].astype(np.float32), widths)
+    (kernel, bias), hidden = layers[-1], layers[0] if head.hidden else None
+    head = dataclasses.replace(head, kernel=kernel, bias=bias, hidden=hidden)
+    return dataclasses.replace(backbone, digest=digest_weights(backbone.model)), head
+
+
+@contextmanager
+def bits_may_differ(allowed: bool) -> Iterator[None]:
+    """Lifts TensorFlow's refusal of ops that cannot repeat exactly, where the caller says that they do not."""
+    from tensorflow.python.framework import config  # there is no public way to lift it
+
+    if not (allowed and config.is_op_determinism_enabled()):
+        yield
+        return
+    config.disable_op_determinism()
+    try:
+        yield
+    finally:
+        config.enable_op_determinism()
+
+
+def _facts(
+    strategy: tf.distribute.Strategy,
+    backbone: BuiltBackbone,
+    trunk: Trunk,
+    train: Split,
+    transform: tft.TFTransformOutput,
+    options: TrainerOptions,
+) -> list[str]:
+    """What decides where the training goes, beside its start and the labels."""
+    return [
+        backbone.digest,
+        *(variable.path for variable in trunk.variables),
+        train.digests().tobytes().hex(),
+        digest_transform(transform),
+        options.model_copy(update={"tensorboard": False, "histograms": False}).to_json(),
+        str(strategy.num_replicas_in_sync),
+    ]
+
+
+def _board(folder: str, options: TrainerOptions) -> Board:
+    return Board(os.path.join(folder, LOGS), bool(folder) and options.tensorboard and is_chief(), histograms=False)

@@ -1,0 +1,1 @@
+"""The classification head: its training loop, penalty, checkpoints and learning curve."""

@@ -1,0 +1,107 @@
+"""How strong the head's L2 penalty is where the options leave it open, and on which scale: what serves images left out.
+
+A softmax that is unsure is a ridge regression with one column a class: its curvature is 1 / classes, so l2 shrinks as a
+ridge of 2 * classes * n * l2 does. The error of a ridge regression on each image that was left out, alone, follows from
+one fit to all in closed form (Golub, Heath and Wahba, 1979), and one decomposition a scale gives it for every ridge.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from components.trainer.devices.workers import share_bytes
+from components.trainer.features.data import Split
+from components.trainer.heads.plan import weigh_classes
+from components.trainer.heads.standard import Scale
+
+RATIOS = 10.0 ** np.arange(-2.0, 3.0, 0.5)  # of noise to signal: ridges in units of the features' variance, all told
+AT_MOST = 4096  # images
+DIGITS = ".1e"  # kept of the penalty: another processor rounds the decomposition in another way
+
+
+class Penalty(NamedTuple):
+    """What serves images that were left out.
+
+    Attributes:
+        l2: on the kernel.
+        even: of features with a deviation of 1 each; False: half-way to it, see `Scale`.
+    """
+
+    l2: float
+    even: bool
+
+
+def find_penalty(
+    strategy: tf.distribute.Strategy, values: np.ndarray, split: Split, held: np.ndarray, classes: int, how: str
+) -> Penalty:
+    """The penalty for the images that are learned from, as the chief finds it and tells the other workers.
+
+    Args:
+        strategy: the replicas.
+        values: float32 [n, d], features of the split.
+        split: labels, and digests, by which copies and views of an image count once.
+        held: bool [n], True for the images that are only watched.
+        classes: how many there are.
+        how: `class_weights` of the options.
+    """
+    rows = np.flatnonzero(~held)
+    rows = rows[np.unique(split.digests()[rows], return_index=True)[1]]
+    weights = weigh_classes(split.labels[rows], classes, how)
+    found = choose_penalty(values, split.labels, rows, weights)
+    l2, even = share_bytes(strategy, f"{found.l2:{DIGITS}} {found.even:d}".encode()).split()
+    return Penalty(float(l2), even == b"1")
+
+
+def choose_penalty(values: np.ndarray, labels: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> Penalty:
+    """That of the ridge and the scale with the least squared error on images that are left out, one at a time.
+
+    Args:
+        values: float32 [n, d].
+        labels: int [n].
+        rows: int [k], the images that are learned from, each of them once.
+        weights: float64 [classes], what an image of each class counts.
+    """
+    some = rows[:: -(-len(rows) // AT_MOST)]
+    some = some[np.isfinite(values[some]).all(axis=1)]  # the others end the training, which names them
+    if not len(some):
+        return Penalty(0.0, even=False)
+    classes, root = len(weights), np.sqrt(weights[labels[some]])[:, None]
+    targets = (np.eye(classes)[labels[some]] * classes - 1.0) * root
+    scales = {even: Scale.of(values, some, even) for even in (False, True)}
+    tried = {even: try_ridges(scale.apply(values[some]) * root, targets) for even, scale in scales.items()}
+    even = tried[True][0] < tried[False][0]
+    return Penalty(float(tried[even][1] / (2 * classes * len(rows))), even)
+
+
+def try_ridges(features: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
+    """The least squared error on rows that are left out, one at a time, and the ridge that does for a softmax.
+
+    Args:
+        features: float64 [n, d], on their scale.
+        targets: float64 [n, classes].
+    """
+    signal, strengths = decompose(features)
+    found, squares = signal.T @ targets, signal**2
+    unit, best = max(np.sum(strengths) / len(features), 1e-9), (np.inf, 1.0, 1.0)
+    for ratio in RATIOS:
+        shrunk = 1 / (strengths + ratio * unit)
+        missing = targets - signal @ (shrunk[:, None] * found)
+        own = squares @ shrunk + 1 / len(features)
+        error = np.sum((missing / np.maximum(1 - own, 1e-9)[:, None]) ** 2)
+        best = min(best, (error, ratio, np.sum(missing**2) / np.sum(targets**2)))
+    error, ratio, unexplained = best
+    # Where the fit is sure, the softmax is flatter than a parabola, down to `unexplained`. The square root is measured.
+    return error, max(ratio * np.sqrt(unexplained), RATIOS[0]) * unit
+
+
+def decompose(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """float64 [n, d] along its principal directions, [n, r], and the sum of squares along each, [r]; r = min(n, d)."""
+    if len(values) > values.shape[1]:
+        strengths, directions = np.linalg.eigh(values.T @ values)
+        return values @ directions, np.maximum(strengths, 0)
+    strengths, directions = np.linalg.eigh(values @ values.T)
+    strengths = np.maximum(strengths, 0)
+    return directions * np.sqrt(strengths), strengths

@@ -1,0 +1,1 @@
+"""From the one DAG to a PipelineSpec, and a compiled file read back."""

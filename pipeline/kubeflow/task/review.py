@@ -1,0 +1,74 @@
+"""What Kubeflow's UI shows of an evaluation: headline numbers and one page, made of the Evaluator's two files."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from tfx.dsl.io import fileio
+
+from components.contract import features
+
+STYLE = "body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}td,th{padding:3px 10px;text-align:right}"
+
+
+def headline_numbers(folder: str) -> dict[str, float]:
+    """The candidate's overall numbers, and the served model's accuracy, from an evaluation."""
+    metrics = _read(folder, features.EVALUATION_FILE)
+    numbers = {name: value for name, value in metrics["candidate"].items() if _is_number(value)}
+    if "baseline" in metrics:
+        numbers["served_accuracy"] = metrics["baseline"]["accuracy"]
+    return numbers
+
+
+def write_page(path: Path, folder: str) -> None:
+    """Writes a page on an evaluation: verdict, numbers, classes, confusion matrix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(make_page(_read(folder, features.EVALUATION_FILE), _read(folder, features.VERDICT_FILE)), "utf-8")
+
+
+def make_page(metrics: dict[str, Any], verdict: dict[str, Any]) -> str:
+    """The page as HTML, without scripts and without anything from elsewhere."""
+    candidate = metrics["candidate"]
+    classes = candidate.get("per_class", {})
+    columns = [name for name in ("examples", "accuracy", "precision", "recall", "auc") if _some_have(classes, name)]
+    baseline = metrics.get("baseline", {})
+    numbers = [[name, value, baseline.get(name, "")] for name, value in candidate.items() if _is_number(value)]
+    matrix = [[label, *row] for label, row in zip(classes, candidate.get("confusion_matrix", []), strict=False)]
+    return "".join(
+        [
+            f'<!DOCTYPE html><meta charset="utf-8"><title>Evaluation</title><style>{STYLE}</style>',
+            f"<h1>{'The quality gate said yes' if verdict['passed'] else 'The quality gate said no'}</h1>",
+            *(f"<p>{html.escape(str(reason))}</p>" for reason in verdict.get("reasons", [])),
+            _table("Numbers", ["", "candidate", "served"], numbers),
+            _table("Classes", ["", *columns], [[k, *(row.get(c) for c in columns)] for k, row in classes.items()]),
+            _table("Confusion matrix: rows are true, columns predicted", ["", *classes], matrix),
+        ]
+    )
+
+
+def _table(title: str, head: list[str], rows: list[list[Any]]) -> str:
+    lines = "".join(f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>" for row in rows)
+    heads = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    return f"<h2>{html.escape(title)}</h2><table><tr>{heads}</tr>{lines}</table>" if rows else ""
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else "" if value is None else html.escape(str(value))
+
+
+def _some_have(rows: dict[str, dict[str, Any]], name: str) -> bool:
+    return any(row.get(name) is not None for row in rows.values())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _read(folder: str, name: str) -> dict[str, Any]:
+    with fileio.open(os.path.join(folder, name), "r") as file:
+        return dict(json.load(file))

@@ -1,0 +1,1 @@
+"""`graft run`: from a configuration to a pushed model, on one machine or on Beam's runners."""

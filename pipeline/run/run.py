@@ -1,0 +1,323 @@
+"""`graft run`: from a configuration to a pushed model and a summary."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from components.contract.gates import DATA, Override
+from components.errors import Damaged, GateRefused, InputError
+from components.example_gen.admission import describe_scan, refuse_data, write_ledger
+from components.example_gen.history import open_memory
+from components.example_gen.scan import Looking, Scan, scan_data
+from components.files.digests import digest_path
+from components.options import TrainerOptions
+from components.process.lines import library_versions
+from components.process.machine import check_semaphores
+from components.registry import verify, versions
+from components.registry.best import Best, find_best, held_against
+from components.registry.same_model import find_version_of, why_not_served, why_push_again
+from components.sources.find import Listing, list_sources
+from components.trainer.backbones.table import is_saved_model
+from pipeline import sample
+from pipeline.config.configuration import Config, Plan, model_key
+from pipeline.config.overrides import read_override
+from pipeline.fingerprint import lock_digest, node_fingerprints, source_fingerprints
+from pipeline.process.loading import loading, without
+from pipeline.process.memory import few_arenas
+from pipeline.process.progress import Progress, output_to
+from pipeline.process.signals import closing
+from pipeline.report.ending import describe_end, describe_start, describe_unused_override
+from pipeline.report.summary import Artifacts, Summary, describe_version, fill_summary, find_artifacts
+from pipeline.run.beam import refuse_unseen_by_nodes
+from pipeline.run.leftovers import check_metadata, remove_unfinished, tidy
+from pipeline.run.trial import try_early
+from pipeline.run.workdir import Workdir
+
+if TYPE_CHECKING:
+    from pipeline.run.runners import Trace
+
+log = logging.getLogger("graft.run")
+
+# What Keras, TFMA and Beam load if they find it, for notebooks, plots and databases: 0.6 s and 50 MB.
+UNUSED = ("jedi", "matplotlib", "pymongo", "redis", "sklearn")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: the exit code, the summary and where it was written."""
+
+    code: int
+    summary: Summary
+    path: Path
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the command line asks of a run, beside its configuration.
+
+    Attributes:
+        enable_cache: False executes every node again.
+        verify: read every file, also those that look unchanged since an earlier run.
+        if_changed: end at once where the model that would come out is being served already.
+        override: who lets which gates say no without stopping, and why.
+        runner: a row of `pipeline.run.runners.RUNNERS`.
+        expected_data: fingerprint that the data must have; empty: any.
+    """
+
+    enable_cache: bool = True
+    verify: bool = False
+    if_changed: bool = False
+    override: Override | None = None
+    runner: str = "beam"
+    expected_data: str = ""
+
+
+def run_pipeline(config: Config, root: Path, wishes: Wishes = Wishes()) -> Outcome:
+    """Runs everything on this machine.
+
+    Args:
+        config: checked.
+        root: the working directory.
+        wishes: of the command line.
+
+    Raises:
+        InputError: the data or the working directory is not usable; nothing was run.
+    """
+    workdir = Workdir(root.resolve())
+    data = config.data.path
+    if data is None:
+        raise InputError("data.path: no data folder is given.\nAdd --data DIR, or data.path to the configuration.")
+    listing = None if sample.is_sample(data) else list_sources(data, config.data)
+    check_semaphores()
+    refuse_unseen_by_nodes(config.beam, {"--workdir": str(workdir.root), "data.path": listing.root if listing else ""})
+    workdir.create()
+    with workdir.locked():
+        check_metadata(workdir.metadata)
+        tidy(workdir)
+        if listing is None:
+            listing = list_sources(str(sample.write_sample(data, workdir.root / "sample")), config.data)
+        run = workdir.new_run()
+        (run / "config.yaml").write_text(config.to_yaml(), "utf-8")
+        summary = Summary(run.name)
+        with output_to(run / "log.txt") as console:
+            progress = Progress(console)
+            with closing(lambda error: _write_summary(summary, progress, run, error)):
+                describe_start(console, config, listing.root, workdir.root, listing.notes)
+                with progress.shown():
+                    _run_from_the_door(config, listing, workdir, wishes, (run, summary, progress))
+                path = _write_summary(summary, progress, run)
+            code = describe_end(console, summary, path)
+            describe_unused_override(console, wishes.override, summary)
+    return Outcome(code, summary, path)
+
+
+def _run_from_the_door(
+    config: Config, listing: Listing, workdir: Workdir, wishes: Wishes, records: tuple[Path, Summary, Progress]
+) -> None:
+    """Looks at the data, and goes on with the DAG unless the data is refused or nothing changed."""
+    run, summary, progress = records
+    kept = workdir.root / "features"
+    try_early(config, kept, hash_weights(config.trainer), partial(load_ahead, config))
+    try:
+        scan = look_at_data(config, listing, workdir, wishes.verify, progress)
+        summary.dataset = scan.dataset
+        write_ledger(run / "quarantine.jsonl", scan)
+        check_expected(scan, wishes.expected_data)
+        refuse_data(scan, config.data, wishes.override is not None and DATA in wishes.override.gates)
+    except GateRefused as error:
+        _note_refusal(summary, error)
+        progress.finish("Data", "refused", f"the {error.gate} gate said no")
+        return
+    except InputError:
+        progress.finish("Data", "refused", "the input is not usable")
+        raise
+    progress.finish("Data", "done", describe_scan(scan, progress.elapsed()))
+    plan = make_plan(config, workdir, scan, wishes)
+    held = find_version_of(workdir.serving, plan.model_key)
+    if wishes.if_changed and held is not None and not verify.find_damage(workdir.serving, held):
+        summary.status, summary.model = "unchanged", describe_version(workdir.serving / str(held))
+    else:
+        _execute(plan, wishes.runner, summary, progress, workdir)
+    note_served(summary, workdir.serving)
+
+
+def check_expected(scan: Scan, expected: str) -> None:
+    """Refuses data that is not the one that was asked for.
+
+    Raises:
+        InputError: its fingerprint is another one.
+    """
+    found = scan.dataset["fingerprint"]
+    if expected and found != expected:
+        raise InputError(
+            f"data.path: expected data with the fingerprint {expected[:12]} (names, classes and content of every "
+            f"file), found {found[:12]} in {scan.listing.root}.\nGive the data as it was then: --data PATH."
+        )
+
+
+def note_served(summary: Summary, serving: Path) -> None:
+    """Says what is served after the run; and why, where that is not the version that holds the run's model."""
+    summary.served = versions.served_version(serving)
+    if summary.model and summary.model["version"] != summary.served:
+        summary.reasons.append(why_not_served(serving, summary.model["version"]))
+
+
+def _note_refusal(summary: Summary, error: GateRefused) -> None:
+    summary.status, summary.reasons = "data_refused", error.reasons
+    summary.gates[error.gate] = error.verdict
+
+
+def look_at_data(config: Config, listing: Listing, workdir: Workdir, verify: bool, progress: Progress) -> Scan:
+    """Scans the data with the memory of earlier runs."""
+    progress.start("Data")
+    with open_memory(str(workdir.memory)) as memory:
+        looking = Looking(_report, lambda: prepare(config), verify, lambda: load_ahead(config))
+        return scan_data(listing, config.data, memory, looking)
+
+
+def prepare(config: Config) -> None:
+    """Loads TensorFlow with the devices of the configuration: they can only be made before it is first used."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    from components.trainer.devices.strategy import prepare_process
+
+    prepare_process(config.trainer.devices)
+
+
+def load_ahead(config: Config) -> None:
+    """Loads what the run needs after the data: most of a start-up, while other processes read files."""
+    few_arenas()
+    with loading(), without(*UNUSED):
+        prepare(config)
+        importlib.import_module("pipeline.dag")
+        importlib.import_module("pipeline.run.runners")
+
+
+def make_plan(config: Config, workdir: Workdir, scan: Scan, wishes: Wishes) -> Plan:
+    """Finds out what the DAG depends on: the data's fingerprint, the code's, and the served version."""
+    digest = scan.dataset["fingerprint"]
+    sources, libraries, weights = source_fingerprints(), library_versions(), hash_weights(config.trainer)
+    key = model_key(config, digest, node_fingerprints(sources, libraries), weights)
+    parent, best = find_rivals(workdir.serving, key, wishes.enable_cache)
+    return Plan(
+        config=config,
+        workdir=workdir.root,
+        data_path=absolute(scan.listing.root),
+        data_fingerprint=digest,
+        sources=sources,
+        libraries=libraries,
+        weights_sha256=weights,
+        baseline="none" if parent is None else str(parent),
+        best="none" if best is None else str(best.version),
+        parent=parent,
+        enable_cache=wishes.enable_cache,
+        override=wishes.override or find_override(workdir.serving, key),
+        lock_sha256=lock_digest(),
+    )
+
+
+def find_override(serving: Path, key: str) -> Override | None:
+    """The override by which this very model was pushed, so that an identical run is an identical plan."""
+    held = find_version_of(serving, key)
+    return read_override(versions.read_passport(serving / str(held))) if held is not None else None
+
+
+def hash_weights(trainer: TrainerOptions) -> str:
+    """Digest of the files that the backbone starts from, its own and its weights'; empty where there is none."""
+    paths = [trainer.backbone] if is_saved_model(trainer.backbone) else []
+    paths += [] if trainer.weights in ("imagenet", "none") else [trainer.weights]
+    return "".join(digest_path(path) for path in paths)
+
+
+def find_rivals(serving: Path, key: str, enable_cache: bool) -> tuple[int | None, Best | None]:
+    """The versions that a candidate is compared with: the served one, and the best one ever pushed.
+
+    Where this very model is being served already, or was taken back for the one that it was compared with, they are
+    those that it was compared with itself, so that an identical run is an identical plan and nothing is executed again.
+
+    Raises:
+        InputError: the served version is not as it was pushed, and this run would not push its model anew.
+    """
+    served, held = versions.served_version(serving), find_version_of(serving, key)
+    if served is None:
+        return None, None
+    if held != served:
+        verify.check_baseline(serving, served)
+    if held is not None and (enable_cache or verify.find_damage(serving, held)):
+        passport = versions.read_passport(serving / str(held))
+        parent = passport.get("parent")
+        if held == served or parent == served:
+            return None if parent is None else int(parent), held_against(passport)
+    return served, find_best(serving)
+
+
+def _report(done: int, total: int) -> None:
+    logging.getLogger("graft.progress").info(f"{done:,} of {total:,} files")
+
+
+def absolute(path: str) -> str:
+    """A local path in full, so that it means the same for every node; a remote one as it is."""
+    return path if "://" in path else str(Path(path).resolve())
+
+
+def _execute(plan: Plan, runner: str, summary: Summary, progress: Progress, workdir: Workdir) -> None:
+    progress.start("Start-up")
+    load_ahead(plan.config)
+    try_early(plan.config, workdir.root / "features", plan.weights_sha256, lambda: None, files=True)
+    from pipeline.dag import create_pipeline
+    from pipeline.run.runners import RUNNERS
+
+    pipeline = create_pipeline(plan)
+    progress.finish("Start-up", "done", f"TFX {plan.libraries['tfx']}, TensorFlow {plan.libraries['tensorflow']}")
+    summary.seconds["startup"] = round(time.time() - psutil.Process().create_time(), 3)
+    pushed_before = versions.list_versions(workdir.serving)
+    remove_unfinished(workdir)
+    trace = RUNNERS[runner](pipeline, progress)
+    damaged = trace.damaged
+    artifacts = _find_what_is_there(workdir, trace)
+    pushed = artifacts["Pusher"]["pushed_model"] if trace.error is None and "Pusher" in trace.cached else None
+    again = why_push_again(pushed, workdir.serving) if pushed else ""
+    if again:
+        log.warning("%s: the Pusher runs again", again)
+        trace = RUNNERS[runner](create_pipeline(replace(plan, push_again=summary.run_id)), progress)
+        artifacts = find_artifacts(workdir.metadata, trace.executions)
+    summary.cached = trace.cached
+    if not isinstance(trace.error, Damaged):  # what it would be filled from is not to be trusted
+        fill_summary(summary, artifacts, pushed_before)
+    if again and summary.model and summary.status == "pushed":
+        summary.reasons.append(f"{again}: its model was pushed again as version {summary.model['version']}")
+    if isinstance(trace.error, GateRefused):
+        _note_refusal(summary, trace.error)
+    elif trace.error is not None:
+        summary.note_error(trace.error, trace.failed_node or "the run")
+    summary.reasons += (damaged | trace.damaged).values()
+    if trace.error is not None and not isinstance(trace.error, GateRefused):
+        raise trace.error
+
+
+def _find_what_is_there(workdir: Workdir, trace: Trace) -> Artifacts:
+    """The outputs of a run's nodes; after an error as far as the metadata can be read, since the error says more."""
+    try:
+        return find_artifacts(workdir.metadata, trace.executions)
+    except Exception:
+        if trace.error is None:
+            raise
+        log.exception("the metadata cannot be read")
+        return {}
+
+
+def _write_summary(summary: Summary, progress: Progress, run: Path, error: BaseException | None = None) -> Path:
+    """Writes the record of a run, which ended by an error, or in its own way."""
+    if error is not None:
+        summary.note_error(error, progress.doing)
+    summary.seconds |= {name: value for name, value in progress.seconds.items() if name != "Start-up"}
+    summary.seconds["total"] = round(time.time() - psutil.Process().create_time(), 3)
+    return summary.write(run)

@@ -1,0 +1,195 @@
+"""Half precision in both stages: it is really computed with, and what is measured and exported is float32."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.errors import InputError
+from components.options import FineTuneOptions, TrainerOptions
+from components.trainer.backbones.build import make_backbone
+from components.trainer.backbones.precision import START, LossScale, build_half
+from components.trainer.features.augment import Augmentation
+from components.trainer.features.data import pixel_batches, read_split
+from components.trainer.fine_tune.layers import unfreeze
+from components.trainer.fine_tune.stage import fine_tune
+from components.trainer.fine_tune.step import Batch, TuneStep
+from components.trainer.fine_tune.task import FineTuneTask
+from components.trainer.heads.checkpoints import Course
+from components.trainer.heads.head import Head, hold_out
+from components.trainer.heads.loop import State
+from components.trainer.heads.plan import Recipe
+from tests.conftest import ALPHA, SIDE
+
+LAST = {"from_layer": "Conv_1", "learning_rate": 1e-3, "epochs": 2, "batch_size": 8}
+HALF = ("mixed_bfloat16", "mixed_float16")
+
+
+@pytest.fixture(scope="module")
+def options(weights_file):
+    """For a precision, and options of the stage."""
+
+    def make(precision, **wish):
+        tuning = FineTuneOptions(**{**LAST, **wish})
+        rest = {"validation_fraction": 0.3, "schedule": "constant", "tensorboard": False, "fine_tune": tuning}
+        return TrainerOptions(backbone_args=ALPHA, weights=weights_file, precision=precision, dropout=0, **rest)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def split(train_records):
+    return read_split(train_records.pattern)
+
+
+@pytest.fixture(scope="module")
+def exact(weights_file):
+    return make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
+
+
+@pytest.fixture(scope="module")
+def halves(options):
+    return {precision: build_half(options(precision), (SIDE, SIDE)) for precision in HALF}
+
+
+class NoBoard:
+    """Of which nothing is seen."""
+
+    def write_epoch(self, *_):
+        """Nowhere."""
+
+
+def first_head():
+    kernel = np.random.default_rng(1).normal(size=(1280, 3)) * 0.05
+    return Head(kernel.astype(np.float32), np.zeros(3, np.float32), {"loss": [1.0]})
+
+
+def steps(strategies, split, trunk):
+    """A step over the split's first six images, the parameters before, and the images."""
+    recipe = Recipe.of(TrainerOptions(dropout=0.0, batch_size=6))
+    step = TuneStep(strategies["cpu"], trunk, recipe, (1280, 3), split.labels, np.ones(3), Augmentation())
+    head = first_head()
+    return step, np.concatenate([trunk.read(), head.kernel.ravel(), head.bias])
+
+
+@pytest.fixture
+def batch(split, transform):
+    index, pixels = next(iter(pixel_batches(split, transform, 6)))
+    return Batch(index, pixels, tf.zeros([6, 0]))
+
+
+@pytest.mark.parametrize("precision", HALF)
+def test_a_step_learns_in_half_precision_and_measures_in_float32(strategies, split, exact, halves, batch, precision):
+    wish = FineTuneOptions(**LAST)
+    half = halves[precision]
+    assert {variable.dtype for variable in half.model.weights} == {"float32"}
+    assert half.model.get_layer("Conv_1").compute_dtype == precision.removeprefix("mixed_")
+    assert keras.config.dtype_policy().name == "float32"
+    plain, params = steps(strategies, split, unfreeze(exact, "avg", wish))
+    mixed, same = steps(strategies, split, unfreeze(exact, "avg", wish, half))
+    np.testing.assert_array_equal(params, same)
+    state = State(params, params * 0, params * 0)
+    scale = LossScale.first(precision).value
+    (after, sums, sane), (expected, exactly, _) = (
+        mixed.learn(state, batch, 1e-3, 0, scale),
+        plain.learn(state, batch, 1e-3, 0),
+    )
+    assert sane
+    assert 1e-7 < abs(sums[0] - exactly[0]) < 0.05 * exactly[0]
+    gradient, wanted = after.mean.numpy(), expected.mean.numpy()
+    assert np.linalg.norm(gradient - wanted) < 0.2 * np.linalg.norm(wanted)
+    assert (gradient != wanted).any()
+    np.testing.assert_array_equal(mixed.measure(params, batch), plain.measure(params, batch))
+
+
+def test_the_second_stage_in_half_precision_helps_and_is_exact_when_measured(
+    strategies, split, transform, options, weights_file
+):
+    chosen = options("mixed_bfloat16", epochs=1)
+    backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
+    done = fine_tune(strategies["cpu"], backbone, first_head(), split, transform, chosen)
+    assert done.kept
+    assert done.backbone.model.compute_dtype == "float32"
+    trunk = unfreeze(done.backbone, "avg", chosen.fine_tune)
+    task = FineTuneTask(strategies["cpu"], trunk, (1280, 3), split, hold_out(split, 0.3), transform, chosen)
+    params = np.concatenate([trunk.read(), done.head.kernel.ravel(), done.head.bias])
+    assert task.measure(params)["loss"] == pytest.approx(done.after["loss"], rel=1e-5)
+
+
+@pytest.fixture
+def epoch(strategies, split, transform, options, exact, monkeypatch):
+    """The courses of an epoch whose steps are only sane up to a scale, and the scales that were tried."""
+
+    def run(largest):
+        scales = []
+
+        def learn(_, state, batch, rate, step, scale):
+            scales.append(scale)
+            return state, np.zeros(2), scale <= largest
+
+        monkeypatch.setattr(TuneStep, "learn", learn)
+        trunk, held = unfreeze(exact, "avg", FineTuneOptions(**LAST)), np.arange(len(split)) < 5
+        chosen = options("mixed_float16", checkpoint_steps=1)
+        task = FineTuneTask(strategies["cpu"], trunk, (1280, 3), split, held, transform, chosen)
+        return task.run_epoch(task.start(np.zeros(sum(trunk.sizes) + 1281 * 3)), NoBoard()), scales
+
+    return run
+
+
+def test_an_overflow_takes_the_step_again_with_half_the_scale(epoch):
+    courses, scales = epoch(START / 4)
+    course = next(courses)
+    assert scales == [START, START / 2, START / 4]
+    assert course.scale == (START / 4, 1)
+    assert Course.from_bytes(course.to_bytes()).scale == course.scale
+
+
+def test_numbers_that_no_scale_makes_finite_stop_the_run(epoch):
+    courses, scales = epoch(0.5)
+    with pytest.raises(InputError, match=r"loss is not finite at step 1 \(epoch 1, learning rate 0\.001\)") as caught:
+        next(courses)
+    assert "Or trainer.precision: mixed_bfloat16, which holds larger numbers" in str(caught.value)
+    assert scales[-1] == 1.0
+
+
+def test_the_scale_grows_after_many_good_steps_and_shrinks_to_one():
+    scale = LossScale.first("mixed_float16")
+    for _ in range(2000):
+        assert scale.value == START
+        scale = scale.after_step("mixed_float16")
+    assert scale == LossScale(2 * START, 0)
+    values = []
+    while scale is not None:
+        values.append(scale.value)
+        scale = scale.smaller()
+    assert values == [2.0**power for power in range(16, -1, -1)]
+    assert LossScale.first("mixed_bfloat16") == LossScale(1.0).after_step("float32") == LossScale()
+
+
+def test_a_saved_keras_model_computes_in_half_precision_too(tmp_path):
+    keras.utils.set_random_seed(1)
+    pixels = keras.Input((SIDE, SIDE, 3))
+    inner = keras.Model(pixels, keras.layers.ReLU()(keras.layers.Conv2D(4, 3, name="first")(pixels)))
+    inner.save(tmp_path / "trunk.keras")
+    options = TrainerOptions(backbone=str(tmp_path / "trunk.keras"), precision="mixed_bfloat16")
+    images = np.random.default_rng(1).uniform(0, 255, (2, SIDE, SIDE, 3)).astype(np.float32)
+    half, exactly = build_half(options, (SIDE, SIDE)).model(images), inner(images)
+    assert half.dtype == tf.bfloat16
+    np.testing.assert_allclose(tf.cast(half, tf.float32), exactly, atol=0.02 * float(np.abs(exactly).max()))
+    assert (np.asarray(tf.cast(half, tf.float32)) != exactly.numpy()).any()
+
+
+def test_a_saved_model_folder_is_refused(tmp_path):
+    pixels = keras.Input((SIDE, SIDE, 3))
+    keras.Model(pixels, keras.layers.Conv2D(2, 3)(pixels)).export(str(tmp_path / "trunk"), verbose=False)
+    options = TrainerOptions(backbone=str(tmp_path / "trunk"), precision="mixed_float16")
+    with pytest.raises(InputError, match="'mixed_float16' needs a backbone made of Keras layers") as caught:
+        build_half(options, (SIDE, SIDE))
+    assert "or use float32" in str(caught.value)
+
+
+def test_a_course_without_a_scale_is_that_of_float32():
+    course = Course(State(*(np.arange(2.0) for _ in range(3))), best=np.arange(2.0))
+    assert dataclasses.astuple(LossScale()) == course.scale == Course.from_bytes(course.to_bytes()).scale

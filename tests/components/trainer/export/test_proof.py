@@ -1,0 +1,95 @@
+"""What was kept is what the exported model computes, or the run fails."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.contract import features
+from components.trainer.backbones.build import build_backbone, scale_pixels
+from components.trainer.export.proof import check_parity, exported_embed, parity_limit, sample_rows
+from components.trainer.features.backbone_pass import pool
+from components.trainer.features.data import in_content_order, join_splits, read_images, read_split
+from tests.conftest import ALPHA, SIDE
+
+
+@pytest.fixture(scope="module")
+def embed(weights_file, transform):
+    backbone, _ = build_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
+    layer = transform.transform_features_layer()
+
+    def embed(images):
+        pixels = layer({features.IMAGE: tf.reshape(images, [-1, 1])})[features.PIXELS]
+        return pool(backbone(scale_pixels(pixels, "-1..1"), training=False))
+
+    return embed
+
+
+@pytest.fixture(scope="module")
+def kept(embed, train_records, eval_records):
+    """Both splits in content order, with the features that belong to them."""
+    both = join_splits(read_split(train_records.pattern), read_split(eval_records.pattern))
+    values = embed(tf.constant(train_records.contents + eval_records.contents)).numpy()
+    return in_content_order(both, values)
+
+
+def test_the_bytes_of_rows_are_read_in_their_order(train_records):
+    split = read_split(train_records.pattern)
+    assert read_images(split, np.array([5, 0, 30, 5])) == [train_records.contents[row] for row in (5, 0, 30, 5)]
+    gone = type(split)(split.files, np.array([*split.sha256[:-1], b"f" * 64], object), split.labels, split.texts)
+    with pytest.raises(RuntimeError, match="expected 2 images, got 1 of them"):
+        read_images(gone, np.array([0, 35]))
+
+
+def test_an_export_on_disk_embeds_as_a_server_does(trained, train_records, embed):
+    with exported_embed(str(trained.path)) as exported:
+        found = exported(np.array(train_records.contents[:5], object))
+    np.testing.assert_allclose(found, embed(tf.constant(train_records.contents[:5])), atol=1e-4)
+
+
+def test_equal_features_pass_with_their_difference(embed, kept):
+    split, values = kept
+    rows = sample_rows(np.ones(len(split), bool), 20)
+    assert check_parity(values, split, rows, embed) < 1e-4
+    half = values.astype(np.float16).astype(np.float32)
+    assert 0 < check_parity(half, split, rows, embed, parity_limit(feature_dtype="float16")) < 1e-3
+
+
+@pytest.mark.parametrize("spoil", ["shuffled", "scaled", "not a number"])
+def test_other_features_fail_with_both_numbers(embed, kept, spoil):
+    split, values = kept
+    values = {"shuffled": values[::-1], "scaled": values * 1.01, "not a number": np.where(values > 0, np.nan, 0)}[spoil]
+    with pytest.raises(
+        RuntimeError, match=r"expected a difference of at most 2\.0e-03 .*, measured [\dna.e-]+"
+    ) as caught:
+        check_parity(values, split, np.arange(10), embed)
+    assert "for image " in str(caught.value)
+    assert "over 10 images" in str(caught.value)
+
+
+def test_one_wrong_image_is_named(embed, kept):
+    split, values = kept
+    wrong = values.copy()
+    wrong[7] += 0.5
+    with pytest.raises(RuntimeError, match=f"for image {split.sha256[7].decode()}"):
+        check_parity(wrong, split, np.arange(20), embed)
+
+
+def test_another_width_fails(embed, kept):
+    split, values = kept
+    with pytest.raises(RuntimeError, match=r"of shape \(4, 1279\), the export's are \(4, 1280\)"):
+        check_parity(values[:, 1:], split, np.arange(4), embed)
+
+
+@pytest.mark.parametrize(("old", "new"), [(0, 100), (100, 0), (100, 3), (3, 100), (100, 100), (2, 1)])
+def test_a_sample_holds_old_and_new(old, new):
+    kept = np.array([True] * old + [False] * new)
+    rows = sample_rows(kept, 10)
+    assert len(rows) == min(10, old + new)
+    assert len(set(rows.tolist())) == len(rows)
+    assert kept[rows].sum() >= min(5, old)
+    assert (~kept[rows]).sum() >= min(5, new)
+
+
+def test_half_precision_is_given_more_room():
+    assert parity_limit() < parity_limit(feature_dtype="float16") < parity_limit("mixed_float16")
+    assert parity_limit("mixed_float16") < parity_limit("mixed_bfloat16") < 0.3

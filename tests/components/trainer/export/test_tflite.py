@@ -1,0 +1,174 @@
+"""The TensorFlow Lite file answers as the SavedModel, and says what it takes and gives."""
+
+import io
+import zipfile
+from types import SimpleNamespace
+
+import flatbuffers
+import numpy as np
+import pytest
+import tensorflow as tf
+from flatbuffers.table import Table
+
+from components.contract import features
+from components.errors import InputError
+from components.trainer.backbones.build import make_backbone
+from components.trainer.export.signatures import ServedModel, export_model
+from components.trainer.export.tflite import add_metadata, convert, export_tflite
+from components.trainer.export.tflite_metadata import BUFFER_NAME
+from components.trainer.heads.head import Head
+from tests.conftest import ALPHA, CLASSES, SIDE, make_interpreter
+
+
+@pytest.fixture(scope="module")
+def served(transform, weights_file):
+    backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
+    draw = np.random.default_rng(1)
+    head = Head(draw.normal(0, 0.1, [1280, 3]).astype(np.float32), np.array([0.1, 0.0, -0.1], np.float32))
+    return ServedModel(backbone, "avg", head, transform, CLASSES)
+
+
+@pytest.fixture(scope="module")
+def exported(served, tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported")
+    export_model(served, str(path), {"classes": CLASSES})
+    return path
+
+
+@pytest.fixture(scope="module")
+def plain(exported):
+    return convert(tf.saved_model.load(str(exported)))
+
+
+@pytest.fixture(scope="module")
+def content(plain):
+    return add_metadata(plain, CLASSES)
+
+
+def answers(content, pixels):
+    """Probabilities for a batch, which the model is resized to."""
+    interpreter = make_interpreter(content)
+    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+    interpreter.resize_tensor_input(taken["index"], pixels.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(taken["index"], pixels)
+    interpreter.invoke()
+    return interpreter.get_tensor(given["index"])
+
+
+def test_it_answers_as_the_signature_does_on_real_images(served, content, eval_records):
+    images = tf.constant(eval_records.contents)
+    expected = served.serve_bytes(images)[features.OUTPUT_PROBABILITIES].numpy()
+    found = answers(content, served.decode(images).numpy())
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.ptp(expected[:, 0]) > 0.05  # or anything would agree
+
+
+def test_the_input_is_a_batch_of_pixels(content):
+    (taken,) = make_interpreter(content).get_input_details()
+    assert taken["shape_signature"].tolist() == [-1, SIDE, SIDE, 3]
+    assert taken["dtype"] == np.float32
+
+
+def test_class_names_lie_behind_the_model_as_an_associated_file(content):
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.namelist() == [features.LABELS_ASSET]
+        assert archive.read(features.LABELS_ASSET).decode("utf-8").splitlines() == CLASSES
+
+
+def test_the_same_model_gives_the_same_bytes(plain, content):
+    assert add_metadata(plain, CLASSES) == content
+
+
+class Reader:
+    """A table of a flatbuffer, by the numbers of its fields, as a reader of the schema sees it."""
+
+    def __init__(self, buffer, place):
+        self.table = Table(buffer, place)
+
+    @classmethod
+    def root(cls, buffer):
+        return cls(buffer, flatbuffers.encode.Get(flatbuffers.packer.uoffset, buffer, 0))
+
+    def _at(self, field):
+        place = self.table.Offset(4 + 2 * field)
+        assert place, f"field {field} is missing"
+        return place
+
+    def text(self, field):
+        return self.table.String(self.table.Pos + self._at(field)).decode()
+
+    def inner(self, field):
+        return Reader(self.table.Bytes, self.table.Indirect(self.table.Pos + self._at(field)))
+
+    def items(self, field):
+        start = self.table.Vector(self._at(field))
+        return [
+            Reader(self.table.Bytes, self.table.Indirect(start + 4 * index))
+            for index in range(self.table.VectorLen(self._at(field)))
+        ]
+
+    def number(self, field, flags=flatbuffers.number_types.Uint8Flags):
+        return self.table.Get(flags, self.table.Pos + self._at(field))
+
+    def floats(self, field):
+        return self.table.GetVectorAsNumpy(flatbuffers.number_types.Float32Flags, self._at(field)).tolist()
+
+
+def read_metadata(content):
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model = schema.Model.GetRootAsModel(content, 0)
+    (entry,) = [
+        model.Metadata(i) for i in range(model.MetadataLength()) if model.Metadata(i).Name() == BUFFER_NAME.encode()
+    ]
+    buffer = bytes(model.Buffers(entry.Buffer()).DataAsNumpy())
+    assert buffer[4:8] == b"M001"
+    return Reader.root(buffer)
+
+
+def text_of_input(content):
+    (graph,) = read_metadata(content).items(3)
+    return graph.items(2)[0].text(1)
+
+
+def test_what_an_app_does_with_an_image_is_said(plain, content):
+    assert "resize it to this size without keeping the aspect ratio" in text_of_input(content)
+    cropped = text_of_input(add_metadata(plain, CLASSES, crops=True))
+    assert "crop it to the largest centred window with the aspect ratio of this size" in cropped
+    assert "without keeping" not in cropped
+
+
+def test_the_metadata_follows_the_published_schema(content):
+    metadata = read_metadata(content)
+    assert metadata.text(7) == "1.0.0"
+    (graph,) = metadata.items(3)
+    (taken,), (given,) = graph.items(2), graph.items(3)
+    assert (taken.text(0), given.text(0)) == ("pixels", "probabilities")
+    content_of_input = taken.inner(3)
+    assert content_of_input.number(0) == 2  # ImageProperties
+    assert content_of_input.inner(1).number(0) == 1  # RGB
+    size, wide = content_of_input.inner(1).inner(1), flatbuffers.number_types.Uint32Flags
+    assert (size.number(0, wide), size.number(1, wide)) == (SIDE, SIDE)
+    (unit,) = taken.items(4)
+    assert (unit.number(0), unit.inner(1).floats(0), unit.inner(1).floats(1)) == (1, [0.0], [1.0])
+    assert (taken.inner(5).floats(0), taken.inner(5).floats(1)) == ([255.0], [0.0])
+    (labels,) = given.items(6)
+    assert (labels.text(0), labels.number(2)) == (features.LABELS_ASSET, 2)  # TENSOR_AXIS_LABELS
+
+
+def test_the_file_travels_beside_the_assets_of_the_export(exported):
+    size = export_tflite(str(exported), CLASSES)
+    written = exported / features.EXTRA_ASSETS / features.TFLITE_ASSET
+    assert written.stat().st_size == size > 1_000_000
+
+
+def test_a_model_that_tensorflow_lite_has_no_operations_for_is_refused():
+    class Odd(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, 4, 4, 3], tf.float32)])
+        def classify_pixels(self, pixels):
+            return {"probabilities": tf.math.digamma(tf.reduce_mean(pixels, [1, 2]))}
+
+    function = SimpleNamespace(concrete_functions=[Odd().classify_pixels.get_concrete_function()])
+    with pytest.raises(InputError, match=r"exports: TensorFlow Lite cannot take this backbone: .*\nLeave `tflite` out"):
+        convert(SimpleNamespace(classify_pixels=function))
