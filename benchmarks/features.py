@@ -155,7 +155,7 @@ def write_transform(folder: str, size: int) -> None:
     from tensorflow_metadata.proto.v0 import schema_pb2
     from tensorflow_transform.tf_metadata import dataset_metadata
 
-    from components.options import TransformOptions
+    from components.options.data import TransformOptions
     from components.schema import SCHEMA_FILE
     from components.transform import preprocessing_fn
     from pipeline.run.beam import name_runner

@@ -12,7 +12,7 @@ import numpy as np
 from components.contract.gates import UNDECIDED
 from components.evaluator.quality_gate import check_loss
 from components.evaluator.statistics import Pair, worse_p
-from components.options import QualityGateOptions
+from components.options.gates import QualityGateOptions
 
 GATE = QualityGateOptions()
 RUNS = 4000

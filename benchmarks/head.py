@@ -39,9 +39,9 @@ def measure(devices: str, images: int, classes: int, arguments: argparse.Namespa
     """Seconds of the first epoch, with tracing, and of a later one."""
     import numpy as np
 
-    from components.options import TrainerOptions
+    from components.options.trainer import TrainerOptions
     from components.trainer.devices.strategy import make_strategy
-    from components.trainer.heads.boards import Board
+    from components.trainer.heads.boards import TensorBoardWriter
     from components.trainer.heads.plan import Recipe
     from components.trainer.heads.task import HeadTask
 
@@ -51,7 +51,7 @@ def measure(devices: str, images: int, classes: int, arguments: argparse.Namespa
     options = TrainerOptions(epochs=arguments.epochs, batch_size=arguments.batch_size, early_stopping_patience=0)
     held = np.zeros(images, bool)
     task = HeadTask(make_strategy(devices), Recipe.of(options), values, labels, held, classes)
-    board, course, seconds = Board("", False, False), task.start(), []
+    board, course, seconds = TensorBoardWriter("", False, False), task.start(), []
     while not task.is_done(course):
         began = time.monotonic()
         course = task.run_epoch(course, board)

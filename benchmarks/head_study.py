@@ -127,7 +127,7 @@ def draw_sides(labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, n
 
 def ask_graft(values: np.ndarray, labels: np.ndarray, others: np.ndarray, wanted: np.ndarray, seed: int) -> float:
     """Accuracy of the Trainer's head, with its default options."""
-    from components.options import TrainerOptions
+    from components.options.trainer import TrainerOptions
     from components.trainer.devices.strategy import make_strategy
     from components.trainer.features.data import Split
     from components.trainer.heads.head import train_head
@@ -165,7 +165,7 @@ def images_of(name: str, images: tuple[list[bytes], np.ndarray], backbone: str, 
     import keras
     import tensorflow as tf
 
-    from components.options import TransformOptions
+    from components.options.data import TransformOptions
     from components.trainer.backbones.build import make_backbone
     from components.trainer.features.backbone_pass import fold_backbone
     from components.transform import decode_and_resize

@@ -129,7 +129,8 @@ def _measure_ingest(tree: Path, scratch: Path, memory: Path) -> dict[str, float]
 
     from components.contract.artifacts import Manifest
     from components.example_gen.executor import Executor
-    from components.options import BeamOptions, DataOptions
+    from components.options.beam import BeamOptions
+    from components.options.data import DataOptions
     from pipeline.run.beam import beam_args
 
     out = Path(tempfile.mkdtemp(dir=scratch))

@@ -23,13 +23,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from components.example_gen.split import hamming
-from components.images.inspection import IMAGE_SUFFIXES, Limits, inspect_image
-from components.options import DataOptions
+from components.images.inspection import IMAGE_SUFFIXES, ImageLimits, inspect_image
+from components.options.data import DataOptions
 
 THRESHOLDS = (0, 8, 12, 15, 19, 23, 31, 47, 63)
 QUALITY = 90  # of the JPEGs that variants are saved as, where it is not the quality that varies
 OPTIONS = DataOptions()
-LIMITS = Limits(OPTIONS.max_pixels, OPTIONS.min_side, OPTIONS.max_file_megabytes << 20)
+LIMITS = ImageLimits(OPTIONS.max_pixels, OPTIONS.min_side, OPTIONS.max_file_megabytes << 20)
 NO_HASH = -1
 MOST_PAIRS = 50  # that are listed
 

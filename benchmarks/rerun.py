@@ -94,7 +94,7 @@ def train(task: dict[str, Any]) -> dict[str, Any]:
     from tfx.components.trainer import component  # noqa: F401
 
     from components.contract import features
-    from components.options import TrainerOptions
+    from components.options.trainer import TrainerOptions
 
     scratch, run = Path(task["scratch"]), Path(task["scratch"], f"{task['name']}-{task['round']}")
     fn_args = SimpleNamespace(

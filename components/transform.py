@@ -13,7 +13,7 @@ import tensorflow as tf
 from components.contract import features
 from components.images.crop import crop_window
 from components.images.orientation import orientations_of, turn_tensor
-from components.options import TransformOptions
+from components.options.data import TransformOptions
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:

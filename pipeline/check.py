@@ -19,10 +19,10 @@ from components.contract.gates import warnings_of
 from components.contract.limits import check_balance
 from components.errors import GateRefused, InputError
 from components.example_gen.admission import judge_files, refuse_data
-from components.example_gen.history import open_memory
-from components.example_gen.scan import Looking, Scan, scan_data
+from components.example_gen.history import open_history
+from components.example_gen.scan import Scan, ScanSettings, scan_data
 from components.images.inspection import FLAGS, FLAT
-from components.options import DataOptions
+from components.options.data import DataOptions
 from components.sources.find import list_sources
 from pipeline import sample
 from pipeline.process.progress import quiet_tensorflow
@@ -56,9 +56,9 @@ def check_data(options: DataOptions, memory: Path | None, report: Callable[[int,
     Raises:
         InputError: there is nothing that could be scanned.
     """
-    with _located(options) as path, open_memory(str(memory or ""), writable=False) as known:
+    with _located(options) as path, open_history(str(memory or ""), writable=False) as known:
         listing = list_sources(path, options)
-        scan = scan_data(listing, options, known, Looking(report, quiet_tensorflow, verify=True))
+        scan = scan_data(listing, options, known, ScanSettings(report, quiet_tensorflow, verify=True))
     warnings = warnings_of(judge_files(scan, options).checks)
     try:
         refuse_data(scan, options)

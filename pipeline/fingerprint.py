@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from components.process.lines import line_name
-from pipeline.source_code import Finder, digest_file
+from pipeline.source_code import SourceFinder, digest_file
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -61,7 +61,7 @@ def node_fingerprints(sources: dict[str, str], libraries: dict[str, str]) -> dic
 
 def node_files(entries: tuple[str, ...]) -> list[Path]:
     """Every file of ours that modules depend on: with all that they import, and data and scripts that they name."""
-    return Finder(ROOT).find(entries)
+    return SourceFinder(ROOT).find(entries)
 
 
 def code_digest() -> str:

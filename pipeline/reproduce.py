@@ -17,7 +17,7 @@ from components.registry.passport import describe_data
 from components.registry.verify import verify_version
 from pipeline.config.configuration import Config, check_config
 from pipeline.fingerprint import lock_digest, source_fingerprints
-from pipeline.run.run import Wishes, hash_weights, run_pipeline
+from pipeline.run.run import RunOptions, hash_weights, run_pipeline
 
 DECIDING = ("ImageExampleGen", "Transform", "Trainer")  # nodes whose code decides the model
 
@@ -79,7 +79,7 @@ def reproduce_version(serving: Path, number: int, workdir: Path, places: Places)
     memory = serving.parent / "data.sqlite"
     if memory.is_file():
         shutil.copy2(memory, workdir / memory.name)
-    run_pipeline(config, workdir, Wishes(verify=True, expected_data=passport["data_fingerprint"]))
+    run_pipeline(config, workdir, RunOptions(verify=True, expected_data=passport["data_fingerprint"]))
     return compare(serving, number, passport, workdir)
 
 

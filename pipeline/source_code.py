@@ -23,7 +23,7 @@ NO_RESULT = {"Load", "Store", "Del"}  # follow from the place
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFile:
     """A Python file.
 
     Attributes:
@@ -40,14 +40,14 @@ class Source:
 
 
 @lru_cache(maxsize=512)
-def read_source(content: bytes) -> Source:
+def parse_source(content: bytes) -> SourceFile:
     """What the content of a Python file says."""
     tree = ast.parse(content)
     parts: list[str] = []
     _write(tree, parts)
     found = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     imported = {alias: name for node in ast.walk(tree) for alias, name in _imports(node)}
-    return Source(
+    return SourceFile(
         digest=hashlib.sha256("\n".join(parts).encode()).hexdigest(),
         names=(*imported.values(), *(text for text in found if DOTTED.fullmatch(text))),
         exports=imported if all(_only_gives_names(statement) for statement in tree.body) else None,
@@ -58,10 +58,10 @@ def read_source(content: bytes) -> Source:
 def digest_file(path: Path) -> str:
     """Digest of what can change a result: of a Python file see above, of any other its bytes."""
     content = path.read_bytes()
-    return read_source(content).digest if path.suffix == ".py" else hashlib.sha256(content).hexdigest()
+    return parse_source(content).digest if path.suffix == ".py" else hashlib.sha256(content).hexdigest()
 
 
-class Finder:
+class SourceFinder:
     """Finds the files that modules depend on.
 
     Args:
@@ -95,7 +95,7 @@ class Finder:
         parts = name.split(".")
         modules = [(path, parts[n:]) for n in range(1, len(parts) + 1) if (path := self._module(parts[:n]))]
         for number, (path, rest) in enumerate(modules, 1):
-            exports = read_source(path.read_bytes()).exports if path.name == "__init__.py" else None
+            exports = parse_source(path.read_bytes()).exports if path.name == "__init__.py" else None
             if exports is None:
                 yield path
             elif number == len(modules):
@@ -108,12 +108,12 @@ class Finder:
         return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
     def _brought_in(self, path: Path) -> list[str]:
-        return list(read_source(path.read_bytes()).names) if path.suffix == ".py" else []
+        return list(parse_source(path.read_bytes()).names) if path.suffix == ".py" else []
 
     def _opened(self, path: Path) -> Iterator[Path]:
         """Files beside a module that it names: data, and scripts for other processes."""
         if path.suffix == ".py":
-            named = (path.parent / text for text in read_source(path.read_bytes()).texts)
+            named = (path.parent / text for text in parse_source(path.read_bytes()).texts)
             yield from (file for file in named if file.is_file())
 
 

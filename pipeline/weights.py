@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import InputError
+from components.files.digests import digest_of
 from components.trainer.backbones.imagenet import (
     CACHE_VARIABLE,
     cache_folder,
     check_pin,
-    digest_of,
     fetch_published,
     find_published,
 )

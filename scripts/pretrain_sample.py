@@ -33,7 +33,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.options import TransformOptions
+from components.options.data import TransformOptions
 from components.trainer.backbones.build import scale_pixels
 from components.trainer.backbones.table import find_backbone
 from components.transform import decode_and_resize

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import settings
 
 from components.contract import features
-from components.options import TrainerOptions, TransformOptions
+from components.options.data import TransformOptions
+from components.options.trainer import TrainerOptions
 from components.process.lines import current_line
 from tests import pictures
 
@@ -94,8 +95,8 @@ def write_records(folder: Path, count: int, first_seed: int) -> Records:
     from components.example_gen.records import make_example
     from components.example_gen.scan import limits_of
     from components.images.inspection import inspect_image
-    from components.options import DataOptions
-    from components.sources.find import Source
+    from components.options.data import DataOptions
+    from components.sources.listing import Source
 
     records = Records(folder)
     folder.mkdir(parents=True)

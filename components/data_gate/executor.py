@@ -24,7 +24,8 @@ from components.contract.limits import FLAT, check_bad_fraction, check_balance, 
 from components.data_gate.anomalies import list_anomalies, list_missing_classes
 from components.data_gate.drift import Shift, list_unmeasured, measure_shifts
 from components.errors import GateRefused
-from components.options import DataGateOptions, DataOptions
+from components.options.data import DataOptions
+from components.options.gates import DataGateOptions
 from components.registry import verify, versions
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ progress = logging.getLogger("graft.progress")
 
 
 @dataclass
-class Verdict:
+class DataVerdict:
     """What was looked at in the data; with any check that stops, the run stops.
 
     Attributes:
@@ -96,7 +97,7 @@ class Executor(base_executor.BaseExecutor):
         options = DataGateOptions.from_json(exec_properties["options"])
         schema = read_schema(inputs["schema"].uri)
         statistics = read_statistics(inputs["statistics"].uri)
-        verdict = Verdict()
+        verdict = DataVerdict()
         judge_files(verdict, inputs["manifest"].uri, DataOptions.from_json(exec_properties["data"]), options)
         judge_anomalies(verdict, inputs["anomalies"], schema, options)
         judge_drift(verdict, statistics, schema, (exec_properties["serving_dir"], exec_properties["version"]), options)
@@ -110,7 +111,7 @@ class Executor(base_executor.BaseExecutor):
         progress.info(said, extra={"done": True})
 
 
-def judge_files(verdict: Verdict, uri: str, data: DataOptions, options: DataGateOptions) -> None:
+def judge_files(verdict: DataVerdict, uri: str, data: DataOptions, options: DataGateOptions) -> None:
     """Holds the manifest's counts against the limits of `data`, `data.classes` and one another."""
     dataset = json.loads(_read(os.path.join(uri, features.DATASET_FILE)))
     rejected = read_rows(os.path.join(uri, features.LEDGER_FILE))
@@ -125,7 +126,7 @@ def judge_files(verdict: Verdict, uri: str, data: DataOptions, options: DataGate
         verdict.checks.append(Check(f"classes/{label}", 0, 1, VERDICTS[options.on_anomaly], reason))
 
 
-def judge_anomalies(verdict: Verdict, anomalies: types.Artifact, schema: Schema, options: DataGateOptions) -> None:
+def judge_anomalies(verdict: DataVerdict, anomalies: types.Artifact, schema: Schema, options: DataGateOptions) -> None:
     """Takes what ExampleValidator found in every split."""
     from tensorflow_metadata.proto.v0 import anomalies_pb2
 
@@ -142,7 +143,7 @@ def judge_anomalies(verdict: Verdict, anomalies: types.Artifact, schema: Schema,
 
 
 def judge_drift(
-    verdict: Verdict,
+    verdict: DataVerdict,
     statistics: dict[str, Statistics],
     schema: Schema,
     served: tuple[str, str],
@@ -174,7 +175,9 @@ def judge_drift(
         verdict.notes.append(f"version {version} holds no statistics of {' and '.join(missing)}: no drift measured")
 
 
-def judge_skew(verdict: Verdict, statistics: dict[str, Statistics], schema: Schema, options: DataGateOptions) -> None:
+def judge_skew(
+    verdict: DataVerdict, statistics: dict[str, Statistics], schema: Schema, options: DataGateOptions
+) -> None:
     """Holds the train side against the eval side."""
     if set(features.SPLITS) <= statistics.keys():
         train, evaluation = (statistics[split] for split in features.SPLITS)

@@ -25,7 +25,7 @@ from components.evaluator.outcomes import Outcomes, outcomes_of, read_table
 from components.evaluator.quality_gate import Rival, judge
 from components.evaluator.slices import group_images
 from components.evaluator.usable import why_not_runnable
-from components.options import EvaluatorOptions, QualityGateOptions
+from components.options.gates import EvaluatorOptions, QualityGateOptions
 from components.registry.peers import Peer
 
 progress = logging.getLogger("graft.progress")

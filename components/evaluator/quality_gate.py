@@ -15,7 +15,7 @@ from components.contract.gates import FAIL, PASS, UNDECIDED, WARN, Check, Verdic
 from components.evaluator import statistics
 from components.evaluator.outcomes import Outcomes
 from components.evaluator.statistics import Pair
-from components.options import QualityGateOptions
+from components.options.gates import QualityGateOptions
 from components.registry.peers import Peer
 
 NAMED = 5  # classes in a reason

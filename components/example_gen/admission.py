@@ -10,7 +10,7 @@ from components.contract.gates import DATA, Gate
 from components.contract.limits import FLAT, check_bad_fraction, check_eval_shares, check_flat_fraction
 from components.errors import GateRefused, InputError
 from components.example_gen.scan import Scan
-from components.options import DataOptions
+from components.options.data import DataOptions
 from components.sources.listing import count_suffixes
 
 NAMED = 10  # of the classes that are refused for one reason

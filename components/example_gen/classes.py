@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from components.contract.names import key_of
-from components.example_gen.history import Memory
+from components.example_gen.history import History
 from components.example_gen.manifest import Row
 
 
@@ -41,7 +41,7 @@ class ClassMap:
         return "; ".join(parts)
 
 
-def map_classes(labels: list[str], rows: list[Row], memory: Memory) -> ClassMap:
+def map_classes(labels: list[str], rows: list[Row], memory: History) -> ClassMap:
     """The class map of the present data.
 
     Args:
@@ -62,7 +62,7 @@ def map_classes(labels: list[str], rows: list[Row], memory: Memory) -> ClassMap:
     return ClassMap([label for label in places if label in labels], new, gone, renamed, places)
 
 
-def _find_renamed(new: list[str], gone: list[str], rows: list[Row], memory: Memory) -> dict[str, str]:
+def _find_renamed(new: list[str], gone: list[str], rows: list[Row], memory: History) -> dict[str, str]:
     keys = {key_of(label): label for label in gone}
     renamed = {keys[key_of(label)]: label for label in new if key_of(label) in keys}
     for label in new if gone else []:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.contract import features
-from components.example_gen.history import Memory
+from components.example_gen.history import History
 from components.example_gen.manifest import Row
 from components.example_gen.split.duplicates import COPY, GROUP, Leak, Neighbours, exact_groups, find_neighbours
 from components.example_gen.split.shares import find_odd_shares
 from components.example_gen.split.sides import assign_sides
 from components.images.inspection import CONFLICTING_LABEL, DUPLICATE_OF
-from components.options import DataOptions
+from components.options.data import DataOptions
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Findings:
         return {f"{name}_groups": len(groups) for name, groups in self.__dict__.items()}
 
 
-def judge_rows(rows: list[Row], options: DataOptions, memory: Memory) -> tuple[Findings, list[dict[str, Any]]]:
+def judge_rows(rows: list[Row], options: DataOptions, memory: History) -> tuple[Findings, list[dict[str, Any]]]:
     """Compares all examples; rejects rows and sets `split` in place.
 
     Args:
@@ -96,7 +96,7 @@ def _reject_copies(copies: list[Row]) -> None:
 
 
 def _choose_sides(
-    examples: list[Row], neighbours: Neighbours, options: DataOptions, memory: Memory
+    examples: list[Row], neighbours: Neighbours, options: DataOptions, memory: History
 ) -> list[dict[str, Any]]:
     digests = [row.sha256 for row in examples]
     remembered = memory.sides(digests, options.eval_fraction)

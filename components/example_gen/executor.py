@@ -20,12 +20,12 @@ from tfx.types import artifact_utils
 from components.contract import features
 from components.errors import InputError
 from components.example_gen.admission import refuse_empty_class, refuse_one_sided_class
-from components.example_gen.history import open_memory
+from components.example_gen.history import open_history
 from components.example_gen.manifest import Row
 from components.example_gen.records import WriteShards, check_shards, reads_in_sequence, write_worklist
-from components.example_gen.scan import Looking, Scan, keep_places, scan_data
+from components.example_gen.scan import Scan, ScanSettings, keep_places, scan_data
 from components.example_gen.shards import empty_splits
-from components.options import DataOptions
+from components.options.data import DataOptions
 from components.sources.find import list_sources
 
 FILE_FORMAT = "tfrecords_gzip"  # the only name TFX has; the readers go by the suffix, and JPEG bytes gain nothing
@@ -51,8 +51,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         manifest = artifact_utils.get_single_instance(output_dict["manifest"])
         started = time.monotonic()
         listing = list_sources(exec_properties["data_path"], options)
-        with open_memory(exec_properties.get("memory") or "") as memory:
-            scan = scan_data(listing, options, memory, Looking(_report))
+        with open_history(exec_properties.get("memory") or "") as memory:
+            scan = scan_data(listing, options, memory, ScanSettings(_report))
             check_fingerprint(exec_properties.get("data_fingerprint"), scan)
             refuse_empty_class(scan)
             refuse_one_sided_class(scan)

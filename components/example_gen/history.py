@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from components.contract import features
 from components.images.inspection import UNREADABLE, Inspection
-from components.sources.find import Source
+from components.sources.listing import Source
 
 SETTLED_NS = 2_000_000_000  # file systems keep modification times in steps of up to 2 s (FAT)
 SCHEMA = """
@@ -41,7 +41,7 @@ COLUMNS = {
 }
 
 
-class Memory:
+class History:
     """The open file. Nothing is written until `remember` or `keep_sides` is called, and never if it is read only."""
 
     def __init__(self, database: sqlite3.Connection, writable: bool) -> None:
@@ -113,7 +113,7 @@ class Memory:
 
 
 @contextmanager
-def open_memory(path: str, writable: bool = True) -> Iterator[Memory]:
+def open_history(path: str, writable: bool = True) -> Iterator[History]:
     """Opens a memory.
 
     Args:
@@ -127,7 +127,7 @@ def open_memory(path: str, writable: bool = True) -> Iterator[Memory]:
     else:
         database = sqlite3.connect(f"file:{quote(os.path.abspath(path))}?mode=ro", uri=True)
     try:
-        yield Memory(database, writable)
+        yield History(database, writable)
     finally:
         database.close()
 

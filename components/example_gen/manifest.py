@@ -11,7 +11,7 @@ from typing import Any
 
 from components.contract import features
 from components.images.inspection import DUPLICATE_OF, FLAT, Inspection, is_blank
-from components.sources.find import Source
+from components.sources.listing import Source
 
 
 @dataclass(slots=True)

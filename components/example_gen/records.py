@@ -25,13 +25,13 @@ from components.example_gen.scan import REMOTE_READERS, Scan
 from components.example_gen.shards import check_records, finish_splits, open_shards
 from components.images.convert import encode_for_tensorflow
 from components.images.inspection import CONVERTED, Inspection
-from components.sources.content.readers import Unreadable, read_source
-from components.sources.content.streams import MEMBER
-from components.sources.find import Listing, Source
+from components.sources.content.readers import read_source
+from components.sources.content.streams import MEMBER, Unreadable
+from components.sources.listing import Listing, Source
 
 BATCH = 64
 SEQUENTIAL = ("tar", "sparse", "tfrecord")  # compressed, they are only fast in the order in which they are stored
-Pair = tuple[Source, Row]
+RecordPair = tuple[Source, Row]
 progress = logging.getLogger("graft.progress")
 
 
@@ -75,10 +75,10 @@ def write_worklist(path: str, scan: Scan, shard_bytes: int) -> list[Unit]:
     return _name_shards(places)
 
 
-def _cut(pairs: list[Pair], shard_bytes: int) -> Iterator[list[Pair]]:
+def _cut(pairs: list[RecordPair], shard_bytes: int) -> Iterator[list[RecordPair]]:
     """Cuts what is sorted where a shard is full, and between splits where they are not read mixed."""
     for _, group in groupby(pairs, key=lambda pair: _is_sequential(pair[0]) or pair[1].split):
-        unit, sizes = list[Pair](), dict.fromkeys(features.SPLITS, 0)
+        unit, sizes = list[RecordPair](), dict.fromkeys(features.SPLITS, 0)
         for source, row in group:
             unit.append((source, row))
             sizes[row.split] += _record_bytes(row)

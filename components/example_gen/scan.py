@@ -19,13 +19,14 @@ from typing import Any
 
 from components.example_gen.classes import ClassMap, map_classes
 from components.example_gen.comparison import Findings, judge_rows
-from components.example_gen.history import Memory
+from components.example_gen.history import History
 from components.example_gen.manifest import Row, digest_rows, make_row, summarise_rows
 from components.images import convert, cost, depth, formats, inspection, jpeg, jpeg2000, orientation, png, tiff
-from components.options import DataOptions
+from components.options.data import DataOptions
 from components.process.machine import semaphore_problem
-from components.sources.content.readers import TooLarge, Unreadable, read_source
-from components.sources.find import Listing, Source
+from components.sources.content.readers import TooLarge, read_source
+from components.sources.content.streams import Unreadable
+from components.sources.listing import Listing, Source
 
 BATCH = 64
 WORTH_PROCESSES = 512  # below, starting processes takes longer than the work
@@ -50,7 +51,7 @@ log = logging.getLogger("graft.run")
 
 
 @dataclass(frozen=True)
-class Looking:
+class ScanSettings:
     """How to go about a scan.
 
     Attributes:
@@ -90,8 +91,8 @@ class Scan:
 def scan_data(
     listing: Listing,
     options: DataOptions,
-    memory: Memory,
-    looking: Looking = Looking(),
+    memory: History,
+    looking: ScanSettings = ScanSettings(),
 ) -> Scan:
     """Inspects and compares all sources; writes nothing but the memory of what was read, if that is writable.
 
@@ -114,7 +115,9 @@ def scan_data(
     return Scan(listing, rows, findings, class_map, dataset, read)
 
 
-def inspect_all(sources: list[Source], options: DataOptions, memory: Memory, looking: Looking) -> tuple[list[Row], int]:
+def inspect_all(
+    sources: list[Source], options: DataOptions, memory: History, looking: ScanSettings
+) -> tuple[list[Row], int]:
     """A row a source, in their order, and how many of them were read; what was read is remembered."""
     limits = limits_of(options)
     inspector, started_ns = digest_inspector(limits), time.time_ns()
@@ -145,13 +148,13 @@ def inspect_all(sources: list[Source], options: DataOptions, memory: Memory, loo
     return rows, len(unknown)
 
 
-def limits_of(options: DataOptions) -> inspection.Limits:
+def limits_of(options: DataOptions) -> inspection.ImageLimits:
     """What an image may be, in pixels and bytes, and how it is read."""
     size = options.max_pixels, options.min_side, options.max_file_megabytes << 20
-    return inspection.Limits(*size, options.orientation == "apply", options.alpha)
+    return inspection.ImageLimits(*size, options.orientation == "apply", options.alpha)
 
 
-def keep_places(scan: Scan, options: DataOptions, memory: Memory) -> None:
+def keep_places(scan: Scan, options: DataOptions, memory: History) -> None:
     """Remembers which index each class has, and which side each image is on where the data itself does not say."""
     examples = [row for row in scan.rows if row.is_example]
     memory.keep_classes(scan.class_map.places, ((row.sha256, row.label) for row in examples))
@@ -159,7 +162,7 @@ def keep_places(scan: Scan, options: DataOptions, memory: Memory) -> None:
         memory.keep_sides(((row.sha256, row.split) for row in examples), options.eval_fraction)
 
 
-def digest_inspector(limits: inspection.Limits) -> str:
+def digest_inspector(limits: inspection.ImageLimits) -> str:
     """Digest of all that decides what an inspection finds: the code, the codecs' versions and the limits."""
     versions = [f"{name} {metadata.version(name)}" for name in CODECS]
     code = b"".join(Path(str(module.__file__)).read_bytes() for module in CODE)
@@ -167,7 +170,7 @@ def digest_inspector(limits: inspection.Limits) -> str:
 
 
 def inspect_sources(
-    sources: list[tuple[int, Source]], limits: inspection.Limits, looking: Looking
+    sources: list[tuple[int, Source]], limits: inspection.ImageLimits, looking: ScanSettings
 ) -> Iterator[tuple[int, inspection.Inspection]]:
     """Reads and inspects, in parallel; gives each source's number and what was found, in any order.
 
@@ -193,7 +196,7 @@ def inspect_sources(
 
 
 def _inspect_in_threads(
-    sources: list[tuple[int, Source]], limits: inspection.Limits, looking: Looking
+    sources: list[tuple[int, Source]], limits: inspection.ImageLimits, looking: ScanSettings
 ) -> Iterator[tuple[int, inspection.Inspection]]:
     if not sources:
         return
@@ -217,7 +220,7 @@ def _suits_a_process(source: Source) -> bool:
 
 
 def _inspect_in_processes(
-    sources: list[tuple[int, Source]], limits: inspection.Limits, meanwhile: Callable[[], None]
+    sources: list[tuple[int, Source]], limits: inspection.ImageLimits, meanwhile: Callable[[], None]
 ) -> Iterator[tuple[int, inspection.Inspection]]:
     from joblib import Parallel, delayed
     from joblib.externals.loky import get_reusable_executor
@@ -233,7 +236,7 @@ def _inspect_in_processes(
 
 
 def _inspect_without_tensorflow(
-    batch: list[tuple[int, Source]], limits: inspection.Limits
+    batch: list[tuple[int, Source]], limits: inspection.ImageLimits
 ) -> list[tuple[int, inspection.Inspection]]:
     """In a worker process, where TensorFlow would take seconds and memory to load, and perhaps a GPU."""
     convert.postpone_tensorflow()
@@ -241,13 +244,13 @@ def _inspect_without_tensorflow(
 
 
 def inspect_batch(
-    batch: Iterable[tuple[int, Source]], limits: inspection.Limits
+    batch: Iterable[tuple[int, Source]], limits: inspection.ImageLimits
 ) -> list[tuple[int, inspection.Inspection]]:
     """Reads and inspects some sources, one after the other."""
     return [(index, inspect_source(source, limits)) for index, source in batch]
 
 
-def inspect_source(source: Source, limits: inspection.Limits) -> inspection.Inspection:
+def inspect_source(source: Source, limits: inspection.ImageLimits) -> inspection.Inspection:
     """Reads and inspects one source; a file that neither suffix nor content call an image is flagged `SIDE_CAR`."""
     if source.problem:
         return inspection.Inspection(reason=source.reason, detail=source.problem)

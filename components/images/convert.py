@@ -31,8 +31,8 @@ from components.images.inspection import (
     SCALED,
     TRUNCATED,
     UNDECODABLE,
+    ImageLimits,
     Inspection,
-    Limits,
     Picture,
     Rejection,
     check_size,
@@ -91,7 +91,7 @@ def _write_png(plain: Image, level: int) -> bytes:
     return buffer.getvalue()
 
 
-def decode_with_pillow(content: bytes, form: str, limits: Limits) -> Picture:
+def decode_with_pillow(content: bytes, form: str, limits: ImageLimits) -> Picture:
     """Decodes an image strictly with Pillow, and holds TensorFlow's pixels against Pillow's.
 
     What is to be converted is converted here once, and TensorFlow must see the same pixels in it: nothing that is
@@ -132,7 +132,7 @@ def decode_with_pillow(content: bytes, form: str, limits: Limits) -> Picture:
     return turn_picture(stored, orientation, limits)
 
 
-def _check_whole(content: bytes, form: str, limits: Limits) -> bool:
+def _check_whole(content: bytes, form: str, limits: ImageLimits) -> bool:
     """Refuses what is missing though Pillow would go on without it; whether it is a plain PNG, see `check_rows`."""
     if form == "png":
         return check_rows(content, limits)
@@ -206,7 +206,7 @@ def _register_heif() -> None:
     pi_heif.register_heif_opener()
 
 
-def _check_header(picture: Image, form: str, limits: Limits) -> set[str]:
+def _check_header(picture: Image, form: str, limits: ImageLimits) -> set[str]:
     """Refuses by the header alone, before a pixel is decoded; the flags otherwise."""
     width, height = picture.size
     check_size(height, width, limits)

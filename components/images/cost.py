@@ -13,7 +13,7 @@ from functools import cache
 from os import SEEK_END
 from typing import IO
 
-from components.images.inspection import TOO_LARGE, Limits, Rejection, check_size
+from components.images.inspection import TOO_LARGE, ImageLimits, Rejection, check_size
 from components.images.jpeg2000 import read_header
 
 MAX_SCANS = 100  # of a JPEG; encoders write 1 to 20, libtiff stops at as many
@@ -33,7 +33,7 @@ FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0..15 without DH
 GIF_IMAGE, GIF_EXTENSION = 0x2C, 0x21
 
 
-def check_cost(content: bytes, form: str, limits: Limits) -> None:
+def check_cost(content: bytes, form: str, limits: ImageLimits) -> None:
     """Refuses a file that is far more work than its pixels are.
 
     Args:
@@ -48,7 +48,7 @@ def check_cost(content: bytes, form: str, limits: Limits) -> None:
         CHECKS[form](content, limits)
 
 
-def _check_jpeg(content: bytes, limits: Limits) -> None:
+def _check_jpeg(content: bytes, limits: ImageLimits) -> None:
     height = width = scans = parts = exif = 0
     for marker, start in _segments(content):
         parts = _count_part(parts, content)
@@ -74,7 +74,7 @@ def _segments(content: bytes) -> Iterator[tuple[int, int]]:
         place += int.from_bytes(content[place : place + 2], "big")
 
 
-def _check_png(content: bytes, _: Limits) -> None:
+def _check_png(content: bytes, _: ImageLimits) -> None:
     parts, place = 0, 8
     while place + 8 <= len(content):
         parts = _count_part(parts, content)
@@ -88,7 +88,7 @@ def _count_part(parts: int, content: bytes) -> int:
     return parts + 1
 
 
-def _check_gif(content: bytes, limits: Limits) -> None:
+def _check_gif(content: bytes, limits: ImageLimits) -> None:
     pixels, frames, place = 0, 0, 13 + _colours(content, 10)
     while place + 10 <= len(content) and content[place] in (GIF_IMAGE, GIF_EXTENSION):
         if content[place] == GIF_IMAGE:
@@ -111,7 +111,7 @@ def _colours(content: bytes, place: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _check_bmp(content: bytes, limits: Limits) -> None:
+def _check_bmp(content: bytes, limits: ImageLimits) -> None:
     compression = int.from_bytes(content[30:34], "little")
     if compression in (1, 2) and len(content) > limits.max_pixels // RLE_PIXELS_A_BYTE:
         allowed = limits.max_pixels // RLE_PIXELS_A_BYTE
@@ -152,14 +152,14 @@ def limit_directories() -> None:
     Directory.load = load_within_limits  # type: ignore[method-assign]
 
 
-def _check_jpeg2000(content: bytes, limits: Limits) -> None:
+def _check_jpeg2000(content: bytes, limits: ImageLimits) -> None:
     stream = read_header(content)
     check_size(stream.height, stream.width, limits)
     if stream.tiles > FREE_PARTS + len(content) // BYTES_A_PART:
         raise Rejection(TOO_LARGE, f"{stream.tiles:,} tiles in {len(content):,} bytes")
 
 
-def _check_ppm(content: bytes, limits: Limits) -> None:
+def _check_ppm(content: bytes, limits: ImageLimits) -> None:
     """Pillow reads text, and shades of which there are not 256 (or, in grey, 65,536), number by number."""
     if content[:2] in (b"P1", b"P2", b"P3"):
         _check_slow(len(content), "characters", limits)
@@ -170,13 +170,13 @@ def _check_ppm(content: bytes, limits: Limits) -> None:
         _check_slow(width * height * (3 if kind == b"P6" else 1), "values", limits)
 
 
-def _check_qoi(content: bytes, limits: Limits) -> None:
+def _check_qoi(content: bytes, limits: ImageLimits) -> None:
     width, height = struct.unpack_from(">2I", content, 4)
     check_size(height, width, limits)
     _check_slow(width * height, "pixels", limits)
 
 
-def _check_slow(count: int, what: str, limits: Limits) -> None:
+def _check_slow(count: int, what: str, limits: ImageLimits) -> None:
     """Refuses more than Python gets done in reasonable time."""
     if count > limits.max_pixels // SLOW:
         raise Rejection(TOO_LARGE, f"{count:,} {what} that are read one by one, limit {limits.max_pixels // SLOW:,}")

@@ -122,7 +122,7 @@ class Inspection:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ImageLimits:
     """What is too much or too little: pixels of a picture, px of its shorter side, bytes of its file; and its reading.
 
     Attributes:
@@ -196,7 +196,7 @@ def is_ignorable(name: str, content: bytes) -> bool:
     return PurePath(name).suffix.lower() not in SUFFIX_FORMATS and sniff_format(content) is None
 
 
-def inspect_image(name: str, content: bytes, limits: Limits) -> Inspection:
+def inspect_image(name: str, content: bytes, limits: ImageLimits) -> Inspection:
     """Decodes an image once, to know that it is whole and what it looks like.
 
     Never raises: bytes that are no usable image come back with their reason.
@@ -230,7 +230,7 @@ def inspect_image(name: str, content: bytes, limits: Limits) -> Inspection:
     )
 
 
-def _decode(content: bytes, form: str, limits: Limits) -> Picture:
+def _decode(content: bytes, form: str, limits: ImageLimits) -> Picture:
     from components.images.convert import decode_with_pillow
     from components.images.cost import check_cost
     from components.images.jpeg import decode_with_libjpeg
@@ -253,7 +253,7 @@ def is_blank(flags: tuple[str, ...], brightness: float) -> bool:
     return FLAT in flags and not BLANK <= brightness <= 255 - BLANK
 
 
-def turn_picture(picture: Picture, orientation: int, limits: Limits) -> Picture:
+def turn_picture(picture: Picture, orientation: int, limits: ImageLimits) -> Picture:
     """A picture as `limits.upright` wants it, with the flag that says so where its tag asks for a turn."""
     if orientation == 1:
         return picture
@@ -264,7 +264,7 @@ def turn_picture(picture: Picture, orientation: int, limits: Limits) -> Picture:
     return Picture(height, width, picture.channels, turn(picture.luma, orientation), (*picture.flags, ROTATED))
 
 
-def check_size(height: int, width: int, limits: Limits) -> None:
+def check_size(height: int, width: int, limits: ImageLimits) -> None:
     """Refuses a picture by what its header says.
 
     Raises:

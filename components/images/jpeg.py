@@ -18,7 +18,7 @@ from components.images.inspection import (
     EXTRANEOUS_BYTES,
     TRUNCATED,
     UNDECODABLE,
-    Limits,
+    ImageLimits,
     Picture,
     Rejection,
     check_size,
@@ -39,7 +39,7 @@ METADATA = {0xFE, *range(0xE0, 0xF0)} - {0xEE}  # comments, application segments
 WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD8)}  # a stuffed zero, TEM and RST0..7
 
 
-def decode_with_libjpeg(content: bytes, limits: Limits) -> Picture | None:
+def decode_with_libjpeg(content: bytes, limits: ImageLimits) -> Picture | None:
     """The luma of a JPEG with one or three components; None where Pillow must look at it.
 
     Raises:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from components.images.inspection import TRUNCATED, UNDECODABLE, Limits, Rejection, check_size
+from components.images.inspection import TRUNCATED, UNDECODABLE, ImageLimits, Rejection, check_size
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 HEADER, PALETTE, ROWS, END = b"IHDR", b"PLTE", b"IDAT", b"IEND"
@@ -66,7 +66,7 @@ def read_chunks(content: bytes) -> Iterator[Chunk]:
         place = end
 
 
-def check_rows(content: bytes, limits: Limits) -> bool:
+def check_rows(content: bytes, limits: ImageLimits) -> bool:
     """Reads all that decides the pixels once, and keeps nothing of it.
 
     Returns:
@@ -119,7 +119,7 @@ def _is_plain(chunks: list[Chunk], rows: int) -> bool:
     )
 
 
-def _count_bytes(header: memoryview, limits: Limits) -> int:
+def _count_bytes(header: memoryview, limits: ImageLimits) -> int:
     """How many bytes the rows of a header's picture are, each with its filter's byte."""
     if len(header) != 13 or header[9] not in SAMPLES or header[12] > 1:
         raise Rejection(UNDECODABLE, "the header is broken")

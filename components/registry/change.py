@@ -17,7 +17,7 @@ from components.registry.staging import PARTIAL_PREFIX
 
 
 @dataclass(frozen=True)
-class Change:
+class ServingChange:
     """What is served: from which version to which; None: not known, since the pointer was not usable."""
 
     before: int | None
@@ -25,7 +25,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Pruned:
+class PrunedVersions:
     """What a prune removed, or would remove, and why some versions stay beyond the number that was asked for."""
 
     removed: list[int]
@@ -34,7 +34,7 @@ class Pruned:
     freed: int
 
 
-def promote(serving: Path, text: str) -> Change:
+def promote(serving: Path, text: str) -> ServingChange:
     """Serves a version since now. Also mends a pointer that is damaged or names a version that is gone.
 
     Args:
@@ -55,10 +55,10 @@ def promote(serving: Path, text: str) -> Change:
         else:
             if before != version or known is None:
                 pointer.record(serving, event, name_of(serving, version), _earlier(serving))
-    return Change(before, version)
+    return ServingChange(before, version)
 
 
-def rollback(serving: Path) -> Change:
+def rollback(serving: Path) -> ServingChange:
     """Serves the version again that was served before; once more goes further back.
 
     Raises:
@@ -74,10 +74,10 @@ def rollback(serving: Path) -> Change:
         _refuse_damaged(serving, version)
         event = pointer.make_event(version, "rollback")
         pointer.record(serving, event, name_of(serving, version), _earlier(serving))
-    return Change(before, version)
+    return ServingChange(before, version)
 
 
-def prune(serving: Path, keep: int, even_best: bool = False, dry_run: bool = False) -> Pruned:
+def prune(serving: Path, keep: int, even_best: bool = False, dry_run: bool = False) -> PrunedVersions:
     """Removes all but the newest versions; never the one that is served, nor the one that a rollback goes back to.
 
     Nor one that was taken back and is newer than what is served: it is how a run knows not to push its model again.
@@ -105,7 +105,7 @@ def prune(serving: Path, keep: int, even_best: bool = False, dry_run: bool = Fal
             shutil.rmtree(grave)
     kept = [number for number in numbers if number not in removed]
     beyond = {number: why for number, why in protected.items() if number in numbers[:-keep]}
-    return Pruned(removed, kept, beyond, freed)
+    return PrunedVersions(removed, kept, beyond, freed)
 
 
 def _protect(serving: Path, even_best: bool) -> dict[int, str]:

@@ -20,7 +20,7 @@ from tfx.utils import io_utils, path_utils
 from components.contract import features
 from components.contract.artifacts import contents_of
 from components.contract.gates import FAIL, Check, Gate, Override
-from components.options import ServabilityGateOptions
+from components.options.gates import ServabilityGateOptions
 from components.servable_check import standby
 from components.servable_check.servability_gate import MEGABYTE, judge_answers
 from components.servable_check.standby import PROBE

@@ -9,7 +9,7 @@ import numpy as np
 
 from components.contract import features
 from components.contract.gates import FAIL, PASS, Check, at_most
-from components.options import ServabilityGateOptions
+from components.options.gates import ServabilityGateOptions
 
 MEGABYTE = 1e6
 

@@ -12,7 +12,7 @@ from tfx.dsl.io import fileio
 
 from components.contract import features
 from components.contract.gates import FAIL, Check, at_most
-from components.options import ServabilityGateOptions
+from components.options.gates import ServabilityGateOptions
 from components.process.lines import current_line
 
 PROBE = Path(__file__).with_name("tflite_probe.py")

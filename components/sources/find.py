@@ -14,25 +14,23 @@ from functools import partial
 from typing import NamedTuple
 
 from components.errors import InputError
-from components.options import DataOptions
-from components.sources import tables
+from components.options.data import DataOptions
 from components.sources.content import remote
 from components.sources.content.readers import describe_error
 from components.sources.formats import nested, tfrecords, webdataset
 from components.sources.formats.archives import archive_kind, walk_archive
 from components.sources.formats.folders import local_source, walk_folder
 from components.sources.labels import refuse_unusable, settle_labels
-from components.sources.layout import layouts
+from components.sources.layout import layouts, shapes
 from components.sources.layout.aside import why_ignored
 from components.sources.layout.doubts import refuse_doubtful, refuse_flat
 from components.sources.layout.filenames import label_of_name
-from components.sources.layout.layouts import Place, Shape
+from components.sources.layout.layouts import FolderShape, Placement
 from components.sources.layout.understood import say_understood
-from components.sources.listing import IGNORED, Listing, Source, Tree
+from components.sources.listing import Listing, Source, Tree
+from components.sources.tables import finding, reading
 
-__all__ = ["IGNORED", "LAYOUTS", "Listing", "Source", "list_images", "list_sources"]
-
-SINGLE_FILES = {tables.CONTAINER: "manifest", tfrecords.CONTAINER: "tfrecord"}  # container -> the layout it must have
+SINGLE_FILES = {reading.CONTAINER: "manifest", tfrecords.CONTAINER: "tfrecord"}  # container -> the layout it must have
 SAID = {
     "manifest": "a table names each image and its class",
     "tfrecord": "the class is the feature '{}' of each record",
@@ -43,7 +41,7 @@ KNOWN_FILES = "an archive (.zip, .tar, .tar.gz, .tgz), a table (.csv, .tsv, .jso
 class Layout(NamedTuple):
     """How a layout is read, and what it looks like; for people."""
 
-    read: Callable[[Tree, Shape, DataOptions], Listing | None]
+    read: Callable[[Tree, FolderShape, DataOptions], Listing | None]
     example: str
 
 
@@ -59,7 +57,7 @@ def list_sources(path: str, options: DataOptions) -> Listing:
     """
     tree = find_tree(path, options)
     names = [file.name for file in tree.files]
-    shape = layouts.shape_of(names, (folder for folder in tree.folders if not why_ignored(folder)))
+    shape = shapes.shape_of(names, (folder for folder in tree.folders if not why_ignored(folder)))
     layout, choice = _find_layout(tree, names, shape, options)
     fits = SINGLE_FILES.get(tree.container, layout) == layout
     listing = LAYOUTS[layout].read(tree, shape, options) if fits else None
@@ -81,20 +79,20 @@ def list_sources(path: str, options: DataOptions) -> Listing:
     return listing
 
 
-def _find_layout(tree: Tree, names: list[str], shape: Shape, options: DataOptions) -> tuple[str, tables.Choice]:
+def _find_layout(tree: Tree, names: list[str], shape: FolderShape, options: DataOptions) -> tuple[str, finding.Choice]:
     """The layout that is asked for or found out, and what tables beside the images say."""
     if options.layout != "auto" or tree.container in SINGLE_FILES:
-        return (SINGLE_FILES[tree.container] if options.layout == "auto" else options.layout), tables.Choice(False)
+        return (SINGLE_FILES[tree.container] if options.layout == "auto" else options.layout), finding.Choice(False)
     if told := _told_by_content(tree, names, shape):
-        return told, tables.Choice(False)
+        return told, finding.Choice(False)
     layout = layouts.find_layout(names, shape)
     asked = options.model_copy(update={"layout": layout})
     again = replace(tree, ignored=list(tree.ignored))
-    choice = tables.choose(tree, shape, options, lambda: LAYOUTS[layout].read(again, shape, asked))
+    choice = finding.choose(tree, shape, options, lambda: LAYOUTS[layout].read(again, shape, asked))
     return ("manifest" if choice.by_tables else layout), choice
 
 
-def _told_by_content(tree: Tree, names: list[str], shape: Shape) -> str:
+def _told_by_content(tree: Tree, names: list[str], shape: FolderShape) -> str:
     """The layout where names do not tell it; a manifest at the root wins."""
     if layouts.find_manifest(names, shape):
         return ""
@@ -162,8 +160,8 @@ def _find_in_file(path: str, options: DataOptions) -> Tree:
         source = remote.stat_source(name, path)
     else:
         source = local_source(name, path, os.stat(path))
-    if tables.is_table_name(name):
-        return Tree(path, [source], container=tables.CONTAINER)
+    if finding.is_table_name(name):
+        return Tree(path, [source], container=reading.CONTAINER)
     kind = archive_kind(path)
     if kind:
         return walk_archive(path, kind)
@@ -177,7 +175,7 @@ def _find_in_file(path: str, options: DataOptions) -> Tree:
     )
 
 
-def list_folders(layout: str, tree: Tree, shape: Shape, options: DataOptions) -> Listing | None:
+def list_folders(layout: str, tree: Tree, shape: FolderShape, options: DataOptions) -> Listing | None:
     """All layouts in which folders and the names of files tell the class.
 
     Raises:
@@ -202,7 +200,7 @@ def list_folders(layout: str, tree: Tree, shape: Shape, options: DataOptions) ->
     return listing
 
 
-def _place_of(file: Source, plan: layouts.Plan) -> Place:
+def _place_of(file: Source, plan: layouts.FolderPlan) -> Placement:
     place = plan.places.get(file.name.rpartition("/")[0], layouts.OUTSIDE)
     if not plan.by_name or place.ignored:
         return place
@@ -216,7 +214,7 @@ LAYOUTS: dict[str, Layout] = {
     "nested_folders": Layout(partial(list_folders, "nested_folders"), "animals/cats/1.jpg"),
     "leaf_folders": Layout(partial(list_folders, "leaf_folders"), "batch-1/cats/1.jpg and batch-2/cats/2.jpg"),
     "file_names": Layout(partial(list_folders, "file_names"), "cat.0.jpg and dog.0.jpg"),
-    "manifest": Layout(tables.list_manifest, "a table such as manifest.csv, with the columns path,label"),
+    "manifest": Layout(reading.list_manifest, "a table such as manifest.csv, with the columns path,label"),
     "tfrecord": Layout(tfrecords.list_records, "train.tfrecord, with a tf.Example a record"),
     "webdataset": Layout(webdataset.list_samples, "shard-000000.tar, with 1.jpg and 1.cls"),
 }

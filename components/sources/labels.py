@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from components.contract.names import canonical, key_of
 from components.errors import InputError
-from components.options import DataOptions
+from components.options.data import DataOptions
 from components.sources.formats.nested import say_aside
 from components.sources.listing import Listing, count_suffixes
 

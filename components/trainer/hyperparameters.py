@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.options import TrainerOptions
+from components.options.trainer import TrainerOptions
 
 OF_KERAS_TUNER = "tuner/"  # what Hyperband keeps among the values for itself
 

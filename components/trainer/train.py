@@ -17,8 +17,8 @@ import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.contract import features
-from components.options import TrainerOptions
-from components.trainer.backbones.answer_cache import Known
+from components.options.trainer import TrainerOptions
+from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import Facts, Frozen, freeze
 from components.trainer.devices.cluster import is_chief
 from components.trainer.devices.strategy import describe_devices, make_strategy, repeat_exactly
@@ -59,7 +59,7 @@ def run_fn(fn_args: FnArgs) -> None:
     classes, size = class_names(train), image_size(transform)
 
     progress.info("looking up %s at %d x %d", options.backbone, *size)
-    known = Known(fn_args.custom_config.get("features_dir", ""))
+    known = AnswerCache(fn_args.custom_config.get("features_dir", ""))
     backbone = freeze(options, size, known)
     exact = make_pass(strategy, backbone, transform, options)
     inputs = gather_inputs(exact, backbone.facts, options, (train, evaluation), known)

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from components.contract import features
 from components.errors import InputError
-from components.options import TrainerOptions
+from components.options.trainer import TrainerOptions
 from components.trainer.backbones.build import BuiltBackbone, find_source
 from components.trainer.backbones.precision import build, build_half, leaves
 from components.trainer.backbones.table import is_saved_model

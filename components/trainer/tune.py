@@ -22,15 +22,16 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
 from components.errors import InputError, first_line
-from components.options import SearchRange, TrainerOptions, TunerOptions
-from components.trainer.backbones.answer_cache import Known
+from components.options.trainer import TrainerOptions
+from components.options.tuner import SearchRange, TunerOptions
+from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import freeze
 from components.trainer.devices.cluster import read_cluster
 from components.trainer.devices.strategy import make_strategy
 from components.trainer.features.data import class_names, image_size, read_split
 from components.trainer.features.inputs import gather_inputs, make_pass
-from components.trainer.heads.boards import Board
-from components.trainer.heads.checkpoints import Course
+from components.trainer.heads.boards import TensorBoardWriter
+from components.trainer.heads.checkpoints import TrainingState
 from components.trainer.heads.head import hold_out
 from components.trainer.heads.penalty import find_penalty
 from components.trainer.heads.plan import Recipe
@@ -84,8 +85,8 @@ class Problem:
     even: bool = False
 
     def train(
-        self, name: str, values: dict[str, Any], start: Course | None = None, epochs: int | None = None
-    ) -> Course:
+        self, name: str, values: dict[str, Any], start: TrainingState | None = None, epochs: int | None = None
+    ) -> TrainingState:
         """Trains one head.
 
         Args:
@@ -100,12 +101,12 @@ class Problem:
         recipe = Recipe.of(with_values(self.options, values), even=self.even)
         data = (self.values, self.labels, self.held, self.classes)
         task = HeadTask(self.strategy, recipe, *data, name=name)
-        board, course = Board("", scalars=False, histograms=False), start or task.start()
+        board, course = TensorBoardWriter("", scalars=False, histograms=False), start or task.start()
         while not task.is_done(course) and (epochs is None or course.epoch < epochs):
             course = task.run_epoch(course, board)
         return course
 
-    def measure(self, course: Course) -> dict[str, float]:
+    def measure(self, course: TrainingState) -> dict[str, float]:
         """`val_loss` and `val_accuracy` of the head that the Trainer would take: the best, or else the last epoch's."""
         losses = course.history["val_loss"]
         epoch = int(np.argmin(losses)) if self.options.early_stopping_patience else len(losses) - 1
@@ -127,7 +128,7 @@ def gather_problem(
     keras.utils.set_random_seed(options.seed)
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     train, evaluation = read_split(fn_args.train_files), read_split(fn_args.eval_files)
-    classes, known = class_names(train), Known(fn_args.custom_config.get("features_dir", ""))
+    classes, known = class_names(train), AnswerCache(fn_args.custom_config.get("features_dir", ""))
     backbone = freeze(options, image_size(transform), known)
     exact = make_pass(strategy, backbone, transform, options)
     inputs = gather_inputs(exact, backbone.facts, options, (train, evaluation), known)
@@ -213,7 +214,7 @@ class Tally:
     """What the search has seen."""
 
     started: float = field(default_factory=time.monotonic)
-    courses: dict[str, Course] = field(default_factory=dict)
+    courses: dict[str, TrainingState] = field(default_factory=dict)
     failed: int = 0
 
 

@@ -14,7 +14,7 @@ from pipeline.cli.app import app
 from pipeline.cli.common import counting
 
 
-class Format(str, Enum):
+class OutputFormat(str, Enum):
     """How predictions are written."""
 
     TABLE = "table"
@@ -33,7 +33,9 @@ def predict(
     images: Annotated[
         list[str], typer.Argument(help="Files, folders, globs, manifests (.csv, .jsonl: a path).", metavar="IMAGE...")
     ],
-    form: Annotated[Format | None, typer.Option("--format", help="Default: as --output says, or a table.")] = None,
+    form: Annotated[
+        OutputFormat | None, typer.Option("--format", help="Default: as --output says, or a table.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
     top_k: Annotated[int, typer.Option(min=0, help="Only the N most probable classes; 0: all.", metavar="N")] = 0,
     explain: Annotated[
@@ -59,7 +61,7 @@ def predict(
         return
 
     from pipeline.predict.inputs import count_inputs, find_inputs
-    from pipeline.predict.writers import Shape, form_of, open_writer
+    from pipeline.predict.writers import AnswerShape, form_of, open_writer
 
     chosen = form_of(form.value if form else None, output)
     total = count_inputs(images)
@@ -68,7 +70,7 @@ def predict(
     from pipeline.predict.answers import predict_files
     from pipeline.process.progress import quiet_tensorflow
 
-    shape = Shape(class_names(find_model(model)), top_k, overlays=explain is not None)
+    shape = AnswerShape(class_names(find_model(model)), top_k, overlays=explain is not None)
     quiet_tensorflow()
     failed = 0
     with counting("Predicting") as report, open_writer(chosen, output, shape) as writer:
@@ -84,7 +86,7 @@ def predict(
 def _predict_on_beam(
     model: str,
     paths: list[str],
-    wishes: tuple[Format | None, Path | None, int, Path | None, int],
+    wishes: tuple[OutputFormat | None, Path | None, int, Path | None, int],
     beam_args: list[str],
     shared_path: str | None,
 ) -> None:
@@ -100,15 +102,15 @@ def _predict_on_beam(
     from pipeline.process.progress import native_stderr_hidden, quiet_tensorflow
 
     folder = find_model(model).resolve()
-    from pipeline.predict.writers import Shape
+    from pipeline.predict.writers import AnswerShape
 
-    shape = Shape(class_names(folder), top_k)
+    shape = AnswerShape(class_names(folder), top_k)
     quiet_tensorflow()
 
-    from pipeline.predict.distributed import Job, predict_on_beam
+    from pipeline.predict.distributed import PredictionJob, predict_on_beam
 
     with native_stderr_hidden():
-        job = Job(str(folder), str(output), chosen, shape, batch_size, beam_args, shared_path)
+        job = PredictionJob(str(folder), str(output), chosen, shape, batch_size, beam_args, shared_path)
         done = predict_on_beam(job, paths)
     print(f"{done.images:,} images answered into {len(done.shards)} shards in {output}/")
     if done.failed:

@@ -50,9 +50,9 @@ def run(
     checked = load_config(config, wished, data)  # first: its errors are instant
 
     from pipeline.run.crew import run_among_workers
-    from pipeline.run.run import Wishes
+    from pipeline.run.run import RunOptions
 
-    wishes = Wishes(enable_cache=cache, verify=verify, if_changed=if_changed, override=overridden)
+    wishes = RunOptions(enable_cache=cache, verify=verify, if_changed=if_changed, override=overridden)
     with interruptible(CONTINUES):
         code = run_among_workers(checked, workdir or Path("work") / checked.name, wishes)
     raise typer.Exit(code)

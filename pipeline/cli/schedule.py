@@ -62,14 +62,14 @@ def schedule_set(
             from pipeline.kubeflow.vertex import jobs, schedules
 
             place = jobs.connect(where.project, where.location)
-            change = schedules.schedule_run(place, jobs.Request(package, schedule_name, values, what.account), times)
+            change = schedules.schedule_run(place, jobs.JobRequest(package, schedule_name, values, what.account), times)
             link = change.schedule.identity
         else:
             from pipeline.kubeflow.kfp.schedules import schedule_run
-            from pipeline.kubeflow.kfp.submit import Request
+            from pipeline.kubeflow.kfp.submit import RunRequest
 
             server = where.server()
-            request = Request(package, schedule_name, what.experiment or package.name, values, what.account)
+            request = RunRequest(package, schedule_name, what.experiment or package.name, values, what.account)
             change = schedule_run(server, request, times)
             link = server.link("recurringrun", change.schedule.identity)
         pipeline = f"{package.name}, {len(package.nodes)} tasks, digest {package.digest}"

@@ -42,9 +42,9 @@ def serve(
 
     quiet_tensorflow()
 
-    from pipeline.serve.intake import Limits
+    from pipeline.serve.intake import IntakeLimits
     from pipeline.serve.server import Address, serve
 
     address = Address(host, port, tuple(allowed_host or ()))
-    limits = Limits(request_bytes=max_request_mb << 20, requests=max_requests)
+    limits = IntakeLimits(request_bytes=max_request_mb << 20, requests=max_requests)
     serve(model, address, name, limits, batch_size, lambda line: print(line, flush=True))

@@ -42,13 +42,13 @@ def submit(
             from pipeline.kubeflow.vertex import jobs
 
             place = jobs.connect(where.project, where.location)
-            submitted = jobs.submit_run(place, jobs.Request(package, run_name, values, what.account))
+            submitted = jobs.submit_run(place, jobs.JobRequest(package, run_name, values, what.account))
             watch = jobs.watcher(place, submitted, package.nodes_of(submitted.sent))
         else:
-            from pipeline.kubeflow.kfp.submit import Request, submit_run, watcher
+            from pipeline.kubeflow.kfp.submit import RunRequest, submit_run, watcher
 
             server = where.server()
-            request = Request(package, run_name, what.experiment or package.name, values, what.account)
+            request = RunRequest(package, run_name, what.experiment or package.name, values, what.account)
             submitted = submit_run(server, request)
             watch = watcher(server, submitted, package.nodes_of(submitted.sent))
         _describe(submitted, package.sent_with(values), wait)

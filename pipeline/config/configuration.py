@@ -19,16 +19,12 @@ from pydantic import BaseModel, Field, ValidationError
 from components.contract.gates import Override
 from components.contract.secrets import refuse_secrets
 from components.errors import InputError, did_you_mean
-from components.options import (
-    BeamOptions,
-    DataOptions,
-    EvaluatorOptions,
-    GateOptions,
-    Options,
-    TrainerOptions,
-    TransformOptions,
-    TunerOptions,
-)
+from components.options.base import Options
+from components.options.beam import BeamOptions
+from components.options.data import DataOptions, TransformOptions
+from components.options.gates import EvaluatorOptions, GateOptions
+from components.options.trainer import TrainerOptions
+from components.options.tuner import TunerOptions
 from components.trainer.backbones.table import check_request, check_weights
 from pipeline.config.layers import EXTENDS, Layer, find, merge, parse, read_layers
 from pipeline.config.paths import fill_paths, full_path

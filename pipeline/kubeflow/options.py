@@ -9,14 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from components.options import Options
-from components.options.base import POD_PATH
+from components.options.base import POD_PATH, Options
 
 KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 MountPath = Annotated[str, Field(pattern=r"^/[^:]+$")]
 Count = Annotated[int, Field(ge=0)]
-Memory = Annotated[str, Field(pattern=r"^\d+(\.\d+)?(Ki|Mi|Gi|Ti|K|M|G|T)$")]
+MemorySize = Annotated[str, Field(pattern=r"^\d+(\.\d+)?(Ki|Mi|Gi|Ti|K|M|G|T)$")]
 
 # Names of NVIDIA's accelerators as Vertex spells them, and the resource that Kubernetes counts them by.
 KUBERNETES_GPU = "nvidia.com/gpu"
@@ -50,7 +49,7 @@ class Resources(Options):
     """What one node gets; empty fields: what the cluster gives by default."""
 
     cpu: Annotated[float, Field(gt=0)] | None = Field(None, description="Cores: request and limit.")
-    memory: Memory | None = Field(None, description="Such as 16G or 16Gi: request and limit.")
+    memory: MemorySize | None = Field(None, description="Such as 16G or 16Gi: request and limit.")
     gpu_count: Count = Field(0, description="GPUs; only nodes that run the model can use one.")
     gpu_type: str | None = Field(
         None, description="NVIDIA_TESLA_T4 and the like; Vertex needs it, on Kubernetes a node selector picks the type."

@@ -13,7 +13,7 @@ import numpy as np
 
 from components.contract import features
 from components.errors import InputError, first_line
-from components.images.inspection import Limits
+from components.images.inspection import ImageLimits
 from components.registry.find import class_names, crop_target, find_model
 from components.registry.verify import check_folder
 from pipeline.predict.overlays import Overlays
@@ -65,7 +65,7 @@ class Model:
     names: list[str]
     signatures: dict[str, Any]
     crop: tuple[int, int] | None = None
-    limits: Limits = LIMITS
+    limits: ImageLimits = LIMITS
 
     def probabilities(self, contents: list[bytes]) -> np.ndarray:
         """float32 [batch, classes], 0..1."""

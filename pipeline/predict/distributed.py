@@ -25,12 +25,13 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.errors import InputError
 from components.images import formats, inspection
-from components.options import DataOptions
-from components.sources.find import Source, list_images
+from components.options.data import DataOptions
+from components.sources.find import list_images
+from components.sources.listing import Source
 from pipeline.predict.answers import Model, Prediction, answer_batch, load_model
 from pipeline.predict.inputs import MANIFEST_SUFFIXES, find_inputs
 from pipeline.predict.reading import LIMITS, Image, check_source, limits_for
-from pipeline.predict.writers import Shape, parquet_schema, to_text
+from pipeline.predict.writers import AnswerShape, parquet_schema, to_text
 from pipeline.run.beam import name_runner, refuse_unseen
 
 LINES = 64  # images that a worker takes at once
@@ -46,7 +47,7 @@ class Wanted(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Job:
+class PredictionJob:
     """What is to be done.
 
     Attributes:
@@ -62,14 +63,14 @@ class Job:
     model: str
     output: str
     form: str
-    shape: Shape
+    shape: AnswerShape
     batch_size: int = 32
     beam_args: Sequence[str] = ()
     shared_path: str | None = None
 
 
 @dataclass(frozen=True)
-class Done:
+class PredictionCounts:
     """How many images there were, how many of them got no answer, and the shards."""
 
     images: int
@@ -77,7 +78,7 @@ class Done:
     shards: list[str]
 
 
-def predict_on_beam(job: Job, paths: Iterable[str]) -> Done:
+def predict_on_beam(job: PredictionJob, paths: Iterable[str]) -> PredictionCounts:
     """Answers for all images below some paths, in shards `predictions-00000-of-00004.parquet`.
 
     Args:
@@ -167,7 +168,7 @@ def _is_aside(name: str) -> bool:
 class ReadImages(beam.DoFn):
     """Reads, checks and converts the images of a range of the work list."""
 
-    def __init__(self, worklist: str, limits: inspection.Limits = LIMITS) -> None:
+    def __init__(self, worklist: str, limits: inspection.ImageLimits = LIMITS) -> None:
         super().__init__()
         self._worklist, self._limits = worklist, limits
 
@@ -207,7 +208,7 @@ class SavedModelHandler(ModelHandler[Image, Prediction, Model]):
         return {"min_batch_size": self._batch_size, "max_batch_size": self._batch_size}
 
 
-def write_rows(rows: beam.PCollection, job: Job) -> None:
+def write_rows(rows: beam.PCollection, job: PredictionJob) -> None:
     """Sharded files in one of the forms."""
     prefix, shape = os.path.join(job.output, "predictions"), job.shape
     if job.form == "jsonl":
@@ -218,17 +219,17 @@ def write_rows(rows: beam.PCollection, job: Job) -> None:
     _ = cells | "Write" >> beam.io.WriteToParquet(prefix, parquet_schema(shape), file_name_suffix=FORMS["parquet"])
 
 
-def to_json(row: Prediction, shape: Shape) -> str:
+def to_json(row: Prediction, shape: AnswerShape) -> str:
     """A line of JSON."""
     return json.dumps(shape.to_object(row), ensure_ascii=True)
 
 
-def to_columns(row: Prediction, shape: Shape) -> dict[str, Any]:
+def to_columns(row: Prediction, shape: AnswerShape) -> dict[str, Any]:
     """A row of Parquet, by column."""
     return dict(zip(shape.columns(), map(to_text, shape.to_cells(row)), strict=True))
 
 
-def count_answers(shards: list[str], job: Job, wanted: list[Wanted]) -> Done:
+def count_answers(shards: list[str], job: PredictionJob, wanted: list[Wanted]) -> PredictionCounts:
     """Reads the shards again, and holds the answers against what was asked: counters count what is tried twice twice.
 
     Raises:
@@ -247,7 +248,7 @@ def count_answers(shards: list[str], job: Job, wanted: list[Wanted]) -> Done:
                 f"{path}: expected one row an image in the shards in {job.output}/, got "
                 f"{'more' if number < 0 else 'fewer'}.\nThe shards are not whole: remove the folder, and predict again."
             )
-    return Done(images, failed, shards)
+    return PredictionCounts(images, failed, shards)
 
 
 def _read_jsonl(shard: str) -> Iterator[tuple[str, str | None]]:

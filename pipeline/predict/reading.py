@@ -14,10 +14,11 @@ from components.errors import first_line
 from components.example_gen.scan import limits_of
 from components.images import inspection
 from components.images.convert import encode_for_tensorflow
-from components.options import DataOptions
+from components.options.data import DataOptions
 from components.registry.find import reading_of
-from components.sources.content.readers import Unreadable, read_source
-from components.sources.find import Source
+from components.sources.content.readers import read_source
+from components.sources.content.streams import Unreadable
+from components.sources.listing import Source
 
 LIMITS = limits_of(DataOptions(min_side=1))  # read as by default
 _one_at_a_time = threading.Lock()  # Pillow's limits, which the check lifts, are of the whole process
@@ -42,7 +43,7 @@ class Image:
     flags: tuple[str, ...] = ()
 
 
-def check_image(name: str, content: bytes, limits: inspection.Limits = LIMITS) -> Image:
+def check_image(name: str, content: bytes, limits: inspection.ImageLimits = LIMITS) -> Image:
     """Inspects an encoded image and converts what TensorFlow would get wrong. Never raises; safe in threads."""
     if inspection.sniff_format(content) == "jpeg":
         return _check(name, content, limits)
@@ -50,7 +51,7 @@ def check_image(name: str, content: bytes, limits: inspection.Limits = LIMITS) -
         return _check(name, content, limits)
 
 
-def _check(name: str, content: bytes, limits: inspection.Limits) -> Image:
+def _check(name: str, content: bytes, limits: inspection.ImageLimits) -> Image:
     found = inspection.inspect_image(name, content, limits)
     if found.reason:
         return Image(name, error=f"{found.reason}: {found.detail}")
@@ -61,18 +62,18 @@ def _check(name: str, content: bytes, limits: inspection.Limits) -> Image:
     return Image(name, encoded, pixels=found.height * found.width, flags=found.flags)
 
 
-def limits_for(model: Path) -> inspection.Limits:
+def limits_for(model: Path) -> inspection.ImageLimits:
     """What is taken for a model, read as the pictures that it learned from."""
     reading = reading_of(model)
     return replace(LIMITS, upright=reading["orientation"] == "apply", alpha=reading["alpha"])
 
 
-def read_image(path: str, limits: inspection.Limits = LIMITS) -> Image:
+def read_image(path: str, limits: inspection.ImageLimits = LIMITS) -> Image:
     """Reads and checks one local file."""
     return check_source(Source(path, "", path), limits)
 
 
-def check_source(source: Source, limits: inspection.Limits = LIMITS) -> Image:
+def check_source(source: Source, limits: inspection.ImageLimits = LIMITS) -> Image:
     """Reads and checks one source: a file, a member of an archive, or a record."""
     if source.problem:
         return Image(source.name, error=f"unreadable: {source.problem}")
@@ -84,7 +85,7 @@ def check_source(source: Source, limits: inspection.Limits = LIMITS) -> Image:
 
 
 def read_ahead(
-    pool: ThreadPoolExecutor, paths: Iterable[str], ahead: int, limits: inspection.Limits = LIMITS
+    pool: ThreadPoolExecutor, paths: Iterable[str], ahead: int, limits: inspection.ImageLimits = LIMITS
 ) -> Iterator[Image]:
     """Images in the order of their paths, while up to `ahead` more are being read."""
     waiting: deque[Future[Image]] = deque()

@@ -21,7 +21,7 @@ ROW_GROUP = 4096  # rows of a Parquet file that are held before they are written
 
 
 @dataclass(frozen=True)
-class Shape:
+class AnswerShape:
     """What a row holds.
 
     Attributes:
@@ -81,7 +81,7 @@ class Writer(Protocol):
 class TableWriter:
     """For people: aligned columns, so all rows are held until the end. Below, the flags that were met are explained."""
 
-    def __init__(self, file: IO[str], shape: Shape) -> None:
+    def __init__(self, file: IO[str], shape: AnswerShape) -> None:
         from rich.table import Table
 
         self._file, self._others, self._overlays = file, (shape.top_k or 4) - 1, shape.overlays
@@ -118,7 +118,7 @@ class TableWriter:
 class JsonWriter:
     """One array of objects."""
 
-    def __init__(self, file: IO[str], shape: Shape) -> None:
+    def __init__(self, file: IO[str], shape: AnswerShape) -> None:
         self._file, self._shape, self._start = file, shape, "[\n"
         self._in_ascii = not streams.is_unicode(getattr(file, "encoding", None))
 
@@ -136,7 +136,7 @@ class JsonWriter:
 class JsonLinesWriter:
     """An object a line."""
 
-    def __init__(self, file: IO[str], shape: Shape) -> None:
+    def __init__(self, file: IO[str], shape: AnswerShape) -> None:
         self._file, self._shape = file, shape
         self._in_ascii = not streams.is_unicode(getattr(file, "encoding", None))
 
@@ -151,7 +151,7 @@ class JsonLinesWriter:
 class CsvWriter:
     """A header and a line a row (RFC 4180, with line feeds)."""
 
-    def __init__(self, file: IO[str], shape: Shape) -> None:
+    def __init__(self, file: IO[str], shape: AnswerShape) -> None:
         import csv
 
         self._shape, self._csv = shape, csv.writer(file, lineterminator="\n")
@@ -168,7 +168,7 @@ class CsvWriter:
 class ParquetWriter:
     """Columns as in CSV; probabilities are float32."""
 
-    def __init__(self, file: IO[bytes], shape: Shape) -> None:
+    def __init__(self, file: IO[bytes], shape: AnswerShape) -> None:
         from pyarrow import parquet
 
         self._shape, self._rows = shape, list[list[Any]]()
@@ -195,7 +195,7 @@ class ParquetWriter:
         self._rows.clear()
 
 
-def parquet_schema(shape: Shape) -> Any:
+def parquet_schema(shape: AnswerShape) -> Any:
     """The columns of a Parquet file with their types."""
     import pyarrow as pa
 
@@ -232,7 +232,7 @@ def form_of(form: str | None, output: Path | None) -> str:
 
 
 @contextmanager
-def open_writer(form: str, output: Path | None, shape: Shape) -> Iterator[Writer]:
+def open_writer(form: str, output: Path | None, shape: AnswerShape) -> Iterator[Writer]:
     """A writer on standard output, or on a file that appears under its name only when it is whole."""
     if output is None:
         writer: Writer = FORMS[form](sys.stdout, shape)

@@ -17,7 +17,7 @@ from pipeline.process import signals
 from pipeline.report.tuning import read_tuning
 from pipeline.run.workdir import RESERVE
 
-Artifacts = dict[str, dict[str, Any]]  # node id -> output key -> artifact with `uri` and custom properties
+RunArtifacts = dict[str, dict[str, Any]]  # node id -> output key -> artifact with `uri` and custom properties
 
 
 @dataclass
@@ -70,7 +70,7 @@ def peak_rss_mb() -> float:
     return max(resource.getrusage(kind).ru_maxrss for kind in kinds) / 1024
 
 
-def find_artifacts(metadata: Path, executions: dict[str, int]) -> Artifacts:
+def find_artifacts(metadata: Path, executions: dict[str, int]) -> RunArtifacts:
     """The outputs of each node of a run, from ML Metadata, cached ones included."""
     from ml_metadata import metadata_store
     from ml_metadata.proto import metadata_store_pb2 as proto
@@ -79,7 +79,7 @@ def find_artifacts(metadata: Path, executions: dict[str, int]) -> Artifacts:
     config.sqlite.filename_uri = str(metadata)
     config.sqlite.connection_mode = proto.SqliteMetadataSourceConfig.READONLY
     store = metadata_store.MetadataStore(config)
-    found: Artifacts = {}
+    found: RunArtifacts = {}
     for node, execution in executions.items():
         events = store.get_events_by_execution_ids([execution])
         keys = {e.artifact_id: e.path.steps[0].key for e in events if e.type == proto.Event.OUTPUT}
@@ -87,7 +87,7 @@ def find_artifacts(metadata: Path, executions: dict[str, int]) -> Artifacts:
     return found
 
 
-def fill_summary(summary: Summary, artifacts: Artifacts, pushed_before: list[int]) -> None:
+def fill_summary(summary: Summary, artifacts: RunArtifacts, pushed_before: list[int]) -> None:
     """Reads what the nodes left; as far as the run came.
 
     Args:
@@ -110,7 +110,7 @@ def fill_summary(summary: Summary, artifacts: Artifacts, pushed_before: list[int
         _fill_push(summary, pushed, pushed_before)
 
 
-def _fill_evaluation(summary: Summary, artifacts: Artifacts) -> None:
+def _fill_evaluation(summary: Summary, artifacts: RunArtifacts) -> None:
     if evaluation := artifacts.get("Evaluator", {}).get("evaluation"):
         metrics = _read(evaluation.uri, features.EVALUATION_FILE)
         summary.metrics = metrics["candidate"]

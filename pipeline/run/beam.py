@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from components.errors import InputError
-from components.options import BeamNodeOptions, BeamOptions
+from components.options.beam import BeamNodeOptions, BeamOptions
 
 BEAM_NODES = ("ImageExampleGen", "StatisticsGen", "Transform", "Evaluator")
 DIRECT = "DirectRunner"

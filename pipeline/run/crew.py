@@ -9,10 +9,10 @@ from components.trainer.devices.cluster import Cluster, read_cluster
 from pipeline.config.configuration import Config
 from pipeline.process.progress import output_to
 from pipeline.process.signals import left_to_the_system
-from pipeline.run.run import Wishes, run_pipeline
+from pipeline.run.run import RunOptions, run_pipeline
 
 
-def run_among_workers(config: Config, root: Path, wishes: Wishes) -> int:
+def run_among_workers(config: Config, root: Path, wishes: RunOptions) -> int:
     """Runs the pipeline, or takes part in its training; the exit code, on all workers that of the chief.
 
     Args:
@@ -31,7 +31,7 @@ def run_among_workers(config: Config, root: Path, wishes: Wishes) -> int:
     return _follow(config, root, cluster)
 
 
-def _lead(config: Config, root: Path, wishes: Wishes, cluster: Cluster) -> int:
+def _lead(config: Config, root: Path, wishes: RunOptions, cluster: Cluster) -> int:
     print(f"chief of {cluster.workers} workers: waiting for the others to join", flush=True)
     with output_to(_log(root, cluster)), left_to_the_system():  # TensorFlow waits for the others
         from components.trainer.devices import waiting

@@ -27,7 +27,7 @@ class Pack:
 
 
 @dataclass(frozen=True)
-class Pruned:
+class PrunedFeatures:
     """What a prune did, or would do."""
 
     removed: list[Pack]
@@ -83,7 +83,7 @@ def choose(
 
 def prune_features(
     workdir: Path, older_than: float | None = None, max_size: float | None = None, dry_run: bool = False
-) -> Pruned:
+) -> PrunedFeatures:
     """Removes packs, and what killed runs and damage left behind.
 
     A run that goes on is not hurt: it has what it read, and computes what it does not find.
@@ -108,7 +108,7 @@ def prune_features(
             raise InputError(
                 f"Cannot remove {error.filename}: {error.strerror}. Check the rights of {root}."
             ) from error
-    return Pruned(removed, left, rubbish)
+    return PrunedFeatures(removed, left, rubbish)
 
 
 def read_pack(path: Path) -> Pack:
@@ -138,7 +138,7 @@ def _remove(root: Path, packs: list[Pack], rubbish: list[Path]) -> None:
                 key.parent.rmdir()
 
 
-def describe(pruned: Pruned, dry_run: bool) -> str:
+def describe(pruned: PrunedFeatures, dry_run: bool) -> str:
     """What was removed and what is left, in a few lines."""
     verb = "would be removed" if dry_run else "removed"
     lines = [f"{pack.path.parent.name[:12]}/{pack.path.name}  {_megabytes([pack])}  {verb}" for pack in pruned.removed]

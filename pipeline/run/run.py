@@ -16,16 +16,17 @@ import psutil
 from components.contract.gates import DATA, Override
 from components.errors import Damaged, GateRefused, InputError
 from components.example_gen.admission import describe_scan, refuse_data, write_ledger
-from components.example_gen.history import open_memory
-from components.example_gen.scan import Looking, Scan, scan_data
+from components.example_gen.history import open_history
+from components.example_gen.scan import Scan, ScanSettings, scan_data
 from components.files.digests import digest_path
-from components.options import TrainerOptions
+from components.options.trainer import TrainerOptions
 from components.process.lines import library_versions
 from components.process.machine import check_semaphores
 from components.registry import verify, versions
 from components.registry.best import Best, find_best, held_against
 from components.registry.same_model import find_version_of, why_not_served, why_push_again
-from components.sources.find import Listing, list_sources
+from components.sources.find import list_sources
+from components.sources.listing import Listing
 from components.trainer.backbones.table import is_saved_model
 from pipeline import sample
 from pipeline.config.configuration import Config, Plan, model_key
@@ -36,7 +37,7 @@ from pipeline.process.memory import few_arenas
 from pipeline.process.progress import Progress, output_to
 from pipeline.process.signals import closing
 from pipeline.report.ending import describe_end, describe_start, describe_unused_override
-from pipeline.report.summary import Artifacts, Summary, describe_version, fill_summary, find_artifacts
+from pipeline.report.summary import RunArtifacts, Summary, describe_version, fill_summary, find_artifacts
 from pipeline.run.beam import refuse_unseen_by_nodes
 from pipeline.run.leftovers import check_metadata, remove_unfinished, tidy
 from pipeline.run.trial import try_early
@@ -61,7 +62,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Wishes:
+class RunOptions:
     """What the command line asks of a run, beside its configuration.
 
     Attributes:
@@ -81,7 +82,7 @@ class Wishes:
     expected_data: str = ""
 
 
-def run_pipeline(config: Config, root: Path, wishes: Wishes = Wishes()) -> Outcome:
+def run_pipeline(config: Config, root: Path, wishes: RunOptions = RunOptions()) -> Outcome:
     """Runs everything on this machine.
 
     Args:
@@ -121,7 +122,7 @@ def run_pipeline(config: Config, root: Path, wishes: Wishes = Wishes()) -> Outco
 
 
 def _run_from_the_door(
-    config: Config, listing: Listing, workdir: Workdir, wishes: Wishes, records: tuple[Path, Summary, Progress]
+    config: Config, listing: Listing, workdir: Workdir, wishes: RunOptions, records: tuple[Path, Summary, Progress]
 ) -> None:
     """Looks at the data, and goes on with the DAG unless the data is refused or nothing changed."""
     run, summary, progress = records
@@ -179,8 +180,8 @@ def _note_refusal(summary: Summary, error: GateRefused) -> None:
 def look_at_data(config: Config, listing: Listing, workdir: Workdir, verify: bool, progress: Progress) -> Scan:
     """Scans the data with the memory of earlier runs."""
     progress.start("Data")
-    with open_memory(str(workdir.memory)) as memory:
-        looking = Looking(_report, lambda: prepare(config), verify, lambda: load_ahead(config))
+    with open_history(str(workdir.memory)) as memory:
+        looking = ScanSettings(_report, lambda: prepare(config), verify, lambda: load_ahead(config))
         return scan_data(listing, config.data, memory, looking)
 
 
@@ -201,7 +202,7 @@ def load_ahead(config: Config) -> None:
         importlib.import_module("pipeline.run.runners")
 
 
-def make_plan(config: Config, workdir: Workdir, scan: Scan, wishes: Wishes) -> Plan:
+def make_plan(config: Config, workdir: Workdir, scan: Scan, wishes: RunOptions) -> Plan:
     """Finds out what the DAG depends on: the data's fingerprint, the code's, and the served version."""
     digest = scan.dataset["fingerprint"]
     sources, libraries, weights = source_fingerprints(), library_versions(), hash_weights(config.trainer)
@@ -303,7 +304,7 @@ def _execute(plan: Plan, runner: str, summary: Summary, progress: Progress, work
         raise trace.error
 
 
-def _find_what_is_there(workdir: Workdir, trace: Trace) -> Artifacts:
+def _find_what_is_there(workdir: Workdir, trace: Trace) -> RunArtifacts:
     """The outputs of a run's nodes; after an error as far as the metadata can be read, since the error says more."""
     try:
         return find_artifacts(workdir.metadata, trace.executions)

@@ -19,16 +19,16 @@ from starlette.routing import Route
 
 from components.contract import features
 from components.errors import first_line
-from components.images.inspection import Limits
+from components.images.inspection import ImageLimits
 from pipeline.predict.reading import check_image
 from pipeline.serve import tensors
-from pipeline.serve.batcher import Batcher, Job
+from pipeline.serve.batcher import Batcher, PendingRequest
 from pipeline.serve.errors import ServingError, invalid
 from pipeline.serve.health import Health
 from pipeline.serve.host import Host
 from pipeline.serve.intake import LEAST_PIXELS, Intake
 from pipeline.serve.loading import LoadedVersion, pack_examples, unpack_examples
-from pipeline.serve.rest import Target, describe_metadata, parse_target
+from pipeline.serve.rest import RestTarget, describe_metadata, parse_target
 
 PAGE = Path(__file__).with_name("page")
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
@@ -67,7 +67,7 @@ class Service:
         self.health.count(response.status_code, time.monotonic() - started)
         return response
 
-    async def _predict_or_refuse(self, request: Request, target: Target) -> Response:
+    async def _predict_or_refuse(self, request: Request, target: RestTarget) -> Response:
         try:
             with self.intake.body() as body:
                 content = await body.read(request, self.pool)
@@ -78,7 +78,7 @@ class Service:
         except ClientDisconnect:
             return Response(status_code=CLIENT_GONE)
 
-    async def _predict(self, body: bytes, target: Target) -> Response:
+    async def _predict(self, body: bytes, target: RestTarget) -> Response:
         loaded = self.host.get(target.name, target.version, target.label)
         if target.method != "predict":
             wanted = f"tensorflow/serving/{target.method}"
@@ -94,7 +94,7 @@ class Service:
         content = await loop.run_in_executor(self.pool, tensors.format_answer, outputs, in_rows)
         return Response(content, media_type="application/json")
 
-    def parse(self, body: bytes, loaded: LoadedVersion) -> tuple[Job, bool]:
+    def parse(self, body: bytes, loaded: LoadedVersion) -> tuple[PendingRequest, bool]:
         """From a body to work for the model, its images checked and converted as for training.
 
         Raises:
@@ -111,9 +111,9 @@ class Service:
             images = unpack_examples(inputs[features.INPUT_EXAMPLES])
             checked = self._check_images(images, features.INPUT_EXAMPLES, loaded.limits)
             inputs[features.INPUT_EXAMPLES] = pack_examples(checked)
-        return Job(loaded, signature, inputs), request.in_rows
+        return PendingRequest(loaded, signature, inputs), request.in_rows
 
-    def _check_images(self, images: Sequence[bytes] | np.ndarray, name: str, taken: Limits) -> np.ndarray:
+    def _check_images(self, images: Sequence[bytes] | np.ndarray, name: str, taken: ImageLimits) -> np.ndarray:
         limits = replace(taken, max_pixels=self.intake.limits.pixels)
         checked, left = np.empty(len(images), object), self.intake.limits.total_pixels
         for index, content in enumerate(images):

@@ -18,7 +18,7 @@ log = logging.getLogger("graft.serve")
 
 
 @dataclass(eq=False)
-class Job:
+class PendingRequest:
     """Some rows for one signature of one version; the version stays loaded as long as a job has it.
 
     Attributes:
@@ -31,19 +31,19 @@ class Job:
     signature: str
     inputs: dict[str, np.ndarray]
     answer: Future[dict[str, np.ndarray]] = field(default_factory=Future)
-    rest: list[Job] = field(default_factory=list)
+    rest: list[PendingRequest] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
         """How many."""
         return len(next(iter(self.inputs.values())))
 
-    def split(self, size: int) -> list[Job]:
+    def split(self, size: int) -> list[PendingRequest]:
         """Jobs of at most so many rows each."""
         if self.rows <= size:
             return [self]
         return [
-            Job(self.version, self.signature, {n: a[start : start + size] for n, a in self.inputs.items()})
+            PendingRequest(self.version, self.signature, {n: a[start : start + size] for n, a in self.inputs.items()})
             for start in range(0, self.rows, size)
         ]
 
@@ -61,7 +61,7 @@ class Batcher:
         """
         self.max_batch = max_batch
         self._max_waiting = max_waiting
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[PendingRequest] = deque()
         self._rows = 0
         self._closed = False
         self._changed = threading.Condition()
@@ -73,7 +73,7 @@ class Batcher:
         """Rows that wait."""
         return self._rows
 
-    def submit(self, job: Job) -> list[Job]:
+    def submit(self, job: PendingRequest) -> list[PendingRequest]:
         """Puts a job into the queue, in parts that fit a batch; gives the parts, in order.
 
         A part waits behind what others asked for while the part before it ran: no request holds up all others.
@@ -104,12 +104,12 @@ class Batcher:
             run_batch(batch)
             batch.clear()  # or the last batch would keep its version loaded
 
-    def _take(self) -> list[Job]:
+    def _take(self) -> list[PendingRequest]:
         """The next jobs of one version and signature, as many as fit a batch; none when closed."""
         with self._changed:
             while not self._jobs and not self._closed:
                 self._changed.wait()
-            batch: list[Job] = []
+            batch: list[PendingRequest] = []
             rows = 0
             for job in list(self._jobs):
                 first = batch[0] if batch else job
@@ -124,18 +124,18 @@ class Batcher:
             self._rows -= rows
             return batch
 
-    def _queue_next(self, job: Job) -> None:
+    def _queue_next(self, job: PendingRequest) -> None:
         if job.rest:
             following, *after = job.rest
             following.rest, job.rest = after, []
             self._queue(following)
 
-    def _queue(self, job: Job) -> None:
+    def _queue(self, job: PendingRequest) -> None:
         self._jobs.append(job)
         self._rows += job.rows
 
 
-def run_batch(jobs: list[Job]) -> None:
+def run_batch(jobs: list[PendingRequest]) -> None:
     """Answers some jobs of one version and signature at once; where that fails, each on its own."""
     try:
         outputs = jobs[0].version.run(jobs[0].signature, _join(jobs))
@@ -152,7 +152,7 @@ def run_batch(jobs: list[Job]) -> None:
         start += job.rows
 
 
-def _join(jobs: list[Job]) -> dict[str, np.ndarray]:
+def _join(jobs: list[PendingRequest]) -> dict[str, np.ndarray]:
     if len(jobs) == 1:
         return jobs[0].inputs
     return {name: np.concatenate([job.inputs[name] for job in jobs]) for name in jobs[0].inputs}

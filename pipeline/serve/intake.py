@@ -20,7 +20,7 @@ LEAST_CONNECTIONS = 512
 
 
 @dataclass(frozen=True)
-class Limits:
+class IntakeLimits:
     """What a server takes on.
 
     Attributes:
@@ -46,7 +46,7 @@ class Limits:
 class Intake:
     """Counts what is under way, and refuses what is too much."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: IntakeLimits) -> None:
         self.limits = limits
         self.requests = 0
         self.bytes = 0

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from components.contract import features
-from components.images.inspection import Limits
+from components.images.inspection import ImageLimits
 from components.registry import versions
 from components.registry.find import class_names, crop_target
 from components.registry.verify import check_folder
@@ -40,7 +40,7 @@ class LoadedVersion:
     signature_defs: dict[str, Any]
     _functions: dict[str, Callable[..., dict[str, Any]]] = field(repr=False)
     crop: tuple[int, int] | None = None
-    limits: Limits = LIMITS
+    limits: ImageLimits = LIMITS
 
     def inputs_of(self, signature: str) -> dict[str, Spec]:
         """What a signature takes.

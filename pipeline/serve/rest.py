@@ -15,7 +15,7 @@ STATUS = re.compile(MODEL + r"(?P<metadata>/metadata)?", re.IGNORECASE)
 LARGEST_VERSION = 2**63 - 1
 
 
-class Target(NamedTuple):
+class RestTarget(NamedTuple):
     """What a path names; `version` None and an empty `label`: the one that is served."""
 
     name: str
@@ -24,7 +24,7 @@ class Target(NamedTuple):
     method: str
 
 
-def parse_target(method: str, path: str) -> Target:
+def parse_target(method: str, path: str) -> RestTarget:
     """What a request is about.
 
     Args:
@@ -45,10 +45,10 @@ def parse_target(method: str, path: str) -> Target:
         raise invalid(f"Failed to convert version: {digits} to numeric.")
     version = int(digits) if digits else None
     kind = groups.get("method") or ("metadata" if groups.get("metadata") else "status")
-    return Target(unquote(groups["name"]), version, unquote(groups["label"] or ""), kind.lower())
+    return RestTarget(unquote(groups["name"]), version, unquote(groups["label"] or ""), kind.lower())
 
 
-def describe_metadata(host: Host, target: Target) -> dict[str, Any]:
+def describe_metadata(host: Host, target: RestTarget) -> dict[str, Any]:
     """`GetModelMetadataResponse` as JSON.
 
     Raises:

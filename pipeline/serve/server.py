@@ -23,7 +23,7 @@ from pipeline.serve.batcher import Batcher
 from pipeline.serve.connections import Connection
 from pipeline.serve.guard import Guard, Hosts
 from pipeline.serve.host import Host
-from pipeline.serve.intake import Intake, Limits
+from pipeline.serve.intake import Intake, IntakeLimits
 
 KEEP_ALIVE_SECONDS = 30
 DRAIN_SECONDS = 60  # what is under way at the end gets so long
@@ -40,7 +40,9 @@ class Address:
     allowed_hosts: tuple[str, ...] = ()
 
 
-def serve(model: str, address: Address, name: str, limits: Limits, batch_size: int, say: Callable[[str], None]) -> None:
+def serve(
+    model: str, address: Address, name: str, limits: IntakeLimits, batch_size: int, say: Callable[[str], None]
+) -> None:
     """Serves until SIGTERM or SIGINT; then takes no more, and answers what is under way.
 
     Args:
@@ -88,7 +90,7 @@ def allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
-def web_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
+def web_server(app: ASGIApp, limits: IntakeLimits) -> uvicorn.Server:
     """uvicorn around an application, with Graft's rules for connections and without what Graft has no use for."""
     config = uvicorn.Config(
         app,

@@ -34,7 +34,7 @@ class Spec:
 
 
 @dataclass(frozen=True)
-class Request:
+class TensorRequest:
     """A parsed `:predict` body: inputs by name, and whether the answer is to be in rows (`instances`)."""
 
     inputs: dict[str, np.ndarray]
@@ -102,7 +102,7 @@ def signature_name(document: dict[str, Any]) -> str:
     return name or "serving_default"
 
 
-def parse_request(document: dict[str, Any], specs: dict[str, Spec]) -> Request:
+def parse_request(document: dict[str, Any], specs: dict[str, Spec]) -> TensorRequest:
     """The inputs of a request, in rows (`instances`) or columns (`inputs`).
 
     Args:
@@ -118,9 +118,9 @@ def parse_request(document: dict[str, Any], specs: dict[str, Spec]) -> Request:
             "keys to exist "
         )
     if "instances" in document:
-        request = Request(_from_rows(document["instances"], specs), True)
+        request = TensorRequest(_from_rows(document["instances"], specs), True)
     elif "inputs" in document:
-        request = Request(_from_columns(document["inputs"], specs), False)
+        request = TensorRequest(_from_columns(document["inputs"], specs), False)
     else:
         raise invalid("Missing 'inputs' or 'instances' key")
     _check_shapes(request.inputs, specs)

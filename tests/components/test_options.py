@@ -5,23 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from components.options import (
-    AugmentOptions,
-    BeamNodeOptions,
-    BeamOptions,
+from components.options.base import Options
+from components.options.beam import BeamNodeOptions, BeamOptions
+from components.options.data import DataOptions, TransformOptions
+from components.options.gates import (
     DataGateOptions,
-    DataOptions,
     EvaluatorOptions,
-    FineTuneOptions,
     GateOptions,
-    Options,
     QualityGateOptions,
-    SearchRange,
     ServabilityGateOptions,
-    TrainerOptions,
-    TransformOptions,
-    TunerOptions,
 )
+from components.options.trainer import AugmentOptions, FineTuneOptions, TrainerOptions
+from components.options.tuner import SearchRange, TunerOptions
 
 ALL = [
     DataOptions,

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from components.contract import features
-from components.options import TransformOptions
+from components.options.data import TransformOptions
 from components.transform import decode_and_resize, preprocessing_fn
 from tests import pictures
 from tests.conftest import SIDE

@@ -8,7 +8,8 @@ from tfx.types import standard_artifacts
 
 from components.contract.artifacts import Manifest
 from components.example_gen.executor import Executor
-from components.options import BeamOptions, DataOptions
+from components.options.beam import BeamOptions
+from components.options.data import DataOptions
 from pipeline.run.beam import beam_args
 from tests.conftest import artifact
 

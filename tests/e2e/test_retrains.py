@@ -13,7 +13,7 @@ from components import baseline_model
 from components.contract import features
 from components.contract.artifacts import DataVerdict, Manifest, contents_of, record_contents
 from components.evaluator import executor as evaluator
-from components.options import EvaluatorOptions, QualityGateOptions
+from components.options.gates import EvaluatorOptions, QualityGateOptions
 from components.pusher import component as pusher
 from components.registry import versions
 from pipeline.run.beam import NO_IMAGE, name_runner

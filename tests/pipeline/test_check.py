@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from components.errors import InputError
 from components.images.inspection import FLAGS
-from components.options import DataOptions
+from components.options.data import DataOptions
 from pipeline.check import as_json, check_data, print_report
 from pipeline.cli import app
 from tests import pictures
@@ -181,14 +181,14 @@ def test_a_configuration_can_be_checked(tree, tmp_path):
 
 
 def test_images_keep_the_side_that_an_earlier_run_gave_them(tmp_path):
-    from components.example_gen.history import open_memory
+    from components.example_gen.history import open_history
 
     root = pictures.write_tree(tmp_path / "data", {"cats": 20, "dogs": 20})
     options = DataOptions(path=str(root))
     before = check_data(options, None, lambda done, total: None)
     moved = next(row for row in before.scan.rows if row.split == "train")
     memory = tmp_path / "data.sqlite"
-    with open_memory(str(memory)) as known:
+    with open_history(str(memory)) as known:
         known.keep_sides([(moved.sha256, "eval")], options.eval_fraction)
     after = check_data(options, memory, lambda done, total: None)
     changed = [b.name for a, b in zip(before.scan.rows, after.scan.rows, strict=True) if a.split != b.split]

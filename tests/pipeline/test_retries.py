@@ -18,8 +18,8 @@ from apache_beam.runners.direct.transform_evaluator import TransformEvaluatorReg
 from components.contract import features
 from components.example_gen import records
 from components.registry.find import find_model
-from pipeline.predict.distributed import Job, predict_on_beam
-from pipeline.predict.writers import Shape
+from pipeline.predict.distributed import PredictionJob, predict_on_beam
+from pipeline.predict.writers import AnswerShape
 from pipeline.report.summary import find_artifacts
 from pipeline.run import runners
 from tests import pictures
@@ -179,7 +179,9 @@ def predict(form: str):
         pictures.write(folder / "in" / "cut.png", pictures.encode(pictures.noise())[:300])
         model = find_model(str(predict.model))
         runner = (f"--runner={RETRYING}",) if losses else ()
-        made = Job(str(model), str(folder / "out"), form, Shape(CLASSES), batch_size=2, beam_args=runner)
+        made = PredictionJob(
+            str(model), str(folder / "out"), form, AnswerShape(CLASSES), batch_size=2, beam_args=runner
+        )
         monkeypatch.chdir(folder)
         done = predict_on_beam(made, ["in"])
         rows = [row for shard in done.shards for row in read_rows(shard)]

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from components.errors import InputError
 from components.trainer.backbones import imagenet
-from components.trainer.backbones.imagenet import Published
+from components.trainer.backbones.imagenet import PublishedWeights
 from pipeline import weights
 from pipeline.cli import app
 from pipeline.config.configuration import Config
@@ -25,7 +25,7 @@ def asked(tmp_path, monkeypatch):
 
     def find(*request):
         calls.append(request)
-        return Published("mobile.h5", (tmp_path / "site.h5").as_uri(), "")
+        return PublishedWeights("mobile.h5", (tmp_path / "site.h5").as_uri(), "")
 
     monkeypatch.setattr(weights, "find_published", find)
     monkeypatch.setenv(imagenet.CACHE_VARIABLE, str(tmp_path / "cache"))

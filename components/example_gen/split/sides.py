@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from components.contract import features
-from components.example_gen.split.stratify import Unit, draw_eval
+from components.example_gen.split.stratify import SplitUnit, draw_eval
 
 
 def assign_sides(
@@ -96,7 +96,7 @@ def _number_draws(digests: Sequence[str], members: np.ndarray) -> list[int]:
     return [int.from_bytes(hashlib.sha256(digest.encode()).digest()[:8], "big") for digest in smallest]
 
 
-def _count_classes(members: np.ndarray, classes: np.ndarray) -> list[Unit]:
+def _count_classes(members: np.ndarray, classes: np.ndarray) -> list[SplitUnit]:
     """How many images of which classes each cluster has.
 
     Args:

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-Unit = Sequence[tuple[int, int]]  # (class, images of it), each class once
+SplitUnit = Sequence[tuple[int, int]]  # (class, images of it), each class once
 EPSILON = 1e-9  # images: a share of 0.29 of 100 images is 28.999999999999996
 MOVES = 4  # that a unit may make, so that classes which units tie together are on both sides
 
 
-def draw_eval(units: Sequence[Unit], draws: Sequence[int], placed: np.ndarray, eval_fraction: float) -> list[bool]:
+def draw_eval(units: Sequence[SplitUnit], draws: Sequence[int], placed: np.ndarray, eval_fraction: float) -> list[bool]:
     """Whether each unit goes to eval; the order of the units does not matter.
 
     1. By their draws, those go that are not larger than what is missing, in any of their classes.
@@ -57,7 +57,7 @@ class _Table:
         missing: images that eval lacks, of each class; negative: it has too many.
     """
 
-    def __init__(self, units: Sequence[Unit], placed: np.ndarray, eval_fraction: float) -> None:
+    def __init__(self, units: Sequence[SplitUnit], placed: np.ndarray, eval_fraction: float) -> None:
         self.units = units
         self.on_eval = [False] * len(units)
         self.counts: list[list[int]] = placed.tolist()

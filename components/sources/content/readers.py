@@ -13,8 +13,6 @@ from components.sources.content.streams import DAMAGE, Unreadable, list_tar, ope
 if TYPE_CHECKING:
     from components.sources.listing import Source
 
-__all__ = ["DAMAGE", "READERS", "TooLarge", "Unreadable", "describe_error", "read_source"]
-
 
 class TooLarge(Unreadable):
     """A source has more bytes than allowed; it was not read."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from components.images.inspection import sniff_format
-from components.options import DataOptions
+from components.options.data import DataOptions
 
 LABEL_FEATURES = (  # as data sets name the class where they do not follow TFDS' older names
     *("label", "class", "target", "category", "image/class/label", "image/label", "class_id", "label_id", "class_name"),
@@ -13,7 +13,7 @@ LABEL_FEATURES = (  # as data sets name the class where they do not follow TFDS'
 )
 
 
-class Picture(NamedTuple):
+class RecordImage(NamedTuple):
     """The image in a record: its label, its offset in the record and its size in bytes; or a problem."""
 
     label: str = ""
@@ -33,29 +33,29 @@ def _parse(data: bytes) -> Any:
         return None
 
 
-def find_picture(data: bytes, options: DataOptions) -> Picture:
+def find_picture(data: bytes, options: DataOptions) -> RecordImage:
     """The image and the label of a serialized tf.Example, by the features that the options name.
 
     An empty `label_feature`: the label does not matter.
     """
     found = _parse(data)
     if found is None:
-        return Picture(problem="no tf.Example")
+        return RecordImage(problem="no tf.Example")
     if not found:
-        return Picture()  # of no bytes: that is what is said of it
+        return RecordImage()  # of no bytes: that is what is said of it
     label, count = _label(found[options.label_feature]) if options.label_feature in found else ("", 0)
     for name in (options.image_feature, options.label_feature):
         if name and name not in found:
             names = ", ".join(f"'{name}'" for name in sorted(found)) or "none"
-            return Picture(label, problem=f"no feature '{name}' among {names:.300}")
+            return RecordImage(label, problem=f"no feature '{name}' among {names:.300}")
     content = found[options.image_feature].bytes_list.value
     if len(content) != 1:
-        return Picture(
+        return RecordImage(
             label, problem=f"feature '{options.image_feature}' has {len(content)} byte strings instead of one"
         )
     if options.label_feature and (count != 1 or not label):
-        return Picture(problem=f"feature '{options.label_feature}' has {count} texts or integers instead of one")
-    return Picture(label, data.index(content[0]), len(content[0]))  # any place that has these bytes will do
+        return RecordImage(problem=f"feature '{options.label_feature}' has {count} texts or integers instead of one")
+    return RecordImage(label, data.index(content[0]), len(content[0]))  # any place that has these bytes will do
 
 
 def _label(feature: Any) -> tuple[str, int]:

@@ -17,13 +17,14 @@ from typing import Any
 
 from components.errors import InputError
 from components.images.inspection import IMAGE_SUFFIXES, sniff_format
-from components.options import DataOptions
+from components.options.data import DataOptions
 from components.sources.content import remote
 from components.sources.content.framing import length_of
 from components.sources.content.packing import PACKINGS
 from components.sources.content.streams import MEMBER, member_path, open_binary, open_stream, open_unpacked
 from components.sources.formats.archives import DAMAGES, ZIP_STARTS, is_tar, walk_archive
 from components.sources.layout import layouts
+from components.sources.layout.aside import why_ignored
 from components.sources.listing import IGNORED, Source, Tree
 
 READ, RECORDS, IMAGE = ("zip", "tar"), "tfrecord", "image"
@@ -91,7 +92,7 @@ def open_archives(tree: Tree, options: DataOptions, depth: int = 0) -> None:
 
 def leave_aside(tree: Tree) -> None:
     """Takes the files out that no layout reads."""
-    whys = [layouts.why_ignored(file.name) for file in tree.files]
+    whys = [why_ignored(file.name) for file in tree.files]
     tree.ignored += [(file.name, why) for file, why in zip(tree.files, whys, strict=True) if why]
     tree.aside = [file for file, why in zip(tree.files, whys, strict=True) if why]
     tree.files = [file for file, why in zip(tree.files, whys, strict=True) if not why]

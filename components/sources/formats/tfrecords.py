@@ -12,12 +12,13 @@ from typing import IO, Any, NamedTuple
 
 from components.contract import features
 from components.errors import InputError
-from components.options import DataOptions
+from components.options.data import DataOptions
 from components.sources.content.framing import CHECKSUM, HEADER, length_of, mask_checksum
-from components.sources.content.readers import DAMAGE, Unreadable, describe_error, read_source
-from components.sources.content.streams import member_path, open_unpacked
-from components.sources.formats.entries import Picture, find_picture, guess_features, is_empty
-from components.sources.layout.layouts import Place, settle_test, split_of_word
+from components.sources.content.readers import describe_error, read_source
+from components.sources.content.streams import DAMAGE, Unreadable, member_path, open_unpacked
+from components.sources.formats.entries import RecordImage, find_picture, guess_features, is_empty
+from components.sources.layout.layouts import Placement, settle_test
+from components.sources.layout.splits import split_of_word
 from components.sources.listing import Listing, Source, Tree
 
 CONTAINER = "TFRecord file"  # of a listing of a single one
@@ -93,7 +94,7 @@ def list_pictures(file: Source, split: str, options: DataOptions) -> Iterator[So
         with open_unpacked(path) as stream:
             for index, frame in enumerate(walk_frames(stream, max_bytes)):
                 name = f"{file.name}/rest" if frame.is_end else f"{file.name}/{index:08d}"
-                picture = Picture(problem=frame.problem) if frame.problem else find_picture(frame.data, options)
+                picture = RecordImage(problem=frame.problem) if frame.problem else find_picture(frame.data, options)
                 place: dict[str, Any] = {"position": frame.offset + picture.offset, "size": picture.size}
                 yield Source(name, picture.label, path, problem=picture.problem, **place, **facts)
     except (OSError, *DAMAGE) as error:
@@ -204,7 +205,7 @@ def name_classes(listing: Listing, tree: Tree) -> None:
     listing.notes.append(f"the names of the classes, by their numbers, are in {lists[0].name}")
 
 
-def place_shards(names: list[str], root: str) -> dict[str, Place]:
+def place_shards(names: list[str], root: str) -> dict[str, Placement]:
     """The side of each file, or archive, by its name; none of any where not both sides are there.
 
     Raises:
@@ -213,7 +214,7 @@ def place_shards(names: list[str], root: str) -> dict[str, Place]:
     sides = {name: side_of_name(name) for name in names}
     places = settle_test(side for side in sides.values() if side)
     if not {place.split for place in places.values()}.issuperset(features.SPLITS):
-        return dict.fromkeys(names, Place())
+        return dict.fromkeys(names, Placement())
     if without := [name for name, side in sides.items() if not side]:
         told = next(name for name, side in sides.items() if side)
         raise InputError(

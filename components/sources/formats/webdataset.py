@@ -14,9 +14,10 @@ from dataclasses import replace
 from typing import Any
 
 from components.images.inspection import SUFFIX_FORMATS
-from components.sources.content.readers import Unreadable, read_source
+from components.sources.content.readers import read_source
+from components.sources.content.streams import Unreadable
 from components.sources.formats.tfrecords import name_classes, place_shards
-from components.sources.layout.layouts import Place
+from components.sources.layout.layouts import Placement
 from components.sources.listing import Listing, Source, Tree
 
 TEXT_FIELDS = ("cls", "class", "label", "cls.txt", "class.txt", "label.txt")
@@ -77,7 +78,7 @@ def list_samples(tree: Tree, *_: Any) -> Listing | None:
     listing.notes.append(f"WebDataset samples: the class of 1.jpg is in 1.{fields[0] if fields else 'cls'}")
     places = place_shards(sorted(set(map(_shard_of, samples))), tree.root)
     for sample in grouped:
-        place = places[_shard_of(sample)] if _is_sample(sample) else Place(ignored="beside_sample")
+        place = places[_shard_of(sample)] if _is_sample(sample) else Placement(ignored="beside_sample")
         taken = [] if place.ignored else [replace(source, split=place.split) for source in _read_sample(sample)]
         rest = {file.name for file in sample.values()} - {source.name for source in taken}
         listing.sources += taken

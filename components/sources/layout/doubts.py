@@ -11,14 +11,14 @@ from collections.abc import Iterable, Iterator
 from components.contract.names import key_of
 from components.errors import InputError
 from components.sources.layout.filenames import may_be_classes
-from components.sources.layout.layouts import FOLDER_LAYOUTS, Plan, plan_folders
+from components.sources.layout.layouts import FOLDER_LAYOUTS, FolderPlan, plan_folders
 from components.sources.layout.levels import kinds_with_classes
-from components.sources.layout.shapes import IMAGE_FILE, Shape, kind_of_file, look_below, merge_levels, telling_of
+from components.sources.layout.shapes import IMAGE_FILE, FolderShape, kind_of_file, look_below, merge_levels, telling_of
 from components.sources.layout.splits import TRAIN, has_side, looks_like_split, sharing_splits
 from components.sources.layout.understood import count_images, describe_plan, quote
 
 
-def refuse_doubtful(root: str, names: list[str], shape: Shape, plan: Plan) -> None:
+def refuse_doubtful(root: str, names: list[str], shape: FolderShape, plan: FolderPlan) -> None:
     """Stops where what `data.layout: auto` makes of folders may not be what they mean.
 
     Args:
@@ -42,7 +42,7 @@ def refuse_doubtful(root: str, names: list[str], shape: Shape, plan: Plan) -> No
     )
 
 
-def find_doubt(shape: Shape, plan: Plan) -> str:
+def find_doubt(shape: FolderShape, plan: FolderPlan) -> str:
     """What is doubtful about a plan, in words; empty: nothing."""
     if plan.by_name:
         return ""
@@ -64,7 +64,7 @@ def find_doubt(shape: Shape, plan: Plan) -> str:
     return ""
 
 
-def _doubt_sides(shape: Shape, plan: Plan) -> str:
+def _doubt_sides(shape: FolderShape, plan: FolderPlan) -> str:
     """What is doubtful about a level of splits."""
     level, telling = plan.level, telling_of(shape)
     if level is None:
@@ -82,7 +82,7 @@ def _doubt_sides(shape: Shape, plan: Plan) -> str:
     return ""
 
 
-def _odd_names(plan: Plan) -> str:
+def _odd_names(plan: FolderPlan) -> str:
     """The names of classes, and of folders in classes, that look like those of splits or hold any pictures."""
     levels = {part for label in plan.labels for part in label.split("/")}
     deeper = {part for path in plan.paths for part in path.split("/")} if not plan.nested else set()
@@ -104,7 +104,7 @@ def _recurring(paths: Iterable[str]) -> dict[str, set[str]]:
     return {key: found for key, found in parents.items() if len(found) > 1}
 
 
-def refuse_flat(root: str, names: list[str], shape: Shape, plan: Plan) -> None:
+def refuse_flat(root: str, names: list[str], shape: FolderShape, plan: FolderPlan) -> None:
     """Stops where images are there, but neither folders nor their names tell a class.
 
     Raises:
@@ -122,7 +122,7 @@ def refuse_flat(root: str, names: list[str], shape: Shape, plan: Plan) -> None:
     )
 
 
-def _readings(names: list[str], shape: Shape) -> Iterator[tuple[str, str]]:
+def _readings(names: list[str], shape: FolderShape) -> Iterator[tuple[str, str]]:
     """The layouts that would give two classes or more, each with what it would make of the folders."""
     seen = []
     for layout in FOLDER_LAYOUTS:
@@ -133,7 +133,7 @@ def _readings(names: list[str], shape: Shape) -> Iterator[tuple[str, str]]:
         yield layout, describe_plan(plan)
 
 
-def _is_plausible(plan: Plan, names: list[str]) -> bool:
+def _is_plausible(plan: FolderPlan, names: list[str]) -> bool:
     """Whether a reading is worth naming: folders may be called anything, paths and files tell something or do not."""
     if plan.by_name:
         return may_be_classes(plan.labels, len(names))

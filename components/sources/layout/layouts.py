@@ -26,28 +26,23 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from components.contract import features
-from components.sources.layout.aside import why_ignored
 from components.sources.layout.filenames import label_of_name, tell_classes
 from components.sources.layout.levels import Level, find_level, kinds_with_classes
 from components.sources.layout.shapes import (
     IMAGE_FILE,
     NO_FILE,
-    Shape,
+    FolderShape,
     find_wrapper,
     kind_of_file,
     leaf_labels,
     look_below,
     nested_labels,
-    shape_of,
-    shorten_paths,
     telling_of,
     top_labels,
     tops_below,
     wrappers,
 )
-from components.sources.layout.splits import EVAL, TEST, TRAIN, UNLABELLED, split_of_word
-
-__all__ = ["shape_of", "shorten_paths", "split_of_word", "why_ignored"]
+from components.sources.layout.splits import EVAL, TEST, TRAIN, UNLABELLED
 
 TRAIN_FOLDERS = ("train", "training")  # the plainest names of each side; `splits.py` knows more
 EVAL_FOLDERS = ("validation", "valid", "val", "eval", "evaluation", "test")
@@ -58,7 +53,7 @@ TFRECORD_NAME = re.compile(
 FOLDER_LAYOUTS = ("split_folders", "class_folders", "leaf_folders", "nested_folders", "file_names")
 
 
-class Place(NamedTuple):
+class Placement(NamedTuple):
     """Where the files of a folder belong: a class, or `ignored` says why to none."""
 
     label: str = ""
@@ -66,21 +61,21 @@ class Place(NamedTuple):
     ignored: str = ""
 
 
-def settle_test(splits: Iterable[str]) -> dict[str, Place]:
+def settle_test(splits: Iterable[str]) -> dict[str, Placement]:
     """The side of each split that was found: `test` is the eval side only where no validation split is."""
     found = set(splits)
-    places = {split: Place(split=split) for split in found if split in features.SPLITS}
+    places = {split: Placement(split=split) for split in found if split in features.SPLITS}
     if TEST in found:
         aside = features.EVAL_SPLIT in found
-        places[TEST] = Place(ignored="test_folder") if aside else Place(split=features.EVAL_SPLIT)
+        places[TEST] = Placement(ignored="test_folder") if aside else Placement(split=features.EVAL_SPLIT)
     return places
 
 
-OUTSIDE = Place(ignored="outside_classes")
+OUTSIDE = Placement(ignored="outside_classes")
 
 
 @dataclass(frozen=True)
-class Plan:
+class FolderPlan:
     """How folders are read.
 
     Attributes:
@@ -94,11 +89,11 @@ class Plan:
         by_name: whether the class of a file stands in its own name.
     """
 
-    places: dict[str, Place]
+    places: dict[str, Placement]
     labels: set[str]
     prefix: str = ""
     level: Level | None = None
-    sides: dict[str, Place] | None = None
+    sides: dict[str, Placement] | None = None
     paths: frozenset[str] = frozenset()
     nested: bool = False
     by_name: bool = False
@@ -109,7 +104,7 @@ def is_tfrecord_name(name: str) -> bool:
     return TFRECORD_NAME.fullmatch(name.rpartition("/")[2]) is not None
 
 
-def find_layout(names: list[str], shape: Shape) -> str:
+def find_layout(names: list[str], shape: FolderShape) -> str:
     """The layout of files with these names and their shape: a key of `sources.LAYOUTS`."""
     if find_manifest(names, shape):
         return "manifest"
@@ -123,7 +118,7 @@ def find_layout(names: list[str], shape: Shape) -> str:
     return "class_folders" if _has_flat_classes(below) else "nested_folders"
 
 
-def find_manifest(names: list[str], shape: Shape) -> str:
+def find_manifest(names: list[str], shape: FolderShape) -> str:
     """The name of the manifest, empty if there is none."""
     found = {name for name in names if name.rpartition("/")[2] in MANIFESTS}
     prefixes = wrappers(shape)
@@ -134,7 +129,7 @@ def find_manifest(names: list[str], shape: Shape) -> str:
     return next((name for name in places if name in found), "")
 
 
-def plan_folders(shape: Shape, layout: str, names: Iterable[str] = ()) -> Plan | None:
+def plan_folders(shape: FolderShape, layout: str, names: Iterable[str] = ()) -> FolderPlan | None:
     """How the folders of a shape are read in one of the folder layouts; None where they are not of that layout.
 
     Args:
@@ -166,10 +161,10 @@ def plan_folders(shape: Shape, layout: str, names: Iterable[str] = ()) -> Plan |
     }
     paths = frozenset(folder for folder, kind in classes.items() if kind >= telling)
     found = {place.label for place in places.values() if place.label}
-    return Plan(places, found, prefix, level, sides if level else None, paths, nested)
+    return FolderPlan(places, found, prefix, level, sides if level else None, paths, nested)
 
 
-def _level_for(layout: str, shape: Shape) -> Level | None:
+def _level_for(layout: str, shape: FolderShape) -> Level | None:
     """The level of splits that a layout heeds: where first folders are said to be classes, they are."""
     if layout == "class_folders":
         return None
@@ -177,7 +172,7 @@ def _level_for(layout: str, shape: Shape) -> Level | None:
     return None if level and layout == "nested_folders" and level.depth else level
 
 
-def _settle_sides(labelled: set[str], found: set[str]) -> dict[str, Place]:
+def _settle_sides(labelled: set[str], found: set[str]) -> dict[str, Placement]:
     """Where each kind of split goes; without both sides the content decides. No kind: no level of splits.
 
     Args:
@@ -185,37 +180,37 @@ def _settle_sides(labelled: set[str], found: set[str]) -> dict[str, Place]:
         found: all kinds.
     """
     if found == {""}:
-        return {"": Place()}
+        return {"": Placement()}
     sides = settle_test(labelled - {UNLABELLED, ""})
     if not {side.split for side in sides.values()}.issuperset(features.SPLITS):
-        sides = {kind: Place() for kind in sides}
+        sides = {kind: Placement() for kind in sides}
     if TEST in found and EVAL in sides:
-        sides[TEST] = Place(ignored="test_folder")
-    return {kind: Place(ignored="unlabelled") for kind in found if kind} | sides
+        sides[TEST] = Placement(ignored="test_folder")
+    return {kind: Placement(ignored="unlabelled") for kind in found if kind} | sides
 
 
-def _pool(shape: Shape, cut: dict[str, tuple[str, str]], sides: dict[str, Place]) -> Shape:
+def _pool(shape: FolderShape, cut: dict[str, tuple[str, str]], sides: dict[str, Placement]) -> FolderShape:
     """The shapes of all splits on top of one another, so that a class is called the same in each."""
-    pooled: Shape = {}
+    pooled: FolderShape = {}
     for folder, (kind, rest) in cut.items():
         if rest and kind in sides and not sides[kind].ignored:
             pooled[rest] = max(pooled.get(rest, NO_FILE), shape[folder])
     return pooled
 
 
-def _has_flat_classes(shape: Shape) -> bool:
+def _has_flat_classes(shape: FolderShape) -> bool:
     """Rule 5: whether a top folder has an image directly in it."""
     telling = telling_of(shape)
     return any(kind >= telling for folder, kind in shape.items() if "/" not in folder)
 
 
-def _place(label: str, side: Place) -> Place:
+def _place(label: str, side: Placement) -> Placement:
     if side.ignored:
         return side
-    return Place(label, side.split) if label else OUTSIDE
+    return Placement(label, side.split) if label else OUTSIDE
 
 
-def _named_by_files(names: list[str], shape: Shape) -> bool:
+def _named_by_files(names: list[str], shape: FolderShape) -> bool:
     """Whether all images are together, or in splits without class folders, and names of files tell the class."""
     prefix, telling = find_wrapper(shape), telling_of(shape)
     folders = [folder for folder, kind in shape.items() if kind >= telling]
@@ -226,7 +221,7 @@ def _named_by_files(names: list[str], shape: Shape) -> bool:
     return tell_classes(name for name in names if name.rpartition("/")[0] in chosen and kind_of_file(name) >= telling)
 
 
-def _plan_names(shape: Shape, prefix: str, level: Level | None, names: Iterable[str]) -> Plan:
+def _plan_names(shape: FolderShape, prefix: str, level: Level | None, names: Iterable[str]) -> FolderPlan:
     """The class of each file stands in its own name; folders tell its side at most."""
     telling = telling_of(shape)
     kinds = {folder: level.cut(folder[len(prefix) :])[0] if level else "" for folder in shape}
@@ -236,4 +231,4 @@ def _plan_names(shape: Shape, prefix: str, level: Level | None, names: Iterable[
     )
     places = {folder: sides.get(kind, OUTSIDE) for folder, kind in kinds.items()}
     labels = {label_of_name(name) for name in named if not places[name.rpartition("/")[0]].ignored}
-    return Plan(places, labels, prefix, level, sides if level else None, by_name=True)
+    return FolderPlan(places, labels, prefix, level, sides if level else None, by_name=True)

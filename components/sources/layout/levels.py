@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from components.sources.layout.shapes import Shape, telling_of
+from components.sources.layout.shapes import FolderShape, telling_of
 from components.sources.layout.splits import EVAL, TEST, TRAIN, kind_of, looks_like_split, read_level
 
 
@@ -40,7 +40,7 @@ class Level(NamedTuple):
         )
 
 
-def find_level(shape: Shape, partly: bool = False) -> Level | None:
+def find_level(shape: FolderShape, partly: bool = False) -> Level | None:
     """The level at which the path to every image names a split; partly: some do, of train and another side."""
     telling = telling_of(shape)
     paths = [folder.split("/") for folder, kind in shape.items() if kind >= telling and folder]

@@ -9,17 +9,17 @@ from components.contract.names import key_of
 from components.images.inspection import IMAGE_SUFFIXES
 
 NO_FILE, OTHER_FILE, BARE_FILE, IMAGE_FILE = range(4)  # the most telling name of a file directly in a folder
-Shape = dict[str, int]  # folder -> one of them; the root is the empty string
+FolderShape = dict[str, int]  # folder -> one of them; the root is the empty string
 
 
-def shape_of(names: Iterable[str], folders: Iterable[str] = ()) -> Shape:
+def shape_of(names: Iterable[str], folders: Iterable[str] = ()) -> FolderShape:
     """What the names of the files in each folder tell; hidden ones must have been taken out.
 
     Args:
         names: of files, relative with `/`.
         folders: likewise; those that hold files need not be among them.
     """
-    shape: Shape = {"": NO_FILE}
+    shape: FolderShape = {"": NO_FILE}
     for folder in folders:
         _add_folder(shape, folder)
     for name in names:
@@ -36,18 +36,18 @@ def kind_of_file(name: str) -> int:
     return IMAGE_FILE if suffix in IMAGE_SUFFIXES else OTHER_FILE if suffix else BARE_FILE
 
 
-def _add_folder(shape: Shape, folder: str) -> None:
+def _add_folder(shape: FolderShape, folder: str) -> None:
     while folder not in shape:
         shape[folder] = NO_FILE
         folder = folder.rpartition("/")[0]
 
 
-def telling_of(shape: Shape) -> int:
+def telling_of(shape: FolderShape) -> int:
     """The least that counts as an image's name."""
     return IMAGE_FILE if IMAGE_FILE in shape.values() else BARE_FILE
 
 
-def wrappers(shape: Shape) -> list[str]:
+def wrappers(shape: FolderShape) -> list[str]:
     """The prefixes that may be looked through, outermost first: `["", "data/", "data/images/"]`."""
     prefixes, telling = [""], telling_of(shape)
     while True:
@@ -60,7 +60,7 @@ def wrappers(shape: Shape) -> list[str]:
         prefixes.append(prefix)
 
 
-def tops_below(shape: Shape, prefix: str, least: int = NO_FILE) -> set[str]:
+def tops_below(shape: FolderShape, prefix: str, least: int = NO_FILE) -> set[str]:
     """The folders directly below a prefix that hold a file at least as telling, at any depth."""
     names = (folder for folder, kind in shape.items() if kind >= least and is_below(folder, prefix))
     return {name[len(prefix) :].partition("/")[0] for name in names}
@@ -71,7 +71,7 @@ def is_below(folder: str, prefix: str) -> bool:
     return folder.startswith(prefix) and len(folder) > len(prefix)
 
 
-def find_wrapper(shape: Shape) -> str:
+def find_wrapper(shape: FolderShape) -> str:
     """Rule 3: the prefix that is looked through, such as `data/`; empty where there is none."""
     prefix = wrappers(shape)[-1]
     while inner := _only_holder(shape, prefix):
@@ -79,7 +79,7 @@ def find_wrapper(shape: Shape) -> str:
     return prefix
 
 
-def _only_holder(shape: Shape, prefix: str) -> str:
+def _only_holder(shape: FolderShape, prefix: str) -> str:
     """The prefix of the only top that holds images, in several folders, beside some that hold other files."""
     telling = telling_of(shape)
     holders = tops_below(shape, prefix, telling)
@@ -90,17 +90,17 @@ def _only_holder(shape: Shape, prefix: str) -> str:
     return inner if several and shape[inner[:-1]] < telling else ""
 
 
-def look_below(shape: Shape, prefix: str) -> Shape:
+def look_below(shape: FolderShape, prefix: str) -> FolderShape:
     """The shape of the folders below a prefix."""
     return {folder[len(prefix) :]: kind for folder, kind in shape.items() if is_below(folder, prefix)}
 
 
-def top_labels(shape: Shape) -> dict[str, str]:
+def top_labels(shape: FolderShape) -> dict[str, str]:
     """Rule 5: the class of each folder is its first level."""
     return {folder: folder.partition("/")[0] for folder in shape}
 
 
-def nested_labels(shape: Shape) -> dict[str, str]:
+def nested_labels(shape: FolderShape) -> dict[str, str]:
     """Rule 6: the class of each folder is its path, without the levels that are the same for all; empty: none.
 
     A folder is a class where an image is directly in it, or where it is the innermost and no folder around it is one.
@@ -120,7 +120,7 @@ def _class_of(folder: str, classes: set[str]) -> str:
     return folder
 
 
-def leaf_labels(shape: Shape) -> dict[str, str]:
+def leaf_labels(shape: FolderShape) -> dict[str, str]:
     """The class of each folder is the innermost folder on its path that holds images; empty: none."""
     return {folder: label.rpartition("/")[2] for folder, label in nested_labels(shape).items()}
 

@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from components.contract.names import canonical
-from components.sources.layout.layouts import Plan
-from components.sources.layout.shapes import Shape, kind_of_file, telling_of
+from components.sources.layout.layouts import FolderPlan
+from components.sources.layout.shapes import FolderShape, kind_of_file, telling_of
 
 SHOWN = 4  # names of each kind
 RULES = {
@@ -24,7 +24,7 @@ LEFT = {
 }
 
 
-def say_understood(plan: Plan, layout: str, ignored: Iterable[tuple[str, str]], shape: Shape) -> list[str]:
+def say_understood(plan: FolderPlan, layout: str, ignored: Iterable[tuple[str, str]], shape: FolderShape) -> list[str]:
     """What is said of a plan that was carried out.
 
     Args:
@@ -45,7 +45,7 @@ def count_images(count: int) -> str:
     return f"{count:,} image{'s' * (count != 1)}"
 
 
-def describe_plan(plan: Plan) -> str:
+def describe_plan(plan: FolderPlan) -> str:
     """What a plan makes of the folders, on one line."""
     labels = set(map(canonical, plan.labels))
     words = f"{len(labels):,} class{'es' * (len(labels) != 1)}, {quote(labels)}"
@@ -54,7 +54,7 @@ def describe_plan(plan: Plan) -> str:
     return "; ".join(filter(None, (words, describe_sides(plan))))
 
 
-def describe_sides(plan: Plan) -> str:
+def describe_sides(plan: FolderPlan) -> str:
     """Where each split folder goes; empty: there are none."""
     if plan.level is None or plan.sides is None:
         return ""

@@ -3,9 +3,3 @@
 `finding.py` says which table it is, `sheets.py` and `documents.py` read it, `columns.py` says what its columns mean,
 `rows.py` gives its rows, `paths.py` finds the file of each, `reading.py` makes a list of sources of them.
 """
-
-from components.sources.tables.finding import Choice, choose, is_table_name
-from components.sources.tables.reading import CONTAINER, list_manifest
-from components.sources.tables.rows import parse_table
-
-__all__ = ["CONTAINER", "Choice", "choose", "is_table_name", "list_manifest", "parse_table"]

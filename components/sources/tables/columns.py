@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from components.contract import features
 from components.errors import InputError, did_you_mean
-from components.options import DataOptions
-from components.sources.layout.layouts import TEST, split_of_word
+from components.options.data import DataOptions
+from components.sources.layout.splits import TEST, split_of_word
 from components.sources.tables.sheets import FORM, Sheet, names_image
 
 

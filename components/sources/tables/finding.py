@@ -15,15 +15,15 @@ from typing import NamedTuple
 from components.contract import features
 from components.errors import InputError
 from components.images.inspection import IMAGE_SUFFIXES
-from components.options import DataOptions
-from components.sources.content.readers import Unreadable, read_source
-from components.sources.content.streams import DAMAGE, member_path, open_unpacked
+from components.options.data import DataOptions
+from components.sources.content.readers import read_source
+from components.sources.content.streams import DAMAGE, Unreadable, member_path, open_unpacked
 from components.sources.formats.tfrecords import side_of_name
-from components.sources.layout import layouts
-from components.sources.layout.layouts import Shape
+from components.sources.layout import layouts, shapes
+from components.sources.layout.layouts import FolderShape
 from components.sources.listing import Listing, Source, Tree
 from components.sources.tables.columns import PATHS, Columns, find_columns, squeeze
-from components.sources.tables.paths import Finder, compared
+from components.sources.tables.paths import PathFinder, compared
 from components.sources.tables.rows import TableRow, read_rows
 from components.sources.tables.sheets import Sheet, names_image, read_sheet
 
@@ -81,7 +81,7 @@ def is_table_name(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def choose(tree: Tree, shape: Shape, options: DataOptions, by_folders: Callable[[], Listing | None]) -> Choice:
+def choose(tree: Tree, shape: FolderShape, options: DataOptions, by_folders: Callable[[], Listing | None]) -> Choice:
     """Whether the images of a folder or an archive are labelled by tables or by their folders.
 
     Args:
@@ -125,8 +125,8 @@ def find_tables(tree: Tree, options: DataOptions) -> list[Table]:
 
 def _candidates(tree: Tree) -> list[Source]:
     """Files that may be tables: at the root, below its wrappers, and one folder further down."""
-    shape = layouts.shape_of(file.name for file in tree.files)
-    deepest = layouts.wrappers(shape)[-1].count("/") + 1
+    shape = shapes.shape_of(file.name for file in tree.files)
+    deepest = shapes.wrappers(shape)[-1].count("/") + 1
     stems = {name.rpartition(".")[0] for name in (file.name for file in tree.files) if names_image(name)}
     near = [
         file
@@ -149,7 +149,7 @@ def _look_at(source: Source, known: dict[str, Source], options: DataOptions) -> 
     if sheet is None:
         return None
     rows = sheet.sample()
-    finder = Finder(source, known)
+    finder = PathFinder(source, known)
     try:
         columns = find_columns(sheet, options)
     except InputError as error:
@@ -182,7 +182,7 @@ def _names_images(rows: list[dict[str, object]], column: str) -> bool:
     return any(names_image(row.get(column)) for row in rows)
 
 
-def leads(finder: Finder, rows: list[dict[str, object]], column: str) -> bool:
+def leads(finder: PathFinder, rows: list[dict[str, object]], column: str) -> bool:
     """Whether at least half of the paths in a column lead to files of the tree."""
     paths = [str(row[column]) for row in rows if row.get(column) not in (None, "")]
     finder.settle(paths)
@@ -252,7 +252,7 @@ def _compare(tree: Tree, tables: list[Table], folders: dict[str, Source], option
 
 def _name_files(tree: Tree, table: Source, options: DataOptions) -> list[tuple[TableRow, Source]]:
     rows, _ = read_table(table, options)
-    finder = Finder(table, {file.name: file for file in tree.files})
+    finder = PathFinder(table, {file.name: file for file in tree.files})
     return list(zip(rows, finder.find_all([row.path for row in rows]), strict=True))
 
 

@@ -22,7 +22,7 @@ from urllib.parse import unquote
 from components.images.inspection import IMAGE_SUFFIXES
 from components.sources.content import remote
 from components.sources.formats.folders import stat_file, walk_folder
-from components.sources.layout.layouts import why_ignored
+from components.sources.layout.aside import why_ignored
 from components.sources.listing import Source
 from components.sources.tables.sheets import windows_text
 
@@ -70,7 +70,7 @@ def _common_folders(paths: Iterable[str]) -> list[str]:
 
 
 @dataclass
-class Finder:
+class PathFinder:
     """Finds the files that the rows of one table name.
 
     Attributes:

@@ -7,18 +7,18 @@ from dataclasses import replace
 from components.contract import features
 from components.errors import InputError
 from components.images.inspection import UNLABELLED
-from components.options import DataOptions
-from components.sources.layout.layouts import Place, Shape, find_manifest, settle_test
+from components.options.data import DataOptions
+from components.sources.layout.layouts import FolderShape, Placement, find_manifest, settle_test
 from components.sources.listing import Listing, Source, Tree
 from components.sources.tables.finding import find_tables, pick_tables, place_of, read_table
-from components.sources.tables.paths import Finder
+from components.sources.tables.paths import PathFinder
 from components.sources.tables.rows import TableRow
 
 CONTAINER = "manifest"  # of a listing of a manifest that is given alone
 Named = list[tuple[TableRow, Source]]
 
 
-def list_manifest(tree: Tree, shape: Shape, options: DataOptions) -> Listing | None:
+def list_manifest(tree: Tree, shape: FolderShape, options: DataOptions) -> Listing | None:
     """The rows of a table, or of one a side, as sources. Files beside it that it does not name are left aside.
 
     Args:
@@ -40,7 +40,7 @@ def list_manifest(tree: Tree, shape: Shape, options: DataOptions) -> Listing | N
     named = [pair for table, side in tables.items() for pair in _read(table, side, known, alone, listing, options)]
     places = settle_test(row.split for row, _ in named if row.split)
     for row, file in named:
-        place = places.get(row.split, Place())
+        place = places.get(row.split, Placement())
         if place.ignored:
             listing.ignored.append((file.name, place.ignored))
         else:
@@ -50,7 +50,7 @@ def list_manifest(tree: Tree, shape: Shape, options: DataOptions) -> Listing | N
     return listing
 
 
-def _tables(tree: Tree, shape: Shape, options: DataOptions, alone: bool) -> dict[Source, str]:
+def _tables(tree: Tree, shape: FolderShape, options: DataOptions, alone: bool) -> dict[Source, str]:
     """The tables that label a data set, each with its side; empty: the rows or the content say that."""
     if alone:
         return {tree.files[0]: ""}
@@ -73,7 +73,7 @@ def _read(
 ) -> Named:
     """The rows of one table, each with its file."""
     rows, note = read_table(table, options)
-    finder = Finder(table, dict(known) if alone else known, alone)
+    finder = PathFinder(table, dict(known) if alone else known, alone)
     paths = [row.path for row in rows]
     named = list(zip(rows, finder.find_all(paths), strict=True))
     _refuse_lost(named, table)

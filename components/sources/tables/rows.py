@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from components.contract.secrets import ADVICE, find_secret
 from components.errors import did_you_mean
-from components.options import DataOptions
+from components.options.data import DataOptions
 from components.sources.layout.layouts import EVAL_FOLDERS, TRAIN_FOLDERS
 from components.sources.tables.columns import Columns, find_columns, is_yes, read_side
 from components.sources.tables.sheets import FORM, Sheet, read_sheet, windows_text

@@ -26,7 +26,7 @@ log = logging.getLogger("graft.run")
 
 
 @dataclass(frozen=True)
-class Known:
+class AnswerCache:
     """Answers of earlier runs.
 
     Attributes:

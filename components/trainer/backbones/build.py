@@ -30,7 +30,7 @@ IMAGENET_MEANS_RGB = (0.485, 0.456, 0.406)
 
 
 @dataclass(frozen=True)
-class Source:
+class WeightsSource:
     """Where the weights of a backbone come from.
 
     Attributes:
@@ -121,7 +121,7 @@ def make_backbone(
 
 def find_source(
     name: str, image_size: tuple[int, int], arguments: dict[str, Any], weights: str, pin: str | None = None
-) -> Source:
+) -> WeightsSource:
     """The file that a backbone starts from, fetched where it must be; the network itself is not built.
 
     Args:
@@ -137,18 +137,18 @@ def find_source(
     check_request(name, image_size, arguments)
     check_weights(name, weights, pin)
     if is_saved_model(name):
-        source = Source(name, digest_saved_model(name))
+        source = WeightsSource(name, digest_saved_model(name))
     elif weights == "none":
-        return Source()
+        return WeightsSource()
     else:
         file = _weights_file(name, image_size, arguments, weights)
-        source = Source(file, digest_of(file))
+        source = WeightsSource(file, digest_of(file))
     check_pin(str(source.path), str(source.sha256), pin)
     return source
 
 
 def build_from(
-    source: Source, name: str, image_size: tuple[int, int], arguments: dict[str, Any], scaling: ScalingOption
+    source: WeightsSource, name: str, image_size: tuple[int, int], arguments: dict[str, Any], scaling: ScalingOption
 ) -> BuiltBackbone:
     """The frozen network with the weights of a source, see `make_backbone`.
 

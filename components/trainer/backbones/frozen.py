@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from components.options import TrainerOptions
-from components.trainer.backbones.answer_cache import Known
-from components.trainer.backbones.build import BuiltBackbone, Source, build_from, find_source
+from components.options.trainer import TrainerOptions
+from components.trainer.backbones.answer_cache import AnswerCache
+from components.trainer.backbones.build import BuiltBackbone, WeightsSource, build_from, find_source
 from components.trainer.backbones.table import Scaling, choose_scaling, is_saved_model
 
 
@@ -62,7 +62,7 @@ class Frozen:
         return self._build()
 
 
-def freeze(options: TrainerOptions, size: tuple[int, int], known: Known) -> Frozen:
+def freeze(options: TrainerOptions, size: tuple[int, int], known: AnswerCache) -> Frozen:
     """The backbone that the options ask for.
 
     A network whose weights are a file is known by that file's digest; one with initial values is built at once.
@@ -95,7 +95,7 @@ def freeze(options: TrainerOptions, size: tuple[int, int], known: Known) -> Froz
     return Frozen(facts, lambda: made[0] if made else build())
 
 
-def _question(options: TrainerOptions, size: tuple[int, int], source: Source) -> dict[str, object]:
+def _question(options: TrainerOptions, size: tuple[int, int], source: WeightsSource) -> dict[str, object]:
     """What the digest and the shape of a network follow from."""
     name = "saved model" if is_saved_model(options.backbone) else options.backbone
     return {

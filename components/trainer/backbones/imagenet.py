@@ -31,7 +31,7 @@ progress = logging.getLogger("graft.progress")
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedWeights:
     """A file that Keras publishes.
 
     Attributes:
@@ -48,12 +48,12 @@ class Published:
 class _FoundError(Exception):
     """Carries a file out of a constructor of Keras."""
 
-    def __init__(self, file: Published) -> None:
+    def __init__(self, file: PublishedWeights) -> None:
         super().__init__(file.name)
         self.file = file
 
 
-def find_published(name: str, image_size: tuple[int, int], arguments: dict[str, Any]) -> Published:
+def find_published(name: str, image_size: tuple[int, int], arguments: dict[str, Any]) -> PublishedWeights:
     """The file with the ImageNet weights of a backbone without its top.
 
     Keras knows it only inside the constructor, which asks for it when all layers are there. So the constructor is run,
@@ -67,7 +67,7 @@ def find_published(name: str, image_size: tuple[int, int], arguments: dict[str, 
         return thread.submit(_ask_constructor, name, image_size, arguments).result()
 
 
-def _ask_constructor(name: str, image_size: tuple[int, int], arguments: dict[str, Any]) -> Published:
+def _ask_constructor(name: str, image_size: tuple[int, int], arguments: dict[str, Any]) -> PublishedWeights:
     import keras
     from keras.src.utils import file_utils
 
@@ -91,7 +91,7 @@ def _ask_constructor(name: str, image_size: tuple[int, int], arguments: dict[str
 
 
 def _answer(fname: str, origin: str, file_hash: str | None = None, **_: Any) -> None:
-    raise _FoundError(Published(fname, origin, file_hash or ""))
+    raise _FoundError(PublishedWeights(fname, origin, file_hash or ""))
 
 
 def cache_folder() -> Path:
@@ -102,7 +102,7 @@ def cache_folder() -> Path:
     return Path(keras if keras and keras != NO_FOLDER else "~/.keras").expanduser() / "models"
 
 
-def fetch_published(file: Published, folder: Path) -> Path:
+def fetch_published(file: PublishedWeights, folder: Path) -> Path:
     """The file's place in the cache, fetched where it is not there or is not what Keras published.
 
     Raises:
@@ -127,7 +127,7 @@ def fetch_published(file: Published, folder: Path) -> Path:
     return path
 
 
-def _download(file: Published, path: Path) -> None:
+def _download(file: PublishedWeights, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{file.name}.")
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import keras
 
 from components.errors import InputError
-from components.options import TrainerOptions
+from components.options.trainer import TrainerOptions
 from components.trainer.backbones.build import BuiltBackbone, make_backbone
 from components.trainer.backbones.table import is_saved_model
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.trainer.devices.strategy import make_strategy
-from components.trainer.devices.workers import share_bytes
+from components.trainer.devices.workers import broadcast
 
 log = logging.getLogger("graft.run")
 
@@ -40,7 +40,7 @@ class Crew:
 
     def order(self, message: dict[str, Any]) -> None:
         """Tells all workers something that `serve` understands."""
-        share_bytes(self.strategy, json.dumps(message).encode())
+        broadcast(self.strategy, json.dumps(message).encode())
 
 
 _crew: Crew | None = None
@@ -81,7 +81,7 @@ def serve(devices: str, train: Callable[[FnArgs], None], tell: Callable[[str], N
     strategy = make_strategy(devices)
     tell("joined; waiting for the chief's Trainer")
     while True:
-        message = json.loads(_heard(share_bytes)(strategy, b""))
+        message = json.loads(_heard(broadcast)(strategy, b""))
         if "code" in message:
             return int(message["code"])
         tell("training")

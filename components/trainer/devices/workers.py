@@ -31,7 +31,7 @@ def add_up(strategy: tf.distribute.Strategy, numbers: np.ndarray) -> np.ndarray:
     return total(tf.constant(numbers, tf.int64)).numpy()
 
 
-def share_bytes(strategy: tf.distribute.Strategy, content: bytes) -> bytes:
+def broadcast(strategy: tf.distribute.Strategy, content: bytes) -> bytes:
     """The chief's bytes, on every worker; what the others hand in is ignored."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return content
@@ -52,7 +52,7 @@ def same_everywhere(strategy: tf.distribute.Strategy, digest: str) -> None:
     Raises:
         InputError: on every worker, when one of them has another digest than the chief.
     """
-    differs = share_bytes(strategy, digest.encode()) != digest.encode()
+    differs = broadcast(strategy, digest.encode()) != digest.encode()
     count = int(add_up(strategy, np.array([int(differs)]))[0])
     if count:
         raise InputError(

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow_transform as tft
 
-from components.trainer.backbones.answer_cache import Known
+from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import Frozen
 from components.trainer.export.export_cache import Template
 from components.trainer.export.signatures import ServedModel, export_model, write_assets
@@ -35,7 +35,7 @@ class Graft:
     transform: tft.TFTransformOutput
 
 
-def export(model: Graft, path: str, facts: dict[str, Any], known: Known, code: str = "") -> None:
+def export(model: Graft, path: str, facts: dict[str, Any], known: AnswerCache, code: str = "") -> None:
     """Writes the SavedModel with its assets.
 
     Args:

@@ -26,7 +26,7 @@ from components.trainer.features.arrays import aligned_zeros
 from components.trainer.features.augment import View, augment_pixels
 from components.trainer.features.averaging import average_views
 from components.trainer.features.data import Split, pixel_batches, readable_records
-from components.trainer.features.store import FeatureStore, Writer
+from components.trainer.features.store import FeatureStore, PackWriter
 
 progress = logging.getLogger("graft.progress")
 
@@ -64,12 +64,12 @@ class Folded:
         return self.function(pixels)[0]
 
     def ready(self) -> Folded:
-        """Itself; see `Later`."""
+        """Itself; see `LazyBackbone`."""
         return self
 
 
 @dataclass(frozen=True)
-class Later:
+class LazyBackbone:
     """A folded backbone that is made when the first image needs it: where all features are kept, it never is."""
 
     width: int
@@ -138,7 +138,7 @@ class FeaturePass:
     """
 
     strategy: tf.distribute.Strategy
-    forward: Folded | Later
+    forward: Folded | LazyBackbone
     transform: tft.TFTransformOutput
     batch_size: int
 
@@ -264,7 +264,7 @@ def _compute(
     wanted: np.ndarray,
     view: View | None,
     values: np.ndarray,
-    writer: Writer | None,
+    writer: PackWriter | None,
 ) -> None:
     digests, total = split.digests(), int(wanted.sum())
     done, start = 0, time.monotonic()
@@ -300,7 +300,7 @@ def augmented_features(feature_pass: FeaturePass, split: Split, view: View) -> n
 
 def compute_features(
     strategy: tf.distribute.Strategy,
-    forward: Folded | Later,
+    forward: Folded | LazyBackbone,
     split: Split,
     transform: tft.TFTransformOutput,
     batch_size: int,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.options import TrainerOptions
-from components.trainer.backbones.answer_cache import Known
+from components.options.trainer import TrainerOptions
+from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import Facts, Frozen
 from components.trainer.backbones.precision import build_half
 from components.trainer.devices.cluster import is_chief
@@ -22,7 +22,7 @@ from components.trainer.features.backbone_pass import (
     FeaturePass,
     Features,
     Folded,
-    Later,
+    LazyBackbone,
     augmented_features,
     fold_backbone,
     gather_features,
@@ -34,7 +34,7 @@ from components.trainer.heads.task import FreshViews
 
 
 @dataclass(frozen=True)
-class Inputs:
+class TrainingInputs:
     """What the head learns from, and how it was come by.
 
     Attributes:
@@ -55,7 +55,7 @@ class Inputs:
     views: list[Features]
     cost: str
 
-    def without_values(self) -> Inputs:
+    def without_values(self) -> TrainingInputs:
         """The same, to tell of, without what takes the memory."""
         views = [view.without_values() for view in self.views]
         return replace(self, values=np.zeros([0, 0], np.float32), found=self.found.without_values(), views=views)
@@ -70,14 +70,14 @@ def make_pass(
         built = backbone.built
         return fold_backbone(built.model, built.scaling, options.pooling, options.averaged_views)
 
-    forward = Later(backbone.facts.feature_width(options.pooling), fold)
+    forward = LazyBackbone(backbone.facts.feature_width(options.pooling), fold)
     batch_size = options.feature_batch_size or feature_batch_size(strategy)
     return FeaturePass(strategy, forward, transform, batch_size)
 
 
 def gather_inputs(
-    exact: FeaturePass, backbone: Facts, options: TrainerOptions, splits: tuple[Split, Split], known: Known
-) -> Inputs:
+    exact: FeaturePass, backbone: Facts, options: TrainerOptions, splits: tuple[Split, Split], known: AnswerCache
+) -> TrainingInputs:
     """Features of both splits and of the views that the options ask for.
 
     Args:
@@ -104,7 +104,7 @@ def gather_inputs(
     ordered, evaluation, found = put_in_order(train, evaluation, found)
     learned, values = tiled or (ordered, found.values[: len(train)])
     inputs = refresh_views(feature_pass, train, values, fresh) if fresh else values
-    return Inputs(learned, inputs, evaluation, join_splits(ordered, evaluation), found, views, cost)
+    return TrainingInputs(learned, inputs, evaluation, join_splits(ordered, evaluation), found, views, cost)
 
 
 def put_in_order(train: Split, evaluation: Split, found: Features) -> tuple[Split, Split, Features]:
@@ -126,7 +126,7 @@ def in_precision(exact: FeaturePass, options: TrainerOptions) -> FeaturePass:
         built = build_half(options, image_size(exact.transform))
         return fold_backbone(built.model, built.scaling, options.pooling, options.averaged_views)
 
-    return replace(exact, forward=Later(exact.forward.width, fold))
+    return replace(exact, forward=LazyBackbone(exact.forward.width, fold))
 
 
 def join_features(train: Features, evaluation: Features) -> Features:
@@ -140,7 +140,7 @@ def join_features(train: Features, evaluation: Features) -> Features:
 
 
 def stores(
-    known: Known, options: TrainerOptions, backbone: Facts, transform: Any
+    known: AnswerCache, options: TrainerOptions, backbone: Facts, transform: Any
 ) -> Callable[..., FeatureStore | None]:
     """Gives the store of a view (None: the plain image) in a precision; without a folder there is none."""
     if not known.root:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from components.files.digests import digest_path
-from components.trainer.backbones.answer_cache import Known
+from components.trainer.backbones.answer_cache import AnswerCache
 
 # Numbers that only name things in a SavedModel: they change with what else the process traced before.
 NAMES_ONLY = ("shared_name", "container", "_class", "_output_shapes", "config_proto", "executor_type")
@@ -48,7 +48,7 @@ def describe_key(
     }
 
 
-def known_transform(transform: Any, known: Known) -> str:
+def known_transform(transform: Any, known: AnswerCache) -> str:
     """`digest_transform`, remembered by the bytes of the SavedModel: reading and probing it takes a second or more."""
     folder = transform.transform_savedmodel_dir
     return str(known.recall({"what": "transform", "files": digest_path(folder)}, lambda: digest_transform(transform)))

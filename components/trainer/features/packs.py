@@ -40,7 +40,7 @@ class BadPack(ValueError):
 
 
 @dataclass(frozen=True)
-class Table:
+class PackTable:
     """What a pack holds.
 
     Attributes:
@@ -103,7 +103,7 @@ def decode_block(packed: bytes, raw_size: int, count: int, width: int, dtype: np
     return bits.view(dtype).reshape(count, width)
 
 
-def read_table(read: Callable[[int], bytes], size: int) -> Table:
+def read_table(read: Callable[[int], bytes], size: int) -> PackTable:
     """The table of a pack.
 
     Args:
@@ -134,7 +134,7 @@ def read_table(read: Callable[[int], bytes], size: int) -> Table:
     expected = start + int(blocks["packed"].sum(dtype=np.int64))
     if size != expected:
         raise BadPack(f"expected {expected:,} bytes, found {size:,}")
-    return Table(digests, blocks, block, width, dtype, start)
+    return PackTable(digests, blocks, block, width, dtype, start)
 
 
 def _parse_header(header: bytes) -> tuple[int, int, np.dtype, int]:
@@ -149,7 +149,7 @@ def _parse_header(header: bytes) -> tuple[int, int, np.dtype, int]:
     return count, width, dtype, block
 
 
-def check_vectors(table: Table, body: bytes) -> tuple[np.ndarray, np.ndarray]:
+def check_vectors(table: PackTable, body: bytes) -> tuple[np.ndarray, np.ndarray]:
     """The vectors of a pack, and which of them are what was written; a damaged block takes all of its own along.
 
     Args:

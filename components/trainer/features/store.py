@@ -34,7 +34,7 @@ from components.trainer.features.packs import (
     FORMAT,
     BadPack,
     FeatureDtype,
-    Table,
+    PackTable,
     check_vectors,
     encode_pack,
     read_table,
@@ -112,13 +112,13 @@ class FeatureStore:
         return values, found
 
     @contextmanager
-    def writing(self) -> Iterator[Writer]:
+    def writing(self) -> Iterator[PackWriter]:
         """Keeps what is added, pack by pack; what was added before an error stays kept.
 
         Raises:
             InputError: the folder cannot be written, or the disk is full.
         """
-        writer = Writer(self)
+        writer = PackWriter(self)
         if self.writable:
             with explained(self.folder):
                 make_folder(self.folder)
@@ -171,7 +171,7 @@ class FeatureStore:
 
 
 @dataclass
-class Writer:
+class PackWriter:
     """Collects vectors until they make a pack."""
 
     store: FeatureStore
@@ -212,7 +212,7 @@ class _Pack:
 
         self.path = path
         with tf.io.gfile.GFile(path, "rb") as file:
-            self.table: Table = read_table(file.read, file.size())
+            self.table: PackTable = read_table(file.read, file.size())
         if self.table.width != width:
             raise BadPack(f"expected {width} values an image, found {self.table.width}")
 

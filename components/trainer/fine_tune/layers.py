@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.errors import InputError, did_you_mean
-from components.options import FineTuneOptions
+from components.options.trainer import FineTuneOptions
 from components.trainer.backbones.build import BuiltBackbone, scale_pixels
 from components.trainer.backbones.precision import leaves
 from components.trainer.backbones.table import Scaling

@@ -19,17 +19,17 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.errors import InputError
-from components.options import TrainerOptions
+from components.options.trainer import TrainerOptions
 from components.trainer.backbones.build import BuiltBackbone, digest_weights
 from components.trainer.backbones.precision import build_half
 from components.trainer.devices.cluster import is_chief
-from components.trainer.devices.workers import same_everywhere, share_bytes
+from components.trainer.devices.workers import broadcast, same_everywhere
 from components.trainer.features.data import Split, image_size
 from components.trainer.features.keys import digest_transform
 from components.trainer.fine_tune.layers import Trunk, choose_layers, unfreeze, why_not_repeatable
 from components.trainer.fine_tune.task import FineTuneTask
-from components.trainer.heads.boards import Board
-from components.trainer.heads.checkpoints import Checkpoints, Course, checkpoints_of, digest_training
+from components.trainer.heads.boards import TensorBoardWriter
+from components.trainer.heads.checkpoints import Checkpoints, TrainingState, checkpoints_of, digest_training
 from components.trainer.heads.head import Head, hold_out
 from components.trainer.heads.loop import unpack
 
@@ -141,7 +141,9 @@ def check_held_out(train: Split, fraction: float) -> np.ndarray:
     return held
 
 
-def train_on(task: FineTuneTask, course: Course, kept_at: Checkpoints | None, board: Board) -> Course:
+def train_on(
+    task: FineTuneTask, course: TrainingState, kept_at: Checkpoints | None, board: TensorBoardWriter
+) -> TrainingState:
     """Runs what is left of the epochs, with a checkpoint after every few steps."""
     while not task.is_done(course):
         for later in task.run_epoch(course, board):
@@ -151,13 +153,13 @@ def train_on(task: FineTuneTask, course: Course, kept_at: Checkpoints | None, bo
     return course
 
 
-def resume(strategy: tf.distribute.Strategy, kept_at: Checkpoints | None) -> Course | None:
+def resume(strategy: tf.distribute.Strategy, kept_at: Checkpoints | None) -> TrainingState | None:
     """How far an earlier training came, as the chief finds it and tells the other workers; None: there is none."""
     course = kept_at.load() if kept_at else None
-    content = share_bytes(strategy, course.to_bytes() if course else b"")
+    content = broadcast(strategy, course.to_bytes() if course else b"")
     if not content:
         return None
-    course = Course.from_bytes(content)
+    course = TrainingState.from_bytes(content)
     progress.info("%s: going on after epoch %d, step %d, from a checkpoint", STAGE, course.epoch, course.step)
     return course
 
@@ -208,5 +210,7 @@ def _facts(
     ]
 
 
-def _board(folder: str, options: TrainerOptions) -> Board:
-    return Board(os.path.join(folder, LOGS), bool(folder) and options.tensorboard and is_chief(), histograms=False)
+def _board(folder: str, options: TrainerOptions) -> TensorBoardWriter:
+    return TensorBoardWriter(
+        os.path.join(folder, LOGS), bool(folder) and options.tensorboard and is_chief(), histograms=False
+    )

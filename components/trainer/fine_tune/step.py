@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from components.trainer.features.augment import Augmentation, augment_pixels
 from components.trainer.fine_tune.layers import Trunk
-from components.trainer.heads.loop import LARGEST, State, adam, unpack
+from components.trainer.heads.loop import LARGEST, LoopState, adam, unpack
 from components.trainer.heads.plan import Recipe
 
 MASKS = 1 << 16  # dropout masks of this stage are numbered from here on: they are not those of the first
@@ -73,8 +73,8 @@ class TuneStep:
         self._graph_measure = tf.function(self._measure, autograph=False)
 
     def learn(
-        self, state: State, batch: Batch, rate: float, step: int, scale: float = 1.0
-    ) -> tuple[State, np.ndarray, bool]:
+        self, state: LoopState, batch: Batch, rate: float, step: int, scale: float = 1.0
+    ) -> tuple[LoopState, np.ndarray, bool]:
         """One step.
 
         Args:
@@ -88,17 +88,19 @@ class TuneStep:
             The state after it, as tensors; over the images the sums of the loss with the L2 penalty and of those that
             were right, float64 [2]; whether loss and weights are numbers that a float32 holds.
         """
-        inputs = (State(*(tf.convert_to_tensor(x, tf.float64) for x in state)), batch)
+        inputs = (LoopState(*(tf.convert_to_tensor(x, tf.float64) for x in state)), batch)
         numbers = (tf.constant(rate, tf.float64), tf.constant(step, tf.int64), tf.constant(scale, tf.float64))
         *after, sums, sane = self._graph_learn.get_concrete_function(*inputs, *numbers)(*inputs, *numbers)
-        return State(*after), sums.numpy(), bool(sane)
+        return LoopState(*after), sums.numpy(), bool(sane)
 
     def measure(self, params: Any, batch: Batch) -> np.ndarray:
         """Over a batch the sums of the loss, without dropout and penalty, and of the right images: float64 [2]."""
         params = tf.convert_to_tensor(params, tf.float64)
         return self._graph_measure.get_concrete_function(params, batch)(params, batch).numpy()
 
-    def _step(self, state: State, batch: Batch, rate: tf.Tensor, step: tf.Tensor, scale: tf.Tensor) -> tuple[Any, ...]:
+    def _step(
+        self, state: LoopState, batch: Batch, rate: tf.Tensor, step: tf.Tensor, scale: tf.Tensor
+    ) -> tuple[Any, ...]:
         size, penalty = len(self._penalty), tf.constant(self._penalty)
         sums = self._reduce(self._learn, (state.params, batch, step, scale))
         real = tf.reduce_sum(tf.cast(batch.index >= 0, tf.float64))

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.errors import InputError
-from components.options import TrainerOptions
+from components.options.trainer import TrainerOptions
 from components.trainer.backbones.precision import LossScale
 from components.trainer.devices.strategy import global_batch_size
 from components.trainer.features.augment import DRAWS, Augmentation, View
@@ -20,16 +20,16 @@ from components.trainer.features.data import Split, pixel_batches, readable_reco
 from components.trainer.fine_tune.data import shuffled_batches
 from components.trainer.fine_tune.layers import Trunk
 from components.trainer.fine_tune.step import Batch, TuneStep
-from components.trainer.heads.boards import Board
-from components.trainer.heads.checkpoints import Course
-from components.trainer.heads.loop import State
+from components.trainer.heads.boards import TensorBoardWriter
+from components.trainer.heads.checkpoints import TrainingState
+from components.trainer.heads.loop import LoopState
 from components.trainer.heads.plan import Recipe, learning_rates, weigh_classes
 
 progress = logging.getLogger("graft.progress")
 
 
 class FineTuneTask:
-    """Turns a `Course` into the one after the next epoch, with stops on the way."""
+    """Turns a `TrainingState` into the one after the next epoch, with stops on the way."""
 
     def __init__(  # noqa: PLR0913  a problem, each part of another kind
         self,
@@ -67,12 +67,12 @@ class FineTuneTask:
         weights = weigh_classes(split.labels[self._rows], widths[-1], options.class_weights)
         self._step = TuneStep(strategy, trunk, self._recipe, widths, split.labels, weights, self._augmentation, spread)
 
-    def start(self, params: np.ndarray) -> Course:
+    def start(self, params: np.ndarray) -> TrainingState:
         """Before the first step; `params`: float64 [p], trunk and head."""
         scale = dataclasses.astuple(LossScale.first(self._precision))
-        return Course(State(params, np.zeros_like(params), np.zeros_like(params)), best=params, scale=scale)
+        return TrainingState(LoopState(params, np.zeros_like(params), np.zeros_like(params)), best=params, scale=scale)
 
-    def is_done(self, course: Course) -> bool:
+    def is_done(self, course: TrainingState) -> bool:
         """All epochs are over."""
         return course.epoch >= self._recipe.epochs
 
@@ -85,7 +85,7 @@ class FineTuneTask:
         self._check_count(count, int(self._held.sum()))
         return {"loss": float(sums[0] / count), "accuracy": float(sums[1] / count)}
 
-    def run_epoch(self, course: Course, board: Board) -> Iterator[Course]:
+    def run_epoch(self, course: TrainingState, board: TensorBoardWriter) -> Iterator[TrainingState]:
         """Learns from what is left of an epoch, measures, and tells.
 
         Yields:
@@ -117,8 +117,8 @@ class FineTuneTask:
         yield dataclasses.replace(scaled, step=0, sums=(0.0, 0.0)).after(fetched, logs)
 
     def _learn(
-        self, state: State, batch: Batch, place: tuple[float, int], scale: LossScale
-    ) -> tuple[State, np.ndarray, LossScale] | None:
+        self, state: LoopState, batch: Batch, place: tuple[float, int], scale: LossScale
+    ) -> tuple[LoopState, np.ndarray, LossScale] | None:
         """One step, taken again with a smaller scale where float16 overflows; None: no scale makes it finite.
 
         Args:
@@ -135,7 +135,7 @@ class FineTuneTask:
             trying = trying.smaller()
         return None
 
-    def _finish(self, epoch: int, state: State, means: np.ndarray) -> dict[str, float]:
+    def _finish(self, epoch: int, state: LoopState, means: np.ndarray) -> dict[str, float]:
         watched = self.measure(state.params)
         if not np.isfinite(watched["loss"]):
             raise self._not_finite("held-out loss", epoch, self._steps)
@@ -187,5 +187,5 @@ class FineTuneTask:
         )
 
 
-def _fetch(state: State) -> State:
-    return State(*(np.asarray(part) for part in state))
+def _fetch(state: LoopState) -> LoopState:
+    return LoopState(*(np.asarray(part) for part in state))

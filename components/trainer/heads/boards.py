@@ -11,7 +11,7 @@ import tensorflow as tf
 from components.trainer.heads.loop import unpack
 
 
-class Board:
+class TensorBoardWriter:
     """Writes what an epoch came to; `train` and `validation` below the folder lie over one another in TensorBoard."""
 
     def __init__(self, folder: str, scalars: bool, histograms: bool) -> None:

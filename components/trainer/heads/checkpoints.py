@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
-from components.trainer.heads.loop import State
+from components.trainer.heads.loop import LoopState
 
 progress = logging.getLogger("graft.progress")
 log = logging.getLogger("graft.run")
@@ -29,7 +29,7 @@ DAMAGE = (ValueError, KeyError, OSError, EOFError, TypeError)  # what NumPy, zip
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingState:
     """How far a training has come.
 
     Attributes:
@@ -42,7 +42,7 @@ class Course:
         scale: of the loss in float16, and the steps since it was last changed; see `precision.LossScale`.
     """
 
-    state: State
+    state: LoopState
     epoch: int = 0
     best: np.ndarray = field(default_factory=lambda: np.zeros(0))
     history: dict[str, list[float]] = field(default_factory=dict)
@@ -50,13 +50,13 @@ class Course:
     sums: tuple[float, ...] = (0.0, 0.0)
     scale: tuple[float, int] = (1.0, 0)
 
-    def after(self, state: State, logs: dict[str, float]) -> Course:
+    def after(self, state: LoopState, logs: dict[str, float]) -> TrainingState:
         """One epoch later; without `val_loss` in the logs the latest parameters are the best."""
         losses = self.history.get("val_loss", [])
         better = "val_loss" not in logs or not losses or logs["val_loss"] < min(losses)
         history = {name: [*self.history.get(name, []), value] for name, value in logs.items()}
         best = state.params if better else self.best
-        return Course(state, self.epoch + 1, best, history, scale=self.scale)
+        return TrainingState(state, self.epoch + 1, best, history, scale=self.scale)
 
     def to_bytes(self) -> bytes:
         """The inverse of `from_bytes`."""
@@ -67,7 +67,7 @@ class Course:
         return buffer.getvalue()
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> Course:
+    def from_bytes(cls, content: bytes) -> TrainingState:
         """The inverse of `to_bytes`; floats come back bit for bit.
 
         Raises:
@@ -75,7 +75,7 @@ class Course:
         """
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             facts = json.loads(stored["facts"].tobytes())
-            state = State(*(stored[name] for name in State._fields))
+            state = LoopState(*(stored[name] for name in LoopState._fields))
             place = {"epoch": facts["epoch"], "step": facts["step"]}
             place |= {name: tuple(facts[name]) for name in ("sums", "scale")}
             return cls(state, best=stored["best"], history=facts["history"], **place)
@@ -110,7 +110,7 @@ class Checkpoints:
     folder: str
     stage: str = "head"
 
-    def save(self, course: Course) -> None:
+    def save(self, course: TrainingState) -> None:
         """Writes a checkpoint and keeps the last two.
 
         A disk that is full costs the checkpoint, not the training.
@@ -128,7 +128,7 @@ class Checkpoints:
         except (tf.errors.OpError, OSError) as error:
             log.warning("checkpoint %s could not be written, training goes on without it: %s", path, error)
 
-    def load(self) -> Course | None:
+    def load(self) -> TrainingState | None:
         """The newest checkpoint that is sound; damaged ones are set aside and named."""
         if not tf.io.gfile.isdir(self.folder):
             return None
@@ -137,7 +137,7 @@ class Checkpoints:
         for path in reversed(self._paths()):
             try:
                 with tf.io.gfile.GFile(path, "rb") as file:
-                    return Course.from_bytes(unseal(file.read()))
+                    return TrainingState.from_bytes(unseal(file.read()))
             except DAMAGE as error:
                 self._set_aside(path, error)
         return None

@@ -11,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from components.errors import InputError
-from components.options import TrainerOptions
+from components.options.trainer import TrainerOptions
 from components.trainer.devices.cluster import is_chief
-from components.trainer.devices.workers import same_everywhere, share_bytes
+from components.trainer.devices.workers import broadcast, same_everywhere
 from components.trainer.features.data import Split
-from components.trainer.heads.boards import Board
-from components.trainer.heads.checkpoints import Checkpoints, Course, checkpoints_of, digest_training
+from components.trainer.heads.boards import TensorBoardWriter
+from components.trainer.heads.checkpoints import Checkpoints, TrainingState, checkpoints_of, digest_training
 from components.trainer.heads.loop import unpack
 from components.trainer.heads.penalty import find_penalty
 from components.trainer.heads.plan import Recipe
@@ -122,7 +122,9 @@ def train_head(
 
     kept = checkpoints_of(checkpoint_dir, digest) if checkpoint_dir and is_chief() else None
     course = resume(strategy, kept) or task.start()
-    with closing(Board(log_dir, options.tensorboard and is_chief(), options.histograms and is_chief())) as board:
+    with closing(
+        TensorBoardWriter(log_dir, options.tensorboard and is_chief(), options.histograms and is_chief())
+    ) as board:
         while not task.is_done(course):
             course = task.run_epoch(course, board)
             if kept:
@@ -156,12 +158,12 @@ def check_labels(labels: np.ndarray, classes: int) -> None:
         )
 
 
-def resume(strategy: tf.distribute.Strategy, kept: Checkpoints | None) -> Course | None:
+def resume(strategy: tf.distribute.Strategy, kept: Checkpoints | None) -> TrainingState | None:
     """How far an earlier training came, as the chief finds it and tells the other workers; None: there is none."""
     course = kept.load() if kept else None
-    content = share_bytes(strategy, course.to_bytes() if course else b"")
+    content = broadcast(strategy, course.to_bytes() if course else b"")
     if not content:
         return None
-    course = Course.from_bytes(content)
+    course = TrainingState.from_bytes(content)
     progress.info("head: going on after epoch %d, from a checkpoint", course.epoch)
     return course

@@ -27,7 +27,7 @@ LARGEST = float(np.finfo(np.float32).max)  # beyond it the exported head would b
 MEASURE_BATCH = 1024
 
 
-class State(NamedTuple):
+class LoopState(NamedTuple):
     """What a step of Adam reads and writes: float64 [p] each.
 
     Attributes:
@@ -67,7 +67,7 @@ def unpack(params: Any, widths: tuple[int, ...]) -> list[tuple[Any, Any]]:
     return layers
 
 
-def start_state(widths: tuple[int, ...], seed: int) -> State:
+def start_state(widths: tuple[int, ...], seed: int) -> LoopState:
     """The last layer, biases and moments are 0; a hidden layer is as Glorot and Bengio (2010) and Keras' Dense have it.
 
     What a random start puts into directions that few images vary in, they never unlearn.
@@ -77,16 +77,16 @@ def start_state(widths: tuple[int, ...], seed: int) -> State:
         initializer = keras.initializers.GlorotUniform(seed=seed)
         pieces += [np.asarray(initializer([before, after])).ravel(), np.zeros(after)]
     params = np.concatenate([*pieces, np.zeros((widths[-2] + 1) * widths[-1])]).astype(np.float64)
-    return State(params, np.zeros_like(params), np.zeros_like(params))
+    return LoopState(params, np.zeros_like(params), np.zeros_like(params))
 
 
-def adam(state: State, gradient: tf.Tensor, rate: tf.Tensor, step: tf.Tensor) -> State:
+def adam(state: LoopState, gradient: tf.Tensor, rate: tf.Tensor, step: tf.Tensor) -> LoopState:
     """One step of Adam (Kingma and Ba, 2015, arXiv:1412.6980, section 2's efficient order), `step` counted from 0."""
     time = tf.cast(step + 1, tf.float64)
     mean = BETA_1 * state.mean + (1 - BETA_1) * gradient
     square = BETA_2 * state.square + (1 - BETA_2) * gradient * gradient
     pace = rate * tf.sqrt(1 - BETA_2**time) / (1 - BETA_1**time)
-    return State(state.params - pace * mean / (tf.sqrt(square) + EPSILON), mean, square)
+    return LoopState(state.params - pace * mean / (tf.sqrt(square) + EPSILON), mean, square)
 
 
 def _call(function: Any, *inputs: Any) -> Any:
@@ -128,8 +128,8 @@ class Loop:
         self._graph_measure = tf.function(self._measure_steps, autograph=False)
 
     def run_epoch(
-        self, state: State, rows: np.ndarray, rates: np.ndarray, batch_size: int, first: int
-    ) -> tuple[State, Epoch]:
+        self, state: LoopState, rows: np.ndarray, rates: np.ndarray, batch_size: int, first: int
+    ) -> tuple[LoopState, Epoch]:
         """Learns from each row once.
 
         Args:
@@ -143,12 +143,12 @@ class Loop:
             The state after it, as NumPy arrays, and what it came to.
         """
         batches = fill_up(rows, batch_size, self._replicas)
-        given = State(*(tf.constant(x, tf.float64) for x in state))
+        given = LoopState(*(tf.constant(x, tf.float64) for x in state))
         inputs = (given, tf.constant(batches), tf.constant(rates), tf.constant(first, tf.int64))
         steps, sane, *after, totals = _call(self._graph_epoch, *inputs, batch_size)
         loss, right = totals.numpy() / len(rows)
         broken_at = None if bool(sane) else int(steps) - 1
-        return State(*(x.numpy() for x in after)), Epoch(float(loss), float(right), broken_at)
+        return LoopState(*(x.numpy() for x in after)), Epoch(float(loss), float(right), broken_at)
 
     def replace_values(self, values: np.ndarray) -> None:
         """Takes other features of the same images, float32 [n, d], from now on."""
@@ -160,11 +160,13 @@ class Loop:
         loss, right = _call(self._graph_measure, tf.constant(params), tf.constant(batches)).numpy() / len(rows)
         return float(loss), float(right)
 
-    def _run_steps(self, state: State, batches: tf.Tensor, rates: tf.Tensor, first: tf.Tensor, batch_size: int) -> Any:
+    def _run_steps(
+        self, state: LoopState, batches: tf.Tensor, rates: tf.Tensor, first: tf.Tensor, batch_size: int
+    ) -> Any:
         size, penalty = len(self._penalty), tf.constant(self._penalty)
 
         def one(step: tf.Tensor, sane: tf.Tensor, *rest: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            now, totals = State(*rest[:3]), rest[3]
+            now, totals = LoopState(*rest[:3]), rest[3]
             seed = tf.stack([tf.constant(self._recipe.seed, tf.int64), first + step])
             index = batches[step]
             sums = self._reduce(self._learn, (now.params, index, seed, batch_size))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from components.trainer.devices.workers import share_bytes
+from components.trainer.devices.workers import broadcast
 from components.trainer.features.data import Split
 from components.trainer.heads.plan import weigh_classes
 from components.trainer.heads.standard import Scale
@@ -51,7 +51,7 @@ def find_penalty(
     rows = rows[np.unique(split.digests()[rows], return_index=True)[1]]
     weights = weigh_classes(split.labels[rows], classes, how)
     found = choose_penalty(values, split.labels, rows, weights)
-    l2, even = share_bytes(strategy, f"{found.l2:{DIGITS}} {found.even:d}".encode()).split()
+    l2, even = broadcast(strategy, f"{found.l2:{DIGITS}} {found.even:d}".encode()).split()
     return Penalty(float(l2), even == b"1")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from components.options import TrainerOptions
+from components.options.trainer import TrainerOptions
 
 LEAST_STEPS = 50  # an epoch
 

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from components.errors import InputError
-from components.trainer.heads.boards import Board
-from components.trainer.heads.checkpoints import Course
+from components.trainer.heads.boards import TensorBoardWriter
+from components.trainer.heads.checkpoints import TrainingState
 from components.trainer.heads.loop import Loop, start_state
 from components.trainer.heads.plan import Recipe, learning_rates, passes, shuffle, stopped_early, weigh_classes
 from components.trainer.heads.standard import Scale
@@ -37,7 +37,7 @@ progress = logging.getLogger("graft.progress")
 
 
 class HeadTask:
-    """Turns a `Course` into the one after the next epoch.
+    """Turns a `TrainingState` into the one after the next epoch.
 
     Attributes:
         widths: features, hidden units if any, classes.
@@ -81,21 +81,21 @@ class HeadTask:
         if self._batch < recipe.batch_size:
             progress.info("%s: only %d images to learn from, so the batch is %d", name, len(self._rows), self._batch)
 
-    def start(self) -> Course:
+    def start(self) -> TrainingState:
         """Before the first epoch."""
         state = start_state(self.widths, self._recipe.seed)
-        return Course(state, best=state.params)
+        return TrainingState(state, best=state.params)
 
-    def is_done(self, course: Course) -> bool:
+    def is_done(self, course: TrainingState) -> bool:
         """All epochs are over, or the held-out images say that it gets no better."""
         patience = self._recipe.early_stopping_patience
         return course.epoch >= self._recipe.epochs or stopped_early(course.history.get("val_loss", []), patience)
 
-    def result(self, course: Course) -> np.ndarray:
+    def result(self, course: TrainingState) -> np.ndarray:
         """float64 [p]: the best parameters where early stopping watches, else the last ones."""
         return course.best if self._recipe.early_stopping_patience else course.state.params
 
-    def run_epoch(self, course: Course, board: Board) -> Course:
+    def run_epoch(self, course: TrainingState, board: TensorBoardWriter) -> TrainingState:
         """Learns from each image once, from few images more often (see `passes`), measures, and tells.
 
         Raises:

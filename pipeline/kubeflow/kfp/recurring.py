@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.kubeflow.kfp.answers import NotFound, check_answer
 from pipeline.kubeflow.kfp.connection import Server
-from pipeline.kubeflow.kfp.submit import Request, ensure_experiment, list_all
+from pipeline.kubeflow.kfp.submit import RunRequest, ensure_experiment, list_all
 
 MARK = re.compile(r"\[graft ([0-9a-f]{16})\]")
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
@@ -42,7 +42,7 @@ class Schedule:
     experiment: str
 
 
-def digest_request(request: Request, cron: str) -> str:
+def digest_request(request: RunRequest, cron: str) -> str:
     """Digest of all that a schedule is made from, 16 hex digits."""
     parts = [request.package.digest, cron, request.parameters, request.service_account]
     text = json.dumps([*parts, request.experiment], sort_keys=True)
@@ -64,7 +64,7 @@ def read_row(row: Any) -> Schedule:
     )
 
 
-def create(server: Server, request: Request, cron: str, enabled: bool, known: set[str]) -> Schedule:
+def create(server: Server, request: RunRequest, cron: str, enabled: bool, known: set[str]) -> Schedule:
     """Creates a recurring run; gives it back as a `Schedule`.
 
     Args:

@@ -19,7 +19,7 @@ from pipeline.kubeflow.kfp import recurring
 from pipeline.kubeflow.kfp.answers import NotFound, ServiceError
 from pipeline.kubeflow.kfp.connection import Server
 from pipeline.kubeflow.kfp.recurring import Schedule
-from pipeline.kubeflow.kfp.submit import Request, list_all
+from pipeline.kubeflow.kfp.submit import RunRequest, list_all
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Change:
     notes: tuple[str, ...] = ()
 
 
-def schedule_run(server: Server, request: Request, cron: str) -> Change:
+def schedule_run(server: Server, request: RunRequest, cron: str) -> Change:
     """Makes the one schedule of a name start these runs at these times.
 
     Raises:

@@ -13,13 +13,13 @@ from components.errors import InputError
 from pipeline.kubeflow.kfp.answers import check_answer
 from pipeline.kubeflow.kfp.connection import PAGE, Server
 from pipeline.kubeflow.kfp.package import Package, Sent, read_sent
-from pipeline.kubeflow.kfp.watch import State, Watch, read_state
+from pipeline.kubeflow.kfp.watch import RunState, Watch, read_state
 
 FRUITLESS = ("FAILED", "CANCELED", "CANCELING", "SKIPPED")  # a run that has come to nothing holds no name
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """What is to be run.
 
     Attributes:
@@ -67,7 +67,7 @@ class Submitted:
     sent: Sent
 
 
-def submit_run(server: Server, request: Request) -> Submitted:
+def submit_run(server: Server, request: RunRequest) -> Submitted:
     """Sends a run, or takes the one that was sent under that name.
 
     Raises:
@@ -166,7 +166,7 @@ def _named(name: str) -> str:
 def watcher(server: Server, submitted: Submitted, nodes: tuple[str, ...]) -> Watch:
     """What shows a submitted run until it ends."""
 
-    def look() -> State:
+    def look() -> RunState:
         run = server.ask("asking for the run's state", server.client.get_run, submitted.identity)
         return read_state(run, nodes)
 

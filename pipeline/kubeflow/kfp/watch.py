@@ -30,7 +30,7 @@ MARK_OF = {"SUCCEEDED": "done", "SKIPPED": "cached", "FAILED": "failed", "CANCEL
 
 
 @dataclass(frozen=True)
-class Task:
+class WatchedTask:
     """One node of a run as a server tells of it: state SUCCEEDED, FAILED, RUNNING and the like; SKIPPED: cached."""
 
     name: str
@@ -48,11 +48,11 @@ class Task:
 
 
 @dataclass(frozen=True)
-class State:
+class RunState:
     """A run as a server tells of it."""
 
     state: str
-    tasks: tuple[Task, ...] = ()
+    tasks: tuple[WatchedTask, ...] = ()
     error: str = ""
 
     @property
@@ -72,13 +72,13 @@ class Watch:
         pace: of the looks.
     """
 
-    look: Callable[[], State]
+    look: Callable[[], RunState]
     nodes: tuple[str, ...]
     console: Console
     pace: Pace
     _shown: set[str] = field(default_factory=set)
 
-    def until_over(self) -> State:
+    def until_over(self) -> RunState:
         """Looks again and again; a server that gives no answer for a while is waited for.
 
         Raises:
@@ -104,11 +104,11 @@ class Watch:
                     status.update(describe_running(state, self.nodes))
                 sleep(self.pace.poll)
 
-    def _is_behind(self, state: State) -> bool:
+    def _is_behind(self, state: RunState) -> bool:
         """Whether a run that is over has nodes that are not: a server writes the run before its nodes."""
         return any(task.state in UNDER_WAY for task in state.tasks if task.name in self.nodes)
 
-    def _show(self, tasks: Iterable[Task]) -> None:
+    def _show(self, tasks: Iterable[WatchedTask]) -> None:
         for task in tasks:
             if task.state in SUCCEEDED | FAILED and task.name in self.nodes and task.name not in self._shown:
                 self._shown.add(task.name)
@@ -124,7 +124,7 @@ class Watch:
         )
 
 
-def describe_running(state: State, nodes: tuple[str, ...]) -> str:
+def describe_running(state: RunState, nodes: tuple[str, ...]) -> str:
     """What a run is at: "Trainer (3 of 12 done)"."""
     ours = [task for task in state.tasks if task.name in nodes]
     running = ", ".join(task.name for task in ours if task.state == "RUNNING")
@@ -132,7 +132,7 @@ def describe_running(state: State, nodes: tuple[str, ...]) -> str:
     return f"{running or state.state.lower()} ({done} of {len(nodes)} done)"
 
 
-def judge(state: State) -> tuple[int, list[str]]:
+def judge(state: RunState) -> tuple[int, list[str]]:
     """The exit code of a run that is over, and the reasons: 0 succeeded, 3 a gate said no, 1 failed."""
     if state.state in SUCCEEDED:
         return 0, []
@@ -146,19 +146,19 @@ def judge(state: State) -> tuple[int, list[str]]:
     return 1, reasons or [state.error or f"the run was {state.state.lower()}"]
 
 
-def is_refusal(task: Task) -> bool:
+def is_refusal(task: WatchedTask) -> bool:
     """Whether a failed task is a gate's "no"."""
     return SAID_NO in task.error or (task.name in GATES and not task.error)
 
 
-def _why(task: Task) -> str:
+def _why(task: WatchedTask) -> str:
     if task.name in GATES:
         return f"the {GATES[task.name]} gate said no, or failed; its log has the reasons"
     return "failed; its log has the reason"
 
 
-def read_state(run: Any, nodes: tuple[str, ...]) -> State:
-    """A run of the client as a `State`; see `rows.py` for what a server's rows mean.
+def read_state(run: Any, nodes: tuple[str, ...]) -> RunState:
+    """A run of the client as a `RunState`; see `rows.py` for what a server's rows mean.
 
     Raises:
         InputError: it is no run.
@@ -170,25 +170,29 @@ def read_state(run: Any, nodes: tuple[str, ...]) -> State:
     state = "CANCELED" if rows.was_canceled(run) else run.state or "PENDING"
     driver = rows.phase_of(rows.find_row(found, rows.ROOT_DRIVER))
     failed = "the driver of the run failed; its log has the reason" if driver == rows.FAILED else ""
-    return State(state, tasks, _text(run.error) or failed)
+    return RunState(state, tasks, _text(run.error) or failed)
 
 
-def _read_task(name: str, found: Sequence[Any]) -> Task | None:
+def _read_task(name: str, found: Sequence[Any]) -> WatchedTask | None:
     """One node of the pipeline; where it was left out, its failed driver speaks for it. None: it has not begun."""
     row, driver = rows.find_row(found, name), rows.find_row(found, name + rows.DRIVER)
     if row is None:
         return None
     if rows.phase_of(row):
-        return Task(name, rows.state_of(row, found), row.start_time, rows.end_of(row), _text(row.error))
+        return WatchedTask(name, rows.state_of(row, found), row.start_time, rows.end_of(row), _text(row.error))
     failed = driver is not None and rows.phase_of(driver) == rows.FAILED
-    return Task(name, rows.FAILED, error="its driver failed; the log of the driver has the reason") if failed else None
+    return (
+        WatchedTask(name, rows.FAILED, error="its driver failed; the log of the driver has the reason")
+        if failed
+        else None
+    )
 
 
 def _text(error: Any) -> str:
     return " ".join((getattr(error, "message", None) or "").split())
 
 
-def describe_end(console: Console, state: State, code: int, reasons: list[str], link: str) -> None:
+def describe_end(console: Console, state: RunState, code: int, reasons: list[str], link: str) -> None:
     """Says how a run ended."""
     if code == 0:
         trained = next((task.state for task in state.tasks if task.name == "Trainer"), "")

@@ -25,7 +25,7 @@ from rich.markup import escape
 from components.errors import InputError
 from components.files.digests import CONTENT
 from pipeline.kubeflow.compile.compiled import CompiledPipeline, Task
-from pipeline.kubeflow.local.launcher import Inputs, Launcher, Result
+from pipeline.kubeflow.local.launcher import Launcher, Result, TaskInputs
 from pipeline.kubeflow.local.stores import Store
 from pipeline.process.progress import MARKS
 
@@ -34,7 +34,7 @@ REFUSED, UNUSABLE = 3, 2  # exit codes of a task: a gate said no, the input is n
 
 
 @dataclass
-class Done:
+class TaskResult:
     """What a complete task left, as it is kept in the pipeline root."""
 
     artifacts: dict[str, Any]
@@ -55,7 +55,7 @@ class Walk:
         failed: name and result of each task that failed.
     """
 
-    done: dict[str, Done] = field(default_factory=dict)
+    done: dict[str, TaskResult] = field(default_factory=dict)
     cached: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
@@ -134,13 +134,13 @@ class Walker:
             said = {REFUSED: "a gate said no", UNUSABLE: "the input is not usable"}
             self._say(task.name, word, seconds, said.get(result.code, f"exit code {result.code}"))
             return
-        walk.done[task.name] = done = Done(result.artifacts, result.parameters, result.closing, result.kept)
+        walk.done[task.name] = done = TaskResult(result.artifacts, result.parameters, result.closing, result.kept)
         self.store.write(f"{self._folder}/{key}.json", json.dumps(done.__dict__))
         self._say(task.name, "done", seconds, result.closing)
 
-    def _inputs(self, task: Task, walk: Walk) -> Inputs:
+    def _inputs(self, task: Task, walk: Walk) -> TaskInputs:
         """What a task is given: constants, runtime parameters, and what the tasks before it left."""
-        inputs = Inputs()
+        inputs = TaskInputs()
         for name, source in task.task.inputs.parameters.items():
             kind = source.WhichOneof("kind")
             if kind == "component_input_parameter":
@@ -155,19 +155,19 @@ class Walker:
             inputs.artifacts[name] = walk.done[output.producer_task].artifacts[output.output_artifact_key]
         return inputs
 
-    def _recall(self, task: Task, key: str, unfinished: set[str], walk: Walk) -> Done | None:
+    def _recall(self, task: Task, key: str, unfinished: set[str], walk: Walk) -> TaskResult | None:
         """What an earlier run left of the very same task, if it may be used and is still there, as it was made."""
         if task.looks_outside or not (task.task.caching_options.enable_cache or key in unfinished):
             return None
         text = self.store.read(f"{self._folder}/{key}.json")
-        done = Done(**json.loads(text)) if text else None
+        done = TaskResult(**json.loads(text)) if text else None
         if not done or not all(self.store.exists(uri) for uri in done.kept):
             return None
         damage = self._find_damage(task.name, done)
         walk.damaged += [damage] if damage else []
         return None if damage else done
 
-    def _find_damage(self, task: str, done: Done) -> str:
+    def _find_damage(self, task: str, done: TaskResult) -> str:
         """Whether an artifact in the pipeline root is not as its task made it; what the UI is shown has no digest."""
         for name, artifact in done.artifacts.items():
             expected = artifact.get("metadata", {}).get(CONTENT, "")
@@ -189,7 +189,7 @@ class Walker:
         self.console.print(f"[{style}]{mark}[/] {name:<17}{took}{escape(text)}", soft_wrap=True)
 
 
-def cache_key(task: Task, inputs: Inputs) -> str:
+def cache_key(task: Task, inputs: TaskInputs) -> str:
     """What makes two executions the same to Kubeflow: image, command, parameters, artifacts by name, outputs."""
     content = {
         "task": task.name,

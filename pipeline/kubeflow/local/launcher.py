@@ -44,7 +44,7 @@ FIRST_ATTEMPT = "-0"  # the launcher gives each attempt's log a name of its own
 
 
 @dataclass
-class Inputs:
+class TaskInputs:
     """What one task is given: values of its parameters, and artifacts as the tasks before it left them."""
 
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -111,7 +111,7 @@ class Launcher:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
 
-    def run(self, task: Task, inputs: Inputs) -> Result:
+    def run(self, task: Task, inputs: TaskInputs) -> Result:
         """Runs a task on a disk of its own, which is gone afterwards; its outputs are in the store."""
         log = self.scratch / f"{task.name}.log"
         with self._disk(task.name) as disk:
@@ -122,7 +122,7 @@ class Launcher:
                 log.write_text(f"{log.read_text('utf-8', errors='replace')}{error}\n", "utf-8")
                 return Result(1, {}, {}, log, [*task.container.command, *task.container.args])
 
-    def _run_on(self, disk: Path, task: Task, inputs: Inputs, log: Path) -> Result:
+    def _run_on(self, disk: Path, task: Task, inputs: TaskInputs, log: Path) -> Result:
         given = self.executor_input(task, inputs, disk)
         for artifacts in given.inputs.artifacts.values():
             for artifact in artifacts.artifacts:
@@ -153,7 +153,7 @@ class Launcher:
         finally:
             shutil.rmtree(disk, ignore_errors=True)
 
-    def executor_input(self, task: Task, inputs: Inputs, disk: Path) -> Any:
+    def executor_input(self, task: Task, inputs: TaskInputs, disk: Path) -> Any:
         """The ExecutorInput of a task, as the target would build it."""
         given = proto.ExecutorInput()
         is_vertex = self.target is Target.VERTEX

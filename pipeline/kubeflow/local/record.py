@@ -25,7 +25,7 @@ from pipeline.kubeflow.local.stores import Store, open_store
 from pipeline.kubeflow.task.plan_task import change_config
 from pipeline.process.signals import closing
 from pipeline.report.ending import COMPILE_AGAIN, describe_end
-from pipeline.report.summary import Artifacts, Summary, fill_summary
+from pipeline.report.summary import RunArtifacts, Summary, fill_summary
 from pipeline.run.leftovers import tidy
 from pipeline.run.run import Outcome, note_served
 from pipeline.run.workdir import Workdir
@@ -119,9 +119,9 @@ def write_config(path: Path, pipeline: CompiledPipeline, values: dict[str, Any])
         path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
 
 
-def collect_artifacts(walk: Walk, store: Store, folder: Path) -> Artifacts:
+def collect_artifacts(walk: Walk, store: Store, folder: Path) -> RunArtifacts:
     """The outputs of each complete task on the local disk, as ML Metadata would know them; large ones stay away."""
-    found: Artifacts = {}
+    found: RunArtifacts = {}
     for node, done in walk.done.items():
         found[node] = {}
         for name, content in done.artifacts.items():

@@ -33,7 +33,7 @@ from pipeline.kubeflow.task import places, pod
 from pipeline.kubeflow.task.review import headline_numbers, write_page
 from pipeline.run.beam import workers_share_the_disk
 
-Artifacts = dict[str, list[types.Artifact]]
+TaskArtifacts = dict[str, list[types.Artifact]]
 UI_NAMESPACE = "system."
 
 
@@ -185,7 +185,7 @@ def make_executor(path: str, beam_arguments: list[str]) -> base_executor.BaseExe
     return kind(base_executor.BaseExecutor.Context(extra_flags=beam_arguments, tmp_dir=scratch, unique_id=task))
 
 
-def refuse_unpushed(inputs: Artifacts, outputs: Artifacts) -> None:
+def refuse_unpushed(inputs: TaskArtifacts, outputs: TaskArtifacts) -> None:
     """Makes a model that was not pushed a failed task: on a cluster nobody reads the artifact's property.
 
     Raises:
@@ -202,7 +202,7 @@ def refuse_unpushed(inputs: Artifacts, outputs: Artifacts) -> None:
     raise GateRefused(gate, [reason for v in stopping.values() for reason in v["reasons"]], stopping[gate])
 
 
-def show(shown: dict[str, proto.RuntimeArtifact], outputs: Artifacts, answer: proto.ExecutorOutput) -> None:
+def show(shown: dict[str, proto.RuntimeArtifact], outputs: TaskArtifacts, answer: proto.ExecutorOutput) -> None:
     """Fills the UI's artifacts: numbers as metadata of a `system.Metrics`, a page as a `system.HTML`."""
     for name, artifact in shown.items():
         folder = outputs["evaluation"][0].uri

@@ -19,8 +19,8 @@ from typing import Any
 from components.contract.secrets import refuse_secrets
 from components.errors import InputError
 from components.example_gen.admission import describe_scan, refuse_data
-from components.example_gen.history import open_memory
-from components.example_gen.scan import Looking, scan_data
+from components.example_gen.history import open_history
+from components.example_gen.scan import ScanSettings, scan_data
 from components.process.lines import library_versions
 from components.registry import versions
 from components.sources.find import list_sources
@@ -130,8 +130,8 @@ def make_plan(config: Config, workdir: Workdir, data_path: str, fingerprint: str
     closing = f"fingerprint {fingerprint[:12]} as given"
     if not fingerprint:
         started, listing = time.monotonic(), list_sources(path, config.data)
-        with open_memory(str(workdir.memory) if remembers else "") as memory:
-            scan = scan_data(listing, config.data, memory, Looking(_report))
+        with open_history(str(workdir.memory) if remembers else "") as memory:
+            scan = scan_data(listing, config.data, memory, ScanSettings(_report))
         refuse_data(scan, config.data)
         fingerprint, closing = scan.dataset["fingerprint"], describe_scan(scan, time.monotonic() - started)
     fingerprints = node_fingerprints(source_fingerprints(), library_versions())

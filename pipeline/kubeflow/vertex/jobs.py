@@ -25,9 +25,9 @@ from pipeline.kubeflow.kfp.answers import NotFound, ServiceError
 from pipeline.kubeflow.kfp.connection import Pace
 from pipeline.kubeflow.kfp.package import Package, Sent, read_sent
 from pipeline.kubeflow.kfp.submit import Submitted
-from pipeline.kubeflow.kfp.watch import State, Task, Watch
+from pipeline.kubeflow.kfp.watch import RunState, Watch, WatchedTask
 
-Answer = TypeVar("Answer")
+VertexAnswer = TypeVar("VertexAnswer")
 FRUITLESS = tuple(f"PIPELINE_STATE_{state}" for state in ("FAILED", "CANCELLING", "CANCELLED"))  # they hold no name
 REFUSALS = {
     400: "refuses {what}",
@@ -44,7 +44,7 @@ FIXES = {
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """A project in a region, and the client."""
 
     project: str
@@ -54,8 +54,8 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is to be run: see `pipeline.kubeflow.kfp.submit.Request`; Vertex has no experiments here."""
+class JobRequest:
+    """What is to be run: see `pipeline.kubeflow.kfp.submit.RunRequest`; Vertex has no experiments here."""
 
     package: Package
     name: str
@@ -63,7 +63,7 @@ class Request:
     service_account: str | None = None
 
 
-def connect(project: str | None, location: str | None) -> Place:
+def connect(project: str | None, location: str | None) -> Location:
     """The client for a project; nothing is asked of Vertex yet.
 
     Raises:
@@ -84,10 +84,10 @@ def connect(project: str | None, location: str | None) -> Place:
         aiplatform.initializer.global_config.credentials  # noqa: B018  # looks for them now, not at the first request
     except (GoogleAuthError, ValueError) as error:
         raise InputError(f"Vertex: {first_line(error)}\n{FIXES[401]} Or add --project.") from error
-    return Place(found, location, aiplatform, connection.PACE)
+    return Location(found, location, aiplatform, connection.PACE)
 
 
-def submit_run(place: Place, request: Request) -> Submitted:
+def submit_run(place: Location, request: JobRequest) -> Submitted:
     """Sends a job, or takes the one that was sent under that name and did not fail.
 
     Raises:
@@ -113,7 +113,7 @@ def submit_run(place: Place, request: Request) -> Submitted:
     raise AssertionError("unreachable")
 
 
-def _submitted(job: Any, request: Request, sent: Sent, existed: bool) -> Submitted:
+def _submitted(job: Any, request: JobRequest, sent: Sent, existed: bool) -> Submitted:
     return Submitted(job.resource_name, request.name, job._dashboard_uri(), existed, sent)
 
 
@@ -124,30 +124,32 @@ def _read_sent(job: Any) -> Sent:
     return read_sent(content.get("pipelineSpec", {}), config.get("parameterValues", {}), root)
 
 
-def watcher(place: Place, submitted: Submitted, nodes: tuple[str, ...]) -> Watch:
+def watcher(place: Location, submitted: Submitted, nodes: tuple[str, ...]) -> Watch:
     """What shows a submitted job until it ends."""
 
-    def look() -> State:
+    def look() -> RunState:
         job = ask(place, "asking for the job's state", place.client.PipelineJob.get, submitted.identity)
         return read_state(job.gca_resource)
 
     return Watch(look, nodes, Console(highlight=False), place.pace)
 
 
-def read_state(job: Any) -> State:
-    """A job of the client as a `State`."""
+def read_state(job: Any) -> RunState:
+    """A job of the client as a `RunState`."""
     tasks = tuple(
-        Task(row.task_name, row.state.name, row.start_time or None, row.end_time or None, _line(row.error.message))
+        WatchedTask(
+            row.task_name, row.state.name, row.start_time or None, row.end_time or None, _line(row.error.message)
+        )
         for row in job.job_detail.task_details
     )
-    return State(job.state.name.removeprefix("PIPELINE_STATE_"), tasks, _line(job.error.message))
+    return RunState(job.state.name.removeprefix("PIPELINE_STATE_"), tasks, _line(job.error.message))
 
 
 class _Exists(InputError):
     """The name is taken (409)."""
 
 
-def make_job(place: Place, request: Request, labels: dict[str, str], attempt: int = 1) -> Any:
+def make_job(place: Location, request: JobRequest, labels: dict[str, str], attempt: int = 1) -> Any:
     """A job of the client, not sent yet.
 
     Args:
@@ -181,7 +183,7 @@ def make_job(place: Place, request: Request, labels: dict[str, str], attempt: in
         raise InputError(f"Vertex's client refuses the pipeline: {first_line(error)}") from error
 
 
-def ask(place: Place, what: str, function: Callable[..., Answer], *args: Any, **kwargs: Any) -> Answer:
+def ask(place: Location, what: str, function: Callable[..., VertexAnswer], *args: Any, **kwargs: Any) -> VertexAnswer:
     """Calls the client, which tries transient failures again by itself; errors in words."""
     from google.api_core.exceptions import GoogleAPICallError, RetryError
     from google.auth.exceptions import GoogleAuthError

@@ -18,12 +18,12 @@ from pipeline.kubeflow.kfp.answers import NotFound, ServiceError
 from pipeline.kubeflow.kfp.cron import to_five_fields
 from pipeline.kubeflow.kfp.recurring import Schedule
 from pipeline.kubeflow.kfp.schedules import Change
-from pipeline.kubeflow.vertex.jobs import Place, Request, ask, make_job
+from pipeline.kubeflow.vertex.jobs import JobRequest, Location, ask, make_job
 
 LABEL = "graft-schedule"
 
 
-def schedule_run(place: Place, request: Request, cron: str) -> Change:
+def schedule_run(place: Location, request: JobRequest, cron: str) -> Change:
     """Makes the one schedule of a name start these runs at these times.
 
     Raises:
@@ -55,27 +55,27 @@ def schedule_run(place: Place, request: Request, cron: str) -> Change:
     return Change("updated" if olds else "created", now, _sweep(place, rows))
 
 
-def list_schedules(place: Place) -> list[Schedule]:
+def list_schedules(place: Location) -> list[Schedule]:
     """Graft's schedules of the project in the region, the newest first."""
     return [one for one in map(_read, _rows(place)) if one.digest]
 
 
-def pause(place: Place, name: str) -> Schedule:
+def pause(place: Location, name: str) -> Schedule:
     """Stops a schedule from starting runs."""
     return _each(place, name, "pausing the schedule", lambda row: row.pause(), enabled=True)
 
 
-def resume(place: Place, name: str) -> Schedule:
+def resume(place: Location, name: str) -> Schedule:
     """Lets a schedule start runs again; what was missed is not made up for."""
     return _each(place, name, "resuming the schedule", lambda row: row.resume(catch_up=False), enabled=False)
 
 
-def delete(place: Place, name: str, force: bool = False) -> Schedule:
+def delete(place: Location, name: str, force: bool = False) -> Schedule:
     """Deletes a schedule; runs under way go on, so there is nothing to force."""
     return _each(place, name, "deleting the schedule", lambda row: row.delete(), enabled=None)
 
 
-def _each(place: Place, name: str, what: str, change: Callable[[Any], None], enabled: bool | None) -> Schedule:
+def _each(place: Location, name: str, what: str, change: Callable[[Any], None], enabled: bool | None) -> Schedule:
     rows = [row for row in _rows(place) if _read(row).digest]
     found = [row for row in rows if row.display_name == name]
     if not found:
@@ -91,7 +91,7 @@ def _each(place: Place, name: str, what: str, change: Callable[[Any], None], ena
     return _read(found[0])
 
 
-def _create(place: Place, request: Request, times: str, digest: str) -> Any:
+def _create(place: Location, request: JobRequest, times: str, digest: str) -> Any:
     job = make_job(place, request, {LABEL: digest})
     return ask(
         place,
@@ -105,12 +105,12 @@ def _create(place: Place, request: Request, times: str, digest: str) -> Any:
     )
 
 
-def _digest(request: Request, times: str) -> str:
+def _digest(request: JobRequest, times: str) -> str:
     parts = [request.package.digest, times, request.parameters, request.service_account]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _rows(place: Place) -> list[Any]:
+def _rows(place: Location) -> list[Any]:
     rows = ask(place, "listing the schedules", place.client.PipelineJobSchedule.list, order_by="create_time desc")
     return list(rows)
 
@@ -128,7 +128,7 @@ def _read(row: Any) -> Schedule:
     )
 
 
-def _take_back(place: Place, paused: list[Any]) -> str:
+def _take_back(place: Location, paused: list[Any]) -> str:
     try:
         for row in paused[:1]:
             ask(place, "resuming the schedule", row.resume, catch_up=False)
@@ -137,7 +137,7 @@ def _take_back(place: Place, paused: list[Any]) -> str:
     return "The schedule is as it was before." if paused else "No schedule was made."
 
 
-def _sweep(place: Place, rows: list[Any]) -> tuple[str, ...]:
+def _sweep(place: Location, rows: list[Any]) -> tuple[str, ...]:
     notes = []
     for row in rows:
         try:

@@ -15,7 +15,8 @@ from components.contract.gates import Override
 from components.data_gate.component import DataGate
 from components.data_gate.executor import Executor
 from components.errors import GateRefused
-from components.options import DataGateOptions, DataOptions
+from components.options.data import DataOptions
+from components.options.gates import DataGateOptions
 from components.registry import versions
 from tests.components.data_gate.frames import (
     changed,

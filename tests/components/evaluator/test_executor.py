@@ -18,7 +18,7 @@ from components.evaluator import executor
 from components.evaluator.executor import Executor, read_classes
 from components.evaluator.metrics import METRICS
 from components.evaluator.usable import why_not_runnable
-from components.options import EvaluatorOptions, QualityGateOptions
+from components.options.gates import EvaluatorOptions, QualityGateOptions
 from components.registry.peers import Peer
 from pipeline.run.beam import NO_IMAGE, name_runner
 from tests.components.evaluator.toys import save_model, write_examples

@@ -6,7 +6,7 @@ import pytest
 from components.contract.gates import FAIL, PASS, UNDECIDED, WARN, Gate
 from components.evaluator.outcomes import Outcomes
 from components.evaluator.quality_gate import Rival, check_trivial, judge
-from components.options import QualityGateOptions
+from components.options.gates import QualityGateOptions
 from components.registry.peers import Peer
 
 FIRST = Rival(Peer(reason="no version is being served yet"))

@@ -8,11 +8,12 @@ from components.errors import GateRefused, InputError
 from components.example_gen.admission import describe_scan, refuse_data, write_ledger
 from components.example_gen.classes import ClassMap
 from components.example_gen.comparison import Findings
-from components.example_gen.history import open_memory
+from components.example_gen.history import open_history
 from components.example_gen.manifest import Row, summarise_rows
 from components.example_gen.scan import Scan, scan_data
-from components.options import DataOptions
-from components.sources.find import Listing, Source, list_sources
+from components.options.data import DataOptions
+from components.sources.find import list_sources
+from components.sources.listing import Listing, Source
 from tests import pictures
 
 CLASSES = ["cats", "dogs"]
@@ -140,7 +141,7 @@ def test_a_class_whose_files_are_no_images_is_refused_with_their_suffixes(tmp_pa
         for index in range(3):
             pictures.write(tmp_path / label / f"{index}.xyz", b"something")
         pictures.write(tmp_path / label / "notes", b"something")
-    with open_memory("") as memory:
+    with open_history("") as memory:
         scan = scan_data(list_sources(str(tmp_path), DataOptions()), DataOptions(), memory)
     with pytest.raises(InputError, match=r"class 'cats' has no usable image \(0 were rejected\)") as caught:
         refuse_data(scan, DataOptions())
@@ -151,7 +152,7 @@ def test_a_folder_of_raw_files_is_refused_with_what_they_are(tmp_path):
     for label in ("cats", "dogs"):
         pictures.write(tmp_path / label / "1.CR2", b"II*\0\x10\0\0\0CR\2\0")
         pictures.write(tmp_path / label / "2.nef", pictures.encode(pictures.noise(), "tiff"))
-    with open_memory("") as memory:
+    with open_history("") as memory:
         scan = scan_data(list_sources(str(tmp_path), DataOptions()), DataOptions(), memory)
     with pytest.raises(InputError, match=r"class 'cats' has no usable image \(2 were rejected\)") as caught:
         refuse_data(scan, DataOptions())

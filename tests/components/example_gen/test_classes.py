@@ -3,7 +3,7 @@
 import pytest
 
 from components.example_gen.classes import map_classes
-from components.example_gen.history import open_memory
+from components.example_gen.history import open_history
 from components.example_gen.manifest import Row
 
 
@@ -13,7 +13,7 @@ def follow(tmp_path):
 
     def call(images):
         rows = [Row(f"{label}/{digest}", label, sha256=digest) for label, found in images.items() for digest in found]
-        with open_memory(str(tmp_path / "m")) as memory:
+        with open_history(str(tmp_path / "m")) as memory:
             mapped = map_classes(sorted(images), rows, memory)
             memory.keep_classes(mapped.places, [(row.sha256, row.label) for row in rows])
         return mapped

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from components.example_gen.comparison import judge_rows
-from components.example_gen.history import open_memory
+from components.example_gen.history import open_history
 from components.example_gen.manifest import Row
-from components.options import DataOptions
+from components.options.data import DataOptions
 
 FRACTION = DataOptions().eval_fraction
 
@@ -26,7 +26,7 @@ def row(name, sha256, label="cats", split="", group="", picture_hash=""):
 
 
 def judge(*rows, memory="", **options):
-    with open_memory(memory) as known:
+    with open_history(memory) as known:
         return judge_rows(list(rows), DataOptions(**options), known)[0]
 
 
@@ -163,7 +163,7 @@ def test_the_split_does_not_depend_on_order_and_names():
 
 
 def warnings(*rows, **options):
-    with open_memory("") as known:
+    with open_history("") as known:
         return [(found["class"], found["reason"]) for found in judge_rows(list(rows), DataOptions(**options), known)[1]]
 
 
@@ -198,7 +198,7 @@ def test_nothing_is_told_of_a_split_that_the_data_gives():
 
 
 def grow(memory, *rows):
-    with open_memory(memory) as known:
+    with open_history(memory) as known:
         judge_rows(list(rows), DataOptions(near_duplicate_distance=15), known)
         known.keep_sides(((r.sha256, r.split) for r in rows if r.is_example), FRACTION)
 
@@ -253,7 +253,7 @@ def test_a_grown_set_keeps_its_share_and_an_earlier_state_of_it_comes_out_again(
 
 def test_sides_that_are_remembered_stay_and_are_told_where_they_decide_the_share(tmp_path):
     memory, rows = str(tmp_path / "m"), groups([1] * 500)
-    with open_memory(memory) as known:
+    with open_history(memory) as known:
         known.keep_sides(((r.sha256, "train" if n < 20 else "eval") for n, r in enumerate(rows[:400])), FRACTION)
         _, (everything, cats) = judge_rows(rows, DataOptions(), known)
     assert [r.split for r in rows] == ["train"] * 20 + ["eval"] * 380 + ["train"] * 100

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from components.example_gen.history import SETTLED_NS, open_memory
+from components.example_gen.history import SETTLED_NS, open_history
 from components.images.inspection import Inspection
-from components.sources.find import Source
+from components.sources.listing import Source
 
 NOW = time.time_ns()
 OLD = NOW - 2 * SETTLED_NS
@@ -24,12 +24,12 @@ def path(tmp_path):
 
 
 def recall(path, *sources, inspector="v1"):
-    with open_memory(path) as memory:
+    with open_history(path) as memory:
         return list(memory.recall(sources, inspector))
 
 
 def remember(path, *pairs, inspector="v1", started=NOW):
-    with open_memory(path) as memory:
+    with open_history(path) as memory:
         memory.remember(pairs, inspector, started)
 
 
@@ -96,14 +96,14 @@ def test_a_name_that_is_not_utf8_is_remembered(path):
 
 
 def test_an_image_keeps_its_first_side(path):
-    with open_memory(path) as memory:
+    with open_history(path) as memory:
         memory.keep_sides([("aa", "train"), ("bb", "eval")], 0.2)
         memory.keep_sides([("aa", "eval"), ("cc", "eval")], 0.2)
         assert memory.sides(["cc", "aa", "dd", "bb"], 0.2) == ["eval", "train", "", "eval"]
 
 
 def test_another_fraction_is_another_split(path):
-    with open_memory(path) as memory:
+    with open_history(path) as memory:
         memory.keep_sides([("aa", "train")], 0.2)
         assert memory.sides(["aa"], 0.3) == [""]
 
@@ -111,7 +111,7 @@ def test_another_fraction_is_another_split(path):
 def test_reading_only_changes_nothing(path):
     remember(path, (SOURCE, FOUND))
     before = os.stat(path)
-    with open_memory(path, writable=False) as memory:
+    with open_history(path, writable=False) as memory:
         memory.remember([(replace(SOURCE, path="/x"), FOUND)], "v1", NOW)
         memory.keep_sides([("aa", "train")], 0.2)
         assert list(memory.recall([SOURCE, replace(SOURCE, path="/x")], "v1")) == [FOUND, None]
@@ -120,13 +120,13 @@ def test_reading_only_changes_nothing(path):
 
 
 def test_reading_only_makes_no_file(path):
-    with open_memory(path, writable=False) as memory:
+    with open_history(path, writable=False) as memory:
         assert list(memory.recall([SOURCE], "v1")) == [None]
     assert not os.path.exists(path)
 
 
 def test_without_a_path_it_lasts_as_long_as_it_is_open():
-    with open_memory("") as memory:
+    with open_history("") as memory:
         memory.remember([(SOURCE, FOUND)], "v1", NOW)
         assert list(memory.recall([SOURCE], "v1")) == [FOUND]
 
@@ -143,7 +143,7 @@ def test_a_file_that_is_no_database_is_set_aside(path):
 def test_no_flipped_byte_becomes_knowledge(path):
     """A file whose row is damaged is read again, an image whose side is damaged was never seen."""
     remember(path, (SOURCE, FOUND))
-    with open_memory(path) as memory:
+    with open_history(path) as memory:
         memory.keep_sides([("ab" * 32, "train")], 0.2)
     with open(path, "rb") as file:
         content = file.read()
@@ -154,6 +154,6 @@ def test_no_flipped_byte_becomes_knowledge(path):
         damaged[number.choice(used)] ^= 1 << number.randrange(8)
         with open(path, "wb") as file:
             file.write(damaged)
-        with open_memory(path) as memory:
+        with open_history(path) as memory:
             assert next(iter(memory.recall([SOURCE], "v1"))) in (FOUND, None), flip
             assert memory.sides(["ab" * 32], 0.2)[0] in ("train", ""), flip

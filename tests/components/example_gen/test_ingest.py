@@ -12,10 +12,10 @@ from components.contract import features
 from components.contract.artifacts import Manifest
 from components.errors import InputError
 from components.example_gen.executor import Executor
-from components.example_gen.history import open_memory
+from components.example_gen.history import open_history
 from components.example_gen.manifest import parse_row
 from components.example_gen.scan import scan_data
-from components.options import DataOptions
+from components.options.data import DataOptions
 from components.sources.find import list_sources
 from pipeline.run.beam import NO_IMAGE, name_runner
 from tests import pictures
@@ -64,7 +64,7 @@ def read_rows(out):
 
 
 def fingerprint_of(tree):
-    with open_memory("") as memory:
+    with open_history("") as memory:
         return scan_data(list_sources(str(tree), DataOptions()), DataOptions(), memory).dataset["fingerprint"]
 
 

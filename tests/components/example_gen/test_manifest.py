@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.example_gen.history import open_memory
+from components.example_gen.history import open_history
 from components.example_gen.manifest import Row, digest_rows, parse_row, summarise_rows
 from components.example_gen.scan import scan_data
 from components.images.inspection import FLAGS, REASONS
-from components.options import DataOptions
-from components.sources.find import IGNORED, list_sources
+from components.options.data import DataOptions
+from components.sources.find import list_sources
+from components.sources.listing import IGNORED
 from tests import pictures
 
 words = st.text(max_size=12)
@@ -21,7 +22,7 @@ fractions = st.floats(0, 255).map(lambda value: round(value, 2))
 
 
 def fingerprint(root):
-    with open_memory("") as memory:
+    with open_history("") as memory:
         return scan_data(list_sources(str(root), DataOptions()), DataOptions(), memory).dataset["fingerprint"]
 
 

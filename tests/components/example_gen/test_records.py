@@ -12,11 +12,11 @@ from components.example_gen.comparison import Findings
 from components.example_gen.manifest import Row, make_row
 from components.example_gen.records import make_example, read_again, read_worklist, write_worklist
 from components.example_gen.scan import Scan
-from components.images.inspection import Limits, inspect_image
-from components.sources.find import Listing, Source
+from components.images.inspection import ImageLimits, inspect_image
+from components.sources.listing import Listing, Source
 from tests import pictures
 
-LIMITS = Limits(10**6, 1, 10**6)
+LIMITS = ImageLimits(10**6, 1, 10**6)
 
 
 def parse(record):

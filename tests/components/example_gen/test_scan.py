@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from components.example_gen import scan as scanning
-from components.example_gen.history import open_memory
-from components.example_gen.scan import Looking, keep_places, scan_data
+from components.example_gen.history import open_history
+from components.example_gen.scan import ScanSettings, keep_places, scan_data
 from components.images.inspection import REASONS
-from components.options import DataOptions
+from components.options.data import DataOptions
 from components.sources.find import list_sources
 from tests import pictures
 from tests.kinds import whole_files
@@ -40,8 +40,8 @@ def look(tmp_path):
     """Scans with one memory."""
 
     def call(root, options=OPTIONS, **how):
-        with open_memory(str(tmp_path / "data.sqlite")) as memory:
-            scan = scan_data(list_sources(str(root), options), options, memory, Looking(**how))
+        with open_history(str(tmp_path / "data.sqlite")) as memory:
+            scan = scan_data(list_sources(str(root), options), options, memory, ScanSettings(**how))
             keep_places(scan, options, memory)
         return scan
 
@@ -168,7 +168,7 @@ def test_a_file_over_the_limit_is_not_read(tree, look):
 def test_given_sides_are_not_remembered(tmp_path, look):
     folders = {f"{side}/{label}": 3 for side in ("train", "val") for label in "ab"}
     look(pictures.write_tree(tmp_path / "data", folders))
-    with open_memory(str(tmp_path / "data.sqlite"), writable=False) as memory:
+    with open_history(str(tmp_path / "data.sqlite"), writable=False) as memory:
         assert memory._database.execute("SELECT COUNT(*) FROM sides").fetchone() == (0,)
 
 

@@ -9,10 +9,10 @@ from PIL import Image as Pillow
 
 from components.contract import features
 from components.images.convert import encode_for_tensorflow
-from components.images.inspection import Limits, inspect_image, sniff_format
+from components.images.inspection import ImageLimits, inspect_image, sniff_format
 from tests import pictures
 
-LIMITS = Limits(max_pixels=1_000_000, min_side=8, max_bytes=1_000_000)
+LIMITS = ImageLimits(max_pixels=1_000_000, min_side=8, max_bytes=1_000_000)
 PICTURE = pictures.noise(16, 20)
 
 

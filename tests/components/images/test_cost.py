@@ -8,11 +8,11 @@ from PIL import Image
 
 from components.example_gen import scan
 from components.images import cost, inspection
-from components.images.inspection import Limits, inspect_image, sniff_format
+from components.images.inspection import ImageLimits, inspect_image, sniff_format
 from pipeline.predict.reading import check_image
 from tests import pictures
 
-LIMITS = Limits(max_pixels=1_000_000, min_side=8, max_bytes=10_000_000)
+LIMITS = ImageLimits(max_pixels=1_000_000, min_side=8, max_bytes=10_000_000)
 PICTURE = pictures.noise(16, 20)
 JPEG, PNG = pictures.encode(PICTURE, "jpeg"), pictures.encode(PICTURE)
 EXIF = b"Exif\0\0" + bytes(20)

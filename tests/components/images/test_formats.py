@@ -11,10 +11,10 @@ from PIL import Image as Pillow
 from components.contract import features
 from components.images import formats, inspection
 from components.images.convert import decode_with_tensorflow, encode_for_tensorflow
-from components.images.inspection import Limits, inspect_image, is_ignorable, sniff_format
+from components.images.inspection import ImageLimits, inspect_image, is_ignorable, sniff_format
 from tests import kinds, pictures
 
-LIMITS = Limits(max_pixels=1_000_000, min_side=8, max_bytes=10_000_000)
+LIMITS = ImageLimits(max_pixels=1_000_000, min_side=8, max_bytes=10_000_000)
 PICTURE = pictures.smooth(70, 96)
 WHOLE = kinds.whole_files(PICTURE)
 NAMED = {
@@ -51,7 +51,7 @@ NAMED = {
 }
 
 
-def inspect(content: bytes, name: str = "photo", limits: Limits = LIMITS) -> inspection.Inspection:
+def inspect(content: bytes, name: str = "photo", limits: ImageLimits = LIMITS) -> inspection.Inspection:
     return inspect_image(name, content, limits)
 
 
@@ -178,7 +178,7 @@ def test_sixteen_and_twelve_bits_of_a_graymap_are_kept():
         assert np.abs(seen(WHOLE[kind])[..., 0].astype(int) - PICTURE[..., 0]).max() <= 1
 
 
-TIGHT = Limits(max_pixels=60_000, min_side=8, max_bytes=10_000_000)
+TIGHT = ImageLimits(max_pixels=60_000, min_side=8, max_bytes=10_000_000)
 
 
 @pytest.mark.parametrize(

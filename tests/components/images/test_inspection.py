@@ -12,15 +12,15 @@ from components.images.inspection import (
     FLAGS,
     ON_ALPHA,
     REASONS,
+    ImageLimits,
     Inspection,
-    Limits,
     inspect_image,
     is_ignorable,
     sniff_format,
 )
 from tests import pictures
 
-LIMITS = Limits(max_pixels=1_000_000, min_side=8, max_bytes=1_000_000)
+LIMITS = ImageLimits(max_pixels=1_000_000, min_side=8, max_bytes=1_000_000)
 PICTURE = pictures.noise(16, 20)
 PHOTO = pictures.smooth()
 JPEG = pictures.encode(PHOTO, "jpeg")
@@ -169,10 +169,10 @@ def test_every_reason_that_an_image_can_have_is_met_by_a_real_file():
 
 def test_limits_are_inclusive():
     whole = pictures.encode(PICTURE)
-    assert inspect(whole, limits=Limits(16 * 20, 16, len(whole))).reason == ""
-    assert inspect(whole, limits=Limits(16 * 20 - 1, 16, len(whole))).detail == "20 x 16 pixels, limit 319"
-    assert inspect(whole, limits=Limits(16 * 20, 17, len(whole))).reason == inspection.TOO_SMALL
-    assert inspect(whole, limits=Limits(16 * 20, 16, len(whole) - 1)).reason == inspection.TOO_LARGE
+    assert inspect(whole, limits=ImageLimits(16 * 20, 16, len(whole))).reason == ""
+    assert inspect(whole, limits=ImageLimits(16 * 20 - 1, 16, len(whole))).detail == "20 x 16 pixels, limit 319"
+    assert inspect(whole, limits=ImageLimits(16 * 20, 17, len(whole))).reason == inspection.TOO_SMALL
+    assert inspect(whole, limits=ImageLimits(16 * 20, 16, len(whole) - 1)).reason == inspection.TOO_LARGE
 
 
 @pytest.mark.parametrize(

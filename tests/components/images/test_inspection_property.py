@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from components.images import inspection
 from components.images.convert import encode_for_tensorflow
-from components.images.inspection import FLAGS, REASONS, Limits, inspect_image
+from components.images.inspection import FLAGS, REASONS, ImageLimits, inspect_image
 from components.images.orientation import read_orientation
 from tests import pictures
 
-LIMITS = Limits(max_pixels=100_000, min_side=1, max_bytes=1_000_000)
+LIMITS = ImageLimits(max_pixels=100_000, min_side=1, max_bytes=1_000_000)
 PICTURE = pictures.noise(9, 13)
 PHOTO = pictures.smooth(40, 50)
 SEEDS = {

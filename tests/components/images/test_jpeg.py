@@ -3,10 +3,10 @@
 import pytest
 
 from components.images import convert, inspection
-from components.images.inspection import Limits, inspect_image
+from components.images.inspection import ImageLimits, inspect_image
 from tests import pictures
 
-LIMITS = Limits(max_pixels=1_000_000, min_side=8, max_bytes=1_000_000)
+LIMITS = ImageLimits(max_pixels=1_000_000, min_side=8, max_bytes=1_000_000)
 PICTURE = pictures.noise(16, 20)
 PHOTO = pictures.smooth()
 JPEG = pictures.encode(PHOTO, "jpeg")

@@ -18,7 +18,7 @@ from components.images.orientation import (
     turn,
     turn_tensor,
 )
-from components.options import TransformOptions
+from components.options.data import TransformOptions
 from components.transform import decode_and_resize
 from tests import pictures
 

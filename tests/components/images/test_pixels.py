@@ -11,10 +11,10 @@ import tensorflow as tf
 from PIL import Image as Pillow
 
 from components.images.convert import encode_for_tensorflow
-from components.images.inspection import Limits, inspect_image
+from components.images.inspection import ImageLimits, inspect_image
 from tests import pictures
 
-LIMITS = Limits(max_pixels=1_000_000, min_side=8, max_bytes=10_000_000)
+LIMITS = ImageLimits(max_pixels=1_000_000, min_side=8, max_bytes=10_000_000)
 PICTURE = pictures.smooth(64, 96)
 EXACT = {"png": {}, "webp": {"lossless": True}, "tiff": {}, "lzw tiff": {"compression": "tiff_lzw"}}
 CORNERS = np.zeros([16, 24, 3], np.uint8)

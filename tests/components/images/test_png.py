@@ -9,11 +9,11 @@ import pytest
 
 from components.images import inspection
 from components.images.convert import decode_with_tensorflow, encode_for_tensorflow, open_as_stored
-from components.images.inspection import Limits, Rejection, inspect_image
+from components.images.inspection import ImageLimits, Rejection, inspect_image
 from components.images.png import PASSES, SAMPLES, check_rows
 from tests import kinds, mutants, pictures
 
-LIMITS = Limits(max_pixels=1_000_000, min_side=8, max_bytes=100_000_000)
+LIMITS = ImageLimits(max_pixels=1_000_000, min_side=8, max_bytes=100_000_000)
 PICTURE = pictures.smooth(40, 60)
 HEADER = struct.pack(">IIBBBBB", 60, 40, 8, 2, 0, 0, 0)
 ROWS = b"".join(b"\0" + row.tobytes() for row in PICTURE)

@@ -6,13 +6,13 @@ import pytest
 
 from components.errors import InputError
 from components.registry import pointer, versions
-from components.registry.change import Change, promote, prune, rollback
+from components.registry.change import ServingChange, promote, prune, rollback
 
 
 def test_a_rollback_serves_what_was_served_before_and_once_more_goes_further_back(push, serving):
     first, second, third = push("a"), push("b"), push("c")
-    assert rollback(serving) == Change(third, second)
-    assert rollback(serving) == Change(second, first)
+    assert rollback(serving) == ServingChange(third, second)
+    assert rollback(serving) == ServingChange(second, first)
     assert versions.served_version(serving) == first
     with pytest.raises(InputError, match=rf"was served before {first} and is still there; found none.\n.*promote"):
         rollback(serving)
@@ -21,27 +21,27 @@ def test_a_rollback_serves_what_was_served_before_and_once_more_goes_further_bac
 
 def test_promote_serves_any_version_and_a_rollback_takes_it_back(push, serving):
     first, second, third = push("a"), push("b"), push("c")
-    assert promote(serving, str(first)) == Change(third, first)
+    assert promote(serving, str(first)) == ServingChange(third, first)
     assert versions.served_version(serving) == first
-    assert rollback(serving) == Change(first, third)
-    assert promote(serving, "previous") == Change(third, second)
+    assert rollback(serving) == ServingChange(first, third)
+    assert promote(serving, "previous") == ServingChange(third, second)
 
 
 def test_promoting_what_is_served_changes_nothing(push, serving):
     push("a")
     second = push("b")
     before = (serving / pointer.POINTER_FILE).read_bytes()
-    assert promote(serving, "served") == Change(second, second)
+    assert promote(serving, "served") == ServingChange(second, second)
     assert (serving / pointer.POINTER_FILE).read_bytes() == before
 
 
 def test_a_directory_without_a_pointer_can_be_rolled_back(push, serving):
     first, second = push("a"), push("b")
     (serving / pointer.POINTER_FILE).unlink()
-    assert rollback(serving) == Change(second, first)
+    assert rollback(serving) == ServingChange(second, first)
     assert pointer.read_pointer(serving).stack == [first]
     (serving / pointer.POINTER_FILE).unlink()
-    assert promote(serving, str(second)) == Change(second, second)
+    assert promote(serving, str(second)) == ServingChange(second, second)
     assert pointer.read_pointer(serving).version == second
 
 
@@ -52,7 +52,7 @@ def test_promote_mends_a_pointer(push, serving, broken):
     path.write_text("?" if broken == "damaged" else path.read_text().replace(f"versions: {second}", "versions: 7"))
     with pytest.raises(InputError, match="graft models promote"):
         versions.served_version(serving)
-    assert promote(serving, str(second)) == Change(None, second)
+    assert promote(serving, str(second)) == ServingChange(None, second)
     assert versions.served_version(serving) == second
     assert versions.previous_version(serving) == first
 
@@ -103,7 +103,7 @@ def test_what_is_pruned_is_not_rolled_back_to(push, serving):
     first, second, third, fourth = (push(key, 0.9) for key in "abcd")
     assert prune(serving, 1, even_best=True).removed == [first, second]
     assert pointer.read_pointer(serving).stack == [third, fourth]
-    assert rollback(serving) == Change(fourth, third)
+    assert rollback(serving) == ServingChange(fourth, third)
 
 
 def test_a_dry_run_removes_nothing(push, serving):

@@ -15,7 +15,7 @@ from pipeline import reproduce
 from pipeline.config.configuration import Config
 from pipeline.fingerprint import lock_digest, source_fingerprints
 from pipeline.reproduce import Places, check_weights, config_of, read_full_passport, reproduce_version
-from pipeline.run.run import Wishes
+from pipeline.run.run import RunOptions
 from tests.components.registry.models import make_data, make_model
 
 
@@ -75,7 +75,7 @@ def test_the_run_has_the_configuration_the_data_and_the_sides_of_then(pushed, ru
     found = reproduce_version(serving, number, tmp_path / "again", Places())
     ((config, wishes, before),) = runs
     assert config.data.path == str(tmp_path / "photos")
-    assert wishes == Wishes(verify=True, expected_data="d" * 64)
+    assert wishes == RunOptions(verify=True, expected_data="d" * 64)
     assert before == ["data.sqlite"]
     assert found.identical
     assert found.reasons == []

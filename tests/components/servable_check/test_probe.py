@@ -11,8 +11,9 @@ import numpy as np
 from tfx.types import standard_artifacts
 
 from components.contract import features
-from components.options import ServabilityGateOptions
-from components.servable_check.executor import PROBE, Executor, read_labels, read_predictions, run_probe
+from components.options.gates import ServabilityGateOptions
+from components.servable_check.executor import Executor, read_labels, read_predictions, run_probe
+from components.servable_check.standby import PROBE
 from tests.conftest import ALPHA, CLASSES, EVAL_COUNT, SIDE, artifact
 
 

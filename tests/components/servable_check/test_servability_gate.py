@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from components.contract.gates import FAIL, Check, Gate
-from components.options import ServabilityGateOptions
+from components.options.gates import ServabilityGateOptions
 from components.servable_check.executor import describe_verdict
 from components.servable_check.servability_gate import check_odd_inputs
 from components.servable_check.servability_gate import judge_answers as check_answers

@@ -5,7 +5,7 @@ import pytest
 
 from components.contract import features
 from components.contract.gates import FAIL, PASS
-from components.options import ServabilityGateOptions
+from components.options.gates import ServabilityGateOptions
 from components.servable_check.executor import run_probe
 from components.servable_check.tflite import check_tflite, judge_tflite
 from tests.conftest import CLASSES

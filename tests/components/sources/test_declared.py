@@ -8,9 +8,9 @@ import pytest
 
 from components.errors import GateRefused
 from components.example_gen.admission import refuse_data
-from components.example_gen.history import open_memory
-from components.example_gen.scan import Looking, scan_data
-from components.options import DataOptions
+from components.example_gen.history import open_history
+from components.example_gen.scan import ScanSettings, scan_data
+from components.options.data import DataOptions
 from components.sources.find import list_sources
 from tests import pictures, trees
 
@@ -96,8 +96,8 @@ DECLARED = {
 
 
 def scanned(root, options=OPTIONS):
-    with open_memory("") as memory:
-        return scan_data(list_sources(root, options), options, memory, Looking(verify=True))
+    with open_history("") as memory:
+        return scan_data(list_sources(root, options), options, memory, ScanSettings(verify=True))
 
 
 def account(scan):
@@ -141,7 +141,7 @@ def test_what_is_remembered_of_a_file_is_the_same_for_a_row(tmp_path, first):
     for path in (tmp_path / "data").rglob("*"):
         os.utime(path, (time.time() - 3600,) * 2)
     found = {}
-    with open_memory(str(tmp_path / "memory.sqlite")) as memory:
+    with open_history(str(tmp_path / "memory.sqlite")) as memory:
         for how in ("walked", "declared", "walked") if first == "walked" else ("declared", "walked", "declared"):
             options = OPTIONS.model_copy(update={"layout": "class_folders" if how == "walked" else "manifest"})
             scan = scan_data(list_sources(root, options), options, memory)

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import InputError
-from components.options import DataOptions
+from components.options.data import DataOptions
 from components.sources.content.readers import read_source
-from components.sources.find import IGNORED, LAYOUTS, list_sources, unique_names
+from components.sources.find import LAYOUTS, list_sources, unique_names
+from components.sources.listing import IGNORED
 from tests import trees
 from tests.components.sources.formats.test_folders import ODD_NAMES
 

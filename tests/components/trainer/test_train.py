@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from components.contract import features
-from components.options import AugmentOptions, FineTuneOptions
+from components.options.trainer import AugmentOptions, FineTuneOptions
 from components.trainer.backbones import frozen
 from components.trainer.backbones.frozen import Facts
 from components.trainer.export import write

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from components.errors import InputError
-from components.options import FineTuneOptions, TrainerOptions
+from components.options.trainer import FineTuneOptions, TrainerOptions
 from components.trainer import trial
 from components.trainer.trial import try_network
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from components.options import TrainerOptions
+from components.options.trainer import TrainerOptions
 
 
 def toy(count=150, classes=3, width=8, seed=0, noise=0.3):

@@ -16,7 +16,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as proto
 
 from pipeline.kubeflow.compile.checks import Target
 from pipeline.kubeflow.compile.compiled import Task
-from pipeline.kubeflow.local.launcher import Inputs, Launcher, Result
+from pipeline.kubeflow.local.launcher import Launcher, Result, TaskInputs
 from pipeline.kubeflow.local.stores import open_store
 
 DRIVER, RESOLVE, UTIL = (f"backend/src/v2/driver/{name}.go" for name in ("driver", "resolve", "util"))
@@ -81,7 +81,7 @@ class Backend:
         task = Task(
             "task", proto.PipelineTaskSpec(), json_format.ParseDict(component, proto.ComponentSpec()), container
         )
-        return self.launcher.run(task, Inputs(parameters or {}, artifacts or {}))
+        return self.launcher.run(task, TaskInputs(parameters or {}, artifacts or {}))
 
     def show(self, *arguments: str, **given: Any) -> list[str]:
         """The arguments as a task's process gets them."""

@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from components.errors import InputError
 from components.registry.find import find_model
-from components.sources.find import Source
+from components.sources.listing import Source
 from pipeline.predict.answers import predict_files
-from pipeline.predict.distributed import Job, Wanted, count_answers, list_all, predict_on_beam
-from pipeline.predict.writers import Shape
+from pipeline.predict.distributed import PredictionJob, Wanted, count_answers, list_all, predict_on_beam
+from pipeline.predict.writers import AnswerShape
 from tests import pictures
 from tests.conftest import CLASSES, picture_of
 from tests.pipeline.predict.test_command import graft
@@ -31,7 +31,7 @@ def folder(tmp_path):
 
 
 def job(pushed, output, form="jsonl", **shape):
-    return Job(str(find_model(str(pushed))), str(output), form, Shape(CLASSES, **shape), batch_size=4)
+    return PredictionJob(str(find_model(str(pushed))), str(output), form, AnswerShape(CLASSES, **shape), batch_size=4)
 
 
 def rows_of(done):

@@ -14,8 +14,8 @@ from PIL import Image as Pillow
 from components.contract import features
 from components.registry.find import find_model, reading_of
 from pipeline.predict.answers import load_model, predict_files
-from pipeline.predict.distributed import Job, predict_on_beam
-from pipeline.predict.writers import Shape
+from pipeline.predict.distributed import PredictionJob, predict_on_beam
+from pipeline.predict.writers import AnswerShape
 from pipeline.serve.host import Host
 from tests import pictures
 from tests.conftest import CLASSES
@@ -93,7 +93,9 @@ def test_the_served_signatures_turn_the_bytes_of_cameras_by_themselves(pushed, c
 
 
 def test_beam_answers_the_same(pushed, copies, tmp_path):
-    job = Job(str(find_model(str(pushed))), str(tmp_path / "out"), "jsonl", Shape(CLASSES), batch_size=4)
+    job = PredictionJob(
+        str(find_model(str(pushed))), str(tmp_path / "out"), "jsonl", AnswerShape(CLASSES), batch_size=4
+    )
     done = predict_on_beam(job, [str(copies["png", 1].parent)])
     rows = {row["path"]: row for shard in done.shards for row in map(json.loads, Path(shard).read_text().splitlines())}
     answers = {key: [rows[str(path)]["probabilities"][name] for name in CLASSES] for key, path in copies.items()}

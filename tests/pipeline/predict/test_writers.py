@@ -12,7 +12,7 @@ from components.errors import InputError
 from components.images.inspection import FLAGS
 from components.process import streams
 from pipeline.predict.answers import Prediction
-from pipeline.predict.writers import FORMS, ROW_GROUP, Shape, form_of, open_writer
+from pipeline.predict.writers import FORMS, ROW_GROUP, AnswerShape, form_of, open_writer
 
 NAMES = ["dog", "path", "été"]
 GOOD = Prediction("a.png", "été", 0.5, {"dog": 0.3, "path": 0.2, "été": 0.5}, overlay="o/a.jpg")
@@ -21,7 +21,7 @@ BAD = Prediction("caf\udce9.png", error="truncated: x")
 
 def written(form, tmp_path, rows=(GOOD, BAD), **shape):
     output = tmp_path / f"answers.{form}"
-    with open_writer(form, output, Shape(NAMES, **shape)) as writer:
+    with open_writer(form, output, AnswerShape(NAMES, **shape)) as writer:
         for row in rows:
             writer.write(row)
     assert [path.name for path in tmp_path.iterdir()] == [output.name]
@@ -101,7 +101,7 @@ def test_parquet_is_written_in_groups(tmp_path):
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
 def test_rows_are_written_as_they_come(form, tmp_path):
-    with open_writer(form, tmp_path / "a", Shape(NAMES)) as writer:
+    with open_writer(form, tmp_path / "a", AnswerShape(NAMES)) as writer:
         partial = tmp_path / ".a.partial"
         for _ in range(2000):
             writer.write(GOOD)
@@ -110,7 +110,7 @@ def test_rows_are_written_as_they_come(form, tmp_path):
 
 
 def test_a_failure_leaves_no_file(tmp_path):
-    with pytest.raises(RuntimeError), open_writer("csv", tmp_path / "a.csv", Shape(NAMES)):
+    with pytest.raises(RuntimeError), open_writer("csv", tmp_path / "a.csv", AnswerShape(NAMES)):
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 
@@ -128,7 +128,7 @@ def test_the_suffix_tells_the_form(tmp_path):
 def test_a_place_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").write_text("x")
     message = "cannot write there: "
-    with pytest.raises(InputError, match=message), open_writer("csv", tmp_path / "file" / "a.csv", Shape(NAMES)):
+    with pytest.raises(InputError, match=message), open_writer("csv", tmp_path / "file" / "a.csv", AnswerShape(NAMES)):
         pass
 
 
@@ -137,7 +137,7 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path):
 def test_the_terminal_may_have_any_encoding(form, encoding, monkeypatch):
     terminal = io.TextIOWrapper(io.BytesIO(), encoding, streams.LIKE, write_through=True)
     monkeypatch.setattr("sys.stdout", terminal)
-    with open_writer(form, None, Shape(NAMES)) as writer:
+    with open_writer(form, None, AnswerShape(NAMES)) as writer:
         writer.write(GOOD)
         writer.write(BAD)
     text = terminal.buffer.getvalue().decode(encoding)

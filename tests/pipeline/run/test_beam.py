@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from components.errors import InputError
-from components.options import BeamOptions
+from components.options.beam import BeamOptions
 from pipeline.config.configuration import check_config
 from pipeline.run.beam import (
     FN_API_RUNNER,

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from components.contract.gates import Override
 from components.errors import Damaged, GateRefused, InputError
-from components.options import TrainerOptions
+from components.options.trainer import TrainerOptions
 from components.registry import pointer, versions
 from components.registry.best import Best
 from components.sources.find import list_sources
@@ -22,7 +22,7 @@ from pipeline.config.configuration import Config
 from pipeline.process.progress import Progress
 from pipeline.report.ending import EXIT_CODES, describe_end, describe_start, describe_unused_override
 from pipeline.report.summary import Summary
-from pipeline.run.run import Wishes, _execute, find_rivals, hash_weights, look_at_data, make_plan, run_pipeline
+from pipeline.run.run import RunOptions, _execute, find_rivals, hash_weights, look_at_data, make_plan, run_pipeline
 from pipeline.run.workdir import Workdir
 from tests import pictures
 
@@ -117,7 +117,7 @@ def planned(tmp_path):
         config = Config.model_validate({"trainer": {"weights": "none"}, **sections})
         listing = list_sources(str(root), config.data)
         return make_plan(
-            config, workdir, look_at_data(config, listing, workdir, False, Progress(console_of())), Wishes()
+            config, workdir, look_at_data(config, listing, workdir, False, Progress(console_of())), RunOptions()
         )
 
     call.root, call.workdir = root, workdir
@@ -166,7 +166,7 @@ def dirty_tree(root):
 
 def run_on(root, workdir, wishes=None, **data):
     config = Config.model_validate({"trainer": {"weights": "none"}, "data": {"path": str(root), **data}})
-    return run_pipeline(config, workdir, wishes or Wishes())
+    return run_pipeline(config, workdir, wishes or RunOptions())
 
 
 def test_too_much_bad_data_ends_the_run_at_the_door_with_a_record(tmp_path):
@@ -197,14 +197,14 @@ def test_nothing_is_done_where_that_very_model_is_served(tmp_path, planned, monk
     plan = planned()
     push(planned.workdir.serving, 7, model_key=plan.model_key, model={"weights_sha256": "w"})
     monkeypatch.setattr("pipeline.run.run._execute", lambda *args: pytest.fail("the DAG was run"))
-    outcome = run_on(planned.root, planned.workdir.root, Wishes(if_changed=True))
+    outcome = run_on(planned.root, planned.workdir.root, RunOptions(if_changed=True))
     assert (outcome.code, outcome.summary.status) == (0, "unchanged")
     assert (outcome.summary.model["version"], outcome.summary.model["weights_sha256"]) == (7, "w")
     assert outcome.summary.model["path"] == str(planned.workdir.serving / "7")
     assert outcome.summary.dataset["found"] == 24
 
 
-@pytest.mark.parametrize("wishes", [Wishes(), Wishes(if_changed=True), Wishes(enable_cache=False)])
+@pytest.mark.parametrize("wishes", [RunOptions(), RunOptions(if_changed=True), RunOptions(enable_cache=False)])
 def test_a_damaged_served_version_is_pushed_anew_by_its_own_run_and_stops_any_other(planned, monkeypatch, wishes):
     plan, serving, executed = planned(), planned.workdir.serving, []
     files = {"saved_model.pb": "0" * 64}
@@ -224,7 +224,7 @@ def test_nothing_is_done_where_that_very_model_was_taken_back(tmp_path, planned,
     push(serving, 9, model_key=plan.model_key, model={"weights_sha256": "w"})
     pointer.record(serving, pointer.make_event(7, "rollback"), "pets", versions.imply_pointer(serving).history)
     monkeypatch.setattr("pipeline.run.run._execute", lambda *args: pytest.fail("the DAG was run"))
-    outcome = run_on(planned.root, planned.workdir.root, Wishes(if_changed=True))
+    outcome = run_on(planned.root, planned.workdir.root, RunOptions(if_changed=True))
     assert (outcome.code, outcome.summary.status) == (0, "unchanged")
     assert (outcome.summary.model["version"], outcome.summary.served) == (9, 7)
     assert "version 9 holds this very model and was taken back by rollback" in outcome.summary.reasons[0]
@@ -235,10 +235,10 @@ def test_data_that_is_not_the_expected_one_is_refused_before_anything_is_run(tmp
     found = planned().data_fingerprint
     message = rf"expected data with the fingerprint eeeeeeeeeeee .*found {found[:12]} in .*\n.*--data PATH"
     with pytest.raises(InputError, match=message):
-        run_on(planned.root, planned.workdir.root, Wishes(expected_data="e" * 64))
+        run_on(planned.root, planned.workdir.root, RunOptions(expected_data="e" * 64))
 
 
-@pytest.mark.parametrize(("key", "wishes"), [("old", Wishes(if_changed=True)), (None, Wishes())])
+@pytest.mark.parametrize(("key", "wishes"), [("old", RunOptions(if_changed=True)), (None, RunOptions())])
 def test_the_dag_is_run_where_another_model_is_served_or_nobody_asked(planned, monkeypatch, key, wishes):
     plan, executed = planned(), []
     push(planned.workdir.serving, 7, model_key=key or plan.model_key)

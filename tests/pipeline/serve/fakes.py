@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.serve.app import Service, create_app
 from pipeline.serve.batcher import Batcher
 from pipeline.serve.guard import Guard, Hosts
-from pipeline.serve.intake import Intake, Limits
+from pipeline.serve.intake import Intake, IntakeLimits
 from pipeline.serve.loading import LoadedVersion
 from pipeline.serve.server import web_server
 from pipeline.serve.tensors import Spec
@@ -52,7 +52,7 @@ class FixedHost:
 @contextmanager
 def running(host, limits=None, max_batch=8, hosts=None):
     """A server around a host; gives its URL and the service."""
-    limits = limits or Limits()
+    limits = limits or IntakeLimits()
     batcher = Batcher(max_batch, 1000)
     service = Service(host, batcher, Intake(limits))
     server = web_server(Guard(create_app(service), hosts or Hosts()), limits)

@@ -15,12 +15,12 @@ import tensorflow as tf
 from components.contract import features
 from components.registry.find import find_model
 from pipeline.serve.host import Host
-from pipeline.serve.intake import Limits
+from pipeline.serve.intake import IntakeLimits
 from tests import pictures
 from tests.conftest import CLASSES
 from tests.pipeline.serve.fakes import FixedHost, running
 
-LIMITS = Limits(request_bytes=300_000, requests=40, pixels=200_000, total_pixels=1_500_000)
+LIMITS = IntakeLimits(request_bytes=300_000, requests=40, pixels=200_000, total_pixels=1_500_000)
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +244,7 @@ def test_more_requests_than_allowed_get_503_and_those_under_way_are_answered():
     host = FixedHost()
     host.current.gate.clear()
     body = json.dumps({"instances": [1.0]})
-    with running(host, Limits(requests=3)) as (url, service), ThreadPoolExecutor(3) as pool:
+    with running(host, IntakeLimits(requests=3)) as (url, service), ThreadPoolExecutor(3) as pool:
         under_way = [pool.submit(requests.post, f"{url}/v1/models/m:predict", body, timeout=60) for _ in range(3)]
         while service.intake.requests < 3:
             threading.Event().wait(0.01)

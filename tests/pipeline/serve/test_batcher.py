@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from pipeline.serve.batcher import Batcher, Job
+from pipeline.serve.batcher import Batcher, PendingRequest
 from pipeline.serve.errors import ServingError
 from tests.pipeline.serve.fakes import FakeVersion
 
@@ -23,7 +23,7 @@ def batcher():
 
 
 def job(version, *rows):
-    return Job(version, "serving_default", {"x": np.array(rows, np.float32)})
+    return PendingRequest(version, "serving_default", {"x": np.array(rows, np.float32)})
 
 
 def answers(parts):

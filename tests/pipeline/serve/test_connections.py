@@ -24,7 +24,7 @@ def server(monkeypatch):
     monkeypatch.setattr(connections, "WRITE_SECONDS", 0.5)
     monkeypatch.setattr(intake, "BODY_SECONDS", 0.4)
     monkeypatch.setattr(intake, "LEAST_CONNECTIONS", 10)
-    with running(FixedHost(), intake.Limits(requests=3)) as (url, service):
+    with running(FixedHost(), intake.IntakeLimits(requests=3)) as (url, service):
         yield url, service
 
 
@@ -165,5 +165,5 @@ def ask_once(url):
 
 
 def test_the_bound_follows_what_may_be_under_way():
-    assert intake.Limits().connections == Connection.most == 512
-    assert intake.Limits(requests=1000).connections == 2000
+    assert intake.IntakeLimits().connections == Connection.most == 512
+    assert intake.IntakeLimits(requests=1000).connections == 2000

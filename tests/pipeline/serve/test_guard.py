@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.serve.guard import Hosts
-from pipeline.serve.intake import Limits
+from pipeline.serve.intake import IntakeLimits
 from tests.pipeline.serve.fakes import FakeVersion, FixedHost, running
 
 BODY = b'{"instances": [1.0, 2.5]}'
@@ -25,7 +25,7 @@ LIMIT = 100_000
 @pytest.fixture(scope="module")
 def server():
     hosts = Hosts(frozenset({"models.example"}))
-    with running(FixedHost(), Limits(request_bytes=LIMIT), hosts=hosts) as (url, _):
+    with running(FixedHost(), IntakeLimits(request_bytes=LIMIT), hosts=hosts) as (url, _):
         yield url
 
 
@@ -241,7 +241,7 @@ def encode(value) -> str:
 @pytest.fixture(scope="module", params=["float32", "int64", "string", "bool"])
 def typed(request):
     host = FixedHost(FakeVersion(dtype=request.param))
-    with running(host, Limits(request_bytes=LIMIT)) as (url, _):
+    with running(host, IntakeLimits(request_bytes=LIMIT)) as (url, _):
         connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
         yield connection
         connection.close()

@@ -10,7 +10,7 @@ from components.contract import features
 from components.registry.find import find_model
 from pipeline.predict.answers import predict_files
 from pipeline.serve.host import Host
-from pipeline.serve.intake import Limits
+from pipeline.serve.intake import IntakeLimits
 from tests import pictures
 from tests.conftest import CLASSES, picture_of
 from tests.pipeline.serve.fakes import running
@@ -45,7 +45,7 @@ def browser(tmp_path_factory):
 def server(pushed):
     host = Host(str(pushed), "", 8)
     host.start()
-    with running(host, Limits(request_bytes=1 << 20)) as (url, _):
+    with running(host, IntakeLimits(request_bytes=1 << 20)) as (url, _):
         yield url
     host.close()
 

@@ -17,7 +17,7 @@ import requests
 from components.errors import InputError
 from components.registry import versions
 from components.registry.pointer import make_event, record
-from pipeline.serve.intake import Limits
+from pipeline.serve.intake import IntakeLimits
 from pipeline.serve.server import Address, serve
 from tests.conftest import CLASSES, picture_of
 
@@ -160,6 +160,6 @@ def test_an_address_that_is_taken_is_refused(process):
     _, serving, url = process
     port = int(url.rpartition(":")[2])
     with pytest.raises(InputError, match=rf"Cannot listen on 127\.0\.0\.1 port {port}: .*\n.*give another --port"):
-        serve(str(serving), Address(port=port), "", Limits(), 8, print)
+        serve(str(serving), Address(port=port), "", IntakeLimits(), 8, print)
     with pytest.raises(InputError, match=r"--host nowhere\.invalid: no such address"):
-        serve(str(serving), Address("nowhere.invalid"), "", Limits(), 8, print)
+        serve(str(serving), Address("nowhere.invalid"), "", IntakeLimits(), 8, print)

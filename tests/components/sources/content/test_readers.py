@@ -7,9 +7,10 @@ import threading
 
 import pytest
 
-from components.options import DataOptions
+from components.options.data import DataOptions
 from components.sources.content import streams
-from components.sources.content.readers import READERS, TooLarge, Unreadable, read_source
+from components.sources.content.readers import READERS, TooLarge, read_source
+from components.sources.content.streams import Unreadable
 from components.sources.find import list_sources
 from components.sources.formats.archives import archive_kind, walk_archive
 from components.sources.listing import Source

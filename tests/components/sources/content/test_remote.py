@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from components.errors import InputError
-from components.example_gen.history import open_memory
+from components.example_gen.history import open_history
 from components.example_gen.scan import scan_data
-from components.options import DataOptions
+from components.options.data import DataOptions
 from components.sources.content import remote
 from components.sources.content.readers import read_source
 from components.sources.find import list_images, list_sources
@@ -40,7 +40,7 @@ def put_below(store, folder, files):
 
 def scan(path, **options):
     chosen = DataOptions(path=path, min_side=1, near_duplicate_distance=None, **options)
-    with open_memory("") as memory:
+    with open_history("") as memory:
         return scan_data(list_sources(path, chosen), chosen, memory)
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from components.errors import InputError
-from components.sources.content.readers import TooLarge, Unreadable, read_source
+from components.sources.content.readers import TooLarge, read_source
+from components.sources.content.streams import Unreadable
 from components.sources.formats import links
 from components.sources.formats.archives import CUT, ENCRYPTED, LEAVES, archive_kind, clean_name, walk_archive
 from tests import trees

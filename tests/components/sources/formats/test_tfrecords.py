@@ -8,10 +8,12 @@ import os
 import pytest
 
 from components.errors import InputError
-from components.options import DataOptions
-from components.sources.content.readers import Unreadable, read_source
+from components.options.data import DataOptions
+from components.sources.content.readers import read_source
+from components.sources.content.streams import Unreadable
 from components.sources.find import list_sources
-from components.sources.formats.tfrecords import find_picture, side_of_name, walk_frames
+from components.sources.formats.entries import find_picture
+from components.sources.formats.tfrecords import side_of_name, walk_frames
 from tests import pictures, trees
 
 CATS, DOGS = trees.record(b"cat's image", b"cats"), trees.record(b"dog's image", b"dogs")
@@ -91,7 +93,7 @@ def test_a_long_record_is_passed_over():
 def test_a_length_beyond_all_measure_is_damage():
     import struct
 
-    from components.sources.formats.tfrecords import mask_checksum
+    from components.sources.content.framing import mask_checksum
 
     for length in (10**9, 2**63 - 5, 2**64 - 1):
         header = struct.pack("<Q", length)

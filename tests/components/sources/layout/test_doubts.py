@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from components.errors import InputError
-from components.options import DataOptions
+from components.options.data import DataOptions
 from components.sources.find import list_folders, list_sources
-from components.sources.layout.layouts import find_layout, shape_of
+from components.sources.layout.layouts import find_layout
+from components.sources.layout.shapes import shape_of
 from components.sources.listing import Source, Tree
 from tests import trees
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from components.sources.layout import layouts
+from components.sources.layout import layouts, shapes
 from components.sources.layout.layouts import EVAL_FOLDERS, TRAIN_FOLDERS
 
 
 def read(*names, folders=(), layout=None):
     """The layout, and (label, split, ignored) of each name."""
-    shape = layouts.shape_of(names, folders)
+    shape = shapes.shape_of(names, folders)
     found = layout or layouts.find_layout(list(names), shape)
     plan = layouts.plan_folders(shape, found, names)
     return found, [tuple(plan.places.get(name.rpartition("/")[0], layouts.OUTSIDE)) for name in names]
@@ -100,7 +100,7 @@ def test_nested_classes_below_split_folders_can_be_forced():
 
 
 def test_split_folders_cannot_be_forced_where_there_are_none():
-    assert layouts.plan_folders(layouts.shape_of(["cats/1.jpg", "dogs/1.jpg"]), "split_folders") is None
+    assert layouts.plan_folders(shapes.shape_of(["cats/1.jpg", "dogs/1.jpg"]), "split_folders") is None
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_split_folders_cannot_be_forced_where_there_are_none():
     ],
 )
 def test_empty_folders_are_classes_without_images(names, folders, expected):
-    shape = layouts.shape_of(names, folders)
+    shape = shapes.shape_of(names, folders)
     assert layouts.plan_folders(shape, layouts.find_layout(names, shape)).labels == expected
 
 
@@ -125,9 +125,9 @@ def test_empty_folders_are_classes_without_images(names, folders, expected):
     ],
 )
 def test_tfrecords_are_told_by_their_names_where_no_image_is(name):
-    assert layouts.find_layout([name, "notes.txt"], layouts.shape_of([name, "notes.txt"])) == "tfrecord"
+    assert layouts.find_layout([name, "notes.txt"], shapes.shape_of([name, "notes.txt"])) == "tfrecord"
     names = [name, "cats/1.jpg", "dogs/1.jpg"]
-    assert layouts.find_layout(names, layouts.shape_of(names)) != "tfrecord"
+    assert layouts.find_layout(names, shapes.shape_of(names)) != "tfrecord"
 
 
 @pytest.mark.parametrize("name", ["tfrecord.txt", "a.tfrecord.idx", "my_tfrecord"])
@@ -145,7 +145,7 @@ def test_other_names_are_no_tfrecords(name):
     ],
 )
 def test_a_manifest_at_the_root_says_everything(names, expected):
-    assert layouts.find_manifest(names, layouts.shape_of(names)) == expected
+    assert layouts.find_manifest(names, shapes.shape_of(names)) == expected
 
 
 def test_a_level_that_only_repeats_the_split_is_dropped_and_a_class_of_its_name_is_none():

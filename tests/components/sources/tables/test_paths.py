@@ -5,7 +5,7 @@ import unicodedata
 import pytest
 
 from components.errors import InputError
-from components.options import DataOptions
+from components.options.data import DataOptions
 from components.sources.find import list_sources
 from tests import trees
 

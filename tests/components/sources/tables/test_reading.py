@@ -5,11 +5,11 @@ import os
 import pytest
 
 from components.errors import InputError
-from components.options import DataOptions
+from components.options.data import DataOptions
 from components.sources.content.readers import read_source
 from components.sources.find import list_sources
 from components.sources.listing import IGNORED
-from components.sources.tables import parse_table
+from components.sources.tables.rows import parse_table
 from tests import trees
 
 ROWS = "path,label\na.jpg,cats\nb.jpg,dogs\n"

@@ -6,9 +6,9 @@ import pytest
 
 from components.errors import InputError
 from components.files.digests import digest_of
-from components.options import TrainerOptions
+from components.options.trainer import TrainerOptions
 from components.trainer.backbones import frozen
-from components.trainer.backbones.answer_cache import Known
+from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.build import make_backbone
 from components.trainer.backbones.frozen import Facts, Frozen, freeze
 from tests.conftest import ALPHA, SIDE
@@ -35,10 +35,10 @@ def options(weights_file):
 
 
 def test_a_second_run_knows_the_backbone_without_building_it(tmp_path, options, built):
-    first = freeze(options, SIZE, Known(str(tmp_path)))
+    first = freeze(options, SIZE, AnswerCache(str(tmp_path)))
     assert Facts.of(first.built) == first.facts
     assert len(built) == 1
-    second = freeze(options, SIZE, Known(str(tmp_path)))
+    second = freeze(options, SIZE, AnswerCache(str(tmp_path)))
     assert second.facts == first.facts
     assert second.facts.weights_sha256 == digest_of(options.weights)
     assert (second.facts.shape, second.facts.scaling) == ((2, 2, 1280), "-1..1")
@@ -49,7 +49,7 @@ def test_a_second_run_knows_the_backbone_without_building_it(tmp_path, options, 
 
 
 def test_the_file_is_known_by_its_content(tmp_path, options, built):
-    known = Known(str(tmp_path / "features"))
+    known = AnswerCache(str(tmp_path / "features"))
     digest = freeze(options, SIZE, known).facts.digest
     moved = str(shutil.copy(options.weights, tmp_path / "elsewhere.weights.h5"))
     assert freeze(options.model_copy(update={"weights": moved}), SIZE, known).facts.digest == digest
@@ -62,22 +62,22 @@ def test_the_file_is_known_by_its_content(tmp_path, options, built):
 
 
 def test_another_size_is_another_shape(tmp_path, options):
-    known = Known(str(tmp_path))
+    known = AnswerCache(str(tmp_path))
     shapes = [freeze(options, size, known).facts.shape for size in (SIZE, (96, 64))]
     assert shapes == [(2, 2, 1280), (3, 2, 1280)]
 
 
 def test_initial_values_are_drawn_each_time(tmp_path, built):
     options = TrainerOptions(backbone_args=ALPHA, weights="none")
-    digests = {freeze(options, SIZE, Known(str(tmp_path))).facts.digest for _ in range(2)}
+    digests = {freeze(options, SIZE, AnswerCache(str(tmp_path))).facts.digest for _ in range(2)}
     assert len(digests) == len(built) == 2
     assert not list(tmp_path.iterdir())
 
 
 def test_a_pin_holds_for_a_known_backbone_too(tmp_path, options):
-    freeze(options, SIZE, Known(str(tmp_path)))
+    freeze(options, SIZE, AnswerCache(str(tmp_path)))
     with pytest.raises(InputError, match=f"trainer.weights_sha256: expected {'0' * 64},\nfound"):
-        freeze(options.model_copy(update={"weights_sha256": "0" * 64}), SIZE, Known(str(tmp_path)))
+        freeze(options.model_copy(update={"weights_sha256": "0" * 64}), SIZE, AnswerCache(str(tmp_path)))
 
 
 @pytest.mark.parametrize(

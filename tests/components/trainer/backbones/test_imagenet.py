@@ -12,13 +12,13 @@ import keras
 import pytest
 
 from components.errors import InputError
+from components.files.digests import digest_of
 from components.trainer.backbones import imagenet
 from components.trainer.backbones.build import make_backbone
 from components.trainer.backbones.imagenet import (
-    Published,
+    PublishedWeights,
     cache_folder,
     check_pin,
-    digest_of,
     fetch_published,
     find_published,
 )
@@ -125,17 +125,17 @@ def test_the_cache_is_keras_own_unless_another_is_named(monkeypatch, tmp_path):
 @pytest.mark.parametrize("digest", [MD5, SHA256, ""])
 def test_a_file_is_fetched_once(site, tmp_path, digest):
     folder = tmp_path / "a" / "b"
-    file = Published("w.h5", f"{site}/w.h5", digest)
+    file = PublishedWeights("w.h5", f"{site}/w.h5", digest)
     path = fetch_published(file, folder)
     assert path == folder / "w.h5"
     assert path.read_bytes() == CONTENT
     assert sorted(entry.name for entry in folder.iterdir()) == ["w.h5", *([] if digest else ["w.h5.sha256"])]
-    assert fetch_published(Published("w.h5", "http://127.0.0.1:1/gone", digest), folder) == path
+    assert fetch_published(PublishedWeights("w.h5", "http://127.0.0.1:1/gone", digest), folder) == path
 
 
 def test_an_address_of_a_file_will_do(tmp_path):
     (tmp_path / "from.h5").write_bytes(CONTENT)
-    path = fetch_published(Published("w.h5", (tmp_path / "from.h5").as_uri(), MD5), tmp_path / "cache")
+    path = fetch_published(PublishedWeights("w.h5", (tmp_path / "from.h5").as_uri(), MD5), tmp_path / "cache")
     assert path.read_bytes() == CONTENT
 
 
@@ -143,7 +143,7 @@ def test_an_address_of_a_file_will_do(tmp_path):
 @pytest.mark.parametrize("name", ["flipped byte", "cut short"])
 def test_a_damaged_file_in_the_cache_is_fetched_again(site, tmp_path, digest, name):
     """Also one of which Keras publishes no digest: it is what it was when it was first seen, or is not used."""
-    file = Published("w.h5", f"{site}/w.h5", digest)
+    file = PublishedWeights("w.h5", f"{site}/w.h5", digest)
     (tmp_path / "w.h5").write_bytes(CONTENT)  # Keras' own download
     fetch_published(file, tmp_path)
     digests = [path.rename(tmp_path.parent / path.name) for path in tmp_path.glob("*.sha256")]
@@ -164,21 +164,21 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(site, tmp_path, digest, na
 )
 def test_what_does_not_arrive_whole_is_not_kept(site, tmp_path, path, digest, said):
     with pytest.raises(InputError, match=said):
-        fetch_published(Published("w.h5", f"{site}/{path}", digest), tmp_path)
+        fetch_published(PublishedWeights("w.h5", f"{site}/{path}", digest), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_file_that_cannot_be_fetched_again_is_named(offline, tmp_path):
     (tmp_path / "w.h5").write_bytes(b"half")
     with pytest.raises(InputError, match=r"w.h5 is damaged, and fetching it from http://x.invalid/w.h5 failed"):
-        fetch_published(Published("w.h5", "http://x.invalid/w.h5", MD5), tmp_path)
+        fetch_published(PublishedWeights("w.h5", "http://x.invalid/w.h5", MD5), tmp_path)
     assert (tmp_path / "w.h5").read_bytes() == b"half"
 
 
 def test_a_cache_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"could not be had: .*file/w.h5 is not there"):
-        fetch_published(Published("w.h5", "http://x.invalid/w.h5", MD5), tmp_path / "file")
+        fetch_published(PublishedWeights("w.h5", "http://x.invalid/w.h5", MD5), tmp_path / "file")
 
 
 def test_imagenet_weights_that_cannot_be_had_come_with_both_ways_out(offline, monkeypatch, tmp_path):
@@ -203,7 +203,7 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch, tmp_path):
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/w.h5"
         start = time.monotonic()
         with pytest.raises(InputError, match="timed out"):
-            fetch_published(Published("w.h5", url, MD5), tmp_path)
+            fetch_published(PublishedWeights("w.h5", url, MD5), tmp_path)
     assert time.monotonic() - start < 5
     assert list(tmp_path.iterdir()) == []
 

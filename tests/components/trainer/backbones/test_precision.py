@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from components.errors import InputError
-from components.options import FineTuneOptions, TrainerOptions
+from components.options.trainer import FineTuneOptions, TrainerOptions
 from components.trainer.backbones.build import make_backbone
 from components.trainer.backbones.precision import START, LossScale, build_half
 from components.trainer.features.augment import Augmentation
@@ -17,9 +17,9 @@ from components.trainer.fine_tune.layers import unfreeze
 from components.trainer.fine_tune.stage import fine_tune
 from components.trainer.fine_tune.step import Batch, TuneStep
 from components.trainer.fine_tune.task import FineTuneTask
-from components.trainer.heads.checkpoints import Course
+from components.trainer.heads.checkpoints import TrainingState
 from components.trainer.heads.head import Head, hold_out
-from components.trainer.heads.loop import State
+from components.trainer.heads.loop import LoopState
 from components.trainer.heads.plan import Recipe
 from tests.conftest import ALPHA, SIDE
 
@@ -90,7 +90,7 @@ def test_a_step_learns_in_half_precision_and_measures_in_float32(strategies, spl
     plain, params = steps(strategies, split, unfreeze(exact, "avg", wish))
     mixed, same = steps(strategies, split, unfreeze(exact, "avg", wish, half))
     np.testing.assert_array_equal(params, same)
-    state = State(params, params * 0, params * 0)
+    state = LoopState(params, params * 0, params * 0)
     scale = LossScale.first(precision).value
     (after, sums, sane), (expected, exactly, _) = (
         mixed.learn(state, batch, 1e-3, 0, scale),
@@ -143,7 +143,7 @@ def test_an_overflow_takes_the_step_again_with_half_the_scale(epoch):
     course = next(courses)
     assert scales == [START, START / 2, START / 4]
     assert course.scale == (START / 4, 1)
-    assert Course.from_bytes(course.to_bytes()).scale == course.scale
+    assert TrainingState.from_bytes(course.to_bytes()).scale == course.scale
 
 
 def test_numbers_that_no_scale_makes_finite_stop_the_run(epoch):
@@ -191,5 +191,5 @@ def test_a_saved_model_folder_is_refused(tmp_path):
 
 
 def test_a_course_without_a_scale_is_that_of_float32():
-    course = Course(State(*(np.arange(2.0) for _ in range(3))), best=np.arange(2.0))
-    assert dataclasses.astuple(LossScale()) == course.scale == Course.from_bytes(course.to_bytes()).scale
+    course = TrainingState(LoopState(*(np.arange(2.0) for _ in range(3))), best=np.arange(2.0))
+    assert dataclasses.astuple(LossScale()) == course.scale == TrainingState.from_bytes(course.to_bytes()).scale

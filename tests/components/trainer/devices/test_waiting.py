@@ -16,7 +16,7 @@ def told(monkeypatch):
     messages = []
     monkeypatch.setattr(waiting, "make_strategy", lambda devices: f"strategy of {devices}")
     monkeypatch.setattr(
-        waiting, "share_bytes", lambda strategy, content: messages.append((strategy, json.loads(content)))
+        waiting, "broadcast", lambda strategy, content: messages.append((strategy, json.loads(content)))
     )
     monkeypatch.setattr(waiting, "_crew", None)
     return messages
@@ -69,7 +69,7 @@ def test_a_lost_worker_is_said(told, error, caplog):
 def test_a_worker_trains_as_often_as_it_is_told_and_ends_with_the_chief(monkeypatch):
     orders = [dict.fromkeys(waiting.SENT), dict.fromkeys(waiting.SENT, "x"), {"code": 3}]
     monkeypatch.setattr(waiting, "make_strategy", lambda devices: "both")
-    monkeypatch.setattr(waiting, "share_bytes", lambda strategy, content: json.dumps(orders.pop(0)).encode())
+    monkeypatch.setattr(waiting, "broadcast", lambda strategy, content: json.dumps(orders.pop(0)).encode())
     ran, said = [], []
     assert waiting.serve("cpu", ran.append, said.append) == 3
     assert ran == [FnArgs(), FnArgs(**dict.fromkeys(waiting.SENT, "x"))]

@@ -7,7 +7,7 @@ import pytest
 
 from components.errors import InputError
 from components.trainer.devices.cluster import Cluster, is_chief, read_cluster
-from components.trainer.devices.workers import add_up, same_everywhere, share_bytes
+from components.trainer.devices.workers import add_up, broadcast, same_everywhere
 
 TWO = ["a:1", "b:2"]
 
@@ -68,5 +68,5 @@ def test_a_malformed_one_is_refused_with_an_example(monkeypatch, text, found):
 
 def test_in_one_process_there_is_nothing_to_agree_on(strategies):
     assert add_up(strategies["cpu:2"], np.array([3, 4])).tolist() == [3, 4]
-    assert share_bytes(strategies["cpu:2"], b"x") == b"x"
+    assert broadcast(strategies["cpu:2"], b"x") == b"x"
     same_everywhere(strategies["cpu:2"], "d" * 64)

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from components.contract import features
-from components.trainer.backbones.answer_cache import Known
+from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import Frozen
 from components.trainer.export import write as export_module
 from components.trainer.export.export_cache import Template
@@ -43,7 +43,7 @@ def write(backbone, transform, tmp_path):
         path = tmp_path / f"export-{write.count}"
         write.count += 1
         known = {"classes": CLASSES, "backbone_sha256": backbone.facts.digest, **facts}
-        kept = Known(str(tmp_path / "features"))
+        kept = AnswerCache(str(tmp_path / "features"))
         export(Graft(backbone, "avg", head, transform), str(path), {**known, "head_sha256": head.digest()}, kept, code)
         return path
 

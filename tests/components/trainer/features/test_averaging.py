@@ -6,7 +6,7 @@ import tensorflow as tf
 from pydantic import ValidationError
 
 from components.contract import features
-from components.options import TrainerOptions
+from components.options.trainer import TrainerOptions
 from components.trainer.backbones.build import make_backbone, scale_pixels
 from components.trainer.export.signatures import ServedModel
 from components.trainer.export.tflite import convert

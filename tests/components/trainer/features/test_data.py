@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from components.errors import InputError
-from components.options import TransformOptions
+from components.options.data import TransformOptions
 from components.trainer.features.data import (
     Split,
     class_names,

@@ -6,7 +6,7 @@ import tempfile
 import pytest
 
 from components.images.orientation import read_orientation
-from components.options import TransformOptions
+from components.options.data import TransformOptions
 from components.trainer.features.keys import describe_key, digest_transform, probe_images
 from components.trainer.features.store import digest_key
 

@@ -17,7 +17,7 @@ import pytest
 from components.errors import InputError
 from components.files import atomic
 from components.trainer.features.packs import BadPack, check_vectors, encode_pack, read_table
-from components.trainer.features.store import FeatureStore, Writer, digest_key
+from components.trainer.features.store import FeatureStore, PackWriter, digest_key
 
 WIDTH = 5
 
@@ -128,11 +128,11 @@ def test_packs_are_written_when_full_or_old(store, monkeypatch):
     with store.writing():
         pass
     assert packs(store) == []
-    writer = Writer(store, pack_bytes=4 * WIDTH * 3)
+    writer = PackWriter(store, pack_bytes=4 * WIDTH * 3)
     for number in range(7):
         writer.add(digests_of(number), values_of(number))
     assert len(packs(store)) == 2
-    writer = Writer(store, pack_seconds=0.0)
+    writer = PackWriter(store, pack_seconds=0.0)
     writer.add(digests_of(8), values_of(8))
     assert len(packs(store)) == 3
 

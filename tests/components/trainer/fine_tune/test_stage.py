@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from components.errors import InputError
-from components.options import AugmentOptions, FineTuneOptions, TrainerOptions
+from components.options.trainer import AugmentOptions, FineTuneOptions, TrainerOptions
 from components.trainer.backbones.build import BuiltBackbone, make_backbone
 from components.trainer.features.augment import Augmentation
 from components.trainer.features.backbone_pass import compute_features, fold_backbone
@@ -22,9 +22,9 @@ from components.trainer.fine_tune.data import shuffled_batches
 from components.trainer.fine_tune.layers import Trunk, choose_layers, unfreeze, why_not_repeatable
 from components.trainer.fine_tune.stage import bits_may_differ, fine_tune, graft
 from components.trainer.fine_tune.step import Batch, TuneStep
-from components.trainer.heads.checkpoints import Checkpoints, Course
+from components.trainer.heads.checkpoints import Checkpoints, TrainingState
 from components.trainer.heads.head import Head, hold_out
-from components.trainer.heads.loop import State
+from components.trainer.heads.loop import LoopState
 from components.trainer.heads.plan import Recipe
 from tests.conftest import ALPHA, SIDE
 
@@ -204,7 +204,7 @@ def test_the_loss_takes_the_head_s_logits(strategies, built, transform, split):
     labels = split.labels[:6]
     shifted = logits - logits.max(axis=1, keepdims=True)
     losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(6), labels]
-    _, sums, sane = step.learn(State(params, params * 0, params * 0), batch, 1e-3, 0)
+    _, sums, sane = step.learn(LoopState(params, params * 0, params * 0), batch, 1e-3, 0)
     assert sane
     np.testing.assert_allclose(sums, [losses.sum(), (logits.argmax(axis=1) == labels).sum()], rtol=1e-5)
     np.testing.assert_allclose(step.measure(params, batch), sums, rtol=1e-9)
@@ -217,15 +217,15 @@ def test_the_loss_takes_the_head_s_logits(strategies, built, transform, split):
 def test_penalty_and_dropout_are_of_the_head_alone(strategies, built, transform, split):
     step, params, batch, _, head = step_of(strategies, built, transform, split, l2=0.5)
     plain = step.measure(params, batch)[0]
-    _, sums, _ = step.learn(State(params, params * 0, params * 0), batch, 1e-3, 0)
+    _, sums, _ = step.learn(LoopState(params, params * 0, params * 0), batch, 1e-3, 0)
     assert sums[0] == pytest.approx(plain + 6 * 0.5 * (head.kernel.astype(np.float64) ** 2).sum(), rel=1e-6)
     spread = np.linspace(0.1, 2, 1280)
     scaled, *_ = step_of(strategies, built, transform, split, spread, l2=0.5)
-    _, sums, _ = scaled.learn(State(params, params * 0, params * 0), batch, 1e-3, 0)
+    _, sums, _ = scaled.learn(LoopState(params, params * 0, params * 0), batch, 1e-3, 0)
     on_scale = head.kernel.astype(np.float64) * spread[:, None]
     assert sums[0] == pytest.approx(plain + 6 * 0.5 * (on_scale**2).sum(), rel=1e-6)
     dropping, *_ = step_of(strategies, built, transform, split, dropout=0.5)
-    losses = [dropping.learn(State(params, params * 0, params * 0), batch, 1e-3, at)[1][0] for at in (0, 0, 1)]
+    losses = [dropping.learn(LoopState(params, params * 0, params * 0), batch, 1e-3, at)[1][0] for at in (0, 0, 1)]
     assert losses[0] == losses[1] != losses[2]
     assert dropping.measure(params, batch)[0] == plain
 
@@ -243,7 +243,7 @@ def test_a_hidden_layer_learns_with_the_rest(strategies, built, transform, split
     step = TuneStep(strategies["cpu"], trunk, recipe, (1280, 32, 3), split.labels, weights, Augmentation())
     head = first_head(hidden=32)
     params = np.concatenate([trunk.read(), *(part.ravel() for layer in head.layers for part in layer)])
-    state, losses = State(params, params * 0, params * 0), []
+    state, losses = LoopState(params, params * 0, params * 0), []
     for number in range(8):
         state, sums, _ = step.learn(state, batch, 3e-3, number)
         losses.append(sums[0])
@@ -320,9 +320,9 @@ def test_a_kill_changes_nothing(train_records, transform_uri, weights_file, tmp_
 
 
 def test_checkpoints_stand_in_the_order_of_their_steps(tmp_path):
-    kept, state = Checkpoints(str(tmp_path), "fine-tuning"), State(*(np.arange(3.0) for _ in range(3)))
+    kept, state = Checkpoints(str(tmp_path), "fine-tuning"), LoopState(*(np.arange(3.0) for _ in range(3)))
     for epoch, step in [(0, 50), (0, 100), (1, 0), (1, 50)]:
-        kept.save(Course(state, epoch, state.params, {"loss": [1 / 3]}, step, (0.1, 2.0)))
+        kept.save(TrainingState(state, epoch, state.params, {"loss": [1 / 3]}, step, (0.1, 2.0)))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-000001-step-000050.ckpt", "epoch-000001.ckpt"]
     found = kept.load()
     assert (found.epoch, found.step, found.sums, found.history) == (1, 50, (0.1, 2.0), {"loss": [1 / 3]})

@@ -11,16 +11,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.trainer.heads.checkpoints import Checkpoints, Course, digest_training, remove_checkpoints, seal, unseal
+from components.trainer.heads.checkpoints import (
+    Checkpoints,
+    TrainingState,
+    digest_training,
+    remove_checkpoints,
+    seal,
+    unseal,
+)
 from components.trainer.heads.head import train_head
-from components.trainer.heads.loop import State
+from components.trainer.heads.loop import LoopState
 from tests.components.trainer.toys import toy, toy_options, train_toy
 
 
 def course(epoch=1, loss=0.5):
     draw = np.random.default_rng(epoch)
-    state = State(*(draw.normal(size=7) * 1e-300 for _ in range(3)))
-    return Course(state, epoch, state.params + 1, {"loss": [loss / 3] * epoch, "val_loss": [np.pi] * epoch})
+    state = LoopState(*(draw.normal(size=7) * 1e-300 for _ in range(3)))
+    return TrainingState(state, epoch, state.params + 1, {"loss": [loss / 3] * epoch, "val_loss": [np.pi] * epoch})
 
 
 def same(first, second):

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from components.errors import InputError
-from components.options import TrainerOptions
+from components.options.trainer import TrainerOptions
 from components.trainer.features.data import Split
 from components.trainer.heads.head import Head, check_labels, hold_out, train_head
 from tests.components.trainer.toys import answer_of, toy, toy_options

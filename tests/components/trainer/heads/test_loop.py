@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.trainer.heads.loop import Loop, State, adam, start_state, unpack
+from components.trainer.heads.loop import Loop, LoopState, adam, start_state, unpack
 from components.trainer.heads.plan import Recipe
 from components.trainer.heads.standard import Scale
 from tests.components.trainer.toys import toy, toy_options
@@ -111,7 +111,7 @@ def test_adam_is_that_of_keras():
     random = np.random.default_rng(2)
     start = random.normal(size=20)
     variable, optimizer = keras.Variable(start, dtype="float64"), keras.optimizers.Adam(0.1)
-    state = State(tf.constant(start), tf.zeros(20, tf.float64), tf.zeros(20, tf.float64))
+    state = LoopState(tf.constant(start), tf.zeros(20, tf.float64), tf.zeros(20, tf.float64))
     for step in range(30):
         gradient = tf.constant(random.normal(size=20) * 10.0 ** random.integers(-4, 4))
         optimizer.apply([gradient], [variable])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from sklearn.utils.class_weight import compute_class_weight
 
-from components.options import TrainerOptions
+from components.options.trainer import TrainerOptions
 from components.trainer.heads.plan import (
     LEAST_STEPS,
     Recipe,

@@ -12,8 +12,8 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as proto
 
 from components.errors import InputError
 from pipeline.fingerprint import NODE_MODULES, ROOT
-from pipeline.kubeflow.compile.checks import Target
-from pipeline.kubeflow.compile.compile import PLAN_NODE, PLANNED, compile_config, to_gigabytes
+from pipeline.kubeflow.compile.checks import PLAN_NODE, Target
+from pipeline.kubeflow.compile.compile import PLANNED, compile_config, to_gigabytes
 from tests.pipeline.kubeflow.conftest import make_config
 
 KFP, VERTEX = Target.KFP, Target.VERTEX

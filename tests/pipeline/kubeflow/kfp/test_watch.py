@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from components.errors import InputError
-from pipeline.kubeflow.kfp.watch import State, Task, describe_running, judge, read_state
+from pipeline.kubeflow.kfp.watch import RunState, WatchedTask, describe_running, judge, read_state
 
 NODES = ("Plan", "Trainer", "Pusher")
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -118,7 +118,7 @@ def test_a_run_that_could_not_begin_names_its_driver() -> None:
 
 def test_a_run_of_which_no_state_is_known_yet_is_waited_for() -> None:
     found = SimpleNamespace(run_id="7", state=None, error=None, run_details=None)
-    assert read_state(found, NODES) == State("PENDING")
+    assert read_state(found, NODES) == RunState("PENDING")
 
 
 @pytest.mark.parametrize("rows", [[1, 0], [0, 1]])
@@ -134,31 +134,39 @@ def test_a_run_without_a_state_is_no_run() -> None:
 
 
 def test_what_is_running() -> None:
-    state = State("RUNNING", (Task("Plan", "SUCCEEDED"), Task("Trainer", "RUNNING"), Task("root", "RUNNING")))
+    state = RunState(
+        "RUNNING", (WatchedTask("Plan", "SUCCEEDED"), WatchedTask("Trainer", "RUNNING"), WatchedTask("root", "RUNNING"))
+    )
     assert describe_running(state, NODES) == "Trainer (1 of 3 done)"
-    assert describe_running(State("PENDING"), NODES) == "pending (0 of 3 done)"
+    assert describe_running(RunState("PENDING"), NODES) == "pending (0 of 3 done)"
 
 
 @pytest.mark.parametrize(
     ("state", "code", "reasons"),
     [
-        (State("SUCCEEDED"), 0, []),
-        (State("CANCELED"), 1, ["the run was canceled"]),
-        (State("CANCELED", (Task("DataGate", "FAILED"),)), 1, ["the run was canceled"]),
-        (State("FAILED", (Task("Plan", "FAILED", error="The data gate said no"),)), 3, ["Plan: The data gate said no"]),
-        (State("FAILED", (Task("DataGate", "FAILED", error="OOMKilled"),)), 1, ["DataGate: OOMKilled"]),
-        (State("FAILED", error="no such service account"), 1, ["no such service account"]),
+        (RunState("SUCCEEDED"), 0, []),
+        (RunState("CANCELED"), 1, ["the run was canceled"]),
+        (RunState("CANCELED", (WatchedTask("DataGate", "FAILED"),)), 1, ["the run was canceled"]),
         (
-            State("FAILED", (Task("DataGate", "FAILED"), Task("Trainer", "FAILED", error="OOMKilled"))),
+            RunState("FAILED", (WatchedTask("Plan", "FAILED", error="The data gate said no"),)),
+            3,
+            ["Plan: The data gate said no"],
+        ),
+        (RunState("FAILED", (WatchedTask("DataGate", "FAILED", error="OOMKilled"),)), 1, ["DataGate: OOMKilled"]),
+        (RunState("FAILED", error="no such service account"), 1, ["no such service account"]),
+        (
+            RunState(
+                "FAILED", (WatchedTask("DataGate", "FAILED"), WatchedTask("Trainer", "FAILED", error="OOMKilled"))
+            ),
             1,
             ["DataGate: the data gate said no, or failed; its log has the reasons", "Trainer: OOMKilled"],
         ),
     ],
 )
-def test_exit_codes(state: State, code: int, reasons: list[str]) -> None:
+def test_exit_codes(state: RunState, code: int, reasons: list[str]) -> None:
     assert judge(state) == (code, reasons)
 
 
 def test_durations() -> None:
-    assert Task("Plan", "SUCCEEDED", NOON, NOON.replace(minute=2)).seconds == 120.0
-    assert Task("Plan", "RUNNING", NOON).seconds is None
+    assert WatchedTask("Plan", "SUCCEEDED", NOON, NOON.replace(minute=2)).seconds == 120.0
+    assert WatchedTask("Plan", "RUNNING", NOON).seconds is None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.kubeflow.local.execute import Done, Walk, describe_failure
+from pipeline.kubeflow.local.execute import TaskResult, Walk, describe_failure
 from pipeline.kubeflow.local.launcher import Result
 from pipeline.kubeflow.local.record import _keep_logs, _note_failure, collect_artifacts
 from pipeline.kubeflow.local.stores import open_store
@@ -67,7 +67,7 @@ def test_small_artifacts_are_fetched_with_their_properties_and_large_ones_stay(t
         "verdict": {"uri": f"{store.root}/verdict", "metadata": {"pushed": 1.0, "where": "/serving/1"}},
         "model": {"uri": f"{store.root}/model"},
     }
-    found = collect_artifacts(Walk(done={"Node": Done(content, {})}), store, tmp_path / "shown")["Node"]
+    found = collect_artifacts(Walk(done={"Node": TaskResult(content, {})}), store, tmp_path / "shown")["Node"]
     assert Path(found["verdict"].uri, "file").read_text() == "verdict"
     assert found["verdict"].custom_properties["pushed"].int_value == 1
     assert found["verdict"].custom_properties["where"].string_value == "/serving/1"

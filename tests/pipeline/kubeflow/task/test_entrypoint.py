@@ -15,7 +15,7 @@ from components.errors import Damaged, GateRefused
 from components.files.digests import CONTENT, combine, digest_folder
 from pipeline.kubeflow.compile.checks import Target
 from pipeline.kubeflow.compile.compiled import read_compiled
-from pipeline.kubeflow.local.launcher import Inputs, Launcher, fill_placeholders
+from pipeline.kubeflow.local.launcher import Launcher, TaskInputs, fill_placeholders
 from pipeline.kubeflow.local.stores import LOCAL_BUCKET, FolderStore
 from pipeline.kubeflow.task import entrypoint, places
 from tests.damages import DAMAGES
@@ -47,7 +47,7 @@ def statistics_args(tmp_path, compiled, examples_uri, examples_artifact, monkeyp
     def make(target: Target) -> list[str]:
         store = FolderStore(tmp_path / "root", "gs")
         launcher = Launcher(store, target, f"{store.root}/run", tmp_path / "scratch")
-        given = launcher.executor_input(task, Inputs(constants, {"examples": artifact}), tmp_path / "disk")
+        given = launcher.executor_input(task, TaskInputs(constants, {"examples": artifact}), tmp_path / "disk")
         return fill_placeholders(list(task.container.args), given, tmp_path / "disk")
 
     return make
@@ -147,7 +147,7 @@ FOREIGN_NAMES = ("executor-logs", "metrics", "review", "evaluation", "examples",
 
 def take_inputs(pipeline, task):
     """What a task gets: values of all its parameters, and an artifact for each input."""
-    values, inputs = pipeline.resolve_parameters({}), Inputs()
+    values, inputs = pipeline.resolve_parameters({}), TaskInputs()
     for name, source in task.task.inputs.parameters.items():
         kind = source.WhichOneof("kind")
         if kind == "component_input_parameter":
