@@ -158,7 +158,7 @@ def write_transform(folder: str, size: int) -> None:
     from components.options.data import TransformOptions
     from components.schema import SCHEMA_FILE
     from components.transform import preprocessing_fn
-    from pipeline.run.beam import name_runner
+    from pipeline.beam import name_runner
 
     schema = text_format.Parse(SCHEMA_FILE.read_text("utf-8"), schema_pb2.Schema())
     options = TransformOptions(image_size=(size, size)).to_json()

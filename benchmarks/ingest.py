@@ -131,7 +131,7 @@ def _measure_ingest(tree: Path, scratch: Path, memory: Path) -> dict[str, float]
     from components.example_gen.executor import Executor
     from components.options.beam import BeamOptions
     from components.options.data import DataOptions
-    from pipeline.run.beam import beam_args
+    from pipeline.beam import beam_args
 
     out = Path(tempfile.mkdtemp(dir=scratch))
     examples, manifest = standard_artifacts.Examples(), Manifest()

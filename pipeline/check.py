@@ -21,7 +21,7 @@ from components.errors import GateRefused, InputError
 from components.example_gen.admission import judge_files, refuse_data
 from components.example_gen.history import open_history
 from components.example_gen.scan import Scan, ScanSettings, scan_data
-from components.images.inspection import FLAGS, FLAT
+from components.images.findings import FLAGS, FLAT
 from components.options.data import DataOptions
 from components.sources.find import list_sources
 from pipeline import sample

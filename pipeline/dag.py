@@ -25,8 +25,8 @@ from components.example_gen.component import ImageExampleGen
 from components.pusher.component import Pusher
 from components.schema import SCHEMA_FILE, ImportSchemaGen
 from components.servable_check.component import ServableCheck
+from pipeline.beam import beam_args
 from pipeline.config.configuration import Plan
-from pipeline.run.beam import beam_args
 
 # What DataGate decides, or what is said otherwise: a change here reads no image again.
 JUDGED_LATER = {"path": None, "classes": None, "max_bad_fraction": 0.0, "max_flat_fraction": 0.0}

@@ -139,7 +139,7 @@ def transform_uri(tmp_path_factory):
 
     from components.schema import SCHEMA_FILE
     from components.transform import preprocessing_fn
-    from pipeline.run.beam import name_runner
+    from pipeline.beam import name_runner
 
     folder = str(tmp_path_factory.mktemp("transform"))
     schema = text_format.Parse(SCHEMA_FILE.read_text("utf-8"), schema_pb2.Schema())

@@ -12,7 +12,7 @@ from components.example_gen.manifest import Row
 from components.example_gen.split.duplicates import COPY, GROUP, Leak, Neighbours, exact_groups, find_neighbours
 from components.example_gen.split.shares import find_odd_shares
 from components.example_gen.split.sides import assign_sides
-from components.images.inspection import CONFLICTING_LABEL, DUPLICATE_OF
+from components.images.findings import CONFLICTING_LABEL, DUPLICATE_OF
 from components.options.data import DataOptions
 
 

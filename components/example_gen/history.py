@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from urllib.parse import quote
 
 from components.contract import features
-from components.images.inspection import UNREADABLE, Inspection
+from components.images.findings import UNREADABLE, Inspection
 from components.sources.listing import Source
 
 SETTLED_NS = 2_000_000_000  # file systems keep modification times in steps of up to 2 s (FAT)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.contract import features
-from components.images.inspection import DUPLICATE_OF, FLAT, Inspection, is_blank
+from components.images.findings import DUPLICATE_OF, FLAT, Inspection, is_blank
 from components.sources.listing import Source
 
 

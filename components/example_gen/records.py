@@ -24,7 +24,7 @@ from components.example_gen.manifest import Row, parse_row
 from components.example_gen.scan import REMOTE_READERS, Scan
 from components.example_gen.shards import check_records, finish_splits, open_shards
 from components.images.convert import encode_for_tensorflow
-from components.images.inspection import CONVERTED, Inspection
+from components.images.findings import CONVERTED, Inspection
 from components.sources.content.readers import read_source
 from components.sources.content.streams import MEMBER, Unreadable
 from components.sources.listing import Listing, Source

@@ -17,11 +17,12 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+from components import images
 from components.example_gen.classes import ClassMap, map_classes
 from components.example_gen.comparison import Findings, judge_rows
 from components.example_gen.history import History
 from components.example_gen.manifest import Row, digest_rows, make_row, summarise_rows
-from components.images import convert, cost, depth, formats, inspection, jpeg, jpeg2000, orientation, png, tiff
+from components.images import findings, inspection, sniff, tensorflow_pixels
 from components.options.data import DataOptions
 from components.process.machine import semaphore_problem
 from components.sources.content.readers import TooLarge, read_source
@@ -35,18 +36,7 @@ REPORT_SECONDS = 0.5
 REMOTE_READERS = 32  # a remote file is mostly waited for
 SIDE_CAR = "side_car"  # a flag that never reaches a manifest: neither suffix nor content claims to be an image
 CODECS = ("numpy", "pdqhash", "pi-heif", "pillow", "simplejpeg")
-CODE = (
-    inspection,
-    formats,
-    cost,
-    jpeg,
-    jpeg2000,
-    png,
-    tiff,
-    convert,
-    depth,
-    orientation,
-)  # what decides what an inspection finds
+ROOM = Path(str(images.__file__)).parent  # its files decide what an inspection finds
 log = logging.getLogger("graft.run")
 
 
@@ -131,7 +121,7 @@ def inspect_all(
             rows[index] = _row(source, found)
     done = len(sources) - len(unknown)
     looking.report(done, len(sources))
-    fresh: list[tuple[Source, inspection.Inspection]] = []
+    fresh: list[tuple[Source, findings.Inspection]] = []
     due = time.monotonic() + REPORT_SECONDS
     for index, found in inspect_sources([(i, sources[i]) for i in unknown], limits, looking):
         rows[index] = _row(sources[index], found)
@@ -148,10 +138,10 @@ def inspect_all(
     return rows, len(unknown)
 
 
-def limits_of(options: DataOptions) -> inspection.ImageLimits:
+def limits_of(options: DataOptions) -> findings.ImageLimits:
     """What an image may be, in pixels and bytes, and how it is read."""
     size = options.max_pixels, options.min_side, options.max_file_megabytes << 20
-    return inspection.ImageLimits(*size, options.orientation == "apply", options.alpha)
+    return findings.ImageLimits(*size, options.orientation == "apply", options.alpha)
 
 
 def keep_places(scan: Scan, options: DataOptions, memory: History) -> None:
@@ -162,16 +152,16 @@ def keep_places(scan: Scan, options: DataOptions, memory: History) -> None:
         memory.keep_sides(((row.sha256, row.split) for row in examples), options.eval_fraction)
 
 
-def digest_inspector(limits: inspection.ImageLimits) -> str:
+def digest_inspector(limits: findings.ImageLimits) -> str:
     """Digest of all that decides what an inspection finds: the code, the codecs' versions and the limits."""
     versions = [f"{name} {metadata.version(name)}" for name in CODECS]
-    code = b"".join(Path(str(module.__file__)).read_bytes() for module in CODE)
+    code = b"".join(path.read_bytes() for path in sorted(ROOM.glob("*.py")))
     return hashlib.sha256(repr((versions, limits)).encode() + code).hexdigest()[:16]
 
 
 def inspect_sources(
-    sources: list[tuple[int, Source]], limits: inspection.ImageLimits, looking: ScanSettings
-) -> Iterator[tuple[int, inspection.Inspection]]:
+    sources: list[tuple[int, Source]], limits: findings.ImageLimits, looking: ScanSettings
+) -> Iterator[tuple[int, findings.Inspection]]:
     """Reads and inspects, in parallel; gives each source's number and what was found, in any order.
 
     Local JPEGs and PNGs go to processes of their own, one a processor: their decoders hold the interpreter's lock. All
@@ -188,7 +178,7 @@ def inspect_sources(
     if shared:
         postponed, by_index = [], dict(shared)
         for index, found in _inspect_in_processes(shared, limits, looking.meanwhile):
-            if found.reason == inspection.POSTPONED:
+            if found.reason == findings.POSTPONED:
                 postponed.append((index, by_index[index]))
             else:
                 yield index, found
@@ -196,8 +186,8 @@ def inspect_sources(
 
 
 def _inspect_in_threads(
-    sources: list[tuple[int, Source]], limits: inspection.ImageLimits, looking: ScanSettings
-) -> Iterator[tuple[int, inspection.Inspection]]:
+    sources: list[tuple[int, Source]], limits: findings.ImageLimits, looking: ScanSettings
+) -> Iterator[tuple[int, findings.Inspection]]:
     if not sources:
         return
     looking.prepare()
@@ -220,8 +210,8 @@ def _suits_a_process(source: Source) -> bool:
 
 
 def _inspect_in_processes(
-    sources: list[tuple[int, Source]], limits: inspection.ImageLimits, meanwhile: Callable[[], None]
-) -> Iterator[tuple[int, inspection.Inspection]]:
+    sources: list[tuple[int, Source]], limits: findings.ImageLimits, meanwhile: Callable[[], None]
+) -> Iterator[tuple[int, findings.Inspection]]:
     from joblib import Parallel, delayed
     from joblib.externals.loky import get_reusable_executor
 
@@ -236,36 +226,36 @@ def _inspect_in_processes(
 
 
 def _inspect_without_tensorflow(
-    batch: list[tuple[int, Source]], limits: inspection.ImageLimits
-) -> list[tuple[int, inspection.Inspection]]:
+    batch: list[tuple[int, Source]], limits: findings.ImageLimits
+) -> list[tuple[int, findings.Inspection]]:
     """In a worker process, where TensorFlow would take seconds and memory to load, and perhaps a GPU."""
-    convert.postpone_tensorflow()
+    tensorflow_pixels.postpone_tensorflow()
     return inspect_batch(batch, limits)
 
 
 def inspect_batch(
-    batch: Iterable[tuple[int, Source]], limits: inspection.ImageLimits
-) -> list[tuple[int, inspection.Inspection]]:
+    batch: Iterable[tuple[int, Source]], limits: findings.ImageLimits
+) -> list[tuple[int, findings.Inspection]]:
     """Reads and inspects some sources, one after the other."""
     return [(index, inspect_source(source, limits)) for index, source in batch]
 
 
-def inspect_source(source: Source, limits: inspection.ImageLimits) -> inspection.Inspection:
+def inspect_source(source: Source, limits: findings.ImageLimits) -> findings.Inspection:
     """Reads and inspects one source; a file that neither suffix nor content call an image is flagged `SIDE_CAR`."""
     if source.problem:
-        return inspection.Inspection(reason=source.reason, detail=source.problem)
+        return findings.Inspection(reason=source.reason, detail=source.problem)
     try:
         content = read_source(source, limits.max_bytes)
     except TooLarge as error:
-        return inspection.Inspection(bytes=source.size, reason=inspection.TOO_LARGE, detail=str(error))
+        return findings.Inspection(bytes=source.size, reason=findings.TOO_LARGE, detail=str(error))
     except Unreadable as error:
-        return inspection.Inspection(reason=inspection.UNREADABLE, detail=str(error))
+        return findings.Inspection(reason=findings.UNREADABLE, detail=str(error))
     found = inspection.inspect_image(source.name, content, limits)
-    may_be_beside = source.kind != "tfrecord" and inspection.is_ignorable(source.name, content)
+    may_be_beside = source.kind != "tfrecord" and sniff.is_ignorable(source.name, content)
     return replace(found, flags=(SIDE_CAR,)) if may_be_beside else found
 
 
-def _row(source: Source, found: inspection.Inspection) -> Row:
+def _row(source: Source, found: findings.Inspection) -> Row:
     """What is remembered of a file is the same however it was come by; only a walk finds side-cars."""
     if SIDE_CAR not in found.flags:
         return make_row(source, found)

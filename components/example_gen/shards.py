@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 
 from components.contract import features
 from components.example_gen.manifest import Row
-from components.images.inspection import CONVERTED
+from components.images.findings import CONVERTED
 from components.sources.formats.tfrecords import Frame, walk_frames
 
 ATTEMPTS = ".attempts"

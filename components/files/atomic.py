@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -68,3 +69,20 @@ def explained(folder: str) -> Iterator[None]:
             "Nothing half-written is trusted. Make room (graft features prune WORKDIR) or the folder writable, and "
             "start the run again: it continues with what is complete."
         ) from error
+
+
+def seal(content: bytes) -> bytes:
+    """The content behind a line with its sha256."""
+    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
+
+
+def unseal(sealed: bytes) -> bytes:
+    """The content, when it is what was sealed.
+
+    Raises:
+        ValueError: it is not.
+    """
+    digest, _, content = sealed.partition(b"\n")
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        raise ValueError("its sha256 is not that of its content")
+    return content

@@ -7,26 +7,21 @@ bits as the picture uses, see `depth.py`), turned upright where the orientation 
 from __future__ import annotations
 
 import io
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from components.contract import features
 from components.images import formats
-from components.images.cost import limit_directories
 from components.images.depth import to_eight_bits
-from components.images.inspection import (
+from components.images.findings import (
     ALPHA,
     ALPHA_ON_BLACK,
     ANIMATED,
     ANIMATED_UNSUPPORTED,
     CONVERTED,
     ON_ALPHA,
-    POSTPONED,
     ROTATED,
     SCALED,
     TRUNCATED,
@@ -41,7 +36,9 @@ from components.images.inspection import (
 from components.images.jpeg import ends_early
 from components.images.jpeg2000 import check_tiles
 from components.images.orientation import read_orientation, turn
-from components.images.png import check_rows, keep_pixels
+from components.images.pillow import _read_tag, load_as_stored, open_as_stored
+from components.images.png import check_rows
+from components.images.tensorflow_pixels import decode_with_tensorflow, refuse_where_postponed
 from components.images.tiff import check_kind, check_strips
 
 if TYPE_CHECKING:
@@ -57,7 +54,6 @@ PCX_PALETTE = 0x0C  # the byte before it, 769 before the end of a file of 256 co
 WITHOUT_PIXELS = ("I", "F")  # 32 bits a pixel, of any range
 THUMBNAIL_SIDE, MAX_REDUCTION = 64, 8  # as for JPEGs, so that a copy in another format looks alike
 BACKGROUNDS = {ALPHA: (255, 255, 255, 255), ALPHA_ON_BLACK: (0, 0, 0, 255)}
-_is_postponed = False
 CUT_WORDS = ("truncat", "not enough", "eof", "end of file", "unexpected end", "requires a buffer", "too short")
 
 
@@ -165,47 +161,6 @@ def _decode_jpeg(content: bytes) -> np.ndarray:
         return np.asarray(load_as_stored(picture).convert("RGB"))
 
 
-@contextmanager
-def open_as_stored(content: bytes, form: str) -> Iterator[Image]:
-    """An image by Pillow's decoder of that one format, without Pillow's own limits and warnings.
-
-    Both are global to the process: work in processes, not in threads.
-    """
-    from PIL import Image as Pillow
-
-    limit_directories()
-    if form == "heif":
-        _register_heif()
-    limit = Pillow.MAX_IMAGE_PIXELS
-    Pillow.MAX_IMAGE_PIXELS = None  # `check_size` has its own
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with _open(content, form) as picture:
-                yield picture
-    finally:
-        Pillow.MAX_IMAGE_PIXELS = limit
-
-
-def _open(content: bytes, form: str) -> Image:
-    """Of a PNG only the chunks that count are shown to Pillow, which stops at others; broken metadata is left out."""
-    from PIL import Image as Pillow
-
-    if form != "png":
-        return Pillow.open(io.BytesIO(content), formats=[form.upper()])
-    try:
-        return Pillow.open(io.BytesIO(keep_pixels(content, with_facts=True)), formats=["PNG"])
-    except (OSError, SyntaxError, ValueError):
-        return Pillow.open(io.BytesIO(keep_pixels(content, with_facts=False)), formats=["PNG"])
-
-
-@cache
-def _register_heif() -> None:
-    import pi_heif
-
-    pi_heif.register_heif_opener()
-
-
 def _check_header(picture: Image, form: str, limits: ImageLimits) -> set[str]:
     """Refuses by the header alone, before a pixel is decoded; the flags otherwise."""
     width, height = picture.size
@@ -258,45 +213,6 @@ def _load_with_orientation(picture: Image, content: bytes, form: str) -> tuple[I
     return loaded, _read_tag(picture)  # of a PNG, the tag may stand behind the pixels
 
 
-def _read_tag(picture: Image) -> int:
-    """The orientation tag of EXIF, in whatever way a format holds it."""
-    from PIL import ExifTags
-    from PIL.Image import Image as AnyImage
-
-    try:  # a PNG's own `getexif` loads its pixels first, and what is wrong with them would be lost here
-        found = AnyImage.getexif(picture).get(ExifTags.Base.Orientation, 1)
-    except Exception:  # noqa: BLE001  broken metadata says nothing about the picture
-        return 1
-    return found if found in range(1, 9) else 1
-
-
-def load_as_stored(picture: Image) -> Image:
-    """All pixels in memory, as stored: Pillow turns a TIFF by its orientation tag, which is undone."""
-    from PIL.Image import Transpose
-
-    undo = {
-        2: Transpose.FLIP_LEFT_RIGHT,
-        3: Transpose.ROTATE_180,
-        4: Transpose.FLIP_TOP_BOTTOM,
-        5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_90,
-        7: Transpose.TRANSVERSE,
-        8: Transpose.ROTATE_270,
-    }
-    turned = _read_tag(picture) if picture.format == "TIFF" else 1
-    picture.load()
-    if picture.format == "PPM" and picture.mode == "I":  # 0..65535, whatever the file's own maximum is
-        return _narrow(picture)
-    return picture.transpose(undo[turned]) if turned in undo else picture
-
-
-def _narrow(picture: Image) -> Image:
-    """16 bits a pixel in Pillow's mode for them."""
-    from PIL import Image as Pillow
-
-    return Pillow.fromarray(np.asarray(picture).astype(np.uint16))
-
-
 def _is_clear(picture: Image) -> bool:
     """Whether something shows through a picture."""
     if not picture.has_transparency_data or picture.mode == "RGBX":
@@ -328,30 +244,6 @@ def _lab_to_rgb(picture: Image) -> Image:
 
     profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
     return ImageCms.applyTransform(picture, ImageCms.buildTransform(*profiles, "LAB", "RGB"))  # type: ignore[return-value]
-
-
-def postpone_tensorflow() -> None:
-    """From now on, this process inspects without TensorFlow: what needs it is rejected as `POSTPONED`, for another."""
-    global _is_postponed
-    _is_postponed = True
-
-
-def refuse_where_postponed() -> None:
-    """Raises a Rejection as `POSTPONED` after `postpone_tensorflow`."""
-    if _is_postponed:
-        raise Rejection(POSTPONED, "TensorFlow is to say what it sees, in another process")
-
-
-def decode_with_tensorflow(content: bytes) -> np.ndarray | str:
-    """TensorFlow's pixels, uint8 [height, width, 3], as the transform graph will see them; or what it complains of."""
-    refuse_where_postponed()
-    import tensorflow as tf
-
-    try:
-        with tf.device("/cpu:0"):
-            return tf.io.decode_image(content, channels=3, expand_animations=False).numpy()
-    except tf.errors.OpError as error:
-        return error.message
 
 
 def _agrees(content: bytes, form: str, plain: Image) -> bool:

@@ -13,7 +13,7 @@ from functools import cache
 from os import SEEK_END
 from typing import IO
 
-from components.images.inspection import TOO_LARGE, ImageLimits, Rejection, check_size
+from components.images.findings import TOO_LARGE, ImageLimits, Rejection, check_size
 from components.images.jpeg2000 import read_header
 
 MAX_SCANS = 100  # of a JPEG; encoders write 1 to 20, libtiff stops at as many

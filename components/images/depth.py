@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from components.images.pillow import load_as_stored, open_as_stored
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -74,8 +76,6 @@ def _read_png(content: bytes) -> np.ndarray | None:
 
 def _read_tiff(content: bytes, high: Image) -> np.ndarray | None:
     """The high bytes are there; the low ones come of reading the file once more in the other order of bytes."""
-    from components.images.convert import load_as_stored, open_as_stored
-
     with open_as_stored(content, "tiff") as opened:
         low: Any = opened
         if set(low.tag_v2.get(BITS_A_SAMPLE, ())) != {16}:

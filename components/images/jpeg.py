@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from components.images.inspection import (
+from components.images.findings import (
     EXTRANEOUS_BYTES,
     TRUNCATED,
     UNDECODABLE,
@@ -25,6 +25,7 @@ from components.images.inspection import (
     turn_picture,
 )
 from components.images.orientation import read_orientation
+from components.images.tensorflow_pixels import decode_with_tensorflow
 
 CHANNELS = {"Gray": 1, "YCbCr": 3, "RGB": 3}  # simplejpeg's names; CMYK and YCCK need Pillow for their colours
 THUMBNAIL_SIDE = 64  # px; the shorter side of a thumbnail is at least that long, where the picture's is
@@ -95,8 +96,6 @@ def _forgive(content: bytes, warning: str, size: tuple[int, int]) -> np.ndarray:
     segments or before the end marker) and the rest must decode without any. Bytes left over between the scans or
     before a restart marker are never forgiven: there, the decoder lost its way. TensorFlow has the last word.
     """
-    from components.images.convert import decode_with_tensorflow
-
     header, scans = _split(content)
     stray = STRAY.search(warning)
     if stray and int(stray[1]) <= MAX_STRAY_SHARE * len(content):

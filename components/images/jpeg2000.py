@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from components.images.inspection import TRUNCATED, UNDECODABLE, Rejection
+from components.images.findings import TRUNCATED, UNDECODABLE, Rejection
 
 CODESTREAM = b"\xff\x4f\xff\x51"
 TILE_PART, END = 0xFF90, 0xFFD9

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from components.images.inspection import TRUNCATED, UNDECODABLE, ImageLimits, Rejection, check_size
+from components.images.findings import TRUNCATED, UNDECODABLE, ImageLimits, Rejection, check_size
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 HEADER, PALETTE, ROWS, END = b"IHDR", b"PLTE", b"IDAT", b"IEND"

@@ -14,7 +14,7 @@ from itertools import product
 from typing import Any
 
 from components.images import formats
-from components.images.inspection import TRUNCATED, UNDECODABLE, Rejection
+from components.images.findings import TRUNCATED, UNDECODABLE, Rejection
 from components.images.jpeg import read_strictly
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, SAMPLES = 256, 257, 258, 259, 262, 266, 277

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from components.images.inspection import UNREADABLE
+from components.images.findings import UNREADABLE
 
 SHOWN_SUFFIXES = 6
 

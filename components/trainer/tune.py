@@ -28,6 +28,7 @@ from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import freeze
 from components.trainer.devices.cluster import read_cluster
 from components.trainer.devices.strategy import make_strategy
+from components.trainer.features.augment import FreshViews
 from components.trainer.features.data import class_names, image_size, read_split
 from components.trainer.features.inputs import gather_inputs, make_pass
 from components.trainer.heads.boards import TensorBoardWriter
@@ -35,7 +36,7 @@ from components.trainer.heads.checkpoints import TrainingState
 from components.trainer.heads.head import hold_out
 from components.trainer.heads.penalty import find_penalty
 from components.trainer.heads.plan import Recipe
-from components.trainer.heads.task import FreshViews, HeadTask
+from components.trainer.heads.task import HeadTask
 from components.trainer.hyperparameters import tuned_values, with_values
 
 progress = logging.getLogger("graft.progress")

@@ -26,10 +26,10 @@ from components.options.gates import EvaluatorOptions, GateOptions
 from components.options.trainer import TrainerOptions
 from components.options.tuner import TunerOptions
 from components.trainer.backbones.table import check_request, check_weights
+from pipeline.config.kubeflow import KubeflowOptions
 from pipeline.config.layers import EXTENDS, Layer, find, merge, parse, read_layers
 from pipeline.config.paths import fill_paths, full_path
 from pipeline.fingerprint import node_fingerprints
-from pipeline.kubeflow.options import KubeflowOptions
 
 KEY = "[key]"  # of pydantic: a mapping's key is wrong, not its value
 

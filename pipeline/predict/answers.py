@@ -13,7 +13,7 @@ import numpy as np
 
 from components.contract import features
 from components.errors import InputError, first_line
-from components.images.inspection import ImageLimits
+from components.images.findings import ImageLimits
 from components.registry.find import class_names, crop_target, find_model
 from components.registry.verify import check_folder
 from pipeline.predict.overlays import Overlays

@@ -24,15 +24,15 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.errors import InputError
-from components.images import formats, inspection
+from components.images import findings, formats, sniff
 from components.options.data import DataOptions
 from components.sources.find import list_images
 from components.sources.listing import Source
+from pipeline.beam import name_runner, refuse_unseen
 from pipeline.predict.answers import Model, Prediction, answer_batch, load_model
 from pipeline.predict.inputs import MANIFEST_SUFFIXES, find_inputs
 from pipeline.predict.reading import LIMITS, Image, check_source, limits_for
 from pipeline.predict.writers import AnswerShape, parquet_schema, to_text
-from pipeline.run.beam import name_runner, refuse_unseen
 
 LINES = 64  # images that a worker takes at once
 FORMS = {"parquet": ".parquet", "jsonl": ".jsonl"}
@@ -137,7 +137,7 @@ def list_all(paths: Iterable[str]) -> list[Wanted]:
 def _holds_images(path: str) -> bool:
     """Whether a file is an archive or has records, and is not an image itself."""
     with open(path, "rb") as file:
-        return inspection.sniff_format(file.read(formats.HEAD)) is None
+        return sniff.sniff_format(file.read(formats.HEAD)) is None
 
 
 def _placed(root: str, source: Source) -> Source:
@@ -162,13 +162,13 @@ def write_worklist(path: str, wanted: list[Wanted]) -> list[Range]:
 
 def _is_aside(name: str) -> bool:
     """Whether a file does not say that it is an image: then it need not be one."""
-    return PurePath(name).suffix.lower() not in inspection.SUFFIX_FORMATS
+    return PurePath(name).suffix.lower() not in sniff.SUFFIX_FORMATS
 
 
 class ReadImages(beam.DoFn):
     """Reads, checks and converts the images of a range of the work list."""
 
-    def __init__(self, worklist: str, limits: inspection.ImageLimits = LIMITS) -> None:
+    def __init__(self, worklist: str, limits: findings.ImageLimits = LIMITS) -> None:
         super().__init__()
         self._worklist, self._limits = worklist, limits
 
@@ -181,7 +181,7 @@ class ReadImages(beam.DoFn):
         for line in lines:
             source, is_named = json.loads(line)
             image = check_source(Source(**source), self._limits)
-            if is_named or not (_is_aside(image.name) and image.error.startswith(inspection.NOT_AN_IMAGE)):
+            if is_named or not (_is_aside(image.name) and image.error.startswith(findings.NOT_AN_IMAGE)):
                 yield image
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from components.errors import first_line
 from components.example_gen.scan import limits_of
-from components.images import inspection
+from components.images import findings, inspection, sniff
 from components.images.convert import encode_for_tensorflow
 from components.options.data import DataOptions
 from components.registry.find import reading_of
@@ -43,37 +43,37 @@ class Image:
     flags: tuple[str, ...] = ()
 
 
-def check_image(name: str, content: bytes, limits: inspection.ImageLimits = LIMITS) -> Image:
+def check_image(name: str, content: bytes, limits: findings.ImageLimits = LIMITS) -> Image:
     """Inspects an encoded image and converts what TensorFlow would get wrong. Never raises; safe in threads."""
-    if inspection.sniff_format(content) == "jpeg":
+    if sniff.sniff_format(content) == "jpeg":
         return _check(name, content, limits)
     with _one_at_a_time:
         return _check(name, content, limits)
 
 
-def _check(name: str, content: bytes, limits: inspection.ImageLimits) -> Image:
+def _check(name: str, content: bytes, limits: findings.ImageLimits) -> Image:
     found = inspection.inspect_image(name, content, limits)
     if found.reason:
         return Image(name, error=f"{found.reason}: {found.detail}")
     try:
         encoded, _ = encode_for_tensorflow(content, found)
     except Exception as error:  # noqa: BLE001  one image, out of memory for one, takes no other's answer down
-        return Image(name, error=f"{inspection.UNDECODABLE}: {first_line(error)}")
+        return Image(name, error=f"{findings.UNDECODABLE}: {first_line(error)}")
     return Image(name, encoded, pixels=found.height * found.width, flags=found.flags)
 
 
-def limits_for(model: Path) -> inspection.ImageLimits:
+def limits_for(model: Path) -> findings.ImageLimits:
     """What is taken for a model, read as the pictures that it learned from."""
     reading = reading_of(model)
     return replace(LIMITS, upright=reading["orientation"] == "apply", alpha=reading["alpha"])
 
 
-def read_image(path: str, limits: inspection.ImageLimits = LIMITS) -> Image:
+def read_image(path: str, limits: findings.ImageLimits = LIMITS) -> Image:
     """Reads and checks one local file."""
     return check_source(Source(path, "", path), limits)
 
 
-def check_source(source: Source, limits: inspection.ImageLimits = LIMITS) -> Image:
+def check_source(source: Source, limits: findings.ImageLimits = LIMITS) -> Image:
     """Reads and checks one source: a file, a member of an archive, or a record."""
     if source.problem:
         return Image(source.name, error=f"unreadable: {source.problem}")
@@ -85,7 +85,7 @@ def check_source(source: Source, limits: inspection.ImageLimits = LIMITS) -> Ima
 
 
 def read_ahead(
-    pool: ThreadPoolExecutor, paths: Iterable[str], ahead: int, limits: inspection.ImageLimits = LIMITS
+    pool: ThreadPoolExecutor, paths: Iterable[str], ahead: int, limits: findings.ImageLimits = LIMITS
 ) -> Iterator[Image]:
     """Images in the order of their paths, while up to `ahead` more are being read."""
     waiting: deque[Future[Image]] = deque()

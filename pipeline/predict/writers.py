@@ -13,7 +13,7 @@ from textwrap import indent
 from typing import IO, Any, Protocol
 
 from components.errors import InputError
-from components.images.inspection import FLAGS
+from components.images.findings import FLAGS
 from components.process import streams
 from pipeline.predict.answers import Prediction
 

@@ -15,7 +15,7 @@ from components.files.digests import digest_of
 from components.registry import versions
 from pipeline.process import signals
 from pipeline.report.tuning import read_tuning
-from pipeline.run.workdir import RESERVE
+from pipeline.workdir import RESERVE
 
 RunArtifacts = dict[str, dict[str, Any]]  # node id -> output key -> artifact with `uri` and custom properties
 

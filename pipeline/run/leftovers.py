@@ -13,7 +13,7 @@ from typing import Any
 from components.errors import InputError
 from components.files.atomic import PARTIAL
 from pipeline.report.summary import Summary
-from pipeline.run.workdir import Workdir
+from pipeline.workdir import Workdir
 
 LOCK_SECONDS = 5.0  # that another program may hold the database
 COMPLETE = "SELECT id FROM Execution WHERE last_known_state IN (3, 5)"  # COMPLETE, CACHED

@@ -29,6 +29,7 @@ from components.sources.find import list_sources
 from components.sources.listing import Listing
 from components.trainer.backbones.table import is_saved_model
 from pipeline import sample
+from pipeline.beam import refuse_unseen_by_nodes
 from pipeline.config.configuration import Config, Plan, model_key
 from pipeline.config.overrides import read_override
 from pipeline.fingerprint import lock_digest, node_fingerprints, source_fingerprints
@@ -38,10 +39,9 @@ from pipeline.process.progress import Progress, output_to
 from pipeline.process.signals import closing
 from pipeline.report.ending import describe_end, describe_start, describe_unused_override
 from pipeline.report.summary import RunArtifacts, Summary, describe_version, fill_summary, find_artifacts
-from pipeline.run.beam import refuse_unseen_by_nodes
 from pipeline.run.leftovers import check_metadata, remove_unfinished, tidy
 from pipeline.run.trial import try_early
-from pipeline.run.workdir import Workdir
+from pipeline.workdir import Workdir
 
 if TYPE_CHECKING:
     from pipeline.run.runners import Trace

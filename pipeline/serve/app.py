@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from components.contract import features
 from components.errors import first_line
-from components.images.inspection import ImageLimits
+from components.images.findings import ImageLimits
 from pipeline.predict.reading import check_image
 from pipeline.serve import tensors
 from pipeline.serve.batcher import Batcher, PendingRequest

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from components.contract import features
-from components.images.inspection import ImageLimits
+from components.images.findings import ImageLimits
 from components.registry import versions
 from components.registry.find import class_names, crop_target
 from components.registry.verify import check_folder

@@ -10,7 +10,7 @@ from components.contract.artifacts import Manifest
 from components.example_gen.executor import Executor
 from components.options.beam import BeamOptions
 from components.options.data import DataOptions
-from pipeline.run.beam import beam_args
+from pipeline.beam import beam_args
 from tests.conftest import artifact
 
 

@@ -16,7 +16,7 @@ from components.evaluator import executor as evaluator
 from components.options.gates import EvaluatorOptions, QualityGateOptions
 from components.pusher import component as pusher
 from components.registry import versions
-from pipeline.run.beam import NO_IMAGE, name_runner
+from pipeline.beam import NO_IMAGE, name_runner
 from tests.components.evaluator.toys import CLASSES, save_model, write_examples
 from tests.conftest import artifact
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from components.errors import InputError
-from components.images.inspection import FLAGS
+from components.images.findings import FLAGS
 from components.options.data import DataOptions
 from pipeline.check import as_json, check_data, print_report
 from pipeline.cli import app

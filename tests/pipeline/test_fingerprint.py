@@ -176,7 +176,7 @@ def test_a_name_that_the_options_give_from_elsewhere_is_followed_there(copy):
         ("pipeline/kubeflow/task/review.py", True),
         ("pipeline/kubeflow/__init__.py", True),
         ("pipeline/run/run.py", True),
-        ("pipeline/run/beam.py", True),
+        ("pipeline/beam.py", True),
         ("pipeline/__init__.py", True),
         ("components/trainer/heads/head.py", True),
         ("components/servable_check/tflite_probe.py", True),

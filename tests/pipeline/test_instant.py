@@ -24,7 +24,7 @@ def run(*arguments):
         "components.images.inspection",
         "pipeline.config.configuration",
         "pipeline.cli",
-        "pipeline.run.workdir",
+        "pipeline.workdir",
         "components.registry.find",
         "pipeline.predict.inputs",
         "pipeline.predict.writers",

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from components.errors import InputError
-from components.images.inspection import IMAGE_SUFFIXES, sniff_format
+from components.images.sniff import IMAGE_SUFFIXES, sniff_format
 from components.options.data import DataOptions
 from components.sources.content import remote
 from components.sources.content.framing import length_of

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from urllib.parse import unquote
 
-from components.images.inspection import IMAGE_SUFFIXES
+from components.images.sniff import IMAGE_SUFFIXES
 from components.sources.content import remote
 from components.sources.formats.folders import stat_file, walk_folder
 from components.sources.layout.aside import why_ignored

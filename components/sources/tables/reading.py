@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from components.contract import features
 from components.errors import InputError
-from components.images.inspection import UNLABELLED
+from components.images.findings import UNLABELLED
 from components.options.data import DataOptions
 from components.sources.layout.layouts import FolderShape, Placement, find_manifest, settle_test
 from components.sources.listing import Listing, Source, Tree

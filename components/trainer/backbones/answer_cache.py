@@ -16,9 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from components.files.atomic import file_errors, make_folder, write_atomically
+from components.files.atomic import file_errors, make_folder, seal, unseal, write_atomically
 from components.trainer.devices.cluster import is_chief
-from components.trainer.heads.checkpoints import seal, unseal
 
 FOLDER = "known"
 

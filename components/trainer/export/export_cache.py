@@ -26,10 +26,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.saved_model import fingerprinting_utils  # there is no public way to write it
 
-from components.files.atomic import file_errors, make_folder, write_atomically
+from components.files.atomic import file_errors, make_folder, seal, unseal, write_atomically
 from components.trainer.devices.cluster import is_chief
 from components.trainer.features.store import EXPORT, USED
-from components.trainer.heads.checkpoints import seal, unseal
 from components.trainer.heads.head import Head
 
 FOLDER = "exports"

@@ -9,6 +9,7 @@ one pass an epoch: the view number is then the epoch, and nothing is kept.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -17,6 +18,21 @@ import tensorflow as tf
 
 DRAWS = 8  # 32 bits each: one sha256
 WHITE = 255.0
+
+
+@dataclass(frozen=True)
+class FreshViews:
+    """Features of which each epoch gets others.
+
+    Attributes:
+        plain: of the images themselves, float32 [n, d].
+        refresh: from an epoch, counted from 0, to the features of that epoch's views, float32 [n, d].
+        facts: what tells these views from others, for checkpoints.
+    """
+
+    plain: np.ndarray
+    refresh: Callable[[int], np.ndarray]
+    facts: str = ""
 
 
 @dataclass(frozen=True)

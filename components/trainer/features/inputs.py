@@ -17,7 +17,7 @@ from components.trainer.backbones.precision import build_half
 from components.trainer.devices.cluster import is_chief
 from components.trainer.devices.strategy import feature_batch_size
 from components.trainer.features.arrays import reorder
-from components.trainer.features.augment import Augmentation, View, describe_cost
+from components.trainer.features.augment import Augmentation, FreshViews, View, describe_cost
 from components.trainer.features.backbone_pass import (
     FeaturePass,
     Features,
@@ -30,7 +30,6 @@ from components.trainer.features.backbone_pass import (
 from components.trainer.features.data import Split, content_order, image_size, in_content_order, join_splits, take_rows
 from components.trainer.features.keys import describe_key, known_transform
 from components.trainer.features.store import FeatureStore
-from components.trainer.heads.task import FreshViews
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
+from components.files.atomic import seal, unseal
 from components.trainer.heads.loop import LoopState
 
 progress = logging.getLogger("graft.progress")
@@ -79,23 +80,6 @@ class TrainingState:
             place = {"epoch": facts["epoch"], "step": facts["step"]}
             place |= {name: tuple(facts[name]) for name in ("sums", "scale")}
             return cls(state, best=stored["best"], history=facts["history"], **place)
-
-
-def seal(content: bytes) -> bytes:
-    """The content behind a line with its sha256."""
-    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
-
-
-def unseal(sealed: bytes) -> bytes:
-    """The content, when it is what was sealed.
-
-    Raises:
-        ValueError: it is not.
-    """
-    digest, _, content = sealed.partition(b"\n")
-    if hashlib.sha256(content).hexdigest().encode() != digest:
-        raise ValueError("its sha256 is not that of its content")
-    return content
 
 
 @dataclass(frozen=True)

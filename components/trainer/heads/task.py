@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -16,22 +15,6 @@ from components.trainer.heads.checkpoints import TrainingState
 from components.trainer.heads.loop import Loop, start_state
 from components.trainer.heads.plan import Recipe, learning_rates, passes, shuffle, stopped_early, weigh_classes
 from components.trainer.heads.standard import Scale
-
-
-@dataclass(frozen=True)
-class FreshViews:
-    """Features of which each epoch gets others.
-
-    Attributes:
-        plain: of the images themselves, float32 [n, d].
-        refresh: from an epoch, counted from 0, to the features of that epoch's views, float32 [n, d].
-        facts: what tells these views from others, for checkpoints.
-    """
-
-    plain: np.ndarray
-    refresh: Callable[[int], np.ndarray]
-    facts: str = ""
-
 
 progress = logging.getLogger("graft.progress")
 

@@ -9,10 +9,10 @@ from pathlib import PurePosixPath
 
 from components.errors import InputError, did_you_mean
 from components.trainer.backbones.table import is_saved_model
+from pipeline.beam import BEAM_NODES, beam_args, workers_share_the_disk
 from pipeline.config.configuration import Config
+from pipeline.config.kubeflow import KUBERNETES_GPU, Resources
 from pipeline.fingerprint import NODE_MODULES
-from pipeline.kubeflow.options import KUBERNETES_GPU, Resources
-from pipeline.run.beam import BEAM_NODES, beam_args, workers_share_the_disk
 from pipeline.sample import is_sample
 
 

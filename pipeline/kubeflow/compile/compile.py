@@ -22,6 +22,7 @@ import pipeline
 from components.contract import features
 from components.process.lines import library_versions
 from pipeline.config.configuration import Config, Plan
+from pipeline.config.kubeflow import KUBERNETES_GPU, KubeflowOptions, Resources
 from pipeline.dag import create_pipeline
 from pipeline.fingerprint import code_digest, lock_digest, source_fingerprints
 from pipeline.kubeflow.compile import pointers
@@ -37,7 +38,6 @@ from pipeline.kubeflow.compile.parameters import (
 )
 from pipeline.kubeflow.compile.platform import platform_document
 from pipeline.kubeflow.kfp.watch import GATES
-from pipeline.kubeflow.options import KUBERNETES_GPU, KubeflowOptions, Resources
 from pipeline.run.run import hash_weights
 
 PYTHON = ["python", "-m"]

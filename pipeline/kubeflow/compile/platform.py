@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.kubeflow.options import KubeflowOptions, Resources, Toleration
+from pipeline.config.kubeflow import KubeflowOptions, Resources, Toleration
 
 
 def platform_document(cluster: KubeflowOptions, nodes: list[str], labels: dict[str, str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import yaml
 from google.protobuf import json_format, struct_pb2
 
 from components.errors import InputError
-from pipeline.kubeflow.compile.compiled import CompiledPipeline, read_compiled
+from pipeline.kubeflow.compiled import CompiledPipeline, read_compiled
 
 
 @dataclass(frozen=True)

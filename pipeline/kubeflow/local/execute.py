@@ -24,7 +24,7 @@ from rich.markup import escape
 
 from components.errors import InputError
 from components.files.digests import CONTENT
-from pipeline.kubeflow.compile.compiled import CompiledPipeline, Task
+from pipeline.kubeflow.compiled import CompiledPipeline, Task
 from pipeline.kubeflow.local.launcher import Launcher, Result, TaskInputs
 from pipeline.kubeflow.local.stores import Store
 from pipeline.process.progress import MARKS

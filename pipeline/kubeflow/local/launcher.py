@@ -25,7 +25,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as proto
 
 from pipeline.fingerprint import ROOT
 from pipeline.kubeflow.compile.checks import Target
-from pipeline.kubeflow.compile.compiled import Task
+from pipeline.kubeflow.compiled import Task
 from pipeline.kubeflow.local.driver import (
     EXECUTOR_LOGS,
     local_copy,

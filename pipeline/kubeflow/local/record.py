@@ -17,7 +17,7 @@ from components.contract.gates import DATA, QUALITY, SERVABILITY, lets_through
 from components.errors import InputError
 from components.registry import versions
 from pipeline.kubeflow.compile.checks import PLAN_NODE, Target
-from pipeline.kubeflow.compile.compiled import CompiledPipeline, read_compiled
+from pipeline.kubeflow.compiled import CompiledPipeline, read_compiled
 from pipeline.kubeflow.local.driver import EXECUTOR_LOGS, resolve_arguments
 from pipeline.kubeflow.local.execute import REFUSED, Walk, Walker, check_workdir, describe_failure, scratch_folder
 from pipeline.kubeflow.local.launcher import Launcher
@@ -28,7 +28,7 @@ from pipeline.report.ending import COMPILE_AGAIN, describe_end
 from pipeline.report.summary import RunArtifacts, Summary, fill_summary
 from pipeline.run.leftovers import tidy
 from pipeline.run.run import Outcome, note_served
-from pipeline.run.workdir import Workdir
+from pipeline.workdir import Workdir
 
 LARGE = ("examples", "model", "baseline_model", "best_model", "transform_graph")  # nothing of the summary is in them
 LOGS = "logs"  # in the run's folder, a file a task

@@ -28,10 +28,10 @@ from tfx.utils import import_utils
 from components.contract.artifacts import TYPES, check_contents, read_verdicts, record_contents
 from components.contract.gates import lets_through
 from components.errors import GateRefused
+from pipeline.beam import workers_share_the_disk
 from pipeline.kubeflow.compile import pointers
 from pipeline.kubeflow.task import places, pod
 from pipeline.kubeflow.task.review import headline_numbers, write_page
-from pipeline.run.beam import workers_share_the_disk
 
 TaskArtifacts = dict[str, list[types.Artifact]]
 UI_NAMESPACE = "system."

@@ -33,7 +33,7 @@ from pipeline.kubeflow.task.places import to_local
 from pipeline.process.progress import quiet_tensorflow
 from pipeline.run.run import find_rivals, hash_weights
 from pipeline.run.trial import try_early
-from pipeline.run.workdir import Workdir
+from pipeline.workdir import Workdir
 
 progress = logging.getLogger("graft.progress")
 

@@ -20,7 +20,7 @@ from components.evaluator.metrics import METRICS
 from components.evaluator.usable import why_not_runnable
 from components.options.gates import EvaluatorOptions, QualityGateOptions
 from components.registry.peers import Peer
-from pipeline.run.beam import NO_IMAGE, name_runner
+from pipeline.beam import NO_IMAGE, name_runner
 from tests.components.evaluator.toys import save_model, write_examples
 from tests.conftest import CLASSES, EVAL_COUNT, artifact
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from components.example_gen.history import SETTLED_NS, open_history
-from components.images.inspection import Inspection
+from components.images.findings import Inspection
 from components.sources.listing import Source
 
 NOW = time.time_ns()

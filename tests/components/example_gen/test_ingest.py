@@ -17,7 +17,7 @@ from components.example_gen.manifest import parse_row
 from components.example_gen.scan import scan_data
 from components.options.data import DataOptions
 from components.sources.find import list_sources
-from pipeline.run.beam import NO_IMAGE, name_runner
+from pipeline.beam import NO_IMAGE, name_runner
 from tests import pictures
 from tests.conftest import artifact
 

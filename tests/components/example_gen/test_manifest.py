@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from components.example_gen.history import open_history
 from components.example_gen.manifest import Row, digest_rows, parse_row, summarise_rows
 from components.example_gen.scan import scan_data
-from components.images.inspection import FLAGS, REASONS
+from components.images.findings import FLAGS, REASONS
 from components.options.data import DataOptions
 from components.sources.find import list_sources
 from components.sources.listing import IGNORED

@@ -12,7 +12,8 @@ from components.example_gen.comparison import Findings
 from components.example_gen.manifest import Row, make_row
 from components.example_gen.records import make_example, read_again, read_worklist, write_worklist
 from components.example_gen.scan import Scan
-from components.images.inspection import ImageLimits, inspect_image
+from components.images.findings import ImageLimits
+from components.images.inspection import inspect_image
 from components.sources.listing import Listing, Source
 from tests import pictures
 

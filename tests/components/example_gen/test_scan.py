@@ -9,7 +9,7 @@ import pytest
 from components.example_gen import scan as scanning
 from components.example_gen.history import open_history
 from components.example_gen.scan import ScanSettings, keep_places, scan_data
-from components.images.inspection import REASONS
+from components.images.findings import REASONS
 from components.options.data import DataOptions
 from components.sources.find import list_sources
 from tests import pictures

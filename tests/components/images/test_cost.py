@@ -1,14 +1,17 @@
 """Files that are neither large nor broken, and would keep a decoder busy for minutes or fill the memory."""
 
 import io
+import shutil
 import struct
 
 import pytest
 from PIL import Image
 
 from components.example_gen import scan
-from components.images import cost, inspection
-from components.images.inspection import ImageLimits, inspect_image, sniff_format
+from components.images import cost, findings
+from components.images.findings import ImageLimits
+from components.images.inspection import inspect_image
+from components.images.sniff import sniff_format
 from pipeline.predict.reading import check_image
 from tests import pictures
 
@@ -61,10 +64,10 @@ COSTLY = {
 def test_what_would_cost_too_much_is_refused_before_a_decoder_sees_it(kind, monkeypatch):
     content, detail = COSTLY[kind]
     if kind != "a greedy tiff":
-        for decoder in ("jpeg.decode_with_libjpeg", "convert.decode_with_pillow"):
-            monkeypatch.setattr(f"components.images.{decoder}", None)
+        for decoder in ("decode_with_libjpeg", "decode_with_pillow"):
+            monkeypatch.setattr(f"components.images.inspection.{decoder}", None)
     found = inspect_image("x", content, LIMITS)
-    assert (found.reason, found.detail[: len(detail)]) == (inspection.TOO_LARGE, detail)
+    assert (found.reason, found.detail[: len(detail)]) == (findings.TOO_LARGE, detail)
     assert check_image("x", content, LIMITS).error.startswith(f"too_large: {detail}")  # predict and serve
 
 
@@ -102,7 +105,7 @@ def test_exif_that_fills_the_memory_says_nothing():
 
 def test_a_directory_is_read_once_and_a_half_and_no_more():
     cost.limit_directories()
-    with pytest.raises(inspection.Rejection, match="longer than the file"):
+    with pytest.raises(findings.Rejection, match="longer than the file"):
         Image.Exif().load(b"Exif\0\0" + pictures.greedy_directory(4000, 60_000))
     orientation = pictures.oriented(PICTURE, "tiff", 6)
     assert Image.open(io.BytesIO(orientation)).getexif()[0x112] == 6
@@ -120,5 +123,7 @@ def test_cut_anywhere_the_walk_ends(content):
 
 def test_what_was_inspected_by_other_rules_is_inspected_again(tmp_path, monkeypatch):
     before = scan.digest_inspector(LIMITS)
-    monkeypatch.setattr(cost, "__file__", str(pictures.write(tmp_path / "cost.py", b"MAX_SCANS = 1000")))
+    shutil.copytree(scan.ROOM, tmp_path / "images")
+    pictures.write(tmp_path / "images" / "cost.py", b"MAX_SCANS = 1000")
+    monkeypatch.setattr(scan, "ROOM", tmp_path / "images")
     assert scan.digest_inspector(LIMITS) != before

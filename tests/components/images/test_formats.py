@@ -9,9 +9,12 @@ import pytest
 from PIL import Image as Pillow
 
 from components.contract import features
-from components.images import formats, inspection
-from components.images.convert import decode_with_tensorflow, encode_for_tensorflow
-from components.images.inspection import ImageLimits, inspect_image, is_ignorable, sniff_format
+from components.images import findings, formats, sniff
+from components.images.convert import encode_for_tensorflow
+from components.images.findings import ImageLimits
+from components.images.inspection import inspect_image
+from components.images.sniff import is_ignorable, sniff_format
+from components.images.tensorflow_pixels import decode_with_tensorflow
 from tests import kinds, pictures
 
 LIMITS = ImageLimits(max_pixels=1_000_000, min_side=8, max_bytes=10_000_000)
@@ -51,7 +54,7 @@ NAMED = {
 }
 
 
-def inspect(content: bytes, name: str = "photo", limits: ImageLimits = LIMITS) -> inspection.Inspection:
+def inspect(content: bytes, name: str = "photo", limits: ImageLimits = LIMITS) -> findings.Inspection:
     return inspect_image(name, content, limits)
 
 
@@ -93,7 +96,7 @@ def test_a_file_cut_anywhere_is_rejected_or_has_all_its_rows(kind):
 @pytest.mark.parametrize("kind", NAMED)
 def test_a_format_that_is_not_read_is_named_with_a_way_out(kind):
     found = inspect(NAMED[kind])
-    assert (found.reason, found.detail) == (inspection.UNDECODABLE, f"{kind}: {formats.WAYS_OUT[kind]}")
+    assert (found.reason, found.detail) == (findings.UNDECODABLE, f"{kind}: {formats.WAYS_OUT[kind]}")
     assert not is_ignorable("any.thing", NAMED[kind])
     assert found.sha256 == hashlib.sha256(NAMED[kind]).hexdigest()
 
@@ -102,17 +105,17 @@ def test_a_format_that_is_not_read_is_named_with_a_way_out(kind):
 def test_a_suffix_is_enough_to_name_a_format_that_is_not_read(suffix):
     for content in (b"no known start", pictures.encode(PICTURE, "tiff")):  # most cameras' raws are TIFFs
         found = inspect(content, f"DSC_0001{suffix.upper()}")
-        assert (found.reason, found.detail.split(":")[0]) == (inspection.UNDECODABLE, formats.SUFFIXES[suffix])
+        assert (found.reason, found.detail.split(":")[0]) == (findings.UNDECODABLE, formats.SUFFIXES[suffix])
         assert not is_ignorable(f"photo{suffix}", content)
     assert inspect(pictures.encode(PICTURE), f"photo{suffix}").flags == ("wrong_suffix",)
-    assert inspect(b"", f"photo{suffix}").reason == inspection.EMPTY
+    assert inspect(b"", f"photo{suffix}").reason == findings.EMPTY
 
 
 def test_every_way_out_fits_the_ledger_and_no_suffix_means_two_formats():
     suffixes = [suffix for row in formats.FORMATS for suffix in row.suffixes]
     assert len(set(suffixes)) == len(suffixes)
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in suffixes)
-    assert max(len(f"{name}: {way_out}") for name, way_out in formats.WAYS_OUT.items()) < inspection.DETAIL_LENGTH
+    assert max(len(f"{name}: {way_out}") for name, way_out in formats.WAYS_OUT.items()) < findings.DETAIL_LENGTH
     assert set(features.FORMATS) <= {row.name for row in formats.FORMATS if not row.way_out}
 
 
@@ -148,8 +151,8 @@ def test_random_bytes_are_no_image():
 
 
 def test_documents_make_no_class():
-    assert not {".pdf", ".svg", ".eps", ".djvu"} & inspection.IMAGE_SUFFIXES
-    assert {".jpg", ".cr2", ".dcm", ".ppm", ".jp2", ".psd", ".ico"} <= inspection.IMAGE_SUFFIXES
+    assert not {".pdf", ".svg", ".eps", ".djvu"} & sniff.IMAGE_SUFFIXES
+    assert {".jpg", ".cr2", ".dcm", ".ppm", ".jp2", ".psd", ".ico"} <= sniff.IMAGE_SUFFIXES
 
 
 def test_a_targa_may_tell_the_depth_of_a_map_that_is_not_there():
@@ -162,13 +165,13 @@ def test_a_cameras_raw_file_is_not_taken_for_its_thumbnail():
     buffer = io.BytesIO()
     Pillow.fromarray(PICTURE).save(buffer, "tiff", tiffinfo={254: 1})
     found = inspect(buffer.getvalue())
-    assert (found.reason, found.detail) == (inspection.UNDECODABLE, f"camera raw: {formats.RAW}")
+    assert (found.reason, found.detail) == (findings.UNDECODABLE, f"camera raw: {formats.RAW}")
 
 
 def test_a_photoshop_file_without_its_flattened_picture_is_named():
     found = inspect(kinds.photoshop(PICTURE, is_flattened=False))
     assert (found.reason, found.detail) == (
-        inspection.UNDECODABLE,
+        findings.UNDECODABLE,
         "saved without its flattened picture: an editor's file of layers; export it as PNG",
     )
 
@@ -191,7 +194,7 @@ TIGHT = ImageLimits(max_pixels=60_000, min_side=8, max_bytes=10_000_000)
 )
 def test_what_python_decodes_may_have_a_tenth_of_the_pixels(kind, detail):
     found = inspect(WHOLE[kind], limits=TIGHT)
-    assert found.reason == inspection.TOO_LARGE
+    assert found.reason == findings.TOO_LARGE
     assert found.detail.endswith(detail)
     for other in ("ppm", "pbm ppm", "16-bit ppm"):
         assert inspect(WHOLE[other], limits=TIGHT).reason == ""
@@ -213,7 +216,7 @@ def test_a_codestream_without_its_last_tiles_is_cut_though_it_is_closed():
     struct.pack_into(">I", content, last + 6, 0)
     struct.pack_into(">I", content, content.index(b"jp2c") - 4, 0)
     first_only = bytes(content[:last]) + b"\xff\xd9"
-    assert inspect(first_only).reason == inspection.TRUNCATED
+    assert inspect(first_only).reason == findings.TRUNCATED
     assert inspect(first_only).detail.endswith("of 4 tiles are there")
 
 
@@ -237,13 +240,13 @@ def short_strip(content: bytes, share: float) -> bytes:
 @pytest.mark.parametrize("kind", ["jpeg", "group3", "group4", "tiff_lzw", "tiff_adobe_deflate", "packbits", "lzma"])
 def test_a_tiff_whose_strip_is_short_is_rejected_though_all_its_counts_fit(kind, share, capfd):
     found = inspect(short_strip(WHOLE[f"{kind} tiff"], share))
-    assert found.reason in (inspection.TRUNCATED, inspection.UNDECODABLE)
+    assert found.reason in (findings.TRUNCATED, findings.UNDECODABLE)
     capfd.readouterr()  # libtiff speaks
 
 
 def test_a_palette_that_is_cut_off_is_missed():
     found = inspect(WHOLE["palette pcx"][:-700] + bytes(10))
-    assert (found.reason, found.detail) == (inspection.TRUNCATED, "the palette behind the last row is missing")
+    assert (found.reason, found.detail) == (findings.TRUNCATED, "the palette behind the last row is missing")
 
 
 def test_what_cannot_be_written_as_a_png_is_rejected_and_not_met_later(monkeypatch):
@@ -251,7 +254,7 @@ def test_what_cannot_be_written_as_a_png_is_rejected_and_not_met_later(monkeypat
 
     monkeypatch.setattr(convert, "_write_png", lambda picture, level: b"\x89PNG\r\n\x1a\n")
     found = inspect(WHOLE["webp"])
-    assert found.reason == inspection.UNDECODABLE
+    assert found.reason == findings.UNDECODABLE
     assert found.detail.startswith("cannot be written as a PNG: TensorFlow: ")
 
     def fail(picture, level):

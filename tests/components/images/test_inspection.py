@@ -7,17 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from components.images import convert, inspection
-from components.images.inspection import (
-    FLAGS,
-    ON_ALPHA,
-    REASONS,
-    ImageLimits,
-    Inspection,
-    inspect_image,
-    is_ignorable,
-    sniff_format,
-)
+from components.images import findings, inspection
+from components.images.findings import FLAGS, ON_ALPHA, REASONS, ImageLimits, Inspection
+from components.images.inspection import inspect_image
+from components.images.sniff import is_ignorable, sniff_format
 from tests import pictures
 
 LIMITS = ImageLimits(max_pixels=1_000_000, min_side=8, max_bytes=1_000_000)
@@ -92,64 +85,64 @@ NO_EXTENT = (
 )
 NO_DEPTH = "32 bits a pixel (Pillow's mode {}): no way to tell black from white"
 REJECTED = {
-    "nothing": (b"", inspection.EMPTY, "0 bytes"),
-    "half a jpeg": (JPEG[: len(JPEG) // 2], inspection.TRUNCATED, "libjpeg: Premature end of JPEG file"),
-    "half a png": (pictures.encode(PICTURE)[:400], inspection.TRUNCATED, "the file ends within the chunk IDAT"),
-    "a png's first bytes": (pictures.encode(PICTURE)[:30], inspection.TRUNCATED, "the file ends within the chunk IHDR"),
-    "half a gif": (pictures.encode(PICTURE, "gif")[:900], inspection.TRUNCATED, CUT + " (108 bytes not processed)"),
-    "half a bmp": (pictures.encode(PICTURE, "bmp")[:400], inspection.TRUNCATED, CUT + " (46 bytes not processed)"),
+    "nothing": (b"", findings.EMPTY, "0 bytes"),
+    "half a jpeg": (JPEG[: len(JPEG) // 2], findings.TRUNCATED, "libjpeg: Premature end of JPEG file"),
+    "half a png": (pictures.encode(PICTURE)[:400], findings.TRUNCATED, "the file ends within the chunk IDAT"),
+    "a png's first bytes": (pictures.encode(PICTURE)[:30], findings.TRUNCATED, "the file ends within the chunk IHDR"),
+    "half a gif": (pictures.encode(PICTURE, "gif")[:900], findings.TRUNCATED, CUT + " (108 bytes not processed)"),
+    "half a bmp": (pictures.encode(PICTURE, "bmp")[:400], findings.TRUNCATED, CUT + " (46 bytes not processed)"),
     "half a webp": (
         pictures.encode(PICTURE, "webp")[:200],
-        inspection.TRUNCATED,
+        findings.TRUNCATED,
         "Pillow: could not create decoder object",
     ),
-    "half a tiff": (pictures.encode(PICTURE, "tiff")[:500], inspection.TRUNCATED, CUT + " (0 bytes not processed)"),
+    "half a tiff": (pictures.encode(PICTURE, "tiff")[:500], findings.TRUNCATED, CUT + " (0 bytes not processed)"),
     "half an avif": (
         pictures.encode(PICTURE, "avif")[:-200],
-        inspection.TRUNCATED,
+        findings.TRUNCATED,
         "Pillow: Failed to decode frame 0: Truncated data",
     ),
-    "half a heif": (pictures.heif()[:-50], inspection.TRUNCATED, NO_EXTENT),
+    "half a heif": (pictures.heif()[:-50], findings.TRUNCATED, NO_EXTENT),
     "a png that claims more": (
         pictures.png_of_size(900, 900),
-        inspection.TRUNCATED,
+        findings.TRUNCATED,
         "64 of 2,430,900 bytes of rows are there",
     ),
-    "a bmp that claims more": (lying("bmp", 18, "<ii"), inspection.TRUNCATED, CUT + " (960 bytes not processed)"),
+    "a bmp that claims more": (lying("bmp", 18, "<ii"), findings.TRUNCATED, CUT + " (960 bytes not processed)"),
     "a wrong checksum": (
         pictures.break_checksum(pictures.encode(PICTURE)),
-        inspection.UNDECODABLE,
+        findings.UNDECODABLE,
         "the checksum of the chunk IDAT is wrong",
     ),
     "a png of zeros": (
         b"\x89PNG\r\n\x1a\n" + bytes(40) + b"IEND",
-        inspection.UNDECODABLE,
+        findings.UNDECODABLE,
         "b'\\x00\\x00\\x00\\x00' at byte 12 names no chunk",
     ),
-    "a float tiff": (pictures.encode(PICTURE, "tiff", "F"), inspection.UNDECODABLE, NO_DEPTH.format("F")),
-    "a 32-bit tiff": (pictures.encode(PICTURE, "tiff", "I"), inspection.UNDECODABLE, NO_DEPTH.format("I")),
-    "text": (b"<html>404 Not Found</html>", inspection.NOT_AN_IMAGE, "starts with b'<html>40'"),
-    "many pixels": (pictures.png_of_size(1_000_001, 10), inspection.TOO_LARGE, "1000001 x 10 pixels, limit 1,000,000"),
+    "a float tiff": (pictures.encode(PICTURE, "tiff", "F"), findings.UNDECODABLE, NO_DEPTH.format("F")),
+    "a 32-bit tiff": (pictures.encode(PICTURE, "tiff", "I"), findings.UNDECODABLE, NO_DEPTH.format("I")),
+    "text": (b"<html>404 Not Found</html>", findings.NOT_AN_IMAGE, "starts with b'<html>40'"),
+    "many pixels": (pictures.png_of_size(1_000_001, 10), findings.TOO_LARGE, "1000001 x 10 pixels, limit 1,000,000"),
     "a jpeg bomb": (
         pictures.with_jpeg_size(JPEG, 65_000, 65_000),
-        inspection.TOO_LARGE,
+        findings.TOO_LARGE,
         "65000 x 65000 pixels, limit 1,000,000",
     ),
-    "a png bomb": (pictures.png_of_size(60_000, 60_000), inspection.TOO_LARGE, "60000 x 60000 pixels, limit 1,000,000"),
-    "many bytes": (JPEG + bytes(1_000_000), inspection.TOO_LARGE, f"{len(JPEG) + 1_000_000:,} bytes, limit 1,000,000"),
+    "a png bomb": (pictures.png_of_size(60_000, 60_000), findings.TOO_LARGE, "60000 x 60000 pixels, limit 1,000,000"),
+    "many bytes": (JPEG + bytes(1_000_000), findings.TOO_LARGE, f"{len(JPEG) + 1_000_000:,} bytes, limit 1,000,000"),
     "a tracking pixel": (
         pictures.encode(pictures.noise(1, 1), "gif"),
-        inspection.TOO_SMALL,
+        findings.TOO_SMALL,
         "1 x 1 pixels, shortest side allowed 8",
     ),
     "a line": (
         pictures.encode(pictures.noise(7, 90), "jpeg"),
-        inspection.TOO_SMALL,
+        findings.TOO_SMALL,
         "90 x 7 pixels, shortest side allowed 8",
     ),
-    "an animated webp": (pictures.several("webp", 3), inspection.ANIMATED_UNSUPPORTED, "3 frames"),
-    "an animated avif": (pictures.several("avif"), inspection.ANIMATED_UNSUPPORTED, "2 frames"),
-    "a tiff of pages": (pictures.several("tiff", 4), inspection.ANIMATED_UNSUPPORTED, "4 pages"),
+    "an animated webp": (pictures.several("webp", 3), findings.ANIMATED_UNSUPPORTED, "3 frames"),
+    "an animated avif": (pictures.several("avif"), findings.ANIMATED_UNSUPPORTED, "2 frames"),
+    "a tiff of pages": (pictures.several("tiff", 4), findings.ANIMATED_UNSUPPORTED, "4 pages"),
 }
 
 
@@ -163,7 +156,7 @@ def test_a_broken_file_is_rejected_with_its_reason(kind):
 
 
 def test_every_reason_that_an_image_can_have_is_met_by_a_real_file():
-    elsewhere = {inspection.UNREADABLE, inspection.DUPLICATE_OF, inspection.CONFLICTING_LABEL, inspection.UNLABELLED}
+    elsewhere = {findings.UNREADABLE, findings.DUPLICATE_OF, findings.CONFLICTING_LABEL, findings.UNLABELLED}
     assert {reason for _, reason, _ in REJECTED.values()} == set(REASONS) - elsewhere
 
 
@@ -171,8 +164,8 @@ def test_limits_are_inclusive():
     whole = pictures.encode(PICTURE)
     assert inspect(whole, limits=ImageLimits(16 * 20, 16, len(whole))).reason == ""
     assert inspect(whole, limits=ImageLimits(16 * 20 - 1, 16, len(whole))).detail == "20 x 16 pixels, limit 319"
-    assert inspect(whole, limits=ImageLimits(16 * 20, 17, len(whole))).reason == inspection.TOO_SMALL
-    assert inspect(whole, limits=ImageLimits(16 * 20, 16, len(whole) - 1)).reason == inspection.TOO_LARGE
+    assert inspect(whole, limits=ImageLimits(16 * 20, 17, len(whole))).reason == findings.TOO_SMALL
+    assert inspect(whole, limits=ImageLimits(16 * 20, 16, len(whole) - 1)).reason == findings.TOO_LARGE
 
 
 @pytest.mark.parametrize(
@@ -250,9 +243,9 @@ def test_whatever_a_decoder_raises_the_file_is_rejected(monkeypatch):
     def fail(*_):
         raise RuntimeError("first\nsecond \x00" + "line " * 99)
 
-    monkeypatch.setattr(convert, "decode_with_pillow", fail)
+    monkeypatch.setattr(inspection, "decode_with_pillow", fail)
     found = inspect(pictures.encode(PICTURE))
-    assert found.reason == inspection.UNDECODABLE
+    assert found.reason == findings.UNDECODABLE
     assert found.detail.startswith("RuntimeError: first second ?line line")
     assert (len(found.detail), found.detail[-3:]) == (200, "...")
 

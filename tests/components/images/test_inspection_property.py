@@ -7,9 +7,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.images import inspection
+from components.images import findings
 from components.images.convert import encode_for_tensorflow
-from components.images.inspection import FLAGS, REASONS, ImageLimits, inspect_image
+from components.images.findings import FLAGS, REASONS, ImageLimits
+from components.images.inspection import inspect_image
 from components.images.orientation import read_orientation
 from tests import pictures
 
@@ -50,7 +51,7 @@ MAGIC = [
     b"RIFF\x40\0\0\0WEBP",
 ]
 MAGIC += [b"\0\0\0\x18ftyp" + brand for brand in (b"heic", b"avif", b"mif1")]
-RESULTS = set(REASONS) - {inspection.UNREADABLE, inspection.DUPLICATE_OF, inspection.CONFLICTING_LABEL}
+RESULTS = set(REASONS) - {findings.UNREADABLE, findings.DUPLICATE_OF, findings.CONFLICTING_LABEL}
 
 places = st.integers(0, 2000)
 sizes = st.tuples(st.sampled_from("<>"), st.sampled_from("HI"), st.integers(0, 65535), st.integers(0, 65535))

@@ -2,8 +2,9 @@
 
 import pytest
 
-from components.images import convert, inspection
-from components.images.inspection import ImageLimits, inspect_image
+from components.images import findings, jpeg
+from components.images.findings import ImageLimits
+from components.images.inspection import inspect_image
 from tests import pictures
 
 LIMITS = ImageLimits(max_pixels=1_000_000, min_side=8, max_bytes=1_000_000)
@@ -44,32 +45,32 @@ def bad_codes() -> bytes:
 
 
 BROKEN = {
-    "half a jpeg": (JPEG[: len(JPEG) // 2], inspection.TRUNCATED, "libjpeg: Premature end of JPEG file"),
-    "a closed half": (early_end(0.6), inspection.TRUNCATED, EARLY),
-    "a closed half, progressive": (early_end(0.9, progressive=True), inspection.TRUNCATED, EARLY),
+    "half a jpeg": (JPEG[: len(JPEG) // 2], findings.TRUNCATED, "libjpeg: Premature end of JPEG file"),
+    "a closed half": (early_end(0.6), findings.TRUNCATED, EARLY),
+    "a closed half, progressive": (early_end(0.9, progressive=True), findings.TRUNCATED, EARLY),
     "a closed half, CMYK": (
         pictures.encode(PHOTO, "jpeg", "CMYK")[:2000] + END,
-        inspection.TRUNCATED,
+        findings.TRUNCATED,
         EARLY,
     ),
     "a closed half, odd": (
         odd_sampling(early_end(0.6)),
-        inspection.TRUNCATED,
+        findings.TRUNCATED,
         "the end marker stands before the last row",
     ),
-    "a jpeg's first bytes": (JPEG[:100], inspection.TRUNCATED, "Pillow: Truncated File Read"),
-    "a jpeg of noise": (b"\xff\xd8\xff\xe0\0\2" + bytes(90), inspection.TRUNCATED, "Pillow: the header is broken"),
+    "a jpeg's first bytes": (JPEG[:100], findings.TRUNCATED, "Pillow: Truncated File Read"),
+    "a jpeg of noise": (b"\xff\xd8\xff\xe0\0\2" + bytes(90), findings.TRUNCATED, "Pillow: the header is broken"),
     "a jpeg that claims more": (
         pictures.with_jpeg_size(SMALL_JPEG, 10_000, 100),
-        inspection.TRUNCATED,
+        findings.TRUNCATED,
         f"10000 x 100 pixels cannot be in {len(SMALL_JPEG):,} bytes",
     ),
     "a jpeg that claims less": (
         pictures.with_jpeg_size(JPEG, 128, 16),
-        inspection.UNDECODABLE,
+        findings.UNDECODABLE,
         "libjpeg: Corrupt JPEG data: 1429 extraneous bytes before marker 0xd9",
     ),
-    "a jpeg of bad codes": (bad_codes(), inspection.UNDECODABLE, "Pillow: broken data stream when reading image file"),
+    "a jpeg of bad codes": (bad_codes(), findings.UNDECODABLE, "Pillow: broken data stream when reading image file"),
 }
 
 
@@ -92,11 +93,11 @@ def test_stray_bytes_around_the_picture_are_forgiven_and_flagged(count):
 def test_stray_bytes_do_not_hide_other_damage():
     cut = JPEG[: len(JPEG) * 3 // 4] + b"\xff\xd9"
     both = cut.replace(b"\xff\xdb", b"stray\xff\xdb", 1)
-    assert (inspect(both).reason, inspect(both).detail) == (inspection.TRUNCATED, EARLY)
+    assert (inspect(both).reason, inspect(both).detail) == (findings.TRUNCATED, EARLY)
     restarts = pictures.encode(PHOTO, "jpeg", restart_marker_rows=1)
     place = restarts.index(b"\xff\xd0")
     found = inspect(restarts[:place] + b"lost" + restarts[place:])
-    assert found.reason == inspection.UNDECODABLE
+    assert found.reason == findings.UNDECODABLE
     assert found.detail == "libjpeg: Corrupt JPEG data: 4 extraneous bytes before marker 0xd0"
 
 
@@ -116,15 +117,15 @@ def test_an_odd_jfif_version_is_no_damage():
 def test_a_cut_jpeg_is_never_taken(options):
     content = pictures.encode(PHOTO, "jpeg", **options)
     for length in range(4, len(content), 5):
-        assert inspect(content[:length]).reason == inspection.TRUNCATED, length
-    assert inspect(content[:-1]).reason == inspection.TRUNCATED
+        assert inspect(content[:length]).reason == findings.TRUNCATED, length
+    assert inspect(content[:-1]).reason == findings.TRUNCATED
 
 
 @pytest.mark.parametrize("options", [{}, {"restart_marker_rows": 1}], ids=str)
 def test_a_cut_jpeg_that_was_given_an_end_marker_is_never_taken(options):
     content = pictures.encode(PHOTO, "jpeg", **options)
     for length in range(content.index(b"\xff\xda") + 14, len(content) - 12, 5):
-        assert inspect(content[:length] + END).reason in (inspection.TRUNCATED, inspection.UNDECODABLE), length
+        assert inspect(content[:length] + END).reason in (findings.TRUNCATED, findings.UNDECODABLE), length
 
 
 def test_a_cut_progressive_jpeg_with_an_end_marker_is_taken_between_two_scans_only():
@@ -143,9 +144,9 @@ def test_fill_bytes_between_segments_are_no_damage():
 
 
 def test_tensorflow_has_the_last_word_on_stray_bytes(monkeypatch):
-    monkeypatch.setattr(convert, "decode_with_tensorflow", lambda content: "no such colours")
+    monkeypatch.setattr(jpeg, "decode_with_tensorflow", lambda content: "no such colours")
     found = inspect(stray(30))  # the decoder had read four of them ahead
-    assert found.reason == inspection.UNDECODABLE
+    assert found.reason == findings.UNDECODABLE
     assert found.detail.endswith("26 extraneous bytes before marker 0xd9; TensorFlow: no such colours")
 
 

@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from components.contract import features
-from components.images.convert import decode_with_tensorflow
 from components.images.orientation import read_orientation, turn
+from components.images.tensorflow_pixels import decode_with_tensorflow
 from pipeline.predict.reading import check_image
 from tests import mutants, pictures
 from tests.components.example_gen.test_ingest import execute, read_records, read_rows, value

@@ -11,7 +11,8 @@ import tensorflow as tf
 from PIL import Image as Pillow
 
 from components.images.convert import encode_for_tensorflow
-from components.images.inspection import ImageLimits, inspect_image
+from components.images.findings import ImageLimits
+from components.images.inspection import inspect_image
 from tests import pictures
 
 LIMITS = ImageLimits(max_pixels=1_000_000, min_side=8, max_bytes=10_000_000)

@@ -7,10 +7,13 @@ import zlib
 import numpy as np
 import pytest
 
-from components.images import inspection
-from components.images.convert import decode_with_tensorflow, encode_for_tensorflow, open_as_stored
-from components.images.inspection import ImageLimits, Rejection, inspect_image
+from components.images import findings
+from components.images.convert import encode_for_tensorflow
+from components.images.findings import ImageLimits, Rejection
+from components.images.inspection import inspect_image
+from components.images.pillow import open_as_stored
 from components.images.png import PASSES, SAMPLES, check_rows
+from components.images.tensorflow_pixels import decode_with_tensorflow
 from tests import kinds, mutants, pictures
 
 LIMITS = ImageLimits(max_pixels=1_000_000, min_side=8, max_bytes=100_000_000)
@@ -34,7 +37,7 @@ def damage(content: bytes, kind: bytes) -> bytes:
     return content[:end] + bytes([content[end] ^ 0xFF]) + content[end + 1 :]
 
 
-def inspect(content: bytes) -> inspection.Inspection:
+def inspect(content: bytes) -> findings.Inspection:
     return inspect_image("photo.png", content, LIMITS)
 
 
@@ -71,40 +74,40 @@ def test_what_is_not_of_the_pixels_stops_nothing(kind, before):
 REJECTED = {
     "a broken stream": (
         png(rows=zlib.compress(ROWS)[:500] + b"\xff" * 900),
-        inspection.UNDECODABLE,
+        findings.UNDECODABLE,
         "the zlib stream of the",
     ),
-    "no stream at all": (png(rows=b"no zlib"), inspection.UNDECODABLE, "the zlib stream of the rows is broken"),
-    "an empty stream": (png(rows=b""), inspection.TRUNCATED, "0 of 7,240 bytes of rows are there"),
+    "no stream at all": (png(rows=b"no zlib"), findings.UNDECODABLE, "the zlib stream of the rows is broken"),
+    "an empty stream": (png(rows=b""), findings.TRUNCATED, "0 of 7,240 bytes of rows are there"),
     "a stream that ends early": (
         png(rows=zlib.compress(ROWS[:3000])),
-        inspection.TRUNCATED,
+        findings.TRUNCATED,
         "3,000 of 7,240 bytes of rows are there",
     ),
-    "half a stream": (png(rows=zlib.compress(ROWS)[:2000]), inspection.TRUNCATED, "of 7,240 bytes of rows are there"),
+    "half a stream": (png(rows=zlib.compress(ROWS)[:2000]), findings.TRUNCATED, "of 7,240 bytes of rows are there"),
     "a stream without its checksum": (
         png(rows=zlib.compress(ROWS)[:-4]),
-        inspection.TRUNCATED,
+        findings.TRUNCATED,
         "the rows end without their checksum",
     ),
     "a stream with a wrong checksum": (
         png(rows=zlib.compress(ROWS)[:-1] + b"?"),
-        inspection.UNDECODABLE,
+        findings.UNDECODABLE,
         "the zlib stream of the rows is broken: Error -3 while decompressing data: incorrect data check",
     ),
     "a wrong checksum of the header": (
         damage(png(), b"IHDR"),
-        inspection.UNDECODABLE,
+        findings.UNDECODABLE,
         "the checksum of the chunk IHDR",
     ),
-    "a wrong checksum of the rows": (damage(png(), b"IDAT"), inspection.UNDECODABLE, "the checksum of the chunk IDAT"),
-    "a wrong checksum of the end": (damage(png(), b"IEND"), inspection.UNDECODABLE, "the checksum of the chunk IEND"),
-    "no end": (png()[:-12], inspection.TRUNCATED, "the file ends before the chunk IEND"),
-    "a foreign critical chunk": (png((b"CgBI", b"\0\0\0\0")), inspection.UNDECODABLE, "no chunk CgBI may stand there"),
-    "two headers": (png((b"IHDR", HEADER)), inspection.UNDECODABLE, "no chunk IHDR may stand there"),
+    "a wrong checksum of the rows": (damage(png(), b"IDAT"), findings.UNDECODABLE, "the checksum of the chunk IDAT"),
+    "a wrong checksum of the end": (damage(png(), b"IEND"), findings.UNDECODABLE, "the checksum of the chunk IEND"),
+    "no end": (png()[:-12], findings.TRUNCATED, "the file ends before the chunk IEND"),
+    "a foreign critical chunk": (png((b"CgBI", b"\0\0\0\0")), findings.UNDECODABLE, "no chunk CgBI may stand there"),
+    "two headers": (png((b"IHDR", HEADER)), findings.UNDECODABLE, "no chunk IHDR may stand there"),
     "an unknown kind of colour": (
         b"\x89PNG\r\n\x1a\n" + pictures.chunk(b"IHDR", HEADER[:9] + b"\5" + HEADER[10:]) + png()[33:],
-        inspection.UNDECODABLE,
+        findings.UNDECODABLE,
         "the header is broken",
     ),
 }
@@ -141,7 +144,7 @@ def test_a_row_that_is_missing_is_missed_in_every_kind_of_picture(bits, colour, 
         return b"\x89PNG\r\n\x1a\n" + b"".join(pictures.chunk(*part) for part in chunks)
 
     assert inspect(build(sum(lengths))).reason == ""
-    assert inspect(build(sum(lengths) - 1)).reason == inspection.TRUNCATED
+    assert inspect(build(sum(lengths) - 1)).reason == findings.TRUNCATED
     assert inspect(build(sum(lengths) + 5)).reason == ""  # what is behind the last row belongs to nothing
 
 

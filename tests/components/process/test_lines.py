@@ -58,7 +58,7 @@ def test_the_interpreter_of_tensorflow_lite_runs_a_model_and_warns_of_nothing():
 
 def test_beam_s_own_default_is_not_what_either_line_runs_on():
     """The runner's full name is right on both lines: the short one means another engine on the newer."""
-    from pipeline.run.beam import FN_API_RUNNER
+    from pipeline.beam import FN_API_RUNNER
 
     module, _, name = FN_API_RUNNER.rpartition(".")
     assert callable(getattr(importlib.import_module(module), name))

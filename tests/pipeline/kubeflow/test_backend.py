@@ -15,7 +15,7 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as proto
 
 from pipeline.kubeflow.compile.checks import Target
-from pipeline.kubeflow.compile.compiled import Task
+from pipeline.kubeflow.compiled import Task
 from pipeline.kubeflow.local.launcher import Launcher, Result, TaskInputs
 from pipeline.kubeflow.local.stores import open_store
 

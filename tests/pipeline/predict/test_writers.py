@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.errors import InputError
-from components.images.inspection import FLAGS
+from components.images.findings import FLAGS
 from components.process import streams
 from pipeline.predict.answers import Prediction
 from pipeline.predict.writers import FORMS, ROW_GROUP, AnswerShape, form_of, open_writer

@@ -11,7 +11,7 @@ from ml_metadata.proto import metadata_store_pb2 as proto
 
 from components.errors import InputError
 from pipeline.run.leftovers import check_metadata, remove_unfinished, tidy
-from pipeline.run.workdir import Workdir
+from pipeline.workdir import Workdir
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from pipeline.process.progress import Progress
 from pipeline.report.ending import EXIT_CODES, describe_end, describe_start, describe_unused_override
 from pipeline.report.summary import Summary
 from pipeline.run.run import RunOptions, _execute, find_rivals, hash_weights, look_at_data, make_plan, run_pipeline
-from pipeline.run.workdir import Workdir
+from pipeline.workdir import Workdir
 from tests import pictures
 
 

@@ -23,7 +23,7 @@ def transform_of(folder, **options):
 
     from components.schema import SCHEMA_FILE
     from components.transform import preprocessing_fn
-    from pipeline.run.beam import name_runner
+    from pipeline.beam import name_runner
 
     schema = text_format.Parse(SCHEMA_FILE.read_text("utf-8"), schema_pb2.Schema())
     config = {"orientation": options.pop("orientation", "apply"), "options": TransformOptions(**options).to_json()}

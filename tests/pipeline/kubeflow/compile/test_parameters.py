@@ -12,8 +12,8 @@ from components.errors import InputError
 from pipeline.config.configuration import known_keys
 from pipeline.kubeflow.compile.checks import Target
 from pipeline.kubeflow.compile.compile import compile_config
-from pipeline.kubeflow.compile.compiled import read_compiled
 from pipeline.kubeflow.compile.parameters import Binding, Parameter, _with_other_option, check_recorded, find_bindings
+from pipeline.kubeflow.compiled import read_compiled
 from pipeline.kubeflow.local.driver import resolve_arguments
 from pipeline.kubeflow.local.record import write_config
 from pipeline.kubeflow.local.values import to_argument

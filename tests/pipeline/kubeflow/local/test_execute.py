@@ -9,7 +9,7 @@ from rich.console import Console
 
 from components.errors import InputError
 from pipeline.kubeflow.compile.checks import Target
-from pipeline.kubeflow.compile.compiled import read_compiled
+from pipeline.kubeflow.compiled import read_compiled
 from pipeline.kubeflow.local.execute import Walker, check_workdir, describe_failure
 from pipeline.kubeflow.local.launcher import Launcher
 from pipeline.kubeflow.local.record import parse_parameters

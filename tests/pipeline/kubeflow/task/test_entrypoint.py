@@ -14,7 +14,7 @@ from components.contract import features
 from components.errors import Damaged, GateRefused
 from components.files.digests import CONTENT, combine, digest_folder
 from pipeline.kubeflow.compile.checks import Target
-from pipeline.kubeflow.compile.compiled import read_compiled
+from pipeline.kubeflow.compiled import read_compiled
 from pipeline.kubeflow.local.launcher import Launcher, TaskInputs, fill_placeholders
 from pipeline.kubeflow.local.stores import LOCAL_BUCKET, FolderStore
 from pipeline.kubeflow.task import entrypoint, places

@@ -9,7 +9,7 @@ from components.process.lines import library_versions
 from pipeline.config.configuration import model_key
 from pipeline.fingerprint import code_digest, node_fingerprints, source_fingerprints
 from pipeline.kubeflow.task import plan_task
-from pipeline.run.workdir import Workdir
+from pipeline.workdir import Workdir
 from tests import pictures
 from tests.pipeline.kubeflow.conftest import make_config
 

@@ -7,8 +7,7 @@ import pytest
 
 from components.errors import InputError
 from components.options.beam import BeamOptions
-from pipeline.config.configuration import check_config
-from pipeline.run.beam import (
+from pipeline.beam import (
     FN_API_RUNNER,
     IN_PROCESS,
     NO_IMAGE,
@@ -19,6 +18,7 @@ from pipeline.run.beam import (
     why_unseen,
     workers_share_the_disk,
 )
+from pipeline.config.configuration import check_config
 from tests import pictures
 from tests.pipeline.predict.test_command import graft
 

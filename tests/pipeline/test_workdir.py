@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from components.errors import InputError
-from pipeline.run.workdir import Workdir
+from pipeline.workdir import Workdir
 
 
 def test_it_is_made_with_all_folders_above_it(tmp_path):
@@ -33,7 +33,7 @@ def test_a_place_that_cannot_be_written_is_refused_with_the_reason(tmp_path, pla
 
 
 HOLD = (
-    "import sys; from pathlib import Path; from pipeline.run.workdir import Workdir\n"
+    "import sys; from pathlib import Path; from pipeline.workdir import Workdir\n"
     "with Workdir(Path(sys.argv[1])).locked():\n    print('locked', flush=True); sys.stdin.read()"
 )
 

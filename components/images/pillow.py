@@ -1,0 +1,98 @@
+"""Images as Pillow reads them, one format at a time, with all pixels as they are stored."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from components.images.cost import limit_directories
+from components.images.png import keep_pixels
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@contextmanager
+def open_as_stored(content: bytes, form: str) -> Iterator[Image]:
+    """An image by Pillow's decoder of that one format, without Pillow's own limits and warnings.
+
+    Both are global to the process: work in processes, not in threads.
+    """
+    from PIL import Image as Pillow
+
+    limit_directories()
+    if form == "heif":
+        _register_heif()
+    limit = Pillow.MAX_IMAGE_PIXELS
+    Pillow.MAX_IMAGE_PIXELS = None  # `check_size` has its own
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with _open(content, form) as picture:
+                yield picture
+    finally:
+        Pillow.MAX_IMAGE_PIXELS = limit
+
+
+def _open(content: bytes, form: str) -> Image:
+    """Of a PNG only the chunks that count are shown to Pillow, which stops at others; broken metadata is left out."""
+    from PIL import Image as Pillow
+
+    if form != "png":
+        return Pillow.open(io.BytesIO(content), formats=[form.upper()])
+    try:
+        return Pillow.open(io.BytesIO(keep_pixels(content, with_facts=True)), formats=["PNG"])
+    except (OSError, SyntaxError, ValueError):
+        return Pillow.open(io.BytesIO(keep_pixels(content, with_facts=False)), formats=["PNG"])
+
+
+@cache
+def _register_heif() -> None:
+    import pi_heif
+
+    pi_heif.register_heif_opener()
+
+
+def _read_tag(picture: Image) -> int:
+    """The orientation tag of EXIF, in whatever way a format holds it."""
+    from PIL import ExifTags
+    from PIL.Image import Image as AnyImage
+
+    try:  # a PNG's own `getexif` loads its pixels first, and what is wrong with them would be lost here
+        found = AnyImage.getexif(picture).get(ExifTags.Base.Orientation, 1)
+    except Exception:  # noqa: BLE001  broken metadata says nothing about the picture
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def load_as_stored(picture: Image) -> Image:
+    """All pixels in memory, as stored: Pillow turns a TIFF by its orientation tag, which is undone."""
+    from PIL.Image import Transpose
+
+    undo = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_90,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_270,
+    }
+    turned = _read_tag(picture) if picture.format == "TIFF" else 1
+    picture.load()
+    if picture.format == "PPM" and picture.mode == "I":  # 0..65535, whatever the file's own maximum is
+        return _narrow(picture)
+    return picture.transpose(undo[turned]) if turned in undo else picture
+
+
+def _narrow(picture: Image) -> Image:
+    """16 bits a pixel in Pillow's mode for them."""
+    from PIL import Image as Pillow
+
+    return Pillow.fromarray(np.asarray(picture).astype(np.uint16))
