@@ -17,7 +17,8 @@ from components.registry.passport import describe_data
 from components.registry.verify import verify_version
 from pipeline.config.configuration import Config, check_config
 from pipeline.fingerprint import lock_digest, source_fingerprints
-from pipeline.run.run import RunOptions, hash_weights, run_pipeline
+from pipeline.run.planning import RunOptions, hash_weights
+from pipeline.run.run import run_pipeline
 
 DECIDING = ("ImageExampleGen", "Transform", "Trainer")  # nodes whose code decides the model
 

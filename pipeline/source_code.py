@@ -29,13 +29,11 @@ class SourceFile:
     Attributes:
         digest: over what can change a result.
         names: what it imports, in dotted form, the imported name last; and texts in the same form.
-        exports: of a file that only gives names of other modules: {name: where it is from}; None: it does more.
         texts: those that look like a file's name.
     """
 
     digest: str
     names: tuple[str, ...]
-    exports: dict[str, str] | None
     texts: tuple[str, ...]
 
 
@@ -46,11 +44,10 @@ def parse_source(content: bytes) -> SourceFile:
     parts: list[str] = []
     _write(tree, parts)
     found = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    imported = {alias: name for node in ast.walk(tree) for alias, name in _imports(node)}
+    imported = [name for node in ast.walk(tree) for name in _imports(node)]
     return SourceFile(
         digest=hashlib.sha256("\n".join(parts).encode()).hexdigest(),
-        names=(*imported.values(), *(text for text in found if DOTTED.fullmatch(text))),
-        exports=imported if all(_only_gives_names(statement) for statement in tree.body) else None,
+        names=(*imported, *(text for text in found if DOTTED.fullmatch(text))),
         texts=tuple(text for text in found if FILE_NAME.fullmatch(text)),
     )
 
@@ -72,10 +69,7 @@ class SourceFinder:
         self._root = root
 
     def find(self, names: tuple[str, ...]) -> list[Path]:
-        """The files behind dotted names, with all that they import, run or open by a name; sorted.
-
-        A package that only gives the names of other modules stands for those that are asked for.
-        """
+        """The files behind dotted names, with all that they import, run or open by a name; sorted."""
         files: dict[Path, None] = {}
         waiting, seen = list(names), set[str]()
         while waiting:
@@ -83,23 +77,17 @@ class SourceFinder:
             if name in seen:
                 continue
             seen.add(name)
-            for path in self._files_of(name, waiting):
+            for path in self._files_of(name):
                 if path not in files:
                     files[path] = None
                     waiting += self._brought_in(path)
                     files.update(dict.fromkeys(self._opened(path)))
         return sorted(files)
 
-    def _files_of(self, name: str, waiting: list[str]) -> Iterator[Path]:
-        """The module that a name is in and the packages around it; what only gives names is followed instead."""
+    def _files_of(self, name: str) -> list[Path]:
+        """The module that a name is in, and the packages around the module: importing it runs them too."""
         parts = name.split(".")
-        modules = [(path, parts[n:]) for n in range(1, len(parts) + 1) if (path := self._module(parts[:n]))]
-        for number, (path, rest) in enumerate(modules, 1):
-            exports = parse_source(path.read_bytes()).exports if path.name == "__init__.py" else None
-            if exports is None:
-                yield path
-            elif number == len(modules):
-                waiting += [exports[rest[0]]] if rest and rest[0] in exports else exports.values()
+        return [path for length in range(1, len(parts) + 1) if (path := self._module(parts[:length]))]
 
     def _module(self, parts: list[str]) -> Path | None:
         if parts[0] not in PACKAGES:
@@ -117,18 +105,12 @@ class SourceFinder:
             yield from (file for file in named if file.is_file())
 
 
-def _imports(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """{name in the file: dotted name} of an import statement; there are no relative ones here."""
+def _imports(node: ast.AST) -> Iterator[str]:
+    """Dotted names that an import statement asks for; there are no relative ones here."""
     if isinstance(node, ast.Import):
-        yield from ((alias.asname or alias.name, alias.name) for alias in node.names)
+        yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-        yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
-
-
-def _only_gives_names(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.Assign):
-        return [ast.unparse(target) for target in statement.targets] == ["__all__"]
-    return isinstance(statement, ast.ImportFrom) or _is_text(statement)
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def _is_text(node: Any) -> bool:

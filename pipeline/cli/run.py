@@ -46,13 +46,13 @@ def run(
     from pipeline.config.overrides import make_override
 
     overridden = make_override(override or [], reason)
-    wished = [*(settings or []), *(["tuner.enabled=true"] if tune else [])]
-    checked = load_config(config, wished, data)  # first: its errors are instant
+    changes = [*(settings or []), *(["tuner.enabled=true"] if tune else [])]
+    checked = load_config(config, changes, data)  # first: its errors are instant
 
     from pipeline.run.crew import run_among_workers
-    from pipeline.run.run import RunOptions
+    from pipeline.run.planning import RunOptions
 
-    wishes = RunOptions(enable_cache=cache, verify=verify, if_changed=if_changed, override=overridden)
+    options = RunOptions(enable_cache=cache, verify=verify, if_changed=if_changed, override=overridden)
     with interruptible(CONTINUES):
-        code = run_among_workers(checked, workdir or Path("work") / checked.name, wishes)
+        code = run_among_workers(checked, workdir or Path("work") / checked.name, options)
     raise typer.Exit(code)

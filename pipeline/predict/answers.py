@@ -18,7 +18,7 @@ from components.registry.find import class_names, crop_target, find_model
 from components.registry.verify import check_folder
 from pipeline.predict.overlays import Overlays
 from pipeline.predict.reading import LIMITS, Image, limits_for, read_ahead
-from pipeline.process.loading import load_tensorflow
+from pipeline.process.footprint import load_tensorflow
 
 BATCH = 32
 READERS = 8  # threads; local files need few, files on a network more

@@ -9,29 +9,30 @@ from components.trainer.devices.cluster import Cluster, read_cluster
 from pipeline.config.configuration import Config
 from pipeline.process.progress import output_to
 from pipeline.process.signals import left_to_the_system
-from pipeline.run.run import RunOptions, run_pipeline
+from pipeline.run.planning import RunOptions
+from pipeline.run.run import run_pipeline
 
 
-def run_among_workers(config: Config, root: Path, wishes: RunOptions) -> int:
+def run_among_workers(config: Config, root: Path, options: RunOptions) -> int:
     """Runs the pipeline, or takes part in its training; the exit code, on all workers that of the chief.
 
     Args:
         config: checked; all workers need the same, and the same paths to examples, weights and working directory.
         root: the working directory.
-        wishes: of the command line.
+        options: of the command line.
 
     Raises:
         InputError: `TF_CONFIG` is malformed, or as `run_pipeline`.
     """
     cluster = read_cluster()
     if cluster.workers == 1:
-        return run_pipeline(config, root, wishes).code
+        return run_pipeline(config, root, options).code
     if cluster.kind == "chief":
-        return _lead(config, root, wishes, cluster)
+        return _lead(config, root, options, cluster)
     return _follow(config, root, cluster)
 
 
-def _lead(config: Config, root: Path, wishes: RunOptions, cluster: Cluster) -> int:
+def _lead(config: Config, root: Path, options: RunOptions, cluster: Cluster) -> int:
     print(f"chief of {cluster.workers} workers: waiting for the others to join", flush=True)
     with output_to(_log(root, cluster)), left_to_the_system():  # TensorFlow waits for the others
         from components.trainer.devices import waiting
@@ -39,7 +40,7 @@ def _lead(config: Config, root: Path, wishes: RunOptions, cluster: Cluster) -> i
         waiting.gather(config.trainer.devices)
     code = 1
     try:
-        code = run_pipeline(config, root, wishes).code
+        code = run_pipeline(config, root, options).code
     except InputError:
         code = 2
         raise

@@ -13,33 +13,26 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from components.contract.gates import DATA, Override
+from components.contract.gates import DATA
 from components.errors import Damaged, GateRefused, InputError
 from components.example_gen.admission import describe_scan, refuse_data, write_ledger
 from components.example_gen.history import open_history
 from components.example_gen.scan import Scan, ScanSettings, scan_data
-from components.files.digests import digest_path
-from components.options.trainer import TrainerOptions
-from components.process.lines import library_versions
 from components.process.machine import check_semaphores
 from components.registry import verify, versions
-from components.registry.best import Best, find_best, held_against
 from components.registry.same_model import find_version_of, why_not_served, why_push_again
 from components.sources.find import list_sources
 from components.sources.listing import Listing
-from components.trainer.backbones.table import is_saved_model
 from pipeline import sample
 from pipeline.beam import refuse_unseen_by_nodes
-from pipeline.config.configuration import Config, Plan, model_key
-from pipeline.config.overrides import read_override
-from pipeline.fingerprint import lock_digest, node_fingerprints, source_fingerprints
-from pipeline.process.loading import loading, without
-from pipeline.process.memory import few_arenas
+from pipeline.config.configuration import Config, Plan
+from pipeline.process.footprint import limit_arenas, loading
 from pipeline.process.progress import Progress, output_to
 from pipeline.process.signals import closing
 from pipeline.report.ending import describe_end, describe_start, describe_unused_override
 from pipeline.report.summary import RunArtifacts, Summary, describe_version, fill_summary, find_artifacts
 from pipeline.run.leftovers import check_metadata, remove_unfinished, tidy
+from pipeline.run.planning import RunOptions, hash_weights, make_plan
 from pipeline.run.trial import try_early
 from pipeline.workdir import Workdir
 
@@ -47,9 +40,6 @@ if TYPE_CHECKING:
     from pipeline.run.runners import Trace
 
 log = logging.getLogger("graft.run")
-
-# What Keras, TFMA and Beam load if they find it, for notebooks, plots and databases: 0.6 s and 50 MB.
-UNUSED = ("jedi", "matplotlib", "pymongo", "redis", "sklearn")
 
 
 @dataclass(frozen=True)
@@ -61,34 +51,13 @@ class Outcome:
     path: Path
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """What the command line asks of a run, beside its configuration.
-
-    Attributes:
-        enable_cache: False executes every node again.
-        verify: read every file, also those that look unchanged since an earlier run.
-        if_changed: end at once where the model that would come out is being served already.
-        override: who lets which gates say no without stopping, and why.
-        runner: a row of `pipeline.run.runners.RUNNERS`.
-        expected_data: fingerprint that the data must have; empty: any.
-    """
-
-    enable_cache: bool = True
-    verify: bool = False
-    if_changed: bool = False
-    override: Override | None = None
-    runner: str = "beam"
-    expected_data: str = ""
-
-
-def run_pipeline(config: Config, root: Path, wishes: RunOptions = RunOptions()) -> Outcome:
+def run_pipeline(config: Config, root: Path, options: RunOptions) -> Outcome:
     """Runs everything on this machine.
 
     Args:
         config: checked.
         root: the working directory.
-        wishes: of the command line.
+        options: of the command line.
 
     Raises:
         InputError: the data or the working directory is not usable; nothing was run.
@@ -114,26 +83,26 @@ def run_pipeline(config: Config, root: Path, wishes: RunOptions = RunOptions()) 
             with closing(lambda error: _write_summary(summary, progress, run, error)):
                 describe_start(console, config, listing.root, workdir.root, listing.notes)
                 with progress.shown():
-                    _run_from_the_door(config, listing, workdir, wishes, (run, summary, progress))
+                    _scan_and_run(config, listing, workdir, options, (run, summary, progress))
                 path = _write_summary(summary, progress, run)
             code = describe_end(console, summary, path)
-            describe_unused_override(console, wishes.override, summary)
+            describe_unused_override(console, options.override, summary)
     return Outcome(code, summary, path)
 
 
-def _run_from_the_door(
-    config: Config, listing: Listing, workdir: Workdir, wishes: RunOptions, records: tuple[Path, Summary, Progress]
+def _scan_and_run(
+    config: Config, listing: Listing, workdir: Workdir, options: RunOptions, records: tuple[Path, Summary, Progress]
 ) -> None:
     """Looks at the data, and goes on with the DAG unless the data is refused or nothing changed."""
     run, summary, progress = records
     kept = workdir.root / "features"
     try_early(config, kept, hash_weights(config.trainer), partial(load_ahead, config))
     try:
-        scan = look_at_data(config, listing, workdir, wishes.verify, progress)
+        scan = look_at_data(config, listing, workdir, options.verify, progress)
         summary.dataset = scan.dataset
         write_ledger(run / "quarantine.jsonl", scan)
-        check_expected(scan, wishes.expected_data)
-        refuse_data(scan, config.data, wishes.override is not None and DATA in wishes.override.gates)
+        check_expected(scan, options.expected_data)
+        refuse_data(scan, config.data, options.override is not None and DATA in options.override.gates)
     except GateRefused as error:
         _note_refusal(summary, error)
         progress.finish("Data", "refused", f"the {error.gate} gate said no")
@@ -142,12 +111,12 @@ def _run_from_the_door(
         progress.finish("Data", "refused", "the input is not usable")
         raise
     progress.finish("Data", "done", describe_scan(scan, progress.elapsed()))
-    plan = make_plan(config, workdir, scan, wishes)
+    plan = make_plan(config, workdir, scan, options)
     held = find_version_of(workdir.serving, plan.model_key)
-    if wishes.if_changed and held is not None and not verify.find_damage(workdir.serving, held):
+    if options.if_changed and held is not None and not verify.find_damage(workdir.serving, held):
         summary.status, summary.model = "unchanged", describe_version(workdir.serving / str(held))
     else:
-        _execute(plan, wishes.runner, summary, progress, workdir)
+        _execute(plan, options.runner, summary, progress, workdir)
     note_served(summary, workdir.serving)
 
 
@@ -195,78 +164,15 @@ def prepare(config: Config) -> None:
 
 def load_ahead(config: Config) -> None:
     """Loads what the run needs after the data: most of a start-up, while other processes read files."""
-    few_arenas()
-    with loading(), without(*UNUSED):
+    limit_arenas()
+    with loading():
         prepare(config)
         importlib.import_module("pipeline.dag")
         importlib.import_module("pipeline.run.runners")
 
 
-def make_plan(config: Config, workdir: Workdir, scan: Scan, wishes: RunOptions) -> Plan:
-    """Finds out what the DAG depends on: the data's fingerprint, the code's, and the served version."""
-    digest = scan.dataset["fingerprint"]
-    sources, libraries, weights = source_fingerprints(), library_versions(), hash_weights(config.trainer)
-    key = model_key(config, digest, node_fingerprints(sources, libraries), weights)
-    parent, best = find_rivals(workdir.serving, key, wishes.enable_cache)
-    return Plan(
-        config=config,
-        workdir=workdir.root,
-        data_path=absolute(scan.listing.root),
-        data_fingerprint=digest,
-        sources=sources,
-        libraries=libraries,
-        weights_sha256=weights,
-        baseline="none" if parent is None else str(parent),
-        best="none" if best is None else str(best.version),
-        parent=parent,
-        enable_cache=wishes.enable_cache,
-        override=wishes.override or find_override(workdir.serving, key),
-        lock_sha256=lock_digest(),
-    )
-
-
-def find_override(serving: Path, key: str) -> Override | None:
-    """The override by which this very model was pushed, so that an identical run is an identical plan."""
-    held = find_version_of(serving, key)
-    return read_override(versions.read_passport(serving / str(held))) if held is not None else None
-
-
-def hash_weights(trainer: TrainerOptions) -> str:
-    """Digest of the files that the backbone starts from, its own and its weights'; empty where there is none."""
-    paths = [trainer.backbone] if is_saved_model(trainer.backbone) else []
-    paths += [] if trainer.weights in ("imagenet", "none") else [trainer.weights]
-    return "".join(digest_path(path) for path in paths)
-
-
-def find_rivals(serving: Path, key: str, enable_cache: bool) -> tuple[int | None, Best | None]:
-    """The versions that a candidate is compared with: the served one, and the best one ever pushed.
-
-    Where this very model is being served already, or was taken back for the one that it was compared with, they are
-    those that it was compared with itself, so that an identical run is an identical plan and nothing is executed again.
-
-    Raises:
-        InputError: the served version is not as it was pushed, and this run would not push its model anew.
-    """
-    served, held = versions.served_version(serving), find_version_of(serving, key)
-    if served is None:
-        return None, None
-    if held != served:
-        verify.check_baseline(serving, served)
-    if held is not None and (enable_cache or verify.find_damage(serving, held)):
-        passport = versions.read_passport(serving / str(held))
-        parent = passport.get("parent")
-        if held == served or parent == served:
-            return None if parent is None else int(parent), held_against(passport)
-    return served, find_best(serving)
-
-
 def _report(done: int, total: int) -> None:
     logging.getLogger("graft.progress").info(f"{done:,} of {total:,} files")
-
-
-def absolute(path: str) -> str:
-    """A local path in full, so that it means the same for every node; a remote one as it is."""
-    return path if "://" in path else str(Path(path).resolve())
 
 
 def _execute(plan: Plan, runner: str, summary: Summary, progress: Progress, workdir: Workdir) -> None:

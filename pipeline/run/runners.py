@@ -19,7 +19,7 @@ from components.errors import GateRefused, InputError, first_line
 from components.files.digests import CONTENT, digest_folder
 from components.servable_check import standby
 from pipeline.beam import make_in_process_default
-from pipeline.process.memory import give_back_memory
+from pipeline.process.footprint import give_back_memory
 from pipeline.run.notes import describe_outputs
 
 log = logging.getLogger("graft.run")

@@ -16,7 +16,7 @@ from components.registry import versions
 from components.registry.find import class_names, crop_target
 from components.registry.verify import check_folder
 from pipeline.predict.reading import LIMITS, limits_for
-from pipeline.process.loading import load_tensorflow
+from pipeline.process.footprint import load_tensorflow
 from pipeline.serve.errors import invalid
 from pipeline.serve.tensors import Spec, element_error
 

@@ -38,7 +38,7 @@ from pipeline.kubeflow.compile.parameters import (
 )
 from pipeline.kubeflow.compile.platform import platform_document
 from pipeline.kubeflow.kfp.watch import GATES
-from pipeline.run.run import hash_weights
+from pipeline.run.planning import hash_weights
 
 PYTHON = ["python", "-m"]
 ENTRYPOINT = [*PYTHON, "pipeline.kubeflow.task.entrypoint"]

@@ -31,7 +31,7 @@ from pipeline.kubeflow.compile import pointers
 from pipeline.kubeflow.task import pod
 from pipeline.kubeflow.task.places import to_local
 from pipeline.process.progress import quiet_tensorflow
-from pipeline.run.run import find_rivals, hash_weights
+from pipeline.run.planning import find_baselines, hash_weights
 from pipeline.run.trial import try_early
 from pipeline.workdir import Workdir
 
@@ -136,7 +136,7 @@ def make_plan(config: Config, workdir: Workdir, data_path: str, fingerprint: str
         fingerprint, closing = scan.dataset["fingerprint"], describe_scan(scan, time.monotonic() - started)
     fingerprints = node_fingerprints(source_fingerprints(), library_versions())
     key = model_key(config, fingerprint, fingerprints, hash_weights(config.trainer))
-    parent, best = find_rivals(workdir.serving, key, enable_cache=True)
+    parent, best = find_baselines(workdir.serving, key, enable_cache=True)
     served = versions.served_version(workdir.serving)
     compared = "no version is served" if served is None else f"served {served}, compared with {parent or 'none'}"
     progress.info(f"{closing}; {compared}", extra={"done": True})

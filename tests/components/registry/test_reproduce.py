@@ -15,7 +15,7 @@ from pipeline import reproduce
 from pipeline.config.configuration import Config
 from pipeline.fingerprint import lock_digest, source_fingerprints
 from pipeline.reproduce import Places, check_weights, config_of, read_full_passport, reproduce_version
-from pipeline.run.run import RunOptions
+from pipeline.run.planning import RunOptions
 from tests.components.registry.models import make_data, make_model
 
 

@@ -22,7 +22,8 @@ from pipeline.config.configuration import Config
 from pipeline.process.progress import Progress
 from pipeline.report.ending import EXIT_CODES, describe_end, describe_start, describe_unused_override
 from pipeline.report.summary import Summary
-from pipeline.run.run import RunOptions, _execute, find_rivals, hash_weights, look_at_data, make_plan, run_pipeline
+from pipeline.run.planning import RunOptions, find_baselines, hash_weights, make_plan
+from pipeline.run.run import _execute, look_at_data, run_pipeline
 from pipeline.workdir import Workdir
 from tests import pictures
 
@@ -39,13 +40,13 @@ def push(serving, number, **passport):
 
 
 def test_nothing_is_compared_with_at_first(tmp_path):
-    assert find_rivals(tmp_path / "serving", "k", True) == (None, None)
+    assert find_baselines(tmp_path / "serving", "k", True) == (None, None)
 
 
 def test_another_model_is_compared_with_what_is_being_served_and_with_the_best_ever(tmp_path):
     push(tmp_path, 5, model_key="old", metrics={"accuracy": 0.9, "examples": 100})
     push(tmp_path, 9, model_key="new", parent=5, metrics={"accuracy": 0.8, "examples": 100})
-    assert find_rivals(tmp_path, "k", True) == (9, Best(5, 0.9, 100))
+    assert find_baselines(tmp_path, "k", True) == (9, Best(5, 0.9, 100))
 
 
 def test_the_model_that_is_being_served_already_is_compared_with_what_it_was_compared_with(tmp_path):
@@ -53,8 +54,8 @@ def test_the_model_that_is_being_served_already_is_compared_with_what_it_was_com
     push(tmp_path, 5, model_key="old")
     metrics = {"accuracy": 0.8, "examples": 100, "held_against": {"best": best}}
     push(tmp_path, 9, model_key="k", parent=5, metrics=metrics)
-    assert find_rivals(tmp_path, "k", True) == (5, Best(3, 0.95, 50))
-    assert find_rivals(tmp_path, "k", False) == (9, Best(3, 0.95, 50))
+    assert find_baselines(tmp_path, "k", True) == (5, Best(3, 0.95, 50))
+    assert find_baselines(tmp_path, "k", False) == (9, Best(3, 0.95, 50))
 
 
 def test_the_first_model_pushed_again_has_no_parent(tmp_path):
@@ -65,7 +66,7 @@ def test_the_first_model_pushed_again_has_no_parent(tmp_path):
         parent=None,
         metrics={"accuracy": 0.8, "examples": 9, "held_against": {"best": None}},
     )
-    assert find_rivals(tmp_path, "k", True) == (None, None)
+    assert find_baselines(tmp_path, "k", True) == (None, None)
 
 
 @pytest.mark.parametrize(("taken_back_to", "rivals"), [(5, (5, Best(5, 0.7, 50))), (3, (3, Best(9, 0.8, 100)))])
@@ -79,8 +80,8 @@ def test_a_model_that_was_taken_back_is_compared_with_what_it_was_compared_with(
     )
     history = versions.imply_pointer(tmp_path).history
     pointer.record(tmp_path, pointer.make_event(taken_back_to, "rollback"), "pets", history)
-    assert find_rivals(tmp_path, "k", True) == rivals
-    assert find_rivals(tmp_path, "k", False)[0] == taken_back_to
+    assert find_baselines(tmp_path, "k", True) == rivals
+    assert find_baselines(tmp_path, "k", False)[0] == taken_back_to
 
 
 @pytest.mark.parametrize("weights", ["imagenet", "none"])
@@ -146,14 +147,14 @@ def test_the_served_version_is_the_baseline_of_another_model(planned):
 
 def test_a_run_without_data_is_refused_before_anything_is_made(tmp_path):
     with pytest.raises(InputError, match=r"no data folder is given.\nAdd --data DIR"):
-        run_pipeline(Config(), tmp_path / "work")
+        run_pipeline(Config(), tmp_path / "work", RunOptions())
     assert not (tmp_path / "work").exists()
 
 
 def test_bad_data_is_refused_before_anything_is_made(tmp_path):
     config = Config.model_validate({"data": {"path": str(tmp_path / "gone")}})
     with pytest.raises(InputError, match="found nothing at"):
-        run_pipeline(config, tmp_path / "work")
+        run_pipeline(config, tmp_path / "work", RunOptions())
     assert not (tmp_path / "work").exists()
 
 
@@ -164,9 +165,9 @@ def dirty_tree(root):
     return root
 
 
-def run_on(root, workdir, wishes=None, **data):
+def run_on(root, workdir, options=None, **data):
     config = Config.model_validate({"trainer": {"weights": "none"}, "data": {"path": str(root), **data}})
-    return run_pipeline(config, workdir, wishes or RunOptions())
+    return run_pipeline(config, workdir, options or RunOptions())
 
 
 def test_too_much_bad_data_ends_the_run_at_the_door_with_a_record(tmp_path):
@@ -204,17 +205,17 @@ def test_nothing_is_done_where_that_very_model_is_served(tmp_path, planned, monk
     assert outcome.summary.dataset["found"] == 24
 
 
-@pytest.mark.parametrize("wishes", [RunOptions(), RunOptions(if_changed=True), RunOptions(enable_cache=False)])
-def test_a_damaged_served_version_is_pushed_anew_by_its_own_run_and_stops_any_other(planned, monkeypatch, wishes):
+@pytest.mark.parametrize("options", [RunOptions(), RunOptions(if_changed=True), RunOptions(enable_cache=False)])
+def test_a_damaged_served_version_is_pushed_anew_by_its_own_run_and_stops_any_other(planned, monkeypatch, options):
     plan, serving, executed = planned(), planned.workdir.serving, []
     files = {"saved_model.pb": "0" * 64}
     push(serving, 7, model_key=plan.model_key, files=files, parent=None)
     monkeypatch.setattr("pipeline.run.run._execute", lambda plan, *args: executed.append(plan))
-    run_on(planned.root, planned.workdir.root, wishes)
+    run_on(planned.root, planned.workdir.root, options)
     assert [plan.parent for plan in executed] == [None], "it is compared with what it was compared with"
     push(serving, 9, model_key="other", files=files)
     with pytest.raises(InputError, match=r"Version 9 .* not as it was pushed \(changed: saved_model.pb\): no"):
-        run_on(planned.root, planned.workdir.root, wishes)
+        run_on(planned.root, planned.workdir.root, options)
     assert len(executed) == 1
 
 
@@ -238,12 +239,12 @@ def test_data_that_is_not_the_expected_one_is_refused_before_anything_is_run(tmp
         run_on(planned.root, planned.workdir.root, RunOptions(expected_data="e" * 64))
 
 
-@pytest.mark.parametrize(("key", "wishes"), [("old", RunOptions(if_changed=True)), (None, RunOptions())])
-def test_the_dag_is_run_where_another_model_is_served_or_nobody_asked(planned, monkeypatch, key, wishes):
+@pytest.mark.parametrize(("key", "options"), [("old", RunOptions(if_changed=True)), (None, RunOptions())])
+def test_the_dag_is_run_where_another_model_is_served_or_nobody_asked(planned, monkeypatch, key, options):
     plan, executed = planned(), []
     push(planned.workdir.serving, 7, model_key=key or plan.model_key)
     monkeypatch.setattr("pipeline.run.run._execute", lambda plan, *args: executed.append(plan))
-    run_on(planned.root, planned.workdir.root, wishes)
+    run_on(planned.root, planned.workdir.root, options)
     assert len(executed) == 1
 
 

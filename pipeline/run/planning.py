@@ -1,0 +1,104 @@
+"""From a configuration and its data to a `Plan`: all facts that the DAG depends on, found out before it is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.contract.gates import Override
+from components.example_gen.scan import Scan
+from components.files.digests import digest_path
+from components.options.trainer import TrainerOptions
+from components.process.lines import library_versions
+from components.registry import verify, versions
+from components.registry.best import Best, find_best, held_against
+from components.registry.same_model import find_version_of
+from components.trainer.backbones.table import is_saved_model
+from pipeline.config.configuration import Config, Plan, model_key
+from pipeline.config.overrides import read_override
+from pipeline.fingerprint import lock_digest, node_fingerprints, source_fingerprints
+from pipeline.workdir import Workdir
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the command line asks of a run, beside its configuration.
+
+    Attributes:
+        enable_cache: False executes every node again.
+        verify: read every file, also those that look unchanged since an earlier run.
+        if_changed: end at once where the model that would come out is being served already.
+        override: who lets which gates say no without stopping, and why.
+        runner: a row of `pipeline.run.runners.RUNNERS`.
+        expected_data: fingerprint that the data must have; empty: any.
+    """
+
+    enable_cache: bool = True
+    verify: bool = False
+    if_changed: bool = False
+    override: Override | None = None
+    runner: str = "beam"
+    expected_data: str = ""
+
+
+def make_plan(config: Config, workdir: Workdir, scan: Scan, options: RunOptions) -> Plan:
+    """Finds out what the DAG depends on: the data's fingerprint, the code's, and the served version."""
+    digest = scan.dataset["fingerprint"]
+    sources, libraries, weights = source_fingerprints(), library_versions(), hash_weights(config.trainer)
+    key = model_key(config, digest, node_fingerprints(sources, libraries), weights)
+    parent, best = find_baselines(workdir.serving, key, options.enable_cache)
+    return Plan(
+        config=config,
+        workdir=workdir.root,
+        data_path=absolute(scan.listing.root),
+        data_fingerprint=digest,
+        sources=sources,
+        libraries=libraries,
+        weights_sha256=weights,
+        baseline="none" if parent is None else str(parent),
+        best="none" if best is None else str(best.version),
+        parent=parent,
+        enable_cache=options.enable_cache,
+        override=options.override or find_override(workdir.serving, key),
+        lock_sha256=lock_digest(),
+    )
+
+
+def find_override(serving: Path, key: str) -> Override | None:
+    """The override by which this very model was pushed, so that an identical run is an identical plan."""
+    held = find_version_of(serving, key)
+    return read_override(versions.read_passport(serving / str(held))) if held is not None else None
+
+
+def hash_weights(trainer: TrainerOptions) -> str:
+    """Digest of the files that the backbone starts from, its own and its weights'; empty where there is none."""
+    paths = [trainer.backbone] if is_saved_model(trainer.backbone) else []
+    paths += [] if trainer.weights in ("imagenet", "none") else [trainer.weights]
+    return "".join(digest_path(path) for path in paths)
+
+
+def find_baselines(serving: Path, key: str, enable_cache: bool) -> tuple[int | None, Best | None]:
+    """The versions that a candidate is compared with: the served one, and the best one ever pushed.
+
+    Where this very model is being served already, or was taken back for the one that it was compared with, they are
+    those that it was compared with itself, so that an identical run is an identical plan and nothing is executed again.
+
+    Raises:
+        InputError: the served version is not as it was pushed, and this run would not push its model anew.
+    """
+    served, held = versions.served_version(serving), find_version_of(serving, key)
+    if served is None:
+        return None, None
+    if held != served:
+        verify.check_baseline(serving, served)
+    if held is not None and (enable_cache or verify.find_damage(serving, held)):
+        passport = versions.read_passport(serving / str(held))
+        parent = passport.get("parent")
+        if held == served or parent == served:
+            return None if parent is None else int(parent), held_against(passport)
+    return served, find_best(serving)
+
+
+def absolute(path: str) -> str:
+    """A local path in full, so that it means the same for every node; a remote one as it is."""
+    return path if "://" in path else str(Path(path).resolve())
