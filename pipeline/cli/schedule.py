@@ -65,8 +65,8 @@ def schedule_set(
             change = schedules.schedule_run(place, jobs.JobRequest(package, schedule_name, values, what.account), times)
             link = change.schedule.identity
         else:
+            from pipeline.kubeflow.kfp.runs import RunRequest
             from pipeline.kubeflow.kfp.schedules import schedule_run
-            from pipeline.kubeflow.kfp.submit import RunRequest
 
             server = where.server()
             request = RunRequest(package, schedule_name, what.experiment or package.name, values, what.account)

@@ -16,8 +16,8 @@ from pipeline.process.signals import interruptible
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.kfp.package import Sent
-    from pipeline.kubeflow.kfp.submit import Submitted
-    from pipeline.kubeflow.kfp.watch import Watch
+    from pipeline.kubeflow.kfp.runs import Submitted
+    from pipeline.kubeflow.watch import Watch
 
 
 @app.command(epilog="Example: graft submit configs/kubeflow.yaml --host https://kubeflow.example.org/pipeline --wait")
@@ -45,7 +45,7 @@ def submit(
             submitted = jobs.submit_run(place, jobs.JobRequest(package, run_name, values, what.account))
             watch = jobs.watcher(place, submitted, package.nodes_of(submitted.sent))
         else:
-            from pipeline.kubeflow.kfp.submit import RunRequest, submit_run, watcher
+            from pipeline.kubeflow.kfp.runs import RunRequest, submit_run, watcher
 
             server = where.server()
             request = RunRequest(package, run_name, what.experiment or package.name, values, what.account)
@@ -78,7 +78,7 @@ def _describe(submitted: Submitted, asked: Sent, wait: bool) -> None:
 
 
 def _wait(watch: Watch, submitted: Submitted) -> int:
-    from pipeline.kubeflow.kfp.watch import describe_end, judge
+    from pipeline.kubeflow.watch import describe_end, judge
 
     with interruptible(f"Interrupted. The run goes on: {submitted.link}"):
         state = watch.until_over()

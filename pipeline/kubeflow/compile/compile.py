@@ -37,7 +37,7 @@ from pipeline.kubeflow.compile.parameters import (
     option_parameters,
 )
 from pipeline.kubeflow.compile.platform import platform_document
-from pipeline.kubeflow.kfp.watch import GATES
+from pipeline.kubeflow.watch import GATES
 from pipeline.run.planning import hash_weights
 
 PYTHON = ["python", "-m"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.kubeflow.kfp.answers import NotFound, check_answer
 from pipeline.kubeflow.kfp.connection import Server
-from pipeline.kubeflow.kfp.submit import RunRequest, ensure_experiment, list_all
+from pipeline.kubeflow.kfp.runs import RunRequest, ensure_experiment, list_all
 
 MARK = re.compile(r"\[graft ([0-9a-f]{16})\]")
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")

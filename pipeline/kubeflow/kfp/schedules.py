@@ -19,7 +19,7 @@ from pipeline.kubeflow.kfp import recurring
 from pipeline.kubeflow.kfp.answers import NotFound, ServiceError
 from pipeline.kubeflow.kfp.connection import Server
 from pipeline.kubeflow.kfp.recurring import Schedule
-from pipeline.kubeflow.kfp.submit import RunRequest, list_all
+from pipeline.kubeflow.kfp.runs import RunRequest, list_all
 
 
 @dataclass(frozen=True)

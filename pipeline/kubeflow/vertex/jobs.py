@@ -24,8 +24,8 @@ from pipeline.kubeflow.kfp import connection
 from pipeline.kubeflow.kfp.answers import NotFound, ServiceError
 from pipeline.kubeflow.kfp.connection import Pace
 from pipeline.kubeflow.kfp.package import Package, Sent, read_sent
-from pipeline.kubeflow.kfp.submit import Submitted
-from pipeline.kubeflow.kfp.watch import RunState, Watch, WatchedTask
+from pipeline.kubeflow.kfp.runs import Submitted
+from pipeline.kubeflow.watch import RunState, Watch, WatchedTask
 
 VertexAnswer = TypeVar("VertexAnswer")
 FRUITLESS = tuple(f"PIPELINE_STATE_{state}" for state in ("FAILED", "CANCELLING", "CANCELLED"))  # they hold no name
@@ -55,7 +55,7 @@ class Location:
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What is to be run: see `pipeline.kubeflow.kfp.submit.RunRequest`; Vertex has no experiments here."""
+    """What is to be run: see `pipeline.kubeflow.kfp.runs.RunRequest`; Vertex has no experiments here."""
 
     package: Package
     name: str

@@ -166,7 +166,7 @@ def test_ctrl_c_leaves_the_run_going(
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.kubeflow.kfp.watch.sleep", interrupt)
+    monkeypatch.setattr("pipeline.kubeflow.watch.sleep", interrupt)
     done = graft("submit", str(pipeline_file), "--host", server.url, "--wait")
     assert done.code == 130
     assert "Interrupted. The run goes on: " in done.err

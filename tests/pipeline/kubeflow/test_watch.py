@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from components.errors import InputError
-from pipeline.kubeflow.kfp.watch import RunState, WatchedTask, describe_running, judge, read_state
+from pipeline.kubeflow.watch import RunState, WatchedTask, describe_running, judge, read_state
 
 NODES = ("Plan", "Trainer", "Pusher")
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)

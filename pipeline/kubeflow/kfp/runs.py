@@ -13,7 +13,7 @@ from components.errors import InputError
 from pipeline.kubeflow.kfp.answers import check_answer
 from pipeline.kubeflow.kfp.connection import PAGE, Server
 from pipeline.kubeflow.kfp.package import Package, Sent, read_sent
-from pipeline.kubeflow.kfp.watch import RunState, Watch, read_state
+from pipeline.kubeflow.watch import RunState, Watch, read_state
 
 FRUITLESS = ("FAILED", "CANCELED", "CANCELING", "SKIPPED")  # a run that has come to nothing holds no name
 
