@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.app import app
+from pipeline.cli.cluster import DEFAULT, NAMES, check_name
 from pipeline.cli.common import CONTINUES
-from pipeline.kubeflow.compile.checks import Target
+from pipeline.kubeflow.services import SERVICES
+from pipeline.process.progress import quiet_tensorflow
 from pipeline.process.signals import interruptible
 
 
@@ -17,7 +19,9 @@ from pipeline.process.signals import interruptible
 def execute(
     file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="What `graft compile` wrote.")],
     root: Annotated[str, typer.Option(help="Pipeline root: a folder, or s3://BUCKET/PREFIX (AWS_ENDPOINT_URL).")],
-    target: Annotated[Target, typer.Option("--as", help="Whose ways to imitate.")] = Target.KFP,
+    target: Annotated[
+        str, typer.Option("--as", metavar=NAMES, callback=check_name, help="Whose ways to imitate.")
+    ] = DEFAULT,
     parameters: Annotated[
         list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A runtime parameter; may be repeated.")
     ] = None,
@@ -32,10 +36,10 @@ def execute(
     """
     from rich.console import Console
 
-    from pipeline.kubeflow.local.record import execute_file, parse_parameters
-    from pipeline.process.progress import quiet_tensorflow
+    from pipeline.kubeflow.local.record import execute_file, parse_parameters  # loads kfp: a second
 
     quiet_tensorflow()
     with interruptible(CONTINUES):
-        outcome = execute_file(file, root, target, parse_parameters(parameters or []), jobs, Console(highlight=False))
+        given, console = parse_parameters(parameters or []), Console(highlight=False)
+        outcome = execute_file(file, root, SERVICES[target], given, jobs, console)
     raise typer.Exit(outcome.code)

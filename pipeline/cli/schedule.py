@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 from typer.core import TyperGroup
 
+from components.errors import InputError
 from pipeline.cli.app import app
-from pipeline.cli.cluster import What, Where, services_answer
-from pipeline.cli.grouped import flattened
-from pipeline.kubeflow.compile.checks import Target
-
-if TYPE_CHECKING:
-    from pipeline.kubeflow.kfp.recurring import Schedule
-    from pipeline.kubeflow.kfp.schedules import Change
+from pipeline.cli.cluster import What, Where, flattened, services_answer
+from pipeline.kubeflow.service import CRON_HINT, Change, RunRequest, Schedule
 
 HOST = "--host https://kubeflow.example.org/pipeline"
 
@@ -52,28 +50,31 @@ def schedule_set(
     At no time are two of a name active, and a change that fails is taken back. A paused schedule stays paused.
     The word `set` may be left out.
     """
-    from pipeline.kubeflow.kfp.cron import check_cron
-
-    times = check_cron(cron)
-    with services_answer(), what.package(where.target) as package:
+    times = _six_fields(cron)
+    with services_answer(), what.package(where.service) as package:
         values = package.check_parameters(what.parameters or [])
-        schedule_name = name or package.name
-        if where.target is Target.VERTEX:
-            from pipeline.kubeflow.vertex import jobs, schedules
-
-            place = jobs.connect(where.project, where.location)
-            change = schedules.schedule_run(place, jobs.JobRequest(package, schedule_name, values, what.account), times)
-            link = change.schedule.identity
-        else:
-            from pipeline.kubeflow.kfp.runs import RunRequest
-            from pipeline.kubeflow.kfp.schedules import schedule_run
-
-            server = where.server()
-            request = RunRequest(package, schedule_name, what.experiment or package.name, values, what.account)
-            change = schedule_run(server, request, times)
-            link = server.link("recurringrun", change.schedule.identity)
+        connection = where.connect()
+        request = RunRequest(package, name or package.name, what.experiment or package.name, values, what.account)
+        change = connection.schedule(request, times)
         pipeline = f"{package.name}, {len(package.nodes)} tasks, digest {package.digest}"
+        link = connection.describe(change.schedule)
         _describe(change, {"cron": times, "pipeline": pipeline, **values, "schedule": link})
+
+
+def _six_fields(cron: str) -> str:
+    """Puts single spaces between the fields; what they hold, the service checks.
+
+    Raises:
+        InputError: there are not six.
+    """
+    fields = cron.split()
+    if len(fields) == 5:
+        raise InputError(
+            f"--cron: expected six fields, seconds first, got five: '{cron}'.\nMeant is probably --cron \"0 {cron}\"."
+        )
+    if len(fields) != 6:
+        raise InputError(f"--cron: expected six fields, seconds first, got '{cron}'.\n{CRON_HINT}")
+    return " ".join(fields)
 
 
 def _describe(change: Change, facts: dict[str, object]) -> None:
@@ -88,12 +89,8 @@ def _describe(change: Change, facts: dict[str, object]) -> None:
 @flattened
 def schedule_list(where: Where) -> None:
     """Lists the schedules that Graft made."""
-    from rich.console import Console
-    from rich.table import Table
-
     with services_answer():
-        module, place = where.schedules()
-        rows = module.list_schedules(place)
+        rows = where.connect().list_schedules()
     if not rows:
         print("Graft has no schedule here.")
         return
@@ -113,8 +110,7 @@ def schedule_list(where: Where) -> None:
 def schedule_pause(name: Name, where: Where) -> None:
     """Stops a schedule from starting runs; a run under way goes on."""
     with services_answer():
-        module, place = where.schedules()
-        module.pause(place, name)
+        where.connect().pause(name)
     print(f"Paused: schedule {name}")
 
 
@@ -123,8 +119,7 @@ def schedule_pause(name: Name, where: Where) -> None:
 def schedule_resume(name: Name, where: Where) -> None:
     """Lets a paused schedule start runs again; what it missed is not made up for."""
     with services_answer():
-        module, place = where.schedules()
-        module.resume(place, name)
+        where.connect().resume(name)
     print(f"Active: schedule {name}")
 
 
@@ -139,8 +134,7 @@ def schedule_delete(
 ) -> None:
     """Deletes a schedule. On Vertex, a run under way goes on; Kubeflow would stop it, so Graft asks for --force."""
     with services_answer():
-        module, place = where.schedules()
-        module.delete(place, name, force)
+        where.connect().delete(name, force)
     print(f"Deleted: schedule {name}")
 
 

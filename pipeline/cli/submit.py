@@ -7,17 +7,17 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from pipeline.cli.app import app
-from pipeline.cli.cluster import What, Where, services_answer
-from pipeline.cli.grouped import flattened
-from pipeline.kubeflow.compile.checks import Target
+from pipeline.cli.cluster import What, Where, flattened, services_answer
+from pipeline.kubeflow import service
+from pipeline.kubeflow.service import Connection, RunRequest, Submitted
+from pipeline.kubeflow.watch import Watch, describe_end, judge
 from pipeline.process.signals import interruptible
 
 if TYPE_CHECKING:
-    from pipeline.kubeflow.kfp.package import Sent
-    from pipeline.kubeflow.kfp.runs import Submitted
-    from pipeline.kubeflow.watch import Watch
+    from pipeline.kubeflow.compiled import Sent
 
 
 @app.command(epilog="Example: graft submit configs/kubeflow.yaml --host https://kubeflow.example.org/pipeline --wait")
@@ -35,25 +35,15 @@ def submit(
     Exit code 0: submitted; with --wait, the run succeeded. 1: the run or the server failed. 2: bad usage, or the
     server refuses. 3: a gate said no.
     """
-    with services_answer(), what.package(where.target) as package:
+    with services_answer(), what.package(where.service) as package:
         values = package.check_parameters(what.parameters or [])
         run_name = name or f"{package.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
-        if where.target is Target.VERTEX:
-            from pipeline.kubeflow.vertex import jobs
-
-            place = jobs.connect(where.project, where.location)
-            submitted = jobs.submit_run(place, jobs.JobRequest(package, run_name, values, what.account))
-            watch = jobs.watcher(place, submitted, package.nodes_of(submitted.sent))
-        else:
-            from pipeline.kubeflow.kfp.runs import RunRequest, submit_run, watcher
-
-            server = where.server()
-            request = RunRequest(package, run_name, what.experiment or package.name, values, what.account)
-            submitted = submit_run(server, request)
-            watch = watcher(server, submitted, package.nodes_of(submitted.sent))
+        connection = where.connect()
+        request = RunRequest(package, run_name, what.experiment or package.name, values, what.account)
+        submitted = connection.submit(request)
         _describe(submitted, package.sent_with(values), wait)
         if wait:
-            raise typer.Exit(_wait(watch, submitted))
+            raise typer.Exit(_wait(connection, submitted, package.nodes_of(submitted.sent)))
 
 
 def _describe(submitted: Submitted, asked: Sent, wait: bool) -> None:
@@ -77,11 +67,12 @@ def _describe(submitted: Submitted, asked: Sent, wait: bool) -> None:
     sys.stdout.flush()
 
 
-def _wait(watch: Watch, submitted: Submitted) -> int:
-    from pipeline.kubeflow.watch import describe_end, judge
-
+def _wait(connection: Connection, submitted: Submitted, nodes: tuple[str, ...]) -> int:
+    """Shows a run until it ends; gives its exit code."""
+    console = Console(highlight=False)
+    watch = Watch(lambda: connection.look(submitted.identity, nodes), nodes, console, service.PACE)
     with interruptible(f"Interrupted. The run goes on: {submitted.link}"):
         state = watch.until_over()
     code, reasons = judge(state)
-    describe_end(watch.console, state, code, reasons, submitted.link)
+    describe_end(console, state, code, reasons, submitted.link)
     return code

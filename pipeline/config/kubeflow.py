@@ -5,6 +5,7 @@ No TensorFlow, TFX or kfp is imported here. What depends on the target is checke
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
@@ -17,8 +18,8 @@ MountPath = Annotated[str, Field(pattern=r"^/[^:]+$")]
 Count = Annotated[int, Field(ge=0)]
 MemorySize = Annotated[str, Field(pattern=r"^\d+(\.\d+)?(Ki|Mi|Gi|Ti|K|M|G|T)$")]
 
-# Names of NVIDIA's accelerators as Vertex spells them, and the resource that Kubernetes counts them by.
-KUBERNETES_GPU = "nvidia.com/gpu"
+KUBERNETES_GPU = "nvidia.com/gpu"  # the resource that Kubernetes counts NVIDIA's accelerators by
+GPU_TYPE = re.compile(r"NVIDIA_[A-Z0-9_]+")  # their types as Vertex spells them
 
 
 class Toleration(Options):

@@ -1,20 +1,15 @@
-"""Waiting for a run on a server: a line a node as it ends, and the exit code that the run stands for."""
+"""Waiting for a run on a service: prints a line a node as it ends, and finds the exit code of the run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 from time import sleep
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from components.errors import InputError
-from pipeline.kubeflow.kfp import rows
-from pipeline.kubeflow.kfp.answers import ServiceError
-from pipeline.kubeflow.kfp.connection import Pace
+from pipeline.kubeflow.service import Pace, RunState, ServiceError, WatchedTask
 from pipeline.process.progress import MARKS
 
 # Nodes that end a run because data or model are not good enough. Open-source Kubeflow does not hand on why a task
@@ -25,40 +20,9 @@ SAID_NO = "gate said no"
 SUCCEEDED = frozenset({"SUCCEEDED", "SKIPPED"})
 CANCELED = frozenset({"CANCELED", "CANCELLED"})
 FAILED = frozenset({"FAILED"}) | CANCELED
+OVER = SUCCEEDED | FAILED
 UNDER_WAY = frozenset({"PENDING", "RUNNING"})
 MARK_OF = {"SUCCEEDED": "done", "SKIPPED": "cached", "FAILED": "failed", "CANCELED": "refused", "CANCELLED": "refused"}
-
-
-@dataclass(frozen=True)
-class WatchedTask:
-    """One node of a run as a server tells of it: state SUCCEEDED, FAILED, RUNNING and the like; SKIPPED: cached."""
-
-    name: str
-    state: str
-    started: datetime | None = None
-    ended: datetime | None = None
-    error: str = ""
-
-    @property
-    def seconds(self) -> float | None:
-        """How long it ran; None where the server does not say."""
-        if self.started is None or self.ended is None:
-            return None
-        return max(0.0, (self.ended - self.started).total_seconds())
-
-
-@dataclass(frozen=True)
-class RunState:
-    """A run as a server tells of it."""
-
-    state: str
-    tasks: tuple[WatchedTask, ...] = ()
-    error: str = ""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the run has ended."""
-        return self.state in SUCCEEDED | FAILED
 
 
 @dataclass
@@ -98,9 +62,9 @@ class Watch:
                     self._say("·", "dim", "waiting", None, str(error).splitlines()[0])
                 else:
                     self._show(state.tasks)
-                    if state.is_over and (last or not self._is_behind(state)):
+                    if state.state in OVER and (last or not self._is_behind(state)):
                         return state
-                    last = state.is_over
+                    last = state.state in OVER
                     status.update(describe_running(state, self.nodes))
                 sleep(self.pace.poll)
 
@@ -110,7 +74,7 @@ class Watch:
 
     def _show(self, tasks: Iterable[WatchedTask]) -> None:
         for task in tasks:
-            if task.state in SUCCEEDED | FAILED and task.name in self.nodes and task.name not in self._shown:
+            if task.state in OVER and task.name in self.nodes and task.name not in self._shown:
                 self._shown.add(task.name)
                 mark, style = MARKS[MARK_OF[task.state]]
                 word = {"SKIPPED": "cached"}.get(task.state, "" if task.state == "SUCCEEDED" else task.state.lower())
@@ -155,41 +119,6 @@ def _why(task: WatchedTask) -> str:
     if task.name in GATES:
         return f"the {GATES[task.name]} gate said no, or failed; its log has the reasons"
     return "failed; its log has the reason"
-
-
-def read_state(run: Any, nodes: tuple[str, ...]) -> RunState:
-    """A run of the client as a `RunState`; see `rows.py` for what a server's rows mean.
-
-    Raises:
-        InputError: it is no run.
-    """
-    if not (getattr(run, "state", None) or getattr(run, "run_id", None)):
-        raise InputError("The server's answer tells no state of the run: it is not the API of Kubeflow Pipelines v2.")
-    found = (run.run_details.task_details if run.run_details else None) or []
-    tasks = tuple(task for name in nodes if (task := _read_task(name, found)) is not None)
-    state = "CANCELED" if rows.was_canceled(run) else run.state or "PENDING"
-    driver = rows.phase_of(rows.find_row(found, rows.ROOT_DRIVER))
-    failed = "the driver of the run failed; its log has the reason" if driver == rows.FAILED else ""
-    return RunState(state, tasks, _text(run.error) or failed)
-
-
-def _read_task(name: str, found: Sequence[Any]) -> WatchedTask | None:
-    """One node of the pipeline; where it was left out, its failed driver speaks for it. None: it has not begun."""
-    row, driver = rows.find_row(found, name), rows.find_row(found, name + rows.DRIVER)
-    if row is None:
-        return None
-    if rows.phase_of(row):
-        return WatchedTask(name, rows.state_of(row, found), row.start_time, rows.end_of(row), _text(row.error))
-    failed = driver is not None and rows.phase_of(driver) == rows.FAILED
-    return (
-        WatchedTask(name, rows.FAILED, error="its driver failed; the log of the driver has the reason")
-        if failed
-        else None
-    )
-
-
-def _text(error: Any) -> str:
-    return " ".join((getattr(error, "message", None) or "").split())
 
 
 def describe_end(console: Console, state: RunState, code: int, reasons: list[str], link: str) -> None:

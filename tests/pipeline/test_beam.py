@@ -166,19 +166,17 @@ def test_the_commands_refuse_before_anything_is_done(tmp_path):
 
 @pytest.mark.parametrize("scheme", ["s3", "minio"])
 def test_a_bucket_that_tensorflow_does_not_open_is_refused_when_the_workers_need_it(scheme):
-    from pipeline.kubeflow.compile.checks import Target, check_compilable
-    from tests.pipeline.kubeflow.conftest import make_config
+    from pipeline.kubeflow.compile.checks import check_compilable
+    from tests.pipeline.kubeflow.conftest import KFP, make_config
 
     args = {"runner": "PortableRunner", "args": [ELSEWHERE, EXTERNAL]}
     config = make_config(beam={"nodes": {"Evaluator": args}}, kubeflow={"pipeline_root": f"{scheme}://bucket/root"})
     with pytest.raises(
         InputError, match=r"beam: the workers of Evaluator .* see the bucket only, and TensorFlow opens gs"
     ):
-        check_compilable(config, Target.KFP)
+        check_compilable(config, KFP)
     args["args"].append("--environment_type=LOOPBACK")
-    check_compilable(
-        make_config(beam={"nodes": {"Evaluator": args}}, kubeflow={"pipeline_root": "minio://b/r"}), Target.KFP
-    )
+    check_compilable(make_config(beam={"nodes": {"Evaluator": args}}, kubeflow={"pipeline_root": "minio://b/r"}), KFP)
 
 
 def test_a_node_without_beam_has_no_runner():
@@ -187,12 +185,11 @@ def test_a_node_without_beam_has_no_runner():
 
 
 def test_compiled_tasks_get_the_same_arguments():
-    from pipeline.kubeflow.compile.checks import Target
     from pipeline.kubeflow.compile.compile import compile_config
-    from tests.pipeline.kubeflow.conftest import make_config
+    from tests.pipeline.kubeflow.conftest import KFP, make_config
 
     config = make_config(beam={"runner": "FlinkRunner", "args": ["--flink_master=flink:8081"]})
-    executors = compile_config(config, Target.KFP).spec["deploymentSpec"]["executors"]
+    executors = compile_config(config, KFP).spec["deploymentSpec"]["executors"]
     for node in ("ImageExampleGen", "StatisticsGen", "Transform", "Evaluator"):
         args = executors[f"{node}_executor"]["container"]["args"]
         wanted = beam_args(config.beam, node)

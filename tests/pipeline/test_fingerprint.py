@@ -185,7 +185,7 @@ def test_no_package_gives_the_names_of_its_modules():
         ("components/schema.pbtxt", True),
         ("pipeline/cli/run.py", False),
         ("pipeline/serve/app.py", False),
-        ("pipeline/kubeflow/kfp/submit.py", False),
+        ("pipeline/kubeflow/kfp/runs.py", False),
     ],
 )
 def test_the_digest_of_an_image_covers_all_code_that_runs_in_a_pod(copy, file, counts):

@@ -19,14 +19,13 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as proto
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as tfx_runner
 
 import pipeline
-from components.contract import features
 from components.process.lines import library_versions
 from pipeline.config.configuration import Config, Plan
-from pipeline.config.kubeflow import KUBERNETES_GPU, KubeflowOptions, Resources
+from pipeline.config.kubeflow import KubeflowOptions, Resources
 from pipeline.dag import create_pipeline
 from pipeline.fingerprint import code_digest, lock_digest, source_fingerprints
 from pipeline.kubeflow.compile import pointers
-from pipeline.kubeflow.compile.checks import PLAN_NODE, Target, check_compilable
+from pipeline.kubeflow.compile.checks import PLAN_NODE, check_compilable
 from pipeline.kubeflow.compile.parameters import (
     BEAM_ARGUMENTS,
     Binding,
@@ -36,7 +35,7 @@ from pipeline.kubeflow.compile.parameters import (
     find_bindings,
     option_parameters,
 )
-from pipeline.kubeflow.compile.platform import platform_document
+from pipeline.kubeflow.service import Service
 from pipeline.kubeflow.watch import GATES
 from pipeline.run.planning import hash_weights
 
@@ -47,11 +46,7 @@ SET, OUTPUTS = "--set", "--json_serialized_outputs_spec_args"
 PLANNED = ("data_path", "data_fingerprint", "baseline", "best", "model_key")  # outputs of `Plan`
 NEVER_CACHED = (PLAN_NODE, "Pusher")  # they look at the data and at what is being served
 ASKED_ONCE = (PLAN_NODE, *GATES)  # they may say no: a retry asks again, and no target tells a no from a crash
-# Argo counts what Kubeflow calls `backoffMaxDuration` from the start of the first attempt: nothing is retried after it,
-# and a retry ends with it. Unset means no time at all. So it is a year: the number of retries is the limit. On Vertex
-# it is the longest pause between two attempts, of an hour at most.
-RETRY_PAUSE = 30
-RETRY_WINDOW = {Target.KFP: 365 * 24 * 3600, Target.VERTEX: 3600}
+RETRY_PAUSE = 30  # seconds; each further pause is twice as long
 UI_OUTPUTS = {"metrics": "system.Metrics", "review": "system.HTML"}  # of the Evaluator, shown by the UI
 SHOWN_NODE = "Evaluator"
 STRING, INTEGER, DOUBLE, BOOLEAN = (
@@ -65,7 +60,7 @@ class Compiled:
 
     Attributes:
         spec: the PipelineSpec, as plain values.
-        platform: the second document, for Kubernetes; empty on Vertex.
+        platform: the second document, for Kubernetes; empty where the service takes none.
         labels: version and configuration digest, fit for Kubernetes and Google Cloud.
         pipeline_root: where artifacts go; whoever submits must say it too, the server does not read it here.
     """
@@ -99,14 +94,14 @@ def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
 _Dumper.add_representer(str, _represent_text)
 
 
-def compile_config(config: Config, target: Target) -> Compiled:
+def compile_config(config: Config, service: Service) -> Compiled:
     """From a checked configuration to what a cluster runs. Needs no network, no credentials, no data.
 
     Raises:
         InputError: the cluster would refuse it, or could not run it; see `checks.py` and `parameters.py`.
     """
-    check_compilable(config, target)
-    plan = plan_for_pods(config, target)
+    check_compilable(config, service)
+    plan = plan_for_pods(config, service)
     options = option_parameters(plan.config)
     spec = _tfx_spec(plan)
     bindings = find_bindings(plan, options, _properties)
@@ -129,19 +124,16 @@ def compile_config(config: Config, target: Target) -> Compiled:
     deployment = proto.PipelineDeploymentConfig()
     json_format.ParseDict(json_format.MessageToDict(spec.deployment_spec), deployment)
     for node, task in spec.root.dag.tasks.items():
-        _furnish(task, deployment.executors[f"{node}_executor"].container, node, config.kubeflow, target)
+        _furnish(task, deployment.executors[f"{node}_executor"].container, node, config.kubeflow, service)
     spec.deployment_spec.Clear()
     spec.deployment_spec.update(json_format.MessageToDict(deployment))
     nodes = sorted(spec.root.dag.tasks)
-    platform = platform_document(config.kubeflow, nodes, labels) if target is Target.KFP else {}
+    platform = service.platform(config.kubeflow, nodes, labels)
     return Compiled(json_format.MessageToDict(spec), platform, labels, plan.pipeline_root)
 
 
-def plan_for_pods(config: Config, target: Target) -> Plan:
-    """The plan of the compiled pipeline: paths as they are in a pod, and nothing of the data.
-
-    Vertex' buckets are no place for a database file, so nothing is remembered of the data's files there.
-    """
+def plan_for_pods(config: Config, service: Service) -> Plan:
+    """Makes the plan of the compiled pipeline: paths as they are in a pod, and nothing of the data."""
     cluster = config.kubeflow
     trainer = config.trainer.model_copy(update={"weights": cluster.weights or config.trainer.weights})
     data = config.data.model_copy(update={"path": cluster.data_path or config.data.path or ""})
@@ -155,7 +147,7 @@ def plan_for_pods(config: Config, target: Target) -> Plan:
         lock_sha256=lock_digest(),
         weights_sha256=hash_weights(config.trainer),
         artifacts=cluster.pipeline_root.rstrip("/"),
-        remembers=target is not Target.VERTEX,
+        remembers=service.HOLDS_DATABASES,
     )
 
 
@@ -259,8 +251,8 @@ def _declare_outputs(spec: proto.PipelineSpec) -> None:
         _args_of(spec, node).extend([OUTPUTS, json_format.MessageToJson(outputs, sort_keys=True)])
 
 
-def _furnish(task: Any, container: Any, node: str, cluster: KubeflowOptions, target: Target) -> None:
-    """Resources, caching and retries of one task."""
+def _furnish(task: Any, container: Any, node: str, cluster: KubeflowOptions, service: Service) -> None:
+    """Sets resources, caching and retries of a task."""
     own = cluster.nodes.get(node, Resources())
     cached = own.cache is not False and node not in NEVER_CACHED
     task.caching_options.Clear()
@@ -270,14 +262,14 @@ def _furnish(task: Any, container: Any, node: str, cluster: KubeflowOptions, tar
         task.retry_policy.max_retry_count = retries
         task.retry_policy.backoff_duration.seconds = RETRY_PAUSE
         task.retry_policy.backoff_factor = 2.0
-        task.retry_policy.backoff_max_duration.seconds = RETRY_WINDOW[target]
+        task.retry_policy.backoff_max_duration.seconds = service.RETRY_WINDOW
     if own.cpu:
         container.resources.cpu_limit = container.resources.cpu_request = own.cpu
     if own.memory:
         container.resources.memory_limit = container.resources.memory_request = to_gigabytes(own.memory)
     if own.gpu_count:
         container.resources.accelerator.count = own.gpu_count
-        container.resources.accelerator.type = str(own.gpu_type) if target is Target.VERTEX else KUBERNETES_GPU
+        container.resources.accelerator.type = service.gpu_type(own)
 
 
 def to_gigabytes(memory: str) -> float:
@@ -286,7 +278,3 @@ def to_gigabytes(memory: str) -> float:
     unit = memory[len(memory.rstrip("KMGTi")) :]
     power = "KMGT".index(unit[0]) + 1
     return round(number * (1024 if unit.endswith("i") else 1000) ** power / 1e9, 6)
-
-
-# What a target's UI and `graft execute` read of the Evaluator, by the names of the artifacts above.
-EVALUATION_OUTPUT, EVALUATION_FILE = "evaluation", features.EVALUATION_FILE

@@ -1,4 +1,4 @@
-"""What a Kubeflow server answers when it does not do what it was asked, in words."""
+"""Errors of a Kubeflow server in words for the user."""
 
 from __future__ import annotations
 
@@ -6,25 +6,10 @@ import json
 from typing import Any
 
 from components.errors import InputError, first_line
+from pipeline.kubeflow.service import CRON_HINT, NotFound, ServiceError
 
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 LOGIN = "Log in with the browser and put the session's cookies into GRAFT_KFP_COOKIES, or use a token"
-
-
-class ServiceError(RuntimeError):
-    """A service failed or gave no answer (exit code 1); the message is written for the user.
-
-    Attributes:
-        retry: whether the same request may do later.
-    """
-
-    def __init__(self, message: str, retry: bool = False) -> None:
-        super().__init__(message)
-        self.retry = retry
-
-
-class NotFound(InputError):
-    """What was asked for is not there (exit code 2)."""
 
 
 def status_of(error: BaseException) -> int | None:
@@ -155,6 +140,8 @@ def _refused(where: str, what: str, status: int, said: str) -> str:
     hint = ""
     if "namespace" in said.lower():
         hint = "\nOn a multi-user Kubeflow, give your profile's with --namespace; on a single-user one, none."
+    if "cron" in said.lower():
+        hint = f"\n{CRON_HINT}"
     return f"{where} refuses {what} ({status}): {said}{hint}"
 
 

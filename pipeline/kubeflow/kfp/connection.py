@@ -30,6 +30,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from components.errors import InputError
+from pipeline.kubeflow import service
 from pipeline.kubeflow.kfp import answers
 
 Answer = TypeVar("Answer")
@@ -41,26 +42,6 @@ IAP = "KF_PIPELINES_IAP_OAUTH2_CLIENT_ID"
 CONTEXT = "~/.config/kfp/context.json"
 TIMEOUT = (10, 60)  # seconds to connect, and to answer
 PAGE = 100
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How often and how fast a request is tried again.
-
-    Attributes:
-        attempts: in all.
-        pause: seconds before the second one; each further pause is twice as long.
-        poll: seconds between two looks at a run.
-        patience: seconds without an answer after which waiting for a run ends.
-    """
-
-    attempts: int = 5
-    pause: float = 1.0
-    poll: float = 10.0
-    patience: float = 900.0
-
-
-PACE = Pace()
 
 
 @dataclass
@@ -78,7 +59,7 @@ class Server:
     host: str
     namespace: str | None
     client: Any
-    pace: Pace
+    pace: service.Pace
     source: str = ""
 
     def ask(
@@ -123,8 +104,8 @@ class Server:
         return f"{pages.rstrip('/')}/#/{kind}/details/{identity}"
 
 
-def connect(host: str | None, namespace: str | None, token_file: str | None) -> Server:
-    """The client of a server; nothing is asked of the server yet.
+def make_server(host: str | None, namespace: str | None, token_file: str | None) -> Server:
+    """Makes the client of a server; nothing is asked of the server yet.
 
     Args:
         host: address with http:// or https://; None: `KF_PIPELINES_ENDPOINT`.
@@ -142,7 +123,7 @@ def connect(host: str | None, namespace: str | None, token_file: str | None) -> 
         arguments["ssl_ca_cert"] = certificates
     if namespace:
         arguments["namespace"] = namespace
-    return Server(address, namespace, _make_client(credentials, arguments), PACE, credentials.source)
+    return Server(address, namespace, _make_client(credentials, arguments), service.PACE, credentials.source)
 
 
 def _check_host(host: str | None) -> str:

@@ -8,38 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from pipeline.kubeflow.kfp.answers import NotFound, check_answer
+from pipeline.kubeflow.kfp.answers import check_answer
 from pipeline.kubeflow.kfp.connection import Server
-from pipeline.kubeflow.kfp.runs import RunRequest, ensure_experiment, list_all
+from pipeline.kubeflow.kfp.runs import arguments_of, ensure_experiment, list_all
+from pipeline.kubeflow.service import NotFound, RunRequest, Schedule
 
 MARK = re.compile(r"\[graft ([0-9a-f]{16})\]")
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """A recurring run on the server.
-
-    Attributes:
-        identity: of the recurring run.
-        name: that it is known by.
-        cron: six fields, seconds first; empty: it is no cron schedule.
-        enabled: whether it starts runs.
-        digest: of all that it was made from, 16 hex digits; empty: not made by Graft.
-        created: when, ISO 8601; it also orders the ones of one name.
-        experiment: id of the experiment.
-    """
-
-    identity: str
-    name: str
-    cron: str
-    enabled: bool
-    digest: str
-    created: str
-    experiment: str
 
 
 def digest_request(request: RunRequest, cron: str) -> str:
@@ -99,7 +77,7 @@ def create(server: Server, request: RunRequest, cron: str, enabled: bool, known:
         no_catchup=True,
         enabled=enabled,
         found=earlier,
-        **request.arguments,
+        **arguments_of(request),
     )
     created = read_row(check_answer(row, "recurring_run_id", server.host))
     return replace(created, name=request.name, cron=cron, digest=digest, enabled=enabled)

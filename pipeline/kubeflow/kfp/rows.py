@@ -21,6 +21,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from components.errors import InputError
+from pipeline.kubeflow.service import RunState, WatchedTask
+
 EXECUTOR, DRIVER, ROOT_DRIVER = "executor", "-driver", "root-driver"
 SUCCEEDED, CACHED, SKIPPED, FAILED = "SUCCEEDED", "CACHED", "SKIPPED", "FAILED"
 CANCELING, UNSPECIFIED = "CANCELING", "RUNTIME_STATE_UNSPECIFIED"
@@ -86,3 +89,36 @@ def end_of(row: Any) -> datetime | None:
 def was_canceled(run: Any) -> bool:
     """Whether somebody stopped a run: Argo ends it as one that failed (apiserver/resource, `TerminateRun`)."""
     return run.state == FAILED and any(one.state == CANCELING for one in getattr(run, "state_history", None) or [])
+
+
+def read_state(run: Any, nodes: tuple[str, ...]) -> RunState:
+    """Reads a run of the client as a `RunState`.
+
+    Raises:
+        InputError: it is no run.
+    """
+    if not (getattr(run, "state", None) or getattr(run, "run_id", None)):
+        raise InputError("The server's answer tells no state of the run: it is not the API of Kubeflow Pipelines v2.")
+    found = (run.run_details.task_details if run.run_details else None) or []
+    tasks = tuple(task for name in nodes if (task := _read_task(name, found)) is not None)
+    state = "CANCELED" if was_canceled(run) else run.state or "PENDING"
+    driver = phase_of(find_row(found, ROOT_DRIVER))
+    failed = "the driver of the run failed; its log has the reason" if driver == FAILED else ""
+    return RunState(state, tasks, _text(run.error) or failed)
+
+
+def _read_task(name: str, found: Sequence[Any]) -> WatchedTask | None:
+    """One node of the pipeline; where it was left out, its failed driver speaks for it. None: it has not begun."""
+    row, driver = find_row(found, name), find_row(found, name + DRIVER)
+    if row is None:
+        return None
+    if phase_of(row):
+        return WatchedTask(name, state_of(row, found), row.start_time, end_of(row), _text(row.error))
+    failed = driver is not None and phase_of(driver) == FAILED
+    return (
+        WatchedTask(name, FAILED, error="its driver failed; the log of the driver has the reason") if failed else None
+    )
+
+
+def _text(error: Any) -> str:
+    return " ".join((getattr(error, "message", None) or "").split())

@@ -4,67 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-
 from components.errors import InputError
+from pipeline.kubeflow.compiled import Sent, read_sent
 from pipeline.kubeflow.kfp.answers import check_answer
 from pipeline.kubeflow.kfp.connection import PAGE, Server
-from pipeline.kubeflow.kfp.package import Package, Sent, read_sent
-from pipeline.kubeflow.watch import RunState, Watch, read_state
+from pipeline.kubeflow.kfp.rows import read_state
+from pipeline.kubeflow.service import RunRequest, RunState, Submitted
 
 FRUITLESS = ("FAILED", "CANCELED", "CANCELING", "SKIPPED")  # a run that has come to nothing holds no name
 
 
-@dataclass(frozen=True)
-class RunRequest:
-    """What is to be run.
-
-    Attributes:
-        package: the compiled pipeline.
-        name: of the run or the schedule: there is one of it, however often it is asked for.
-        experiment: that groups runs on the server.
-        parameters: that differ from the pipeline's defaults.
-        service_account: of Kubernetes that the pods run as; None: the server's default.
-    """
-
-    package: Package
-    name: str
-    experiment: str
-    parameters: dict[str, Any]
-    service_account: str | None = None
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """What `run_pipeline` and `create_recurring_run` of the client have in common."""
-        return {
-            "job_name": self.name,
-            "pipeline_package_path": str(self.package.path),
-            "params": self.parameters,
-            "pipeline_root": self.package.root or None,
-            "service_account": self.service_account,
-        }
-
-
-@dataclass(frozen=True)
-class Submitted:
-    """A run on the server.
-
-    Attributes:
-        identity: of the run.
-        name: of the run.
-        link: its page.
-        existed: whether a run of that name was there already, which was taken.
-        sent: what it is made from.
-    """
-
-    identity: str
-    name: str
-    link: str
-    existed: bool
-    sent: Sent
+def arguments_of(request: RunRequest) -> dict[str, Any]:
+    """Gives what `run_pipeline` and `create_recurring_run` of the client have in common."""
+    return {
+        "job_name": request.name,
+        "pipeline_package_path": str(request.package.path),
+        "params": request.parameters,
+        "pipeline_root": request.package.root or None,
+        "service_account": request.service_account,
+    }
 
 
 def submit_run(server: Server, request: RunRequest) -> Submitted:
@@ -82,7 +42,7 @@ def submit_run(server: Server, request: RunRequest) -> Submitted:
             server.client.run_pipeline,
             experiment_id=experiment,
             found=lambda: find_run(server, experiment, request.name),
-            **request.arguments,
+            **arguments_of(request),
         ),
         "run_id",
         server.host,
@@ -95,6 +55,11 @@ def _read_sent(run: Any) -> Sent:
     config = run.runtime_config
     parameters, root = (config.parameters or {}, config.pipeline_root or "") if config else ({}, "")
     return read_sent(run.pipeline_spec or {}, parameters, root)
+
+
+def look_at_run(server: Server, identity: str, nodes: tuple[str, ...]) -> RunState:
+    """Asks how far a run has come."""
+    return read_state(server.ask("asking for the run's state", server.client.get_run, identity), nodes)
 
 
 def ensure_experiment(server: Server, name: str) -> str:
@@ -161,13 +126,3 @@ def list_all(
 def _named(name: str) -> str:
     predicate = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
     return json.dumps({"predicates": [predicate]})
-
-
-def watcher(server: Server, submitted: Submitted, nodes: tuple[str, ...]) -> Watch:
-    """What shows a submitted run until it ends."""
-
-    def look() -> RunState:
-        run = server.ask("asking for the run's state", server.client.get_run, submitted.identity)
-        return read_state(run, nodes)
-
-    return Watch(look, nodes, Console(highlight=False), server.pace)

@@ -1,16 +1,17 @@
-"""What Kubeflow's driver does before a task's pod starts: inputs with their kinds, places of outputs, arguments.
+"""What a service does with a task before its pod starts and after it: inputs, places of outputs, arguments, records.
 
-Also how artifacts pass through ML Metadata from one task to the next. Written after kubeflow/pipelines 2.17.0;
-`tests/pipeline/kubeflow/test_backend.py` lists each behaviour with its source.
+Kubeflow's is written after kubeflow/pipelines 2.17.0; `tests/pipeline/kubeflow/test_backend.py` lists each behaviour
+with its source.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as proto
@@ -23,53 +24,134 @@ OUTPUT_PARAMETERS = Path("tmp", "kfp", "outputs")
 OUTPUT_FILE = "output_metadata.json"
 PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['(.+?)']}}")
 CONDITION = '{"IfPresent":'
+FIRST_ATTEMPT = "-0"  # the launcher gives each attempt's log a name of its own
 
 
-def resolve_parameters(definitions: proto.ComponentInputsSpec, values: dict[str, Any]) -> dict[str, Any]:
-    """The values of a task's input parameters, each of the kind that its component declares.
+class Driver(Protocol):
+    """The ways of a service that `graft execute` imitates."""
 
-    Raises:
-        BackendError: a value is missing or of another kind.
-    """
-    resolved = dict(values)
-    for name, definition in definitions.parameters.items():
-        if name in values:
-            resolved[name] = check_kind(name, values[name], definition.parameter_type)
-        elif not definition.is_optional and not definition.HasField("default_value"):
-            raise BackendError(f'neither value nor default value provided for non-optional parameter "{name}"')
-    return resolved
+    def resolve_parameters(self, definitions: Any, values: dict[str, Any]) -> dict[str, Any]:
+        """Gives the values of a task's input parameters.
+
+        Raises:
+            BackendError: a value is missing or of another kind.
+        """
+
+    def pass_artifact(self, content: dict[str, Any]) -> Any:
+        """Makes the RuntimeArtifact that a task gets of what the task before left."""
+
+    def provision_outputs(self, definitions: Any, place: str, pod: Path) -> Any:
+        """Says where a task's outputs go.
+
+        Args:
+            definitions: of the component.
+            place: URI of the task's folder in the pipeline root.
+            pod: what is `/` to the task.
+        """
+
+    def prepare(self, given: Any, pod: Path, log: Path) -> None:
+        """Makes the folders in which outputs will lie."""
+
+    def resolve_arguments(self, arguments: list[str], parameters: dict[str, Any]) -> list[str]:
+        """Fills the placeholders of a container's command that are not left to the launcher."""
+
+    def record_artifact(self, name: str, artifact: Any) -> dict[str, Any]:
+        """Gives an output as the service keeps it for the tasks after it.
+
+        Raises:
+            BackendError: it cannot be kept.
+        """
 
 
-def provision_outputs(definitions: proto.ComponentOutputsSpec, place: str, pod: Path) -> Any:
-    """Where a task's outputs go, and one more than its component declares.
+class KubeflowDriver:
+    """Open-source Kubeflow's driver."""
 
-    Args:
-        definitions: of the component.
-        place: URI of the task's folder in the pipeline root.
-        pod: what is `/` to the task.
-    """
-    outputs = proto.ExecutorInput.Outputs()
-    for name, definition in definitions.artifacts.items():
-        artifact = proto.RuntimeArtifact(name=name, uri=f"{place}/{name}", type=definition.artifact_type)
-        outputs.artifacts[name].artifacts.append(artifact)
-    logs = proto.RuntimeArtifact(name=EXECUTOR_LOGS, uri=f"{place}/{EXECUTOR_LOGS}")
-    logs.type.schema_title = "system.Artifact"
-    outputs.artifacts[EXECUTOR_LOGS].artifacts.append(logs)
-    for name in definitions.parameters:
-        outputs.parameters[name].output_file = str(pod / OUTPUT_PARAMETERS / name)
-    outputs.output_file = str(local_copy(pod, place) / OUTPUT_FILE)
-    return outputs
+    def resolve_parameters(self, definitions: proto.ComponentInputsSpec, values: dict[str, Any]) -> dict[str, Any]:
+        """Gives each value the kind that the component declares."""
+        resolved = dict(values)
+        for name, definition in definitions.parameters.items():
+            if name in values:
+                resolved[name] = check_kind(name, values[name], definition.parameter_type)
+            elif not definition.is_optional and not definition.HasField("default_value"):
+                raise BackendError(f'neither value nor default value provided for non-optional parameter "{name}"')
+        return resolved
+
+    def pass_artifact(self, content: dict[str, Any]) -> Any:
+        """Makes an artifact without a type: `instanceSchema` is there and empty."""
+        artifact = json_format.ParseDict(content, proto.RuntimeArtifact())
+        artifact.type.Clear()
+        artifact.type.instance_schema = ""
+        return artifact
+
+    def provision_outputs(self, definitions: proto.ComponentOutputsSpec, place: str, pod: Path) -> Any:
+        """Says where outputs go, and adds one more than the component declares."""
+        outputs = proto.ExecutorInput.Outputs()
+        for name, definition in definitions.artifacts.items():
+            artifact = proto.RuntimeArtifact(name=name, uri=f"{place}/{name}", type=definition.artifact_type)
+            outputs.artifacts[name].artifacts.append(artifact)
+        logs = proto.RuntimeArtifact(name=EXECUTOR_LOGS, uri=f"{place}/{EXECUTOR_LOGS}")
+        logs.type.schema_title = "system.Artifact"
+        outputs.artifacts[EXECUTOR_LOGS].artifacts.append(logs)
+        for name in definitions.parameters:
+            outputs.parameters[name].output_file = str(pod / OUTPUT_PARAMETERS / name)
+        outputs.output_file = str(local_copy(pod, place) / OUTPUT_FILE)
+        return outputs
+
+    def prepare(self, given: Any, pod: Path, log: Path) -> None:
+        """Makes the folders of outputs, but no output except the log, under its artifact's name as well."""
+        logs = given.outputs.artifacts[EXECUTOR_LOGS].artifacts[0]
+        logs.uri += FIRST_ATTEMPT
+        places = [local_copy(pod, found.artifacts[0].uri) for found in given.outputs.artifacts.values()]
+        for path in [*places, *(Path(parameter.output_file) for parameter in given.outputs.parameters.values())]:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        os.link(log, local_copy(pod, logs.uri))
+
+    def resolve_arguments(self, arguments: list[str], parameters: dict[str, Any]) -> list[str]:
+        """Fills the placeholders of input parameters."""
+        return resolve_arguments(arguments, parameters)
+
+    def record_artifact(self, name: str, artifact: proto.RuntimeArtifact) -> dict[str, Any]:
+        """Gives an output as ML Metadata keeps it: by a number, with metadata of its own kinds."""
+        number = int(hashlib.sha256(artifact.uri.encode()).hexdigest()[:12], 16)
+        metadata = through_metadata(name, json_format.MessageToDict(artifact.metadata))
+        return {**json_format.MessageToDict(artifact), "name": str(number), "metadata": metadata}
 
 
-def vertex_outputs(definitions: proto.ComponentOutputsSpec, place: str, pod: Path) -> Any:
-    """Where Vertex has the outputs of a task: all of them in the bucket."""
-    outputs = proto.ExecutorInput.Outputs(output_file=f"{place}/executor_output.json")
-    for name, definition in definitions.artifacts.items():
-        artifact = proto.RuntimeArtifact(name=f"{place}/{name}", uri=f"{place}/{name}", type=definition.artifact_type)
-        outputs.artifacts[name].artifacts.append(artifact)
-    for name in definitions.parameters:
-        outputs.parameters[name].output_file = str(local_copy(pod, f"{place}/{name}"))
-    return outputs
+class VertexDriver:
+    """Vertex AI's: values and artifacts pass as they are, and all outputs lie in the bucket."""
+
+    def resolve_parameters(self, definitions: Any, values: dict[str, Any]) -> dict[str, Any]:
+        """Gives the values as they are."""
+        return values
+
+    def pass_artifact(self, content: dict[str, Any]) -> Any:
+        """Makes an artifact with its type."""
+        return json_format.ParseDict(content, proto.RuntimeArtifact())
+
+    def provision_outputs(self, definitions: proto.ComponentOutputsSpec, place: str, pod: Path) -> Any:
+        """Says where outputs lie in the bucket."""
+        outputs = proto.ExecutorInput.Outputs(output_file=f"{place}/executor_output.json")
+        for name, definition in definitions.artifacts.items():
+            uri = f"{place}/{name}"
+            artifact = proto.RuntimeArtifact(name=uri, uri=uri, type=definition.artifact_type)
+            outputs.artifacts[name].artifacts.append(artifact)
+        for name in definitions.parameters:
+            outputs.parameters[name].output_file = str(local_copy(pod, f"{place}/{name}"))
+        return outputs
+
+    def prepare(self, given: Any, pod: Path, log: Path) -> None:
+        """Makes nothing: a bucket has no folders."""
+
+    def resolve_arguments(self, arguments: list[str], parameters: dict[str, Any]) -> list[str]:
+        """Leaves everything to the launcher."""
+        return arguments
+
+    def record_artifact(self, name: str, artifact: proto.RuntimeArtifact) -> dict[str, Any]:
+        """Gives an output as it is."""
+        return dict(json_format.MessageToDict(artifact))
+
+
+DRIVERS: dict[str, Driver] = {"kubeflow": KubeflowDriver(), "vertex": VertexDriver()}  # `Service.DRIVER` names a row
 
 
 def local_copy(pod: Path, uri: str) -> Path:
@@ -116,14 +198,3 @@ def _choose(clause: dict[str, Any], parameters: dict[str, Any]) -> list[str]:
     condition = clause["IfPresent"]
     chosen = condition.get("Then" if parameters.get(condition["InputName"]) is not None else "Else") or []
     return [chosen] if isinstance(chosen, str) else list(chosen)
-
-
-def record_artifact(name: str, artifact: proto.RuntimeArtifact) -> dict[str, Any]:
-    """An output as ML Metadata keeps it: by a number, with metadata of its own kinds.
-
-    Raises:
-        BackendError: it cannot be kept.
-    """
-    number = int(hashlib.sha256(artifact.uri.encode()).hexdigest()[:12], 16)
-    metadata = through_metadata(name, json_format.MessageToDict(artifact.metadata))
-    return {**json_format.MessageToDict(artifact), "name": str(number), "metadata": metadata}

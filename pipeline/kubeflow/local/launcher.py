@@ -24,23 +24,12 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as proto
 
 from pipeline.fingerprint import ROOT
-from pipeline.kubeflow.compile.checks import Target
 from pipeline.kubeflow.compiled import Task
-from pipeline.kubeflow.local.driver import (
-    EXECUTOR_LOGS,
-    local_copy,
-    provision_outputs,
-    record_artifact,
-    resolve_arguments,
-    resolve_parameters,
-    vertex_outputs,
-)
+from pipeline.kubeflow.local.driver import EXECUTOR_LOGS, Driver, local_copy
 from pipeline.kubeflow.local.stores import Store
 from pipeline.kubeflow.local.values import BackendError, from_text, to_text, whole_numbers
 from pipeline.kubeflow.task.places import FOLDERS, LOCAL_ROOT_VARIABLE
 from pipeline.kubeflow.task.pod import CLOSING, VERDICT
-
-FIRST_ATTEMPT = "-0"  # the launcher gives each attempt's log a name of its own
 
 
 @dataclass
@@ -93,14 +82,14 @@ class Launcher:
 
     Attributes:
         store: the pipeline root.
-        target: whose ways are imitated: Kubeflow's, which passes artifacts without a type, or Vertex'.
+        driver: the ways of the service that are imitated.
         folder: URI below which this run's outputs go.
         scratch: local folder for the tasks' disks and logs.
         running: the tasks' processes.
     """
 
     store: Store
-    target: Target
+    driver: Driver
     folder: str
     scratch: Path
     running: set[subprocess.Popen[bytes]] = field(default_factory=set)
@@ -127,10 +116,9 @@ class Launcher:
         for artifacts in given.inputs.artifacts.values():
             for artifact in artifacts.artifacts:
                 self.store.download(artifact.uri, local_copy(disk, artifact.uri))
+        self.driver.prepare(given, disk, log)
         command = [*task.container.command, *task.container.args]
-        if self.target is Target.KFP:
-            _prepare_outputs(given, disk, log)
-            command = resolve_arguments(command, _plain_parameters(given))
+        command = self.driver.resolve_arguments(command, _plain_parameters(given))
         command = fill_placeholders(command, given, disk)
         code = self._run_command(command, disk, task, log)
         if code:
@@ -154,24 +142,15 @@ class Launcher:
             shutil.rmtree(disk, ignore_errors=True)
 
     def executor_input(self, task: Task, inputs: TaskInputs, disk: Path) -> Any:
-        """The ExecutorInput of a task, as the target would build it."""
-        given = proto.ExecutorInput()
-        is_vertex = self.target is Target.VERTEX
-        parameters = inputs.parameters
-        if not is_vertex:
-            parameters = resolve_parameters(task.component.input_definitions, parameters)
+        """Builds the ExecutorInput of a task as the service would."""
+        given, definitions = proto.ExecutorInput(), task.component
+        parameters = self.driver.resolve_parameters(definitions.input_definitions, inputs.parameters)
         for name, value in parameters.items():
             json_format.ParseDict(value, given.inputs.parameter_values[name])
         for name, content in inputs.artifacts.items():
-            artifact = json_format.ParseDict(content, proto.RuntimeArtifact())
-            if not is_vertex:
-                artifact.type.Clear()
-                artifact.type.instance_schema = ""
-            given.inputs.artifacts[name].artifacts.append(artifact)
-        place, definitions = f"{self.folder}/{task.name}", task.component.output_definitions
-        given.outputs.CopyFrom(
-            vertex_outputs(definitions, place, disk) if is_vertex else provision_outputs(definitions, place, disk)
-        )
+            given.inputs.artifacts[name].artifacts.append(self.driver.pass_artifact(content))
+        place = f"{self.folder}/{task.name}"
+        given.outputs.CopyFrom(self.driver.provision_outputs(definitions.output_definitions, place, disk))
         return given
 
     def _run_command(self, command: list[str], disk: Path, task: Task, log: Path) -> int:
@@ -212,23 +191,12 @@ class Launcher:
             if name in written.artifacts and name != EXECUTOR_LOGS:
                 _merge(artifact, written.artifacts[name].artifacts)
             self._upload(planned, disk)
-            is_vertex = self.target is Target.VERTEX
-            artifacts[name] = json_format.MessageToDict(artifact) if is_vertex else record_artifact(name, artifact)
+            artifacts[name] = self.driver.record_artifact(name, artifact)
         return artifacts, parameters
 
     def _upload(self, planned: Any, disk: Path) -> None:
         for artifact in planned.artifacts if planned else ():
             self.store.upload(local_copy(disk, artifact.uri), artifact.uri)
-
-
-def _prepare_outputs(given: Any, disk: Path, log: Path) -> None:
-    """Makes the folders in which outputs will lie, but no output except the log, under its artifact's name as well."""
-    logs = given.outputs.artifacts[EXECUTOR_LOGS].artifacts[0]
-    logs.uri += FIRST_ATTEMPT
-    places = [local_copy(disk, found.artifacts[0].uri) for found in given.outputs.artifacts.values()]
-    for path in [*places, *(Path(parameter.output_file) for parameter in given.outputs.parameters.values())]:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    os.link(log, local_copy(disk, logs.uri))
 
 
 def _read_answer(output_file: str, disk: Path) -> Any:

@@ -16,12 +16,13 @@ from rich.markup import escape
 from components.contract.gates import DATA, QUALITY, SERVABILITY, lets_through
 from components.errors import InputError
 from components.registry import versions
-from pipeline.kubeflow.compile.checks import PLAN_NODE, Target
+from pipeline.kubeflow.compile.checks import PLAN_NODE
 from pipeline.kubeflow.compiled import CompiledPipeline, read_compiled
-from pipeline.kubeflow.local.driver import EXECUTOR_LOGS, resolve_arguments
+from pipeline.kubeflow.local.driver import DRIVERS, EXECUTOR_LOGS, resolve_arguments
 from pipeline.kubeflow.local.execute import REFUSED, Walk, Walker, check_workdir, describe_failure, scratch_folder
 from pipeline.kubeflow.local.launcher import Launcher
 from pipeline.kubeflow.local.stores import Store, open_store
+from pipeline.kubeflow.service import Service
 from pipeline.kubeflow.task.plan_task import change_config
 from pipeline.process.signals import closing
 from pipeline.report.ending import COMPILE_AGAIN, describe_end
@@ -35,13 +36,15 @@ LOGS = "logs"  # in the run's folder, a file a task
 REFUSALS = {DATA: "data_refused", QUALITY: "not_blessed", SERVABILITY: "not_servable"}
 
 
-def execute_file(path: Path, root: str, target: Target, given: dict[str, str], jobs: int, console: Console) -> Outcome:
+def execute_file(
+    path: Path, root: str, service: Service, given: dict[str, str], jobs: int, console: Console
+) -> Outcome:
     """Runs a compiled pipeline on this machine.
 
     Args:
         path: what `graft compile` wrote.
         root: folder or `s3://bucket/prefix` for all artifacts.
-        target: whose ways are imitated.
+        service: whose ways are imitated.
         given: runtime parameters as text.
         jobs: how many tasks may run at once.
         console: for people.
@@ -73,9 +76,9 @@ def execute_file(path: Path, root: str, target: Target, given: dict[str, str], j
 
         with closing(write):
             pushed_before = versions.list_versions(workdir.serving)
-            describe_start(console, path, pipeline.name, target, store, values)
+            describe_start(console, path, pipeline.name, service.NAME, store, values)
             write_config(run / "config.yaml", pipeline, values)
-            launcher = Launcher(store, target, f"{store.root}/{pipeline.name}/{run.name}", scratch)
+            launcher = Launcher(store, DRIVERS[service.DRIVER], f"{store.root}/{pipeline.name}/{run.name}", scratch)
             walk = Walker(pipeline, launcher, store, values, console, jobs).walk()
             fill_summary(summary, collect_artifacts(walk, store, scratch / "shown"), pushed_before)
             _note_failure(summary, walk)
@@ -90,11 +93,9 @@ def execute_file(path: Path, root: str, target: Target, given: dict[str, str], j
         return Outcome(describe_end(console, summary, written, COMPILE_AGAIN), summary, written)
 
 
-def describe_start(
-    console: Console, path: Path, name: str, target: Target, store: Store, values: dict[str, Any]
-) -> None:
+def describe_start(console: Console, path: Path, name: str, service: str, store: Store, values: dict[str, Any]) -> None:
     """Says what is about to happen, and that the image is not used."""
-    console.print(f"[bold]{escape(name)}[/]: {escape(str(path))} as {target.value} would run it")
+    console.print(f"[bold]{escape(name)}[/]: {escape(str(path))} as {service} would run it")
     console.print("  image    not pulled: the tasks' commands run in this environment")
     console.print(f"  root     {escape(store.root)}", soft_wrap=True)
     for key, value in sorted(values.items()):

@@ -1,8 +1,6 @@
-"""Runs and schedules on Vertex AI, through its official client, which is imported here and only when it is asked for.
+"""Runs on Vertex AI, through its official client, which is imported here and only when it is asked for.
 
-Credentials are Google's application default credentials. A job is known by its id and a schedule by its display name;
-a mark in the job's labels tells whether anything would change. Vertex can change a schedule's times but not its
-pipeline, so a change is a swap: the old one is paused, the new one created, the old one deleted; or taken back.
+Credentials are Google's application default credentials. A run is a job, which Vertex knows by its id.
 """
 
 from __future__ import annotations
@@ -17,15 +15,18 @@ from typing import Any, TypeVar
 
 import yaml
 from google.protobuf import json_format
-from rich.console import Console
 
 from components.errors import InputError, first_line
-from pipeline.kubeflow.kfp import connection
-from pipeline.kubeflow.kfp.answers import NotFound, ServiceError
-from pipeline.kubeflow.kfp.connection import Pace
-from pipeline.kubeflow.kfp.package import Package, Sent, read_sent
-from pipeline.kubeflow.kfp.runs import Submitted
-from pipeline.kubeflow.watch import RunState, Watch, WatchedTask
+from pipeline.kubeflow.compiled import Sent, read_sent
+from pipeline.kubeflow.service import (
+    CRON_HINT,
+    NotFound,
+    RunRequest,
+    RunState,
+    ServiceError,
+    Submitted,
+    WatchedTask,
+)
 
 VertexAnswer = TypeVar("VertexAnswer")
 FRUITLESS = tuple(f"PIPELINE_STATE_{state}" for state in ("FAILED", "CANCELLING", "CANCELLED"))  # they hold no name
@@ -50,21 +51,10 @@ class Location:
     project: str
     location: str
     client: Any
-    pace: Pace
 
 
-@dataclass(frozen=True)
-class JobRequest:
-    """What is to be run: see `pipeline.kubeflow.kfp.runs.RunRequest`; Vertex has no experiments here."""
-
-    package: Package
-    name: str
-    parameters: dict[str, Any]
-    service_account: str | None = None
-
-
-def connect(project: str | None, location: str | None) -> Location:
-    """The client for a project; nothing is asked of Vertex yet.
+def locate(project: str | None, location: str | None) -> Location:
+    """Makes the client for a project; nothing is asked of Vertex yet.
 
     Raises:
         InputError: no region, or no credentials or project to be found.
@@ -84,10 +74,10 @@ def connect(project: str | None, location: str | None) -> Location:
         aiplatform.initializer.global_config.credentials  # noqa: B018  # looks for them now, not at the first request
     except (GoogleAuthError, ValueError) as error:
         raise InputError(f"Vertex: {first_line(error)}\n{FIXES[401]} Or add --project.") from error
-    return Location(found, location, aiplatform, connection.PACE)
+    return Location(found, location, aiplatform)
 
 
-def submit_run(place: Location, request: JobRequest) -> Submitted:
+def submit_run(place: Location, request: RunRequest) -> Submitted:
     """Sends a job, or takes the one that was sent under that name and did not fail.
 
     Raises:
@@ -113,7 +103,7 @@ def submit_run(place: Location, request: JobRequest) -> Submitted:
     raise AssertionError("unreachable")
 
 
-def _submitted(job: Any, request: JobRequest, sent: Sent, existed: bool) -> Submitted:
+def _submitted(job: Any, request: RunRequest, sent: Sent, existed: bool) -> Submitted:
     return Submitted(job.resource_name, request.name, job._dashboard_uri(), existed, sent)
 
 
@@ -124,18 +114,13 @@ def _read_sent(job: Any) -> Sent:
     return read_sent(content.get("pipelineSpec", {}), config.get("parameterValues", {}), root)
 
 
-def watcher(place: Location, submitted: Submitted, nodes: tuple[str, ...]) -> Watch:
-    """What shows a submitted job until it ends."""
-
-    def look() -> RunState:
-        job = ask(place, "asking for the job's state", place.client.PipelineJob.get, submitted.identity)
-        return read_state(job.gca_resource)
-
-    return Watch(look, nodes, Console(highlight=False), place.pace)
+def look_at_job(place: Location, identity: str) -> RunState:
+    """Asks how far a job has come."""
+    return read_state(ask(place, "asking for the job's state", place.client.PipelineJob.get, identity).gca_resource)
 
 
 def read_state(job: Any) -> RunState:
-    """A job of the client as a `RunState`."""
+    """Reads a job of the client as a `RunState`."""
     tasks = tuple(
         WatchedTask(
             row.task_name, row.state.name, row.start_time or None, row.end_time or None, _line(row.error.message)
@@ -149,7 +134,7 @@ class _Exists(InputError):
     """The name is taken (409)."""
 
 
-def make_job(place: Location, request: JobRequest, labels: dict[str, str], attempt: int = 1) -> Any:
+def make_job(place: Location, request: RunRequest, labels: dict[str, str], attempt: int = 1) -> Any:
     """A job of the client, not sent yet.
 
     Args:
@@ -200,7 +185,8 @@ def ask(place: Location, what: str, function: Callable[..., VertexAnswer], *args
             raise _Exists(text) from error
         if 400 <= code < 500 and code not in (408, 429, 499):
             kind = NotFound if code == 404 else InputError
-            raise kind(f"{text}\n{FIXES[code]}" if code in FIXES else text) from error
+            fix = CRON_HINT if "cron" in text.lower() else FIXES.get(code, "")
+            raise kind(f"{text}\n{fix}".rstrip()) from error
         raise ServiceError(text, retry=True) from error
     except RetryError as error:
         raise ServiceError(f"{where} gives no answer while {what}: {first_line(error)}", retry=True) from error

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from pipeline.config.configuration import Config
-from pipeline.kubeflow.compile.checks import Target
-from pipeline.kubeflow.kfp import connection
+from pipeline.kubeflow import service
+from pipeline.kubeflow.services import SERVICES
 from tests.pipeline.kubeflow.kfp_server import KfpServer
 
 SECTIONS = {
@@ -25,13 +25,14 @@ SECTIONS = {
         "volumes": [{"claim": "graft", "mount_path": "/mnt/graft"}],
     },
 }
-VERTEX = {"kubeflow": {"workdir": "/gcs/bucket/graft", "data_path": "/gcs/bucket/photos", "volumes": []}}
+KFP, VERTEX = SERVICES["kfp"], SERVICES["vertex"]
+IN_BUCKETS = {"kubeflow": {"workdir": "/gcs/bucket/graft", "data_path": "/gcs/bucket/photos", "volumes": []}}
 
 
-def make_config(target: Target = Target.KFP, **sections) -> Config:
+def make_config(target: service.Service = KFP, **sections) -> Config:
     """The configuration above for a target, with more options a section."""
     content = copy.deepcopy(SECTIONS)
-    for more in (VERTEX if target is Target.VERTEX else {}, sections):
+    for more in (IN_BUCKETS if target is VERTEX else {}, sections):
         for name, options in more.items():
             content[name] = {**content.get(name, {}), **options} if isinstance(options, dict) else options
     return Config.model_validate(content)
@@ -42,7 +43,7 @@ def compiled():
     """The pipeline of the configuration for each target."""
     from pipeline.kubeflow.compile.compile import compile_config
 
-    return {target: compile_config(make_config(target), target) for target in Target}
+    return {target: compile_config(make_config(target), target) for target in SERVICES.values()}
 
 
 NODES = ("Plan", "ImageExampleGen", "DataGate", "Trainer", "Pusher")
@@ -72,7 +73,7 @@ def fast_and_bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("GRAFT_KFP_TOKEN", "GRAFT_KFP_COOKIES", "KF_PIPELINES_SA_TOKEN_PATH", "KF_PIPELINES_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("GRAFT_NAMESPACE", raising=False)
-    monkeypatch.setattr(connection, "PACE", connection.Pace(attempts=3, pause=0.01, poll=0.02, patience=0.2))
+    monkeypatch.setattr(service, "PACE", service.Pace(attempts=3, pause=0.01, poll=0.02, patience=0.2))
 
 
 @pytest.fixture

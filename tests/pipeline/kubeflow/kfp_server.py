@@ -200,6 +200,7 @@ class Handler(BaseHTTPRequestHandler):
             if body.get("experiment_id") not in self.server.rows["experiments"]:
                 raise Refused(404, f"experiment {body.get('experiment_id')} not found")
             check_pipeline(body["pipeline_spec"])
+            check_trigger(body.get("trigger") or {})
         return self.server.add(kind, body)
 
     def check_namespace(self, namespace: str | None) -> None:
@@ -241,6 +242,16 @@ def check_model(value: Any, model: Any, place: str) -> None:
         if key not in types:
             raise Refused(400, f"{place}: {model.__name__} has no field {key}")
         check(item, types[key], f"{place}.{key}")
+
+
+def check_trigger(trigger: dict[str, Any]) -> None:
+    """Refuses what `cron.Parse` of robfig/cron does, as far as a minute goes (apiserver/server/job_server.go)."""
+    fields = trigger.get("cron_schedule", {}).get("cron", "0 0 0 * * *").split(" ")
+    if len(fields) != 6 or (fields[1].isdigit() and int(fields[1]) > 59):
+        error = f"End of range ({fields[1]}) above maximum (59): {fields[1]}"
+        raise Refused(
+            400, f"Schedule cron is not a supported format(https://godoc.org/github.com/robfig/cron). {error}"
+        )
 
 
 def check_pipeline(spec: dict[str, Any]) -> None:

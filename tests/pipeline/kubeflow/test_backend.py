@@ -14,8 +14,8 @@ import pytest
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as proto
 
-from pipeline.kubeflow.compile.checks import Target
 from pipeline.kubeflow.compiled import Task
+from pipeline.kubeflow.local.driver import DRIVERS
 from pipeline.kubeflow.local.launcher import Launcher, Result, TaskInputs
 from pipeline.kubeflow.local.stores import open_store
 
@@ -58,7 +58,7 @@ class Backend:
     def __init__(self, folder: Path) -> None:
         self.store = open_store(str(folder / "root"))
         self.scratch = folder / "scratch"
-        self.launcher = Launcher(self.store, Target.KFP, f"{self.store.root}/run", self.scratch)
+        self.launcher = Launcher(self.store, DRIVERS["kubeflow"], f"{self.store.root}/run", self.scratch)
 
     def run(
         self,

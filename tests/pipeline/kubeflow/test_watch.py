@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from components.errors import InputError
-from pipeline.kubeflow.watch import RunState, WatchedTask, describe_running, judge, read_state
+from pipeline.kubeflow.kfp.rows import read_state
+from pipeline.kubeflow.service import RunState, WatchedTask
+from pipeline.kubeflow.watch import describe_running, judge
 
 NODES = ("Plan", "Trainer", "Pusher")
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)

@@ -3,14 +3,14 @@
 import pytest
 
 from components.errors import InputError
-from pipeline.kubeflow.compile.checks import MODEL_NODES, Target, check_compilable
-from tests.pipeline.kubeflow.conftest import make_config
+from pipeline.kubeflow.compile.checks import MODEL_NODES, check_compilable
+from pipeline.kubeflow.services import SERVICES
+from tests.pipeline.kubeflow.conftest import KFP, VERTEX, make_config
 
-KFP, VERTEX = Target.KFP, Target.VERTEX
 SECRET = {"name": "s", "env": {"key": "KEY"}}
 
 
-@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize("target", SERVICES.values(), ids=SERVICES)
 def test_a_good_configuration_passes(target):
     check_compilable(make_config(target), target)
 
@@ -60,7 +60,7 @@ def test_what_a_cluster_would_refuse_is_said(target, sections, words):
     with pytest.raises(InputError) as error:
         check_compilable(make_config(target, **sections), target)
     assert words in str(error.value)
-    assert f"cannot be compiled for {target.value}" in str(error.value)
+    assert f"cannot be compiled for {target.NAME}" in str(error.value)
 
 
 def test_all_problems_are_said_at_once():

@@ -12,11 +12,11 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as proto
 
 from components.errors import InputError
 from pipeline.fingerprint import NODE_MODULES, ROOT
-from pipeline.kubeflow.compile.checks import PLAN_NODE, Target
+from pipeline.kubeflow.compile.checks import PLAN_NODE
 from pipeline.kubeflow.compile.compile import PLANNED, compile_config, to_gigabytes
-from tests.pipeline.kubeflow.conftest import make_config
+from pipeline.kubeflow.services import SERVICES
+from tests.pipeline.kubeflow.conftest import KFP, VERTEX, make_config
 
-KFP, VERTEX = Target.KFP, Target.VERTEX
 ALL_TASKS = {PLAN_NODE, *NODE_MODULES} - {"Tuner"}  # that one is there only where the pipeline tunes
 GPU = {"nodes": {"Trainer": {"cpu": 4, "memory": "16G", "gpu_count": 1, "gpu_type": "NVIDIA_TESLA_T4"}}}
 
@@ -34,7 +34,7 @@ def task_of(compiled, name):
     return spec_of(compiled).root.dag.tasks[name]
 
 
-@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize("target", SERVICES.values(), ids=SERVICES)
 def test_it_is_a_pipeline_of_schema_2_1_with_all_nodes_of_the_dag(compiled, target):
     spec = spec_of(compiled[target])
     assert spec.schema_version == "2.1.0"
@@ -46,7 +46,7 @@ def test_it_is_a_pipeline_of_schema_2_1_with_all_nodes_of_the_dag(compiled, targ
     assert {executor.WhichOneof("spec") for executor in executors_of(compiled[target]).values()} == {"container"}
 
 
-@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize("target", SERVICES.values(), ids=SERVICES)
 def test_every_input_comes_from_a_task_that_is_waited_for_and_gives_it(compiled, target):
     spec = spec_of(compiled[target])
     for name, task in spec.root.dag.tasks.items():
@@ -64,7 +64,7 @@ def test_every_input_comes_from_a_task_that_is_waited_for_and_gives_it(compiled,
                 assert source.component_input_parameter in spec.root.input_definitions.parameters
 
 
-@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize("target", SERVICES.values(), ids=SERVICES)
 def test_runtime_parameters_have_defaults(compiled, target):
     parameters = spec_of(compiled[target]).root.input_definitions.parameters
     defaults = {name: json_format.MessageToDict(p.default_value) for name, p in parameters.items()}

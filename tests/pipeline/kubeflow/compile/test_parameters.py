@@ -10,15 +10,15 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as proto
 
 from components.errors import InputError
 from pipeline.config.configuration import known_keys
-from pipeline.kubeflow.compile.checks import Target
 from pipeline.kubeflow.compile.compile import compile_config
 from pipeline.kubeflow.compile.parameters import Binding, Parameter, _with_other_option, check_recorded, find_bindings
 from pipeline.kubeflow.compiled import read_compiled
 from pipeline.kubeflow.local.driver import resolve_arguments
 from pipeline.kubeflow.local.record import write_config
 from pipeline.kubeflow.local.values import to_argument
+from pipeline.kubeflow.services import SERVICES
 from pipeline.kubeflow.task import entrypoint
-from tests.pipeline.kubeflow.conftest import make_config
+from tests.pipeline.kubeflow.conftest import KFP, make_config
 
 
 def plan():
@@ -105,7 +105,7 @@ def changeable_options():
 @pytest.mark.parametrize("option", sorted(REFUSED))
 def test_what_no_value_alone_decides_is_no_runtime_parameter(option):
     with pytest.raises(InputError, match=r"cannot change from run to run|of every pipeline; leave it out"):
-        compile_config(make_config(kubeflow={"parameters": [option]}), Target.KFP)
+        compile_config(make_config(kubeflow={"parameters": [option]}), KFP)
 
 
 def resolved_task(file, name, values):
@@ -140,7 +140,9 @@ def look_up(content, place):
     return content
 
 
-@pytest.mark.parametrize("target", Target)  # for Vertex the configuration also says kubeflow.data_path
+@pytest.mark.parametrize(
+    "target", SERVICES.values(), ids=SERVICES
+)  # for Vertex the configuration also says kubeflow.data_path
 def test_the_passport_holds_every_runtime_parameter_as_the_run_has_it(tmp_path, target):
     options = changeable_options()
     assert {"trainer.epochs", "trainer.label_smoothing", "trainer.augment.zoom", "data.image_feature"} <= options.keys()
@@ -154,7 +156,7 @@ def test_the_passport_holds_every_runtime_parameter_as_the_run_has_it(tmp_path, 
     places = {name.replace(".", "_"): [("config", *name.split("."))] for name in options} | BUILT_IN
     for name in offered:
         found = {place: look_up(passport, place) for place in places[name]}
-        if target is Target.KFP:
+        if target is KFP:
             found.pop(("config", "kubeflow", "data_path"), None)
         assert set(found.values()) == {values[name]}, name
     assert "photos" not in json.dumps(passport)
@@ -168,13 +170,13 @@ def test_the_passport_holds_every_runtime_parameter_as_the_run_has_it(tmp_path, 
 def without_default(tmp_path_factory):
     """A compiled pipeline whose runs must say where the data lies."""
     file = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
-    file.write_text(compile_config(make_config(data={"path": None}), Target.KFP).to_yaml(), "utf-8")
+    file.write_text(compile_config(make_config(data={"path": None}), KFP).to_yaml(), "utf-8")
     return file
 
 
 @pytest.mark.parametrize("path", ["sample:digits", "gs://b/x", "relative", "123", "none", "[1]", '{"a": 1}', "/a'b\\c"])
 def test_a_data_path_of_any_form_is_in_the_passport(tmp_path, compiled, without_default, path):
-    (tmp_path / "pipeline.yaml").write_text(compiled[Target.KFP].to_yaml(), "utf-8")
+    (tmp_path / "pipeline.yaml").write_text(compiled[KFP].to_yaml(), "utf-8")
     values = {"data_path": path, "data_fingerprint": "f", "workdir": "/w", "trainer_epochs": 3}
     for file in (tmp_path / "pipeline.yaml", without_default):
         assert passport_of(file, values)["config"]["data"]["path"] == path

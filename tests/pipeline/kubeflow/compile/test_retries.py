@@ -10,9 +10,10 @@ import pytest
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as proto
 
-from pipeline.kubeflow.compile.checks import PLAN_NODE, Target
+from pipeline.kubeflow.compile.checks import PLAN_NODE
 from pipeline.kubeflow.compile.compile import compile_config
-from tests.pipeline.kubeflow.conftest import make_config
+from pipeline.kubeflow.services import SERVICES
+from tests.pipeline.kubeflow.conftest import KFP, VERTEX, make_config
 
 MAY_SAY_NO = {PLAN_NODE, "DataGate", "Pusher"}
 RETRIES = 3
@@ -41,7 +42,7 @@ def run_on_argo(policy: proto.PipelineTaskSpec.RetryPolicy, length: int) -> Argo
         now, attempt = ends + pause, attempt + 1
 
 
-@pytest.fixture(scope="module", params=Target)
+@pytest.fixture(scope="module", params=SERVICES.values(), ids=SERVICES)
 def tasks(request):
     """Every task of a pipeline that tunes, with its retry policy."""
     config = make_config(request.param, tuner={"enabled": True}, kubeflow={"retries": RETRIES})
@@ -58,7 +59,7 @@ def test_every_task_that_cannot_say_no_is_retried_and_no_other(tasks):
 @pytest.mark.parametrize("length", [1, 11 * 60, 3600, 10 * DAY, 60 * DAY])
 def test_on_kubeflow_no_length_of_a_task_takes_its_retries_away(tasks, length):
     target, found = tasks
-    for name in set(found) - MAY_SAY_NO if target is Target.KFP else ():
+    for name in set(found) - MAY_SAY_NO if target is KFP else ():
         assert run_on_argo(found[name].retry_policy, length) == Argo(started=RETRIES + 1, cut=0), name
 
 
@@ -72,12 +73,12 @@ def test_the_rules_find_the_windows_that_are_too_short():
 
 def test_on_vertex_a_pause_is_no_longer_than_it_allows(tasks):
     target, found = tasks
-    if target is Target.VERTEX:
+    if target is VERTEX:
         assert {found[name].retry_policy.backoff_max_duration.seconds for name in set(found) - MAY_SAY_NO} == {3600}
 
 
 @pytest.mark.parametrize("node", sorted(MAY_SAY_NO))
 def test_who_asks_for_it_by_name_has_a_gate_asked_again(node):
     config = make_config(kubeflow={"retries": RETRIES, "nodes": {node: {"retries": 1}}})
-    spec = json_format.ParseDict(compile_config(config, Target.KFP).spec, proto.PipelineSpec())
+    spec = json_format.ParseDict(compile_config(config, KFP).spec, proto.PipelineSpec())
     assert spec.root.dag.tasks[node].retry_policy.max_retry_count == 1

@@ -49,6 +49,30 @@ def test_the_same_again_changes_nothing(schedule: Graft, server: KfpServer) -> N
     assert {method for method, _ in server.requests} == {"GET"}
 
 
+@pytest.mark.parametrize(
+    ("cron", "words"),
+    [
+        ("0 3 * * *", "got five: '0 3 * * *'.\nMeant is probably --cron \"0 0 3 * * *\"."),
+        ("@daily", "expected six fields, seconds first, got '@daily'.\n--cron: expected second, minute"),
+        ("", "expected six fields"),
+    ],
+)
+def test_a_schedule_has_six_fields(schedule: Graft, server: KfpServer, cron: str, words: str) -> None:
+    done = schedule(cron=cron)
+    assert done.code == 2
+    assert words in done.err
+    assert server.requests == []
+
+
+def test_fields_are_the_servers_to_refuse(schedule: Graft, server: KfpServer) -> None:
+    done = schedule(cron="0  60 3 * * *")
+    assert done.code == 2
+    assert "refuses creating the schedule (400): Schedule cron is not a supported format" in done.err
+    assert "expected second, minute, hour, day of the month, month, day of the week" in done.err
+    assert server.rows["recurringruns"] == {}
+    server.schema_errors.clear()
+
+
 @pytest.mark.parametrize("change", ["cron", "parameter", "pipeline", "account"])
 def test_a_change_leaves_one_schedule(schedule: Graft, server: KfpServer, tmp_path: Path, change: str) -> None:
     schedule()

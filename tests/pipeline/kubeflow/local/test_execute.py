@@ -8,13 +8,15 @@ import yaml
 from rich.console import Console
 
 from components.errors import InputError
-from pipeline.kubeflow.compile.checks import Target
 from pipeline.kubeflow.compiled import read_compiled
+from pipeline.kubeflow.local.driver import DRIVERS
 from pipeline.kubeflow.local.execute import Walker, check_workdir, describe_failure
 from pipeline.kubeflow.local.launcher import Launcher
 from pipeline.kubeflow.local.record import parse_parameters
 from pipeline.kubeflow.local.stores import LOCAL_BUCKET, open_store
+from pipeline.kubeflow.services import SERVICES
 from tests.damages import DAMAGES
+from tests.pipeline.kubeflow.conftest import KFP, VERTEX
 
 WRITE = "import sys, pathlib; p = pathlib.Path(sys.argv[1]); p.mkdir(parents=True); (p / 'x').write_text(sys.argv[2])"
 
@@ -53,7 +55,7 @@ def walk(tmp_path):
     """Walks a pipeline of tasks; gives how far it came. `printed` holds the terminal's lines."""
     printed = io.StringIO()
 
-    def run(tasks, jobs=1, target=Target.KFP, word="hello"):
+    def run(tasks, jobs=1, target=KFP, word="hello"):
         spec = {
             "schemaVersion": "2.1.0",
             "pipelineInfo": {"name": "toy"},
@@ -69,7 +71,9 @@ def walk(tmp_path):
         pipeline = read_compiled(file)
         store = open_store(str(tmp_path / "root"))
         number = len(list(tmp_path.glob("scratch-*")))
-        launcher = Launcher(store, target, f"{store.root}/toy/run-{number}", tmp_path / f"scratch-{number}")
+        launcher = Launcher(
+            store, DRIVERS[target.DRIVER], f"{store.root}/toy/run-{number}", tmp_path / f"scratch-{number}"
+        )
         values = pipeline.resolve_parameters({"word": word})
         return Walker(pipeline, launcher, store, values, Console(file=printed, width=200), jobs).walk()
 
@@ -94,7 +98,7 @@ SECOND = [
 ]
 
 
-@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize("target", SERVICES.values(), ids=SERVICES)
 def test_artifacts_and_parameters_go_from_task_to_task_through_the_root(walk, tmp_path, target):
     result = walk({"first": make_task(FIRST), "second": make_task(SECOND, ["first"], ["first"])}, target=target)
     assert result.code == 0
@@ -104,7 +108,7 @@ def test_artifacts_and_parameters_go_from_task_to_task_through_the_root(walk, tm
     assert not list((tmp_path / "scratch-0" / "disks").iterdir())
 
 
-@pytest.mark.parametrize(("target", "kind"), [(Target.KFP, {"instanceSchema": ""}), (Target.VERTEX, None)])
+@pytest.mark.parametrize(("target", "kind"), [(KFP, {"instanceSchema": ""}), (VERTEX, None)])
 def test_inputs_are_typed_as_the_target_gives_them(walk, tmp_path, target, kind):
     look = f"{WRITE}; {SAY}; (p / 'x').write_text(sys.argv[4])"
     second = make_task([look, *OUTPUTS, "{{$}}"], ["first"], ["first"])
@@ -113,7 +117,7 @@ def test_inputs_are_typed_as_the_target_gives_them(walk, tmp_path, target, kind)
     found = given["inputs"]["artifacts"]["first"]["artifacts"][0]
     assert found["type"] == (kind or {"instanceSchema": "title: tfx.Model\ntype: object\n"})
     assert found["uri"] == "gs://graft-local/toy/run-0/first/out"
-    assert given["outputs"]["outputFile"].startswith("gs://" if target is Target.VERTEX else str(tmp_path))
+    assert given["outputs"]["outputFile"].startswith("gs://" if target is VERTEX else str(tmp_path))
 
 
 def test_a_disk_is_empty_and_holds_no_other_tasks_files(walk, tmp_path):

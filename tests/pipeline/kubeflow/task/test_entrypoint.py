@@ -13,12 +13,15 @@ from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as 
 from components.contract import features
 from components.errors import Damaged, GateRefused
 from components.files.digests import CONTENT, combine, digest_folder
-from pipeline.kubeflow.compile.checks import Target
 from pipeline.kubeflow.compiled import read_compiled
+from pipeline.kubeflow.local.driver import DRIVERS
 from pipeline.kubeflow.local.launcher import Launcher, TaskInputs, fill_placeholders
 from pipeline.kubeflow.local.stores import LOCAL_BUCKET, FolderStore
+from pipeline.kubeflow.service import Service
+from pipeline.kubeflow.services import SERVICES
 from pipeline.kubeflow.task import entrypoint, places
 from tests.damages import DAMAGES
+from tests.pipeline.kubeflow.conftest import KFP, VERTEX
 
 EXAMPLES = f"gs://{LOCAL_BUCKET}/run/ImageExampleGen/examples"
 
@@ -30,7 +33,7 @@ def statistics_args(tmp_path, compiled, examples_uri, examples_artifact, monkeyp
     (tmp_path / "disk" / "tmp").mkdir(parents=True)
     shutil.copytree(examples_uri, tmp_path / "disk" / "gcs" / EXAMPLES.removeprefix("gs://"))
     file = tmp_path / "pipeline.yaml"
-    file.write_text(compiled[Target.KFP].to_yaml(), "utf-8")
+    file.write_text(compiled[KFP].to_yaml(), "utf-8")
     task = next(task for task in read_compiled(file).tasks if task.name == "StatisticsGen")
     metadata = {"split_names": examples_artifact.split_names, CONTENT: digest_folder(str(examples_uri))}
     for name in ("payload_format", "file_format"):
@@ -44,9 +47,9 @@ def statistics_args(tmp_path, compiled, examples_uri, examples_artifact, monkeyp
     }
     artifact = {"name": "1", "uri": EXAMPLES, "type": schema, "metadata": metadata}
 
-    def make(target: Target) -> list[str]:
+    def make(target: Service) -> list[str]:
         store = FolderStore(tmp_path / "root", "gs")
-        launcher = Launcher(store, target, f"{store.root}/run", tmp_path / "scratch")
+        launcher = Launcher(store, DRIVERS[target.DRIVER], f"{store.root}/run", tmp_path / "scratch")
         given = launcher.executor_input(task, TaskInputs(constants, {"examples": artifact}), tmp_path / "disk")
         return fill_placeholders(list(task.container.args), given, tmp_path / "disk")
 
@@ -59,21 +62,21 @@ def on_local_paths(args: list[str], disk: Path) -> list[str]:
 
 
 def test_the_stock_entry_point_fails_on_untyped_inputs_and_on_nothing_else(tmp_path, statistics_args):
-    untyped = on_local_paths(statistics_args(Target.KFP), tmp_path / "disk")
+    untyped = on_local_paths(statistics_args(KFP), tmp_path / "disk")
     with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'get'"):
         stock.main(stock._parse_flags(["run", *untyped]))
-    typed = on_local_paths(statistics_args(Target.VERTEX), tmp_path / "disk")
+    typed = on_local_paths(statistics_args(VERTEX), tmp_path / "disk")
     stock.main(stock._parse_flags(["run", *typed]))
     assert list((tmp_path / "disk" / "gcs").rglob(f"Split-train/{features.STATISTICS_FILE}"))
 
 
-@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize("target", SERVICES.values(), ids=SERVICES)
 def test_ours_takes_both_and_answers_in_uris(tmp_path, statistics_args, target):
     entrypoint.main(statistics_args(target))
     disk = tmp_path / "disk"
     folder = disk / "gcs" / LOCAL_BUCKET / "run" / "StatisticsGen"
     assert (folder / "statistics" / "Split-eval" / features.STATISTICS_FILE).is_file()
-    path = folder / "output_metadata.json" if target is Target.KFP else folder / "executor_output.json"
+    path = folder / "output_metadata.json" if target is KFP else folder / "executor_output.json"
     answer = json_format.Parse(path.read_text("utf-8"), proto.ExecutorOutput())
     artifact = answer.artifacts["statistics"].artifacts[0]
     assert artifact.uri == f"gs://{LOCAL_BUCKET}/run/StatisticsGen/statistics"
@@ -81,7 +84,7 @@ def test_ours_takes_both_and_answers_in_uris(tmp_path, statistics_args, target):
     assert artifact.metadata[CONTENT] == digest_folder(str(folder / "statistics"))
 
 
-@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize("target", SERVICES.values(), ids=SERVICES)
 @pytest.mark.parametrize("name", DAMAGES)
 def test_an_input_that_is_not_as_it_was_made_is_refused(tmp_path, statistics_args, target, name):
     DAMAGES[name](tmp_path / "disk" / "gcs" / EXAMPLES.removeprefix("gs://"))
@@ -92,7 +95,7 @@ def test_an_input_that_is_not_as_it_was_made_is_refused(tmp_path, statistics_arg
 
 
 def test_an_input_without_a_digest_is_refused(tmp_path, statistics_args):
-    arguments = [part.replace(CONTENT, "lost") for part in statistics_args(Target.VERTEX)]
+    arguments = [part.replace(CONTENT, "lost") for part in statistics_args(VERTEX)]
     with pytest.raises(Damaged, match=r"the examples in .* has no digest of when it was made"):
         entrypoint.main(arguments)
 
@@ -191,7 +194,7 @@ def work(inputs, outputs, seen):
 
 
 @pytest.mark.parametrize(
-    ("target", "kind"), [*((Target.KFP, kind) for kind in FOREIGN_TYPES), (Target.VERTEX, FOREIGN_TYPES[0])], ids=str
+    ("target", "kind"), [*((KFP, kind) for kind in FOREIGN_TYPES), (VERTEX, FOREIGN_TYPES[0])], ids=str
 )
 def test_what_a_platform_adds_to_any_task_is_left_alone(tmp_path, compiled, monkeypatch, target, kind):
     """Each task of the pipeline, with inputs, outputs and parameters of any name and type beside its own."""
@@ -206,7 +209,7 @@ def test_what_a_platform_adds_to_any_task_is_left_alone(tmp_path, compiled, monk
         entrypoint, "make_executor", lambda *_: SimpleNamespace(Do=lambda i, o, properties: work(i, o, seen))
     )
     store = FolderStore(tmp_path / "root", "gs")
-    launcher = Launcher(store, target, f"{store.root}/run", tmp_path)
+    launcher = Launcher(store, DRIVERS[target.DRIVER], f"{store.root}/run", tmp_path)
     for task in [task for task in pipeline.tasks if task.name != "Plan"]:
         given = launcher.executor_input(task, take_inputs(pipeline, task), tmp_path)
         args = fill_placeholders(list(task.container.args), given, tmp_path)

@@ -41,7 +41,7 @@ def test_a_verdict_is_left_for_graft_execute(tmp_path, monkeypatch, capsys):
 def test_the_process_leaves_at_once_and_nothing_printed_is_lost():
     script = (
         "import atexit, logging\n"
-        "from pipeline.kubeflow import pod\n"
+        "from pipeline.kubeflow.task import pod\n"
         "atexit.register(print, 'clean-up')\n"
         "pod.log_to_stderr()\n"
         "def task():\n"

@@ -11,8 +11,7 @@ from google.auth import credentials
 from google.cloud import aiplatform
 from google.cloud.aiplatform_v1 import types
 
-from pipeline.kubeflow.compile.checks import Target
-from tests.pipeline.kubeflow.conftest import NODES, Ended, make_config, write_pipeline
+from tests.pipeline.kubeflow.conftest import NODES, VERTEX, Ended, make_config, write_pipeline
 from tests.pipeline.kubeflow.vertex_server import VertexServer
 
 Graft = Callable[..., Ended]
@@ -178,6 +177,14 @@ def test_schedules(graft: Graft, vertex: VertexServer, pipeline_file: Path, tmp_
     assert vertex.schedules == {}
 
 
+def test_vertex_has_no_seconds(graft: Graft, vertex: VertexServer, pipeline_file: Path) -> None:
+    done = graft("schedule", str(pipeline_file), *AT, "--cron", "15 0 3 * * *")
+    assert done.code == 2
+    assert "Vertex has no seconds; expected 0 as the first field, got '15'" in done.err
+    graft("schedule", str(pipeline_file), *AT, "--cron", "0  30 4 ? *   MON")
+    assert [one.cron for one in vertex.active()] == ["30 4 * * MON"]
+
+
 def test_a_change_that_fails_is_taken_back(graft: Graft, vertex: VertexServer, pipeline_file: Path) -> None:
     graft("schedule", str(pipeline_file), *AT, "--cron", NIGHTLY)
     vertex.fault = lambda method: grpc.StatusCode.INVALID_ARGUMENT if method == "CreateSchedule" else None
@@ -222,7 +229,7 @@ def test_a_region_is_needed(graft: Graft, pipeline_file: Path, monkeypatch: pyte
 
 
 def test_what_graft_compiles_is_taken(graft: Graft, vertex: VertexServer, tmp_path: Path) -> None:
-    config = make_config(Target.VERTEX)
+    config = make_config(VERTEX)
     (tmp_path / "config.yaml").write_text(config.to_yaml(), "utf-8")
     done = graft("submit", str(tmp_path / "config.yaml"), *AT, "--param", "trainer_epochs=3")
     assert done.code == 0, done.err
@@ -237,7 +244,7 @@ def test_what_graft_compiles_is_taken(graft: Graft, vertex: VertexServer, tmp_pa
     [
         ("pipeline.cli", ["google.cloud.aiplatform", "kfp", "kfp_server_api", "tensorflow"]),
         (
-            "pipeline.kubeflow.kfp.schedules, pipeline.kubeflow.vertex.schedules",
+            "pipeline.kubeflow.kfp.client, pipeline.kubeflow.vertex.client",
             ["google.cloud.aiplatform", "tensorflow"],
         ),
     ],
