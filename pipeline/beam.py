@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,10 +23,28 @@ IN_PROCESS = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
 # left in the temporary folder. Where no container is started, any name will do.
 NO_IMAGE = "--sdk_container_image=none"
 WORKERS_HAVE_IT = ("EXTERNAL", "PROCESS", "LOOPBACK")
-ENGINES = {  # by runner: the argument that says where the engine is, and what means that it is begun here
-    "flinkrunner": ("flink_master", ("", "[auto]", "[local]")),
-    "sparkrunner": ("spark_master_url", ("", "local", "local[*]", "local[4]")),
-    "portablerunner": ("job_endpoint", ("", "embed")),
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where the workers of a Beam runner are.
+
+    Attributes:
+        argument: of Beam, that says where the engine is; empty: it is never this machine.
+        begun_here: values of the argument that mean an engine which is begun on this machine.
+    """
+
+    argument: str = ""
+    begun_here: tuple[str, ...] = ()
+
+
+# By the runner's name in small letters. A runner without a row runs as well: nothing then says where its workers are,
+# so a path that they do not see is found by them, and not before the run.
+ENGINES = {
+    "flinkrunner": Engine("flink_master", ("", "[auto]", "[local]")),
+    "sparkrunner": Engine("spark_master_url", ("", "local", "local[*]", "local[4]")),
+    "portablerunner": Engine("job_endpoint", ("", "embed")),
+    "dataflowrunner": Engine(),
 }
 PACKAGES = ("--sdk_container_image", "--setup_file", "--extra_package", "--requirements_file")
 
@@ -91,18 +110,16 @@ def why_unseen(args: list[str]) -> str:
     Returns:
         What says so, such as `--job_endpoint=flink:8099`; empty where they see it or nothing says where they are.
     """
-    runner, environment = _runner(args).rpartition(".")[2].lower(), _value(args, "environment_type")
-    if workers_share_the_disk(args):
+    runner, environment = _runner(args).rpartition(".")[2], _value(args, "environment_type")
+    engine = ENGINES.get(runner.lower())
+    if engine is None or workers_share_the_disk(args):
         return ""
-    if runner == "dataflowrunner":
-        return "DataflowRunner"
-    if runner not in ENGINES:
-        return ""
-    name, begun_here = ENGINES[runner]
-    place = _value(args, name)
-    if place not in begun_here and not _is_here(place):
-        return f"--{name}={place}"
-    in_container = environment == "DOCKER" or (not environment and place not in begun_here)
+    if not engine.argument:
+        return runner
+    place = _value(args, engine.argument)
+    if place not in engine.begun_here and not _is_here(place):
+        return f"--{engine.argument}={place}"
+    in_container = environment == "DOCKER" or (not environment and place not in engine.begun_here)
     return "--environment_type=DOCKER" if in_container else ""
 
 

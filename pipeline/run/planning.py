@@ -29,7 +29,6 @@ class RunOptions:
         verify: read every file, also those that look unchanged since an earlier run.
         if_changed: end at once where the model that would come out is being served already.
         override: who lets which gates say no without stopping, and why.
-        runner: a row of `pipeline.run.runners.RUNNERS`.
         expected_data: fingerprint that the data must have; empty: any.
     """
 
@@ -37,7 +36,6 @@ class RunOptions:
     verify: bool = False
     if_changed: bool = False
     override: Override | None = None
-    runner: str = "beam"
     expected_data: str = ""
 
 

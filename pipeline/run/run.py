@@ -116,7 +116,7 @@ def _scan_and_run(
     if options.if_changed and held is not None and not verify.find_damage(workdir.serving, held):
         summary.status, summary.model = "unchanged", describe_version(workdir.serving / str(held))
     else:
-        _execute(plan, options.runner, summary, progress, workdir)
+        _execute(plan, summary, progress, workdir)
     note_served(summary, workdir.serving)
 
 
@@ -175,26 +175,26 @@ def _report(done: int, total: int) -> None:
     logging.getLogger("graft.progress").info(f"{done:,} of {total:,} files")
 
 
-def _execute(plan: Plan, runner: str, summary: Summary, progress: Progress, workdir: Workdir) -> None:
+def _execute(plan: Plan, summary: Summary, progress: Progress, workdir: Workdir) -> None:
     progress.start("Start-up")
     load_ahead(plan.config)
     try_early(plan.config, workdir.root / "features", plan.weights_sha256, lambda: None, files=True)
     from pipeline.dag import create_pipeline
-    from pipeline.run.runners import RUNNERS
+    from pipeline.run.runners import run_on_beam
 
     pipeline = create_pipeline(plan)
     progress.finish("Start-up", "done", f"TFX {plan.libraries['tfx']}, TensorFlow {plan.libraries['tensorflow']}")
     summary.seconds["startup"] = round(time.time() - psutil.Process().create_time(), 3)
     pushed_before = versions.list_versions(workdir.serving)
     remove_unfinished(workdir)
-    trace = RUNNERS[runner](pipeline, progress)
+    trace = run_on_beam(pipeline, progress)
     damaged = trace.damaged
     artifacts = _find_what_is_there(workdir, trace)
     pushed = artifacts["Pusher"]["pushed_model"] if trace.error is None and "Pusher" in trace.cached else None
     again = why_push_again(pushed, workdir.serving) if pushed else ""
     if again:
         log.warning("%s: the Pusher runs again", again)
-        trace = RUNNERS[runner](create_pipeline(replace(plan, push_again=summary.run_id)), progress)
+        trace = run_on_beam(create_pipeline(replace(plan, push_again=summary.run_id)), progress)
         artifacts = find_artifacts(workdir.metadata, trace.executions)
     summary.cached = trace.cached
     if not isinstance(trace.error, Damaged):  # what it would be filled from is not to be trusted

@@ -1,4 +1,16 @@
-"""Ways to run the one DAG: to add one, add a function and a row to `RUNNERS`."""
+"""Runs the DAG on this machine: TFX's BeamDagRunner, whose nodes tell an observer how they go.
+
+TFX has no public place where a run is told of its nodes, so three private names of it are used here, the same in TFX
+1.16 and 1.21; `tests/pipeline/run/test_runners.py` fails where one of them changes:
+
+- `BeamDagRunner._PIPELINE_NODE_DO_FN_CLS` and `PipelineNodeAsDoFn._run_node`, with the fields that it reads: begin, end
+  and error of a node, and whether it was cached;
+- `Launcher._run_executor`, which is called for nodes that are not cached only: the digests of inputs and outputs;
+- `artifact_utils.verify_artifacts` (public, but replaced while a node is looked up): kept results with other bytes.
+
+Clusters run the same DAG compiled: see `pipeline/kubeflow/services.py`. Where the Beam pipelines inside of nodes run,
+here and there, `beam.runner` in the configuration says.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tfx.orchestration import metadata
 from tfx.orchestration.beam import beam_dag_runner
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher
@@ -26,7 +39,7 @@ log = logging.getLogger("graft.run")
 
 
 class Observer(Protocol):
-    """Who is told when a node begins and ends."""
+    """Is told when a node begins and ends."""
 
     def start(self, name: str) -> None:
         """A node begins."""
@@ -93,7 +106,7 @@ _trace: Trace | None = None
 
 
 class ObservedNode(beam_dag_runner.PipelineNodeAsDoFn):
-    """TFX's node as a Beam step, under the eyes of the current trace."""
+    """Runs a node of TFX as a Beam step, and tells the current trace."""
 
     def _run_node(self) -> None:
         if _trace is None:
@@ -104,7 +117,7 @@ class ObservedNode(beam_dag_runner.PipelineNodeAsDoFn):
     def _launch(self) -> Any:
         return BoundLauncher(
             pipeline_node=self._pipeline_node,
-            mlmd_connection=_connect(self._mlmd_connection_config),
+            mlmd_connection=metadata.Metadata(self._mlmd_connection_config),
             pipeline_info=self._pipeline_info,
             pipeline_runtime_spec=self._pipeline_runtime_spec,
             executor_spec=self._executor_spec,
@@ -139,7 +152,7 @@ def _only_intact_results(node: str, damaged: dict[str, str]) -> Iterator[None]:
     """TFX asks whether the artifacts of an earlier execution are still there; here it is asked for their bytes, too.
 
     An execution whose artifacts are not as they were made is passed over, as if it had never been. What comes after it
-    has other inputs then, and is made anew likewise.
+    has other inputs then, and is made anew as well.
 
     Args:
         node: that is looked up in the cache.
@@ -168,14 +181,8 @@ def _only_intact_results(node: str, damaged: dict[str, str]) -> Iterator[None]:
 AHEAD: dict[str, Callable[[], None]] = {"Trainer": standby.prepare}
 
 
-def _connect(config: Any) -> Any:
-    from tfx.orchestration import metadata
-
-    return metadata.Metadata(config)
-
-
 class ObservedBeamDagRunner(beam_dag_runner.BeamDagRunner):
-    """TFX's BeamDagRunner; its nodes are observed."""
+    """Runs the DAG with observed nodes."""
 
     _PIPELINE_NODE_DO_FN_CLS = ObservedNode
 
@@ -193,6 +200,3 @@ def run_on_beam(pipeline: Pipeline, observer: Observer) -> Trace:
         _trace = None
         standby.dismiss()
     return trace
-
-
-RUNNERS: dict[str, Callable[[Pipeline, Observer], Trace]] = {"beam": run_on_beam}

@@ -35,7 +35,9 @@ def job_service(tmp_path):
         process.wait()
 
 
-def test_two_workers_with_nothing_shared_but_the_disk_make_the_same_model(tmp_path, job_service, sample_run: Run):
+def test_two_workers_with_nothing_shared_but_the_disk_make_the_same_model(
+    tmp_path, monkeypatch, job_service, sample_run: Run
+):
     job_endpoint, pool, workers = job_service
     arguments = [
         f"--job_endpoint={job_endpoint}",
@@ -44,6 +46,9 @@ def test_two_workers_with_nothing_shared_but_the_disk_make_the_same_model(tmp_pa
         "--job_server_timeout=3600",
     ]
     settings = ("--set", "beam.runner=PortableRunner", "--set", f"beam.args={arguments}")
+    toy = {"Transform": {"runner": "tests.e2e.toy_runner.ToyRunner"}}
+    settings += ("--set", f"beam.nodes={toy}")
+    monkeypatch.setenv("TOY_RUNNER", str(tmp_path / "toy.txt"))
     finished = graft("run", "configs/sample.yaml", "--workdir", tmp_path / "work", *settings)
     assert finished.code == 0, finished.out + finished.err
     summary = read_summary(tmp_path / "work")
@@ -55,6 +60,7 @@ def test_two_workers_with_nothing_shared_but_the_disk_make_the_same_model(tmp_pa
     for name in ("log_loss", "auc"):  # sums over bundles, in whatever order they come
         assert ours[name] == pytest.approx(theirs[name], abs=1e-6)
     assert summary["dataset"]["fingerprint"] == sample_run.summary["dataset"]["fingerprint"]
+    assert (tmp_path / "toy.txt").read_text().startswith("a pipeline\n")
     jobs: dict[str, int] = {}
     for line in workers.read_text().splitlines():
         jobs[line.split()[1]] = jobs.get(line.split()[1], 0) + 1

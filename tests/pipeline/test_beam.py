@@ -8,9 +8,11 @@ import pytest
 from components.errors import InputError
 from components.options.beam import BeamOptions
 from pipeline.beam import (
+    ENGINES,
     FN_API_RUNNER,
     IN_PROCESS,
     NO_IMAGE,
+    Engine,
     beam_args,
     make_in_process_default,
     name_runner,
@@ -162,6 +164,27 @@ def test_the_commands_refuse_before_anything_is_done(tmp_path):
     assert isinstance(done.exception, InputError)
     assert "--workdir: expected a bucket" in str(done.exception)
     assert not (tmp_path / "work").exists()
+
+
+def test_an_engine_is_a_row(tmp_path, monkeypatch):
+    folder = pictures.write_tree(tmp_path / "data", {"cats": 3, "dogs": 3})
+    run = ("run", pictures.write(tmp_path / "config.yaml", b"name: toy"), "--data", folder, "--workdir", tmp_path / "w")
+    remote = (*run, "--set", "beam.runner=toys.ToyRunner", "--set", "beam.args=['--toy_master=toy:1']")
+    executed = []
+
+    def execute(plan, summary, *_):
+        executed.append(plan)
+        summary.status = "unchanged"
+
+    monkeypatch.setattr("pipeline.run.run._execute", execute)
+    monkeypatch.setattr("pipeline.run.run.try_early", lambda *args: None)
+    assert graft(*remote, "--set", "trainer.weights=none").exit_code == 0  # nothing says where its workers are
+    assert len(executed) == 1
+    monkeypatch.setitem(ENGINES, "toyrunner", Engine("toy_master", ("", "local")))
+    refused = graft(*remote).exception
+    assert "with --toy_master=toy:1 they run elsewhere" in str(refused)
+    assert why_unseen(["--runner=toys.ToyRunner", "--toy_master=local"]) == ""
+    assert len(executed) == 1
 
 
 @pytest.mark.parametrize("scheme", ["s3", "minio"])

@@ -257,17 +257,17 @@ def test_the_dag_is_run_where_another_model_is_served_or_nobody_asked(planned, m
 )
 def test_damage_is_told_with_whatever_else_ended_the_run(planned, monkeypatch, error, reasons):
     """What is damaged is not read for the summary."""
-    from pipeline.run.runners import RUNNERS, Trace
+    from pipeline.run.runners import Trace
 
     trace = Trace(None, failed_node="Pusher", error=error, damaged={"Trainer": "Trainer: made again"})
     monkeypatch.setattr("pipeline.dag.create_pipeline", lambda plan: None)
-    monkeypatch.setitem(RUNNERS, "beam", lambda pipeline, observer: trace)
+    monkeypatch.setattr("pipeline.run.runners.run_on_beam", lambda pipeline, observer: trace)
     monkeypatch.setattr("pipeline.run.run.find_artifacts", lambda *args: {})
     filled = []
     monkeypatch.setattr("pipeline.run.run.fill_summary", lambda *args: filled.append(args))
     plan, summary = planned(), Summary("r")
     with pytest.raises(Damaged) if isinstance(error, Damaged) else nullcontext():
-        _execute(plan, "beam", summary, Progress(console_of()), planned.workdir)
+        _execute(plan, summary, Progress(console_of()), planned.workdir)
     assert summary.reasons == [*reasons, "Trainer: made again"]
     assert len(filled) == (not isinstance(error, Damaged))
 

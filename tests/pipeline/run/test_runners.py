@@ -1,4 +1,4 @@
-"""Every runner runs a small pipeline of real TFX nodes, and tells an observer how it went."""
+"""A small pipeline of real TFX nodes runs on this machine, and an observer is told how it went."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from tfx.types import standard_artifacts
 from components.errors import Damaged, GateRefused, InputError
 from components.files.digests import CONTENT
 from pipeline.report.summary import find_artifacts
-from pipeline.run.runners import RUNNERS, Trace
+from pipeline.run.runners import Trace, run_on_beam
 from tests.damages import DAMAGES
 
 FAILURES = {
@@ -63,7 +63,7 @@ class Observer:
 def run_in(folder):
     """Runs the two nodes in one working directory; gives trace and what the observer was told."""
 
-    def call(runner, text="hello", failure="", meanwhile=None):
+    def call(text="hello", failure="", meanwhile=None):
         source = Source(text=text)
         sink = Sink(model=source.outputs["model"], failure=failure)
         pipeline = Pipeline(
@@ -74,7 +74,7 @@ def run_in(folder):
             metadata_connection_config=metadata.sqlite_metadata_connection_config(str(folder / "metadata.sqlite")),
         )
         observer = Observer(meanwhile)
-        return RUNNERS[runner](pipeline, observer), observer.told
+        return run_on_beam(pipeline, observer), observer.told
 
     return call
 
@@ -84,9 +84,8 @@ def run(tmp_path):
     return run_in(tmp_path)
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
-def test_nodes_run_in_order_and_are_found_in_the_metadata(run, runner, tmp_path):
-    trace, told = run(runner)
+def test_nodes_run_in_order_and_are_found_in_the_metadata(run, tmp_path):
+    trace, told = run()
     assert trace.error is None
     assert told == ["Source starts", "Source done", "Sink starts", "Sink done"]
     found = find_artifacts(tmp_path / "metadata.sqlite", trace.executions)
@@ -94,15 +93,14 @@ def test_nodes_run_in_order_and_are_found_in_the_metadata(run, runner, tmp_path)
     assert Path(found["Source"]["model"].uri, "text").read_text() == "hello"
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
-def test_an_identical_run_takes_everything_from_the_cache_and_a_changed_one_what_it_can(run, runner, tmp_path):
-    first, _ = run(runner)
-    second, told = run(runner)
+def test_an_identical_run_takes_everything_from_the_cache_and_a_changed_one_what_it_can(run, tmp_path):
+    first, _ = run()
+    second, told = run()
     assert second.cached == ["Source", "Sink"]
     assert told == ["Source starts", "Source cached", "Sink starts", "Sink cached"]
     before, after = (find_artifacts(tmp_path / "metadata.sqlite", trace.executions) for trace in (first, second))
     assert before["Source"]["model"].uri == after["Source"]["model"].uri
-    third, told = run(runner, text="other")
+    third, told = run(text="other")
     assert third.cached == []
     assert told[1] == "Source done"
 
@@ -112,13 +110,12 @@ def made_by_source(tmp_path):
     return sorted((tmp_path / "artifacts" / "Source" / "model").iterdir(), key=lambda folder: int(folder.name))
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_result_is_made_again_with_all_that_follows_and_said(run, runner, tmp_path, name):
-    run(runner)
+def test_a_damaged_result_is_made_again_with_all_that_follows_and_said(run, tmp_path, name):
+    run()
     (kept,) = made_by_source(tmp_path)
     DAMAGES[name](kept)
-    trace, told = run(runner)
+    trace, told = run()
     assert (trace.error, trace.cached) == (None, [])
     assert list(trace.damaged) == ["Source"]
     line = trace.damaged["Source"]
@@ -127,36 +124,33 @@ def test_a_damaged_result_is_made_again_with_all_that_follows_and_said(run, runn
     assert Path(made_by_source(tmp_path)[1], "text").read_text() == "hello"
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
-def test_results_that_are_gone_or_without_a_digest_are_made_again(run, runner, tmp_path):
-    run(runner)
+def test_results_that_are_gone_or_without_a_digest_are_made_again(run, tmp_path):
+    run()
     shutil.rmtree(made_by_source(tmp_path)[0])
-    assert "is gone: made again" in run(runner)[0].damaged["Source"]
+    assert "is gone: made again" in run()[0].damaged["Source"]
     with sqlite3.connect(tmp_path / "metadata.sqlite") as database:
         database.execute("DELETE FROM ArtifactProperty WHERE name = ?", (CONTENT,))
-    assert "has no digest of when it was made: made again" in run(runner)[0].damaged["Source"]
-    trace, _ = run(runner)
+    assert "has no digest of when it was made: made again" in run()[0].damaged["Source"]
+    trace, _ = run()
     assert (trace.cached, trace.damaged) == (["Source", "Sink"], {})
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
 @pytest.mark.parametrize("name", ["flipped byte", "missing file"])
-def test_what_is_damaged_while_the_run_goes_on_is_refused_and_mended_by_the_next(run, runner, tmp_path, name):
+def test_what_is_damaged_while_the_run_goes_on_is_refused_and_mended_by_the_next(run, tmp_path, name):
     def damage():
         DAMAGES[name](made_by_source(tmp_path)[-1])
 
     for _ in range(2):  # the second one damages what it took from the cache, or made again
-        trace, told = run(runner, text="other", meanwhile={"Source": damage})
+        trace, told = run(text="other", meanwhile={"Source": damage})
         assert isinstance(trace.error, Damaged)
         assert trace.failed_node == "Sink"
         assert "is not as it was made" in told[-1]
         assert "Run again: it is made anew" in told[-1]
-    trace, _ = run(runner, text="other")
+    trace, _ = run(text="other")
     assert trace.error is None
     assert list(trace.damaged) == ["Source"]
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
 @pytest.mark.parametrize(
     ("failure", "line"),
     [
@@ -165,8 +159,8 @@ def test_what_is_damaged_while_the_run_goes_on_is_refused_and_mended_by_the_next
         ("bug", "Sink failed first line"),
     ],
 )
-def test_the_first_error_comes_back_as_it_was_raised(run, runner, failure, line):
-    trace, told = run(runner, failure=failure)
+def test_the_first_error_comes_back_as_it_was_raised(run, failure, line):
+    trace, told = run(failure=failure)
     assert type(trace.error) is type(FAILURES[failure])
     assert str(trace.error) == str(FAILURES[failure])
     assert trace.failed_node == "Sink"
@@ -174,10 +168,9 @@ def test_the_first_error_comes_back_as_it_was_raised(run, runner, failure, line)
     assert told[-1] == line
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
-def test_what_failed_is_done_again_and_what_was_complete_is_not(run, runner):
-    run(runner, failure="bug")
-    trace, told = run(runner)
+def test_what_failed_is_done_again_and_what_was_complete_is_not(run):
+    run(failure="bug")
+    trace, told = run()
     assert trace.cached == ["Source"]
     assert told[-1] == "Sink done"
 

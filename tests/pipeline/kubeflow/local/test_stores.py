@@ -1,26 +1,37 @@
 """Pipeline roots: a folder and an S3 endpoint behave alike."""
 
+import boto3
 import pytest
-from moto import mock_aws
 
 from components.errors import InputError
 from components.files.digests import digest_folder
 from pipeline.kubeflow.local.stores import open_store
+from tests import object_stores
+
+
+@pytest.fixture(scope="module")
+def s3_address(tmp_path_factory):
+    with object_stores.s3_server(tmp_path_factory.mktemp("moto")) as variables:
+        yield variables
+
+
+@pytest.fixture
+def s3(s3_address, monkeypatch):
+    """A bucket of a server on this machine; each test gets it empty."""
+    for name, value in s3_address.items():
+        monkeypatch.setenv(name, value)
+    bucket = boto3.resource("s3").create_bucket(Bucket="bucket")
+    yield bucket
+    bucket.objects.all().delete()
 
 
 @pytest.fixture(params=["folder", "s3"])
-def store(request, tmp_path, monkeypatch):
+def store(request, tmp_path):
     if request.param == "folder":
         yield open_store(str(tmp_path / "root"))
         return
-    for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("DEFAULT_REGION", "us-east-1")):
-        monkeypatch.setenv(f"AWS_{name}", value)
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
-        import boto3
-
-        boto3.client("s3").create_bucket(Bucket="bucket")
-        yield open_store("s3://bucket/prefix/")
+    request.getfixturevalue("s3")
+    yield open_store("s3://bucket/prefix/")
 
 
 def test_a_tree_comes_back_as_it_was_without_empty_folders(store, tmp_path):
@@ -49,7 +60,7 @@ def test_a_tree_has_the_digest_of_its_copy_on_any_disk_whatever_stands_for_folde
     assert store.digest(uri) == digest_folder(str(tree))
     if store.root.startswith("s3"):
         for marker in ("", "a/", "empty/"):
-            store._client.put_object(Bucket="bucket", Key=f"prefix/run/out/{marker}", Body=b"")
+            boto3.client("s3").put_object(Bucket="bucket", Key=f"prefix/run/out/{marker}", Body=b"")
         assert store.digest(uri) == digest_folder(str(tree))
     store.write(f"{uri}/x", "y")
     assert store.digest(uri) != digest_folder(str(tree))

@@ -16,7 +16,7 @@ from components.files.digests import CONTENT, combine, digest_folder
 from pipeline.kubeflow.compiled import read_compiled
 from pipeline.kubeflow.local.driver import DRIVERS
 from pipeline.kubeflow.local.launcher import Launcher, TaskInputs, fill_placeholders
-from pipeline.kubeflow.local.stores import LOCAL_BUCKET, FolderStore
+from pipeline.kubeflow.local.stores import LOCAL_BUCKET, open_store
 from pipeline.kubeflow.service import Service
 from pipeline.kubeflow.services import SERVICES
 from pipeline.kubeflow.task import entrypoint, places
@@ -48,7 +48,7 @@ def statistics_args(tmp_path, compiled, examples_uri, examples_artifact, monkeyp
     artifact = {"name": "1", "uri": EXAMPLES, "type": schema, "metadata": metadata}
 
     def make(target: Service) -> list[str]:
-        store = FolderStore(tmp_path / "root", "gs")
+        store = open_store(str(tmp_path / "root"))
         launcher = Launcher(store, DRIVERS[target.DRIVER], f"{store.root}/run", tmp_path / "scratch")
         given = launcher.executor_input(task, TaskInputs(constants, {"examples": artifact}), tmp_path / "disk")
         return fill_placeholders(list(task.container.args), given, tmp_path / "disk")
@@ -208,7 +208,7 @@ def test_what_a_platform_adds_to_any_task_is_left_alone(tmp_path, compiled, monk
     monkeypatch.setattr(
         entrypoint, "make_executor", lambda *_: SimpleNamespace(Do=lambda i, o, properties: work(i, o, seen))
     )
-    store = FolderStore(tmp_path / "root", "gs")
+    store = open_store(str(tmp_path / "root"))
     launcher = Launcher(store, DRIVERS[target.DRIVER], f"{store.root}/run", tmp_path)
     for task in [task for task in pipeline.tasks if task.name != "Plan"]:
         given = launcher.executor_input(task, take_inputs(pipeline, task), tmp_path)
