@@ -50,7 +50,7 @@ PACKAGES = ("--sdk_container_image", "--setup_file", "--extra_package", "--requi
 
 
 def beam_args(options: BeamOptions, node: str) -> list[str]:
-    """Runner and arguments of one node.
+    """Gives runner and arguments of one node.
 
     Args:
         options: the `beam:` section.
@@ -70,7 +70,7 @@ def beam_args(options: BeamOptions, node: str) -> list[str]:
 
 
 def name_runner(args: Iterable[str]) -> list[str]:
-    """Arguments of Beam in which the in-process runner has its full name, and its settings before those given.
+    """Gives arguments of Beam in which the in-process runner has its full name, its settings before the given ones.
 
     Args:
         args: of Beam; one that names no runner means the in-process one, whatever Beam's default is.
@@ -91,12 +91,12 @@ def name_runner(args: Iterable[str]) -> list[str]:
 
 
 def is_in_process(runner: str) -> bool:
-    """Whether a runner is the one that works in the process of the node, by any of the names that Beam knows it by."""
+    """Tells whether a runner works in the process of the node, by any of its names in Beam."""
     return runner.rpartition(".")[2].lower() in ("direct", "directrunner", "switchingdirectrunner", "fnapirunner")
 
 
 def workers_share_the_disk(args: list[str]) -> bool:
-    """Whether what a node writes to its own disk is there for its Beam workers, wherever it runs.
+    """Tells whether what a node writes to its own disk is there for its Beam workers, wherever it runs.
 
     Only LOOPBACK's workers run in the node as those in the process do. EXTERNAL and PROCESS mean beside the workers of
     the engine: for a task on a cluster these are other pods.
@@ -105,7 +105,7 @@ def workers_share_the_disk(args: list[str]) -> bool:
 
 
 def why_unseen(args: list[str]) -> str:
-    """Why the workers cannot see the disk of this machine, where `graft` itself runs.
+    """Finds why the workers cannot see the disk of this machine, where `graft` itself runs.
 
     Returns:
         What says so, such as `--job_endpoint=flink:8099`; empty where they see it or nothing says where they are.
@@ -124,7 +124,7 @@ def why_unseen(args: list[str]) -> str:
 
 
 def refuse_unseen_by_nodes(options: BeamOptions, paths: Mapping[str, str]) -> None:
-    """`refuse_unseen` for every node that uses Beam."""
+    """Applies `refuse_unseen` to every node that uses Beam."""
     for node in BEAM_NODES:
         refuse_unseen(beam_args(options, node), paths, options.shared_path, "beam.shared_path")
 
@@ -161,7 +161,7 @@ def _runner(args: list[str]) -> str:
 
 
 def _value(args: list[str], name: str) -> str:
-    """The value of an argument, `--name=value` or in two words; the last one counts, and without one it is empty."""
+    """Finds the value of an argument, `--name=value` or in two words; the last one counts; empty: none is given."""
     found = ""
     for index, arg in enumerate(args):
         if arg == f"--{name}":
@@ -172,7 +172,7 @@ def _value(args: list[str], name: str) -> str:
 
 
 def _is_here(place: str) -> bool:
-    """Whether the host of `host:port` or of a URL is this machine."""
+    """Tells whether the host of `host:port` or of a URL is this machine."""
     host = (urlsplit(place if "://" in place else f"//{place}").hostname or "").lower()
     return host in ("localhost", "::1", socket.gethostname().lower()) or host.startswith("127.")
 

@@ -30,12 +30,12 @@ class Task:
 
     @property
     def looks_outside(self) -> bool:
-        """Whether it must run each time: never cached, and made of nothing that the pipeline has made."""
+        """Tells whether the task must run each time: never cached, and without an artifact of another task."""
         return not self.task.caching_options.enable_cache and not self.task.inputs.artifacts
 
     @property
     def upstream(self) -> set[str]:
-        """The tasks that must be done before."""
+        """Gives the names of the tasks that must be done before."""
         return set(self.task.dependent_tasks)
 
 
@@ -48,7 +48,7 @@ class CompiledPipeline:
     tasks: list[Task]
 
     def resolve_parameters(self, given: dict[str, str]) -> dict[str, Any]:
-        """Values of all runtime parameters: those given as text, else the defaults.
+        """Gives the values of all runtime parameters: from the given texts, else the defaults.
 
         Raises:
             InputError: an unknown name, a text that is no such number, or a value that is missing.
@@ -149,29 +149,29 @@ class Package:
 
     @property
     def name(self) -> str:
-        """Of the pipeline."""
+        """Gives the name of the pipeline."""
         return self.pipeline.name
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """The tasks, each after those that it waits for."""
+        """Gives the names of the tasks, each after the tasks that it waits for."""
         return tuple(task.name for task in self.pipeline.tasks)
 
     @property
     def root(self) -> str:
-        """The pipeline root that the file names; empty: none."""
+        """Gives the pipeline root that the file names; empty: none."""
         return str(self.pipeline.spec.default_pipeline_root)
 
     def nodes_of(self, sent: Sent) -> tuple[str, ...]:
-        """The tasks of a run: this pipeline's, unless it is known to be made from another."""
+        """Gives the tasks of a run: this pipeline's, unless the server tells of another pipeline."""
         return self.nodes if sent.digest in ("", self.digest) else sent.nodes
 
     def sent_with(self, parameters: dict[str, Any]) -> Sent:
-        """This pipeline with these parameters, as a run is made from it."""
+        """Describes a run that is made from this pipeline with these parameters."""
         return Sent(self.name, self.nodes, self.digest, self.root, parameters)
 
     def check_parameters(self, given: list[str]) -> dict[str, Any]:
-        """`name=value`, as `--param` takes them, with the types that the file asks for; defaults are the server's.
+        """Reads `name=value` pairs of `--param` with the types that the file asks for; defaults are left to the server.
 
         Raises:
             InputError: no such parameter, another type, or one without a default that is not given.
@@ -206,7 +206,7 @@ class Sent:
 
 
 def read_sent(spec: dict[str, Any], parameters: dict[str, Any], root: str) -> Sent:
-    """What a server says that a run was made from.
+    """Reads what a run was made from, as a server tells it.
 
     Args:
         spec: a PipelineSpec, or one beside the `platform_spec`, as the client sends both.
@@ -222,7 +222,7 @@ def read_sent(spec: dict[str, Any], parameters: dict[str, Any], root: str) -> Se
 
 
 def digest_of(spec: dict[str, Any], platform: dict[str, Any]) -> str:
-    """Digest of a pipeline by its content, 16 hex digits: the same for the file and for what a server gives back.
+    """Digests a pipeline by its content, 16 hex digits: the same for the file and for a server's copy.
 
     Servers keep both documents as they are; numbers may come back as floats, and comments do not.
     """
@@ -232,7 +232,7 @@ def digest_of(spec: dict[str, Any], platform: dict[str, Any]) -> str:
 
 
 def is_compiled(path: str) -> bool:
-    """Whether a file is a compiled pipeline rather than a configuration."""
+    """Tells whether a file is a compiled pipeline rather than a configuration."""
     try:
         return "\npipelineInfo:" in "\n" + Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError):

@@ -69,7 +69,7 @@ class Watch:
                 sleep(self.pace.poll)
 
     def _is_behind(self, state: RunState) -> bool:
-        """Whether a run that is over has nodes that are not: a server writes the run before its nodes."""
+        """Tells whether a run that is over has nodes that are not: a server writes the run before its nodes."""
         return any(task.state in UNDER_WAY for task in state.tasks if task.name in self.nodes)
 
     def _show(self, tasks: Iterable[WatchedTask]) -> None:
@@ -89,7 +89,7 @@ class Watch:
 
 
 def describe_running(state: RunState, nodes: tuple[str, ...]) -> str:
-    """What a run is at: "Trainer (3 of 12 done)"."""
+    """Says which nodes are running: "Trainer (3 of 12 done)"."""
     ours = [task for task in state.tasks if task.name in nodes]
     running = ", ".join(task.name for task in ours if task.state == "RUNNING")
     done = sum(task.state in SUCCEEDED for task in ours)
@@ -97,7 +97,7 @@ def describe_running(state: RunState, nodes: tuple[str, ...]) -> str:
 
 
 def judge(state: RunState) -> tuple[int, list[str]]:
-    """The exit code of a run that is over, and the reasons: 0 succeeded, 3 a gate said no, 1 failed."""
+    """Finds the exit code of a run that is over, and the reasons: 0 succeeded, 3 a gate said no, 1 failed."""
     if state.state in SUCCEEDED:
         return 0, []
     if state.state in CANCELED:  # nodes that were stopped count as failed
@@ -111,7 +111,7 @@ def judge(state: RunState) -> tuple[int, list[str]]:
 
 
 def is_refusal(task: WatchedTask) -> bool:
-    """Whether a failed task is a gate's "no"."""
+    """Tells whether a failed task is a gate's "no"."""
     return SAID_NO in task.error or (task.name in GATES and not task.error)
 
 

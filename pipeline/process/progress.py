@@ -152,6 +152,7 @@ def output_to(log: Path) -> Iterator[Console]:
     sys.stderr.flush()
     saved = [os.dup(1), os.dup(2)]
     terminal = os.fdopen(os.dup(1), "w", encoding=streams.encoding(), errors=streams.LIKE, buffering=1)
+    # TensorFlow's C++ prints to descriptor 2 itself (tsl/platform/default/logging.cc), whatever `sys.stderr` is.
     with open(log, "ab", buffering=0) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

@@ -42,10 +42,10 @@ class Observer(Protocol):
     """Is told when a node begins and ends."""
 
     def start(self, name: str) -> None:
-        """A node begins."""
+        """Notes that a node begins."""
 
     def finish(self, name: str, how: str, summary: str = "") -> None:
-        """A node ends: `done`, `cached`, `failed` or `refused`."""
+        """Notes that a node ends: `done`, `cached`, `failed` or `refused`."""
 
 
 @dataclass
@@ -92,7 +92,7 @@ class Trace:
 
 
 def _say_why(error: BaseException) -> str:
-    """A few words for the node's line; what the user must know in full is printed at the end."""
+    """Gives a few words for the node's line; the whole error is printed at the end."""
     if isinstance(error, GateRefused):
         return f"the {error.gate} gate said no"
     if isinstance(error, KeyboardInterrupt):
@@ -149,7 +149,7 @@ class BoundLauncher(launcher.Launcher):
 
 @contextmanager
 def _only_intact_results(node: str, damaged: dict[str, str]) -> Iterator[None]:
-    """TFX asks whether the artifacts of an earlier execution are still there; here it is asked for their bytes, too.
+    """Takes results of an earlier execution from the cache only where their bytes are as they were made.
 
     An execution whose artifacts are not as they were made is passed over, as if it had never been. What comes after it
     has other inputs then, and is made anew as well.
@@ -188,7 +188,7 @@ class ObservedBeamDagRunner(beam_dag_runner.BeamDagRunner):
 
 
 def run_on_beam(pipeline: Pipeline, observer: Observer) -> Trace:
-    """Beam orchestrates the nodes on this machine, in this process."""
+    """Runs the nodes on this machine, in this process; gives their trace."""
     global _trace
     _trace = trace = Trace(observer)
     try:

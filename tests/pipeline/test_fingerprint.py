@@ -174,7 +174,6 @@ def test_no_package_gives_the_names_of_its_modules():
         ("pipeline/kubeflow/task/entrypoint.py", True),
         ("pipeline/kubeflow/task/plan_task.py", True),
         ("pipeline/kubeflow/task/pod.py", True),
-        ("pipeline/kubeflow/task/places.py", True),
         ("pipeline/kubeflow/task/review.py", True),
         ("pipeline/kubeflow/__init__.py", True),
         ("pipeline/run/run.py", True),

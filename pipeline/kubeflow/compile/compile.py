@@ -71,7 +71,7 @@ class Compiled:
     pipeline_root: str
 
     def to_yaml(self) -> str:
-        """Both documents, with a head for people; the same text for the same pipeline."""
+        """Writes both documents, with a head for people; the same pipeline gives the same text."""
         head = ["# A pipeline for Kubeflow Pipelines v2, made by `graft compile`; do not edit."]
         head += [f"# {key}: {value}" for key, value in sorted(self.labels.items())]
         documents = [self.spec, *([self.platform] if self.platform else [])]
@@ -95,7 +95,7 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def compile_config(config: Config, service: Service) -> Compiled:
-    """From a checked configuration to what a cluster runs. Needs no network, no credentials, no data.
+    """Compiles a checked configuration. Needs no network, no credentials, no data.
 
     Raises:
         InputError: the cluster would refuse it, or could not run it; see `checks.py` and `parameters.py`.
@@ -152,7 +152,7 @@ def plan_for_pods(config: Config, service: Service) -> Plan:
 
 
 def labels_of(config: Config) -> dict[str, str]:
-    """What tells one compiled pipeline from another: Graft's version, digests of configuration and code."""
+    """Gives the labels of a compiled pipeline: Graft's version, digests of configuration and code."""
     return {
         "graft-version": pipeline.__version__.replace("+", "-"),
         "graft-config": hashlib.sha256(config.to_yaml().encode()).hexdigest()[:16],
@@ -273,7 +273,7 @@ def _furnish(task: Any, container: Any, node: str, cluster: KubeflowOptions, ser
 
 
 def to_gigabytes(memory: str) -> float:
-    """`16G` to 16.0, `16Gi` to 17.18: the specification counts in 10^9 bytes."""
+    """Converts a size to units of 10^9 bytes, in which the specification counts: `16Gi` to 17.18."""
     number = float(memory.rstrip("KMGTi"))
     unit = memory[len(memory.rstrip("KMGTi")) :]
     power = "KMGT".index(unit[0]) + 1

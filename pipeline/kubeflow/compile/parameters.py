@@ -63,12 +63,12 @@ class Binding:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the execution property is the parameter's value and nothing else."""
+        """Tells whether the execution property is the parameter's value and nothing else."""
         return len(self.path) == 1 and not self.before and not self.after
 
 
 def option_parameters(config: Config) -> list[Parameter]:
-    """The options of `kubeflow.parameters` with their defaults.
+    """Lists the options of `kubeflow.parameters` with their defaults.
 
     Raises:
         InputError: no such option, or none that is a number, a switch or a text.
@@ -120,7 +120,7 @@ def _option_value(config: Config, option: str) -> str | int | float | bool:
 
 
 def find_bindings(plan: Plan, options: list[Parameter], build: Callable[[Plan], Properties]) -> list[Binding]:
-    """Every place that follows a parameter.
+    """Finds every place that follows a parameter.
 
     Args:
         plan: of the compiled pipeline.
@@ -177,7 +177,7 @@ def _bind(node: str, path: pointers.Path, leaf: Any, values: dict[str, Any]) -> 
 
 
 def _with_other_option(plan: Plan, option: str) -> tuple[Any, Plan]:
-    """Another value that the option allows, and the plan with it."""
+    """Finds another value that the option allows, and the plan with it."""
     value = _option_value(plan.config, option)
     candidates: list[Any] = []
     if isinstance(value, int | float):
@@ -195,7 +195,7 @@ def _with_other_option(plan: Plan, option: str) -> tuple[Any, Plan]:
 
 
 def with_options(config: Config, values: dict[str, Any]) -> Config:
-    """A configuration with other values of some options, by their dotted names.
+    """Makes a configuration with other values of some options, by their dotted names.
 
     Raises:
         ValueError: a value that is not allowed.

@@ -14,7 +14,7 @@ Path = tuple[str, ...]
 
 
 def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every scalar below a value, with the path to it."""
+    """Yields every scalar below a value, with the path to it."""
     inner = _unpacked(value)
     if isinstance(inner, dict):
         for key, child in inner.items():
@@ -27,7 +27,7 @@ def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 
 def replace(value: Any, path: Path, text: str) -> Any:
-    """The value with one scalar replaced; the new one, given as text, gets the type of the old one.
+    """Replaces one scalar of a value; the new scalar, given as text, gets the type of the old one.
 
     Raises:
         KeyError: there is nothing at that path.
@@ -46,12 +46,12 @@ def replace(value: Any, path: Path, text: str) -> Any:
 
 
 def to_pointer(path: Path) -> str:
-    """`("a", "b/c")` to `/a/b~1c`."""
+    """Writes a path as a pointer: `("a", "b/c")` as `/a/b~1c`."""
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def from_pointer(pointer: str) -> Path:
-    """The inverse of `to_pointer`."""
+    """Reads a pointer as a path: the inverse of `to_pointer`."""
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
 
 

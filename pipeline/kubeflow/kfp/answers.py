@@ -13,13 +13,13 @@ LOGIN = "Log in with the browser and put the session's cookies into GRAFT_KFP_CO
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status of an answer; None where there was no answer."""
+    """Gives the HTTP status of an answer; None where there was no answer."""
     status = getattr(error, "status", None)
     return status if isinstance(status, int) and status > 0 else None
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same request may do a moment later: no answer, or one that says so."""
+    """Tells whether the same request may succeed a moment later: no answer, or an answer that says so."""
     import urllib3.exceptions
 
     if _is_certificate(error):
@@ -29,7 +29,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def explain(error: BaseException, host: str, what: str, source: str) -> Exception:
-    """The error for the user.
+    """Makes the error for the user.
 
     Args:
         error: of the client.
@@ -52,7 +52,7 @@ def explain(error: BaseException, host: str, what: str, source: str) -> Exceptio
 
 
 def message_of(error: BaseException) -> str:
-    """What the server says, without headers: they may hold cookies."""
+    """Gives the server's message, without headers: they may hold cookies."""
     body: Any = getattr(error, "body", None)
     if isinstance(body, bytes):
         body = body.decode("utf-8", "replace")
@@ -66,7 +66,7 @@ def message_of(error: BaseException) -> str:
 
 
 def check_answer(answer: Any, attribute: str, host: str) -> Any:
-    """An answer that holds what it must.
+    """Checks that an answer holds an attribute, and gives the answer back.
 
     Raises:
         InputError: a page in place of the API, such as a login's: the client reads it as an empty answer.

@@ -147,7 +147,7 @@ def _swap(server: Server, olds: list[Schedule], new: Schedule) -> None:
 
 
 def _take_back(server: Server, olds: list[Schedule], new: Schedule) -> str:
-    """Undoes a swap; says what is active now. The new one goes first: two must not be active."""
+    """Undoes a swap; says which schedule is active now. The new one goes first: two must not be active."""
     try:
         recurring.delete(server, new)
     except (InputError, ServiceError):

@@ -98,7 +98,7 @@ class Server:
         raise AssertionError("unreachable")
 
     def link(self, kind: str, identity: str) -> str:
-        """The page of a run or a recurring run in the web interface; the variable's is that of the variable's host."""
+        """Gives the page of a run or a schedule; KF_PIPELINES_UI_ENDPOINT is that of KF_PIPELINES_ENDPOINT's host."""
         elsewhere = os.environ.get("KF_PIPELINES_ENDPOINT", self.host).rstrip("/") != self.host
         pages = self.host if elsewhere else os.environ.get("KF_PIPELINES_UI_ENDPOINT") or self.host
         return f"{pages.rstrip('/')}/#/{kind}/details/{identity}"
@@ -160,7 +160,7 @@ class Credentials:
 
 
 def find_credentials(host: str, token_file: str | None) -> Credentials:
-    """The first credentials there are, in the order of this module's documentation.
+    """Finds the first credentials in the order of this module's documentation.
 
     Raises:
         InputError: a file without a token in it.
@@ -185,13 +185,13 @@ def find_credentials(host: str, token_file: str | None) -> Credentials:
 
 
 def _is_projected(path: str) -> bool:
-    """Whether Kubernetes has put a file there, rather than a person."""
+    """Tells whether Kubernetes has put a file there, rather than a person."""
     places = (os.path.abspath(path), os.path.realpath(path))
     return any(place == POD_TOKEN or place.startswith(PROJECTED) for place in places)
 
 
 def _own_source(host: str) -> str:
-    """What kfp's client finds by itself; empty: nothing."""
+    """Names the credentials that kfp's client finds by itself; empty: none."""
     if os.environ.get(IAP):
         return IAP
     if re.match(r"\S+.googleusercontent.com/{0,1}$", host):  # as the client asks
@@ -228,7 +228,7 @@ def _make_client(credentials: Credentials, arguments: dict[str, Any]) -> Any:
             """The official client, which asks nothing while it is made."""
 
             def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:
-                """The constructor's question whether there are several users; `--namespace` answers it."""
+                """Answers the constructor's question whether there are several users; `--namespace` says it."""
                 return SimpleNamespace(multi_user=False)
 
         if credentials.token or credentials.cookies or credentials.path:  # a token keeps it from looking for its own

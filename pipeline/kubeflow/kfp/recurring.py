@@ -21,14 +21,14 @@ ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 
 
 def digest_request(request: RunRequest, cron: str) -> str:
-    """Digest of all that a schedule is made from, 16 hex digits."""
+    """Digests all that a schedule is made from, 16 hex digits."""
     parts = [request.package.digest, cron, request.parameters, request.service_account]
     text = json.dumps([*parts, request.experiment], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def read_row(row: Any) -> Schedule:
-    """A recurring run of the client as a `Schedule`."""
+    """Reads a recurring run of the client as a `Schedule`."""
     mark = MARK.search(row.description or "")
     trigger = row.trigger.cron_schedule if row.trigger else None
     return Schedule(
@@ -56,7 +56,7 @@ def create(server: Server, request: RunRequest, cron: str, enabled: bool, known:
     experiment = ensure_experiment(server, request.experiment)
 
     def earlier() -> Any:
-        """What an attempt without an answer has created after all; its digest tells."""
+        """Finds what an attempt without an answer has created after all, by its digest."""
         rows = list_all(
             server,
             "looking for the schedule",

@@ -30,7 +30,7 @@ CANCELING, UNSPECIFIED = "CANCELING", "RUNTIME_STATE_UNSPECIFIED"
 
 
 def find_row(rows: Sequence[Any], name: str) -> Any | None:
-    """The row of that name, in any case of letters; of several, the one that started last."""
+    """Finds the row of that name, in any case of letters; of several, the row that started last."""
     found = [row for row in rows if (row.display_name or "").lower() == name.lower()]
     return max(reversed(found), key=_started, default=None)
 
@@ -40,13 +40,13 @@ def _started(row: Any) -> float:
 
 
 def phase_of(row: Any | None) -> str:
-    """What a row says of itself; empty: nothing, or that its node has not begun, and perhaps never will."""
+    """Reads the phase of a row; empty: none, or its node has not begun, and perhaps never will."""
     state = None if row is None else row.state
     return "" if state in (None, UNSPECIFIED) else str(state)
 
 
 def state_of(row: Any, rows: Sequence[Any]) -> str:
-    """A task's state; SKIPPED: its results came from the cache."""
+    """Finds the state of a task; SKIPPED: its results came from the cache."""
     phase = phase_of(row)
     inner = executor_of(row, rows) if phase == SUCCEEDED else row
     # CACHED is a state of the task API that is to replace this one.
@@ -54,7 +54,7 @@ def state_of(row: Any, rows: Sequence[Any]) -> str:
 
 
 def executor_of(row: Any, rows: Sequence[Any]) -> Any | None:
-    """The `executor` of a task: the one that an id ties to it, else the one that began and ended nearest to it.
+    """Finds the `executor` of a task: tied to it by an id, else the row that began and ended nearest to it.
 
     In doubt one that ran, so that nothing is called cached that may not be.
     """
@@ -81,13 +81,13 @@ def _distance(row: Any, one: Any) -> float:
 
 
 def end_of(row: Any) -> datetime | None:
-    """When a task ended; None: it has not."""
+    """Gives the time when a task ended; None: it has not."""
     ended: datetime | None = row.end_time
     return None if ended is None or ended.year == 1 else ended
 
 
 def was_canceled(run: Any) -> bool:
-    """Whether somebody stopped a run: Argo ends it as one that failed (apiserver/resource, `TerminateRun`)."""
+    """Tells whether somebody stopped a run: Argo ends it as failed (apiserver/resource, `TerminateRun`)."""
     return run.state == FAILED and any(one.state == CANCELING for one in getattr(run, "state_history", None) or [])
 
 
@@ -108,7 +108,7 @@ def read_state(run: Any, nodes: tuple[str, ...]) -> RunState:
 
 
 def _read_task(name: str, found: Sequence[Any]) -> WatchedTask | None:
-    """One node of the pipeline; where it was left out, its failed driver speaks for it. None: it has not begun."""
+    """Reads a node of the pipeline; where it was left out, its failed driver speaks for it. None: it has not begun."""
     row, driver = find_row(found, name), find_row(found, name + DRIVER)
     if row is None:
         return None

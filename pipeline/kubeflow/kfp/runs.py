@@ -63,7 +63,7 @@ def look_at_run(server: Server, identity: str, nodes: tuple[str, ...]) -> RunSta
 
 
 def ensure_experiment(server: Server, name: str) -> str:
-    """The id of an experiment, which is made where there is none."""
+    """Gives the id of an experiment, which is made where there is none."""
     found = _find_experiment(server, name)
     if found is not None:
         return found
@@ -96,7 +96,7 @@ def _find_experiment(server: Server, name: str) -> str | None:
 
 
 def find_run(server: Server, experiment: str, name: str) -> Any | None:
-    """The newest run of that name in an experiment that did not fail; None: there is none."""
+    """Finds the newest run of that name in an experiment that did not fail; None: there is none."""
     rows = list_all(
         server,
         "looking for the run",
@@ -112,7 +112,7 @@ def find_run(server: Server, experiment: str, name: str) -> Any | None:
 def list_all(
     server: Server, what: str, function: Callable[..., Any], attribute: str, **arguments: Any
 ) -> Iterator[Any]:
-    """Every row of a list, page after page."""
+    """Yields every row of a list, page after page."""
     token = ""
     while True:
         answer = server.ask(what, function, page_token=token, page_size=PAGE, **arguments)

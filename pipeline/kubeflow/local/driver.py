@@ -17,7 +17,7 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as proto
 
 from pipeline.kubeflow.local.values import BackendError, check_kind, through_metadata, to_argument
-from pipeline.kubeflow.task.places import FOLDERS
+from pipeline.kubeflow.task.pod import FOLDERS
 
 EXECUTOR_LOGS = "executor-logs"  # an output that the driver adds to every task: what its container printed
 OUTPUT_PARAMETERS = Path("tmp", "kfp", "outputs")
@@ -155,7 +155,7 @@ DRIVERS: dict[str, Driver] = {"kubeflow": KubeflowDriver(), "vertex": VertexDriv
 
 
 def local_copy(pod: Path, uri: str) -> Path:
-    """Where the launcher copies an artifact to.
+    """Gives the path that the launcher copies an artifact to.
 
     Args:
         pod: what is `/` to the task.
@@ -166,7 +166,7 @@ def local_copy(pod: Path, uri: str) -> Path:
 
 
 def resolve_arguments(arguments: list[str], parameters: dict[str, Any]) -> list[str]:
-    """A container's command with the placeholders of input parameters filled, anywhere in an argument.
+    """Fills the placeholders of input parameters in a container's command, anywhere in an argument.
 
     Arguments that name an output are left to the launcher.
 
@@ -194,7 +194,7 @@ def _fill(argument: str, parameters: dict[str, Any]) -> str:
 
 
 def _choose(clause: dict[str, Any], parameters: dict[str, Any]) -> list[str]:
-    """The arguments of an `IfPresent` clause."""
+    """Gives the arguments of an `IfPresent` clause."""
     condition = clause["IfPresent"]
     chosen = condition.get("Then" if parameters.get(condition["InputName"]) is not None else "Else") or []
     return [chosen] if isinstance(chosen, str) else list(chosen)

@@ -63,7 +63,7 @@ class Walk:
 
     @property
     def code(self) -> int:
-        """Exit code of the run: that of the first task that failed, 1 for any code of no meaning here."""
+        """Gives the exit code of the run: that of the first task that failed, 1 for any code of no meaning here."""
         if not self.failed:
             return 0
         code = self.failed[0][1].code
@@ -139,7 +139,7 @@ class Walker:
         self._say(task.name, "done", seconds, result.closing)
 
     def _inputs(self, task: Task, walk: Walk) -> TaskInputs:
-        """What a task is given: constants, runtime parameters, and what the tasks before it left."""
+        """Collects the inputs of a task: constants, runtime parameters, and what the tasks before it left."""
         inputs = TaskInputs()
         for name, source in task.task.inputs.parameters.items():
             kind = source.WhichOneof("kind")
@@ -156,7 +156,7 @@ class Walker:
         return inputs
 
     def _recall(self, task: Task, key: str, unfinished: set[str], walk: Walk) -> TaskResult | None:
-        """What an earlier run left of the very same task, if it may be used and is still there, as it was made."""
+        """Finds what an earlier run left of the very same task, if it may be used and is still as it was made."""
         if task.looks_outside or not (task.task.caching_options.enable_cache or key in unfinished):
             return None
         text = self.store.read(f"{self._folder}/{key}.json")
@@ -168,7 +168,7 @@ class Walker:
         return None if damage else done
 
     def _find_damage(self, task: str, done: TaskResult) -> str:
-        """Whether an artifact in the pipeline root is not as its task made it; what the UI is shown has no digest."""
+        """Describes an artifact that is not as its task made it; empty: none. Artifacts of the UI have no digest."""
         for name, artifact in done.artifacts.items():
             expected = artifact.get("metadata", {}).get(CONTENT, "")
             if expected and self.store.digest(artifact["uri"]) != expected:
@@ -190,7 +190,7 @@ class Walker:
 
 
 def cache_key(task: Task, inputs: TaskInputs) -> str:
-    """What makes two executions the same to Kubeflow: image, command, parameters, artifacts by name, outputs."""
+    """Digests what makes two executions the same to Kubeflow: image, command, parameters, artifacts, outputs."""
     content = {
         "task": task.name,
         "container": json_format.MessageToDict(task.container),
@@ -202,7 +202,7 @@ def cache_key(task: Task, inputs: TaskInputs) -> str:
 
 
 def describe_failure(name: str, result: Result) -> list[str]:
-    """A failed task for people: its name, its command, the end of its log."""
+    """Describes a failed task for people: its name, its command, the end of its log."""
     shown = [part if len(part) <= 80 else f"{part[:60]}... ({len(part):,} characters)" for part in result.command]
     return [
         f"Task {name} failed with exit code {result.code}.",
@@ -214,13 +214,13 @@ def describe_failure(name: str, result: Result) -> list[str]:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A local folder for the tasks' disks."""
+    """Makes a local folder for the tasks' disks."""
     with tempfile.TemporaryDirectory(prefix="graft-execute-") as folder:
         yield Path(folder)
 
 
 def check_workdir(values: dict[str, Any], given: dict[str, str]) -> Path:
-    """Where this run's working directory is on this machine.
+    """Finds this run's working directory on this machine.
 
     Raises:
         InputError: the volume of the compiled file is not mounted here, or the file is not of `graft compile`.

@@ -28,8 +28,7 @@ from pipeline.kubeflow.compiled import Task
 from pipeline.kubeflow.local.driver import EXECUTOR_LOGS, Driver, local_copy
 from pipeline.kubeflow.local.stores import Store
 from pipeline.kubeflow.local.values import BackendError, from_text, to_text, whole_numbers
-from pipeline.kubeflow.task.places import FOLDERS, LOCAL_ROOT_VARIABLE
-from pipeline.kubeflow.task.pod import CLOSING, VERDICT
+from pipeline.kubeflow.task.pod import CLOSING, FOLDERS, LOCAL_ROOT_VARIABLE, VERDICT
 
 
 @dataclass
@@ -64,12 +63,12 @@ class Result:
 
     @property
     def closing(self) -> str:
-        """What the task said of its result, in one line."""
+        """Reads what the task said of its result, in one line."""
         lines = [line for line in self._lines() if line.startswith(CLOSING)]
         return lines[-1].removeprefix(CLOSING) if lines else ""
 
     def last_lines(self, count: int) -> list[str]:
-        """The end of its log."""
+        """Reads the end of the task's log."""
         return self._lines()[-count:]
 
     def _lines(self) -> list[str]:
@@ -200,7 +199,7 @@ class Launcher:
 
 
 def _read_answer(output_file: str, disk: Path) -> Any:
-    """What the executor said of its outputs; nothing where it said nothing."""
+    """Reads what the executor said of its outputs; nothing where it said nothing."""
     path = local_copy(disk, output_file) if "://" in output_file else Path(output_file)
     try:
         return json_format.Parse(path.read_text("utf-8") if path.is_file() else "{}", proto.ExecutorOutput())
@@ -217,7 +216,7 @@ def _read_parameter(name: str, output_file: str, task: Task) -> Any:
 
 
 def _merge(artifact: Any, said: Any) -> None:
-    """What the executor said of an output wins over what was planned."""
+    """Lets what the executor said of an output win over what was planned."""
     for found in said[:1]:
         artifact.uri = found.uri or artifact.uri
         artifact.metadata.update(json_format.MessageToDict(found.metadata))
@@ -228,7 +227,7 @@ def _plain_parameters(given: Any) -> dict[str, Any]:
 
 
 def fill_placeholders(command: list[str], given: Any, disk: Path) -> list[str]:
-    """The command with every `{{$...}}` replaced, as the launcher does it."""
+    """Replaces every `{{$...}}` of a command, as the launcher does it."""
     content = whole_numbers(json_format.MessageToDict(given))
     known = {"{{$}}": json.dumps(content, ensure_ascii=False, separators=(",", ":"))}
     for name, value in _plain_parameters(given).items():

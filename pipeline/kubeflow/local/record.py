@@ -94,7 +94,7 @@ def execute_file(
 
 
 def describe_start(console: Console, path: Path, name: str, service: str, store: Store, values: dict[str, Any]) -> None:
-    """Says what is about to happen, and that the image is not used."""
+    """Says what is about to be run, and that the image is not used."""
     console.print(f"[bold]{escape(name)}[/]: {escape(str(path))} as {service} would run it")
     console.print("  image    not pulled: the tasks' commands run in this environment")
     console.print(f"  root     {escape(store.root)}", soft_wrap=True)
@@ -121,7 +121,7 @@ def write_config(path: Path, pipeline: CompiledPipeline, values: dict[str, Any])
 
 
 def collect_artifacts(walk: Walk, store: Store, folder: Path) -> RunArtifacts:
-    """The outputs of each complete task on the local disk, as ML Metadata would know them; large ones stay away."""
+    """Copies the outputs of complete tasks to the local disk, but large ones; gives them as ML Metadata would."""
     found: RunArtifacts = {}
     for node, done in walk.done.items():
         found[node] = {}
@@ -171,7 +171,7 @@ def _keep_logs(scratch: Path, run: Path, walk: Walk) -> None:
 
 
 def parse_parameters(pairs: list[str]) -> dict[str, str]:
-    """`name=value` pairs of the command line.
+    """Reads `name=value` pairs of the command line.
 
     Raises:
         InputError: a pair without `=`.

@@ -30,7 +30,7 @@ class BackendError(RuntimeError):
 
 
 def to_text(value: Any) -> str:
-    """A value in a placeholder that the launcher fills, and where a text is asked for: numbers have no exponent."""
+    """Writes a value for a placeholder of the launcher, or where a text is asked for: numbers have no exponent."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
@@ -40,7 +40,7 @@ def to_text(value: Any) -> str:
 
 
 def to_argument(value: Any) -> str:
-    """A value in an argument that the driver fills: Go's `%d` for whole numbers, `%g` for others, such as `1e-05`."""
+    """Writes a value for an argument of the driver: Go's `%d` for whole numbers, `%g` for others, such as `1e-05`."""
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -52,14 +52,14 @@ def to_argument(value: Any) -> str:
 
 
 def escape_html(text: str) -> str:
-    """JSON as Go's encoder writes it."""
+    """Writes JSON as Go's encoder does."""
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
 
 
 def whole_numbers(value: Any) -> Any:
-    """A value made of dicts, lists and scalars in which `3.0` is `3`, as Go writes it in JSON."""
+    """Makes `3.0` to `3` in a value of dicts, lists and scalars, as Go writes it in JSON."""
     if isinstance(value, dict):
         return {key: whole_numbers(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -68,7 +68,7 @@ def whole_numbers(value: Any) -> Any:
 
 
 def from_text(text: str, kind: int) -> Any:
-    """What the launcher makes of the file of an output parameter.
+    """Reads the text of an output parameter as the launcher does.
 
     Raises:
         BackendError: the text is none of that kind.
@@ -88,7 +88,7 @@ def from_text(text: str, kind: int) -> Any:
 
 
 def check_kind(name: str, value: Any, kind: int) -> Any:
-    """The value of an input parameter as the driver passes it on: anything becomes a text where one is declared.
+    """Checks the kind of an input parameter as the driver does: anything becomes a text where one is declared.
 
     Raises:
         BackendError: the value is of another kind.
@@ -103,7 +103,7 @@ def check_kind(name: str, value: Any, kind: int) -> Any:
 
 
 def through_metadata(name: str, metadata: dict[str, Any]) -> dict[str, Any]:
-    """What the next task gets of an artifact's metadata, which ML Metadata kept in between.
+    """Gives what the next task gets of an artifact's metadata, which ML Metadata kept in between.
 
     Args:
         name: of the output.

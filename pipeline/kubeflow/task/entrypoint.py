@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as proto
 from tfx import types
@@ -28,13 +29,13 @@ from tfx.utils import import_utils
 from components.contract.artifacts import TYPES, check_contents, read_verdicts, record_contents
 from components.contract.gates import lets_through
 from components.errors import GateRefused
+from components.pusher.component import VERDICTS
 from pipeline.beam import workers_share_the_disk
 from pipeline.kubeflow.compile import pointers
-from pipeline.kubeflow.task import places, pod
-from pipeline.kubeflow.task.review import headline_numbers, write_page
+from pipeline.kubeflow.task import pod
+from pipeline.kubeflow.task.review import show, take_ui_outputs
 
 TaskArtifacts = dict[str, list[types.Artifact]]
-UI_NAMESPACE = "system."
 
 
 @dataclass(frozen=True)
@@ -126,21 +127,7 @@ def keep_declared(given: proto.ExecutorInput, declared: Declared) -> None:
                     artifact.type.schema_title = f"{TYPES[title].__module__}.{TYPES[title].__name__}"
 
 
-def take_ui_outputs(given: proto.ExecutorInput) -> dict[str, proto.RuntimeArtifact]:
-    """Takes out the declared outputs that are the UI's and not the executor's, by name."""
-    shown = {}
-    for name, found in given.outputs.artifacts.items():
-        if found.artifacts[0].type.schema_title.startswith(UI_NAMESPACE):
-            shown[name] = proto.RuntimeArtifact()
-            shown[name].CopyFrom(found.artifacts[0])
-    for name in shown:
-        del given.outputs.artifacts[name]
-    return shown
-
-
 def _title_of(schema: str) -> str:
-    import yaml
-
     return str((yaml.safe_load(schema) or {}).get("title", ""))
 
 
@@ -149,7 +136,7 @@ def to_local_paths(given: proto.ExecutorInput) -> None:
     for group in (given.inputs.artifacts, given.outputs.artifacts):
         for found in group.values():
             for artifact in found.artifacts:
-                artifact.uri = places.to_local(artifact.uri)
+                artifact.uri = pod.to_local(artifact.uri)
     for found in given.outputs.artifacts.values():
         for artifact in found.artifacts:
             if "://" not in artifact.uri:
@@ -157,7 +144,7 @@ def to_local_paths(given: proto.ExecutorInput) -> None:
 
 
 def read_properties(given: proto.ExecutorInput, spec: proto.ComponentInputsSpec, settings: list[str]) -> dict[str, Any]:
-    """The execution properties, runtime parameters filled in; parameters that are no property are left out."""
+    """Reads the execution properties and fills in runtime parameters; other parameters are left out."""
     values = {name: value for name, value in given.inputs.parameter_values.items() if name in spec.parameters}
     properties = stock.parse_execution_properties(values, None, spec)
     for setting in settings:
@@ -177,7 +164,7 @@ def prepare_devices(properties: dict[str, Any]) -> None:
 
 
 def make_executor(path: str, beam_arguments: list[str]) -> base_executor.BaseExecutor:
-    """The executor with its context; scratch files go to the pod's own disk."""
+    """Makes the executor with its context; scratch files go to the pod's own disk."""
     kind = import_utils.import_class_by_path(path)
     scratch, task = tempfile.mkdtemp(prefix="graft-"), path.rpartition(".")[0]
     if issubclass(kind, base_beam_executor.BaseBeamExecutor):
@@ -194,34 +181,21 @@ def refuse_unpushed(inputs: TaskArtifacts, outputs: TaskArtifacts) -> None:
     pushed = outputs.get("pushed_model")
     if not pushed or pushed[0].get_int_custom_property("pushed"):
         return
-    from components.pusher.component import VERDICTS
-
     verdicts = read_verdicts({gate: inputs[channel][0].uri for gate, channel in VERDICTS.items()})
     stopping = {gate: verdict for gate, verdict in verdicts.items() if not lets_through(verdict)}
     gate = next(iter(stopping))
     raise GateRefused(gate, [reason for v in stopping.values() for reason in v["reasons"]], stopping[gate])
 
 
-def show(shown: dict[str, proto.RuntimeArtifact], outputs: TaskArtifacts, answer: proto.ExecutorOutput) -> None:
-    """Fills the UI's artifacts: numbers as metadata of a `system.Metrics`, a page as a `system.HTML`."""
-    for name, artifact in shown.items():
-        folder = outputs["evaluation"][0].uri
-        if artifact.type.schema_title == "system.HTML":
-            write_page(Path(places.to_local(artifact.uri)), folder)
-        else:
-            artifact.metadata.update(headline_numbers(folder))
-        answer.artifacts[name].artifacts.add().CopyFrom(artifact)
-
-
 def write_answer(path: str, answer: proto.ExecutorOutput) -> None:
     """Writes the ExecutorOutput where the platform looks for it, local paths as URIs again."""
     for found in answer.artifacts.values():
         for artifact in found.artifacts:
-            artifact.uri = places.to_uri(artifact.uri)
-            metadata = places.to_uris(json_format.MessageToDict(artifact.metadata))
+            artifact.uri = pod.to_uri(artifact.uri)
+            metadata = pod.to_uris(json_format.MessageToDict(artifact.metadata))
             artifact.metadata.Clear()
             artifact.metadata.update(metadata)
-    target = places.to_local(path)
+    target = pod.to_local(path)
     fileio.makedirs(os.path.dirname(target))
     with fileio.open(target, "w") as file:
         file.write(json_format.MessageToJson(answer))

@@ -29,7 +29,7 @@ from pipeline.config.configuration import Config, check_config, model_key
 from pipeline.fingerprint import code_digest, node_fingerprints, source_fingerprints
 from pipeline.kubeflow.compile import pointers
 from pipeline.kubeflow.task import pod
-from pipeline.kubeflow.task.places import to_local
+from pipeline.kubeflow.task.pod import to_local
 from pipeline.process.progress import quiet_tensorflow
 from pipeline.run.planning import find_baselines, hash_weights
 from pipeline.run.trial import try_early
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> None:
 
 
 def read_config(text: str, settings: list[str]) -> Config:
-    """The compiled configuration with this run's options.
+    """Reads the compiled configuration with this run's options.
 
     Raises:
         InputError: an option has a value that is not allowed.
@@ -74,7 +74,7 @@ def read_config(text: str, settings: list[str]) -> Config:
 
 
 def change_config(text: str, settings: list[str]) -> Any:
-    """A configuration in JSON, as plain values, with other values for some of its options.
+    """Reads a configuration in JSON as plain values, with other values for some of its options.
 
     Raises:
         InputError: a value is no number where one is expected.
@@ -90,7 +90,7 @@ def change_config(text: str, settings: list[str]) -> Any:
 
 
 def check_pod(config: Config, code: str, weights_sha256: str) -> None:
-    """Holds what is in the image and on the volumes against what was compiled.
+    """Holds the code in the image and the weights on the volumes against what was compiled.
 
     Raises:
         InputError: other code, or other weights: cached results would not be what they seem.
@@ -110,7 +110,7 @@ def check_pod(config: Config, code: str, weights_sha256: str) -> None:
 
 
 def make_plan(config: Config, workdir: Workdir, data_path: str, fingerprint: str, remembers: bool) -> dict[str, str]:
-    """The values that other tasks wait for, by name.
+    """Finds the values that other tasks wait for, by name.
 
     Args:
         config: of this run.

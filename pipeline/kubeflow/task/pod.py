@@ -1,4 +1,9 @@
-"""What every task of ours does with its process: readable logs, errors in words, an exit code, a clean end."""
+"""A task in its pod: where artifacts lie, readable logs, errors in words, an exit code, a clean end.
+
+Kubeflow's launcher copies `s3://bucket/key` to `/s3/bucket/key` before a task and back after it, and Vertex mounts
+`gs://bucket` at `/gcs/bucket`. Tasks work on these local files: every library opens them, and no directory markers or
+half-written objects appear in the bucket.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +13,52 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from components.errors import Damaged, GateRefused, InputError
 from components.process.machine import check_semaphores
-from pipeline.kubeflow.task.places import LOCAL_ROOT_VARIABLE, local_root
 from pipeline.process.progress import LOGGER, quiet_tensorflow
 
+LOCAL_ROOT_VARIABLE = "GRAFT_LOCAL_ROOT"  # set by `graft execute`: what is `/` in a pod
+FOLDERS = {"gs": "gcs", "s3": "s3", "minio": "minio"}
 CLOSING = "Result: "  # at the start of a line; `graft execute` shows it
 VERDICT = "verdict.json"  # {gate: what it said}, for `graft execute`; a cluster keeps no outputs of a failed task
+
+
+def local_root() -> Path:
+    """Gives what is `/` to the launcher."""
+    return Path(os.environ.get(LOCAL_ROOT_VARIABLE, "/"))
+
+
+def local_path(uri: str) -> Path | None:
+    """Finds the launcher's copy of an artifact; None for a scheme that it does not copy."""
+    scheme, _, rest = uri.partition("://")
+    return local_root() / FOLDERS[scheme] / rest if scheme in FOLDERS and rest else None
+
+
+def to_local(uri: str) -> str:
+    """Gives the local path of an artifact where the platform has one, else the URI as it is."""
+    path = local_path(uri)
+    return str(path) if path and (local_root() / path.relative_to(local_root()).parts[0]).is_dir() else uri
+
+
+def to_uri(path: str) -> str:
+    """Gives the URI of a local path; other texts stay as they are."""
+    for scheme, folder in FOLDERS.items():
+        prefix = f"{local_root() / folder}/"
+        if path.startswith(prefix):
+            return f"{scheme}://{path.removeprefix(prefix)}"
+    return path
+
+
+def to_uris(value: Any) -> Any:
+    """Applies `to_uri` to every text in a value made of dicts, lists and scalars."""
+    if isinstance(value, dict):
+        return {key: to_uris(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [to_uris(inner) for inner in value]
+    return to_uri(value) if isinstance(value, str) else value
 
 
 class _Lines(logging.Formatter):
@@ -26,7 +69,7 @@ class _Lines(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """One line a record, warnings of libraries and all of our own; a node's closing line is marked."""
+    """Logs warnings of libraries and all records of Graft, one line each; a node's closing line is marked."""
     quiet_tensorflow()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines("%(asctime)s %(levelname).1s %(name)s: %(message)s"))
@@ -37,8 +80,9 @@ def log_to_stderr() -> None:
 def run_and_leave(task: Callable[[], None]) -> None:
     """Runs a task and ends the process with its exit code: 0, 1 failed, 2 unusable input, 3 a gate said no.
 
-    It leaves without Python's clean-up: a native library of TensorFlow's aborts there now and then, and a task that
-    did its work would count as failed.
+    It leaves without Python's clean-up: threads of TensorFlow's abort the process there now and then ("terminate
+    called without an active exception", tensorflow/tensorflow#51768 and #55250), and a task that did its work would
+    count as failed.
     """
     code = exit_code_of(task)
     logging.shutdown()

@@ -9,15 +9,44 @@ import os
 from pathlib import Path
 from typing import Any
 
+from kfp.pipeline_spec import pipeline_spec_pb2 as proto
+from tfx import types
 from tfx.dsl.io import fileio
 
 from components.contract import features
+from pipeline.kubeflow.task.pod import to_local
 
+UI_NAMESPACE = "system."
 STYLE = "body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}td,th{padding:3px 10px;text-align:right}"
 
 
+def take_ui_outputs(given: proto.ExecutorInput) -> dict[str, proto.RuntimeArtifact]:
+    """Takes out the declared outputs that are the UI's and not the executor's, by name."""
+    shown = {}
+    for name, found in given.outputs.artifacts.items():
+        if found.artifacts[0].type.schema_title.startswith(UI_NAMESPACE):
+            shown[name] = proto.RuntimeArtifact()
+            shown[name].CopyFrom(found.artifacts[0])
+    for name in shown:
+        del given.outputs.artifacts[name]
+    return shown
+
+
+def show(
+    shown: dict[str, proto.RuntimeArtifact], outputs: dict[str, list[types.Artifact]], answer: proto.ExecutorOutput
+) -> None:
+    """Fills the artifacts of the UI: numbers as metadata of a `system.Metrics`, a page as a `system.HTML`."""
+    for name, artifact in shown.items():
+        folder = outputs["evaluation"][0].uri
+        if artifact.type.schema_title == "system.HTML":
+            write_page(Path(to_local(artifact.uri)), folder)
+        else:
+            artifact.metadata.update(headline_numbers(folder))
+        answer.artifacts[name].artifacts.add().CopyFrom(artifact)
+
+
 def headline_numbers(folder: str) -> dict[str, float]:
-    """The candidate's overall numbers, and the served model's accuracy, from an evaluation."""
+    """Reads the candidate's overall numbers, and the served model's accuracy, from an evaluation."""
     metrics = _read(folder, features.EVALUATION_FILE)
     numbers = {name: value for name, value in metrics["candidate"].items() if _is_number(value)}
     if "baseline" in metrics:
@@ -32,7 +61,7 @@ def write_page(path: Path, folder: str) -> None:
 
 
 def make_page(metrics: dict[str, Any], verdict: dict[str, Any]) -> str:
-    """The page as HTML, without scripts and without anything from elsewhere."""
+    """Makes the page as HTML, without scripts and without anything from elsewhere."""
     candidate = metrics["candidate"]
     classes = candidate.get("per_class", {})
     columns = [name for name in ("examples", "accuracy", "precision", "recall", "auc") if _some_have(classes, name)]

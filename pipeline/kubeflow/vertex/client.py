@@ -23,7 +23,7 @@ from pipeline.kubeflow.service import (
     Submitted,
     no_such_schedule,
 )
-from pipeline.kubeflow.vertex.jobs import Location, ask, look_at_job, make_job, submit_run
+from pipeline.kubeflow.vertex.jobs import Location, ask, look_at_job, make_job, submit_job
 
 LABEL = "graft-schedule"
 
@@ -36,7 +36,7 @@ class Vertex:
 
     def submit(self, request: RunRequest) -> Submitted:
         """Sends a job, or takes the job that was sent under that name."""
-        return submit_run(self.place, request)
+        return submit_job(self.place, request)
 
     def look(self, identity: str, nodes: tuple[str, ...]) -> RunState:
         """Asks how far a job has come."""

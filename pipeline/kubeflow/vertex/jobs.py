@@ -77,7 +77,7 @@ def locate(project: str | None, location: str | None) -> Location:
     return Location(found, location, aiplatform)
 
 
-def submit_run(place: Location, request: RunRequest) -> Submitted:
+def submit_job(place: Location, request: RunRequest) -> Submitted:
     """Sends a job, or takes the one that was sent under that name and did not fail.
 
     Raises:
@@ -116,10 +116,10 @@ def _read_sent(job: Any) -> Sent:
 
 def look_at_job(place: Location, identity: str) -> RunState:
     """Asks how far a job has come."""
-    return read_state(ask(place, "asking for the job's state", place.client.PipelineJob.get, identity).gca_resource)
+    return read_job(ask(place, "asking for the job's state", place.client.PipelineJob.get, identity).gca_resource)
 
 
-def read_state(job: Any) -> RunState:
+def read_job(job: Any) -> RunState:
     """Reads a job of the client as a `RunState`."""
     tasks = tuple(
         WatchedTask(
@@ -135,7 +135,7 @@ class _Exists(InputError):
 
 
 def make_job(place: Location, request: RunRequest, labels: dict[str, str], attempt: int = 1) -> Any:
-    """A job of the client, not sent yet.
+    """Makes a job of the client, not sent yet.
 
     Args:
         place: where.

@@ -19,7 +19,7 @@ from pipeline.kubeflow.local.launcher import Launcher, TaskInputs, fill_placehol
 from pipeline.kubeflow.local.stores import LOCAL_BUCKET, open_store
 from pipeline.kubeflow.service import Service
 from pipeline.kubeflow.services import SERVICES
-from pipeline.kubeflow.task import entrypoint, places
+from pipeline.kubeflow.task import entrypoint, pod
 from tests.damages import DAMAGES
 from tests.pipeline.kubeflow.conftest import KFP, VERTEX
 
@@ -29,7 +29,7 @@ EXAMPLES = f"gs://{LOCAL_BUCKET}/run/ImageExampleGen/examples"
 @pytest.fixture
 def statistics_args(tmp_path, compiled, examples_uri, examples_artifact, monkeypatch):
     """Arguments of the compiled StatisticsGen task on a disk with real records; call it with a target."""
-    monkeypatch.setenv(places.LOCAL_ROOT_VARIABLE, str(tmp_path / "disk"))
+    monkeypatch.setenv(pod.LOCAL_ROOT_VARIABLE, str(tmp_path / "disk"))
     (tmp_path / "disk" / "tmp").mkdir(parents=True)
     shutil.copytree(examples_uri, tmp_path / "disk" / "gcs" / EXAMPLES.removeprefix("gs://"))
     file = tmp_path / "pipeline.yaml"
@@ -101,7 +101,7 @@ def test_an_input_without_a_digest_is_refused(tmp_path, statistics_args):
 
 
 def executor_input(tmp_path, monkeypatch, inputs, outputs):
-    monkeypatch.setenv(places.LOCAL_ROOT_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(pod.LOCAL_ROOT_VARIABLE, str(tmp_path))
     (tmp_path / "s3").mkdir(exist_ok=True)
     given = proto.ExecutorInput()
     for group, artifacts in ((given.inputs.artifacts, inputs), (given.outputs.artifacts, outputs)):
@@ -198,7 +198,7 @@ def work(inputs, outputs, seen):
 )
 def test_what_a_platform_adds_to_any_task_is_left_alone(tmp_path, compiled, monkeypatch, target, kind):
     """Each task of the pipeline, with inputs, outputs and parameters of any name and type beside its own."""
-    monkeypatch.setenv(places.LOCAL_ROOT_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(pod.LOCAL_ROOT_VARIABLE, str(tmp_path))
     monkeypatch.setattr(entrypoint, "prepare_devices", lambda properties: None)
     foreign = tmp_path / "gcs" / LOCAL_BUCKET / "foreign" / "outputs"
     foreign.mkdir(parents=True)
@@ -219,7 +219,7 @@ def test_what_a_platform_adds_to_any_task_is_left_alone(tmp_path, compiled, monk
         declared = set(task.component.output_definitions.artifacts)
         assert seen["inputs"] == set(task.component.input_definitions.artifacts), task.name
         assert seen["outputs"] == declared - {"metrics", "review"}, task.name
-        answer = json.loads(Path(places.to_local(given.outputs.output_file)).read_text("utf-8"))
+        answer = json.loads(Path(pod.to_local(given.outputs.output_file)).read_text("utf-8"))
         assert answer["artifacts"].keys() == declared, task.name
         assert "parameterValues" not in answer
     assert [path.name for path in foreign.iterdir()] == ["executor-logs"]

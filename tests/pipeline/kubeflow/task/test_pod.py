@@ -8,7 +8,7 @@ import pytest
 
 from components.errors import GateRefused, InputError
 from pipeline.fingerprint import ROOT
-from pipeline.kubeflow.task import places, pod
+from pipeline.kubeflow.task import pod
 
 
 def fails_with(error):
@@ -33,7 +33,7 @@ def test_errors_become_words_and_a_code(task, code, words, capsys):
 
 
 def test_a_verdict_is_left_for_graft_execute(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv(places.LOCAL_ROOT_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(pod.LOCAL_ROOT_VARIABLE, str(tmp_path))
     pod.exit_code_of(fails_with(GateRefused("data", ["too dark"])))
     assert json.loads((tmp_path / pod.VERDICT).read_text("utf-8"))["data"]["reasons"] == ["too dark"]
 
@@ -57,3 +57,36 @@ def test_the_process_leaves_at_once_and_nothing_printed_is_lost():
     first, last = done.stderr.splitlines()
     assert first.endswith("I graft.progress: where it is")
     assert last == "Result: what it made"
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv(pod.LOCAL_ROOT_VARIABLE, str(tmp_path))
+    for folder in pod.FOLDERS.values():
+        (tmp_path / folder).mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(("scheme", "folder"), pod.FOLDERS.items())
+def test_there_and_back(root, scheme, folder):
+    assert pod.to_local(f"{scheme}://b/a/c") == str(root / folder / "b" / "a" / "c")
+    assert pod.to_uri(pod.to_local(f"{scheme}://b/a/c")) == f"{scheme}://b/a/c"
+
+
+def test_a_uri_stays_where_the_platform_has_no_copies(tmp_path, monkeypatch):
+    monkeypatch.setenv(pod.LOCAL_ROOT_VARIABLE, str(tmp_path))
+    assert pod.to_local("gs://b/a") == "gs://b/a"
+
+
+@pytest.mark.parametrize("path", ["/mnt/graft/serving/1", "relative", "hdfs://b/a"])
+def test_other_places_stay(root, path):
+    assert pod.to_local(path) == path
+    assert pod.to_uri(path) == path
+
+
+def test_texts_anywhere_in_a_value_are_mapped(root):
+    local = str(root / "s3" / "b" / "a")
+    assert pod.to_uris({"x": [local, 1, None], "y": {"z": local}}) == {
+        "x": ["s3://b/a", 1, None],
+        "y": {"z": "s3://b/a"},
+    }
