@@ -11,7 +11,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as proto
@@ -27,20 +27,22 @@ CONDITION = '{"IfPresent":'
 FIRST_ATTEMPT = "-0"  # the launcher gives each attempt's log a name of its own
 
 
-class Driver(Protocol):
-    """The ways of a service that `graft execute` imitates."""
+class Driver:
+    """Vertex AI's driver: values and artifacts pass as they are, and all outputs lie in the bucket."""
 
-    def resolve_parameters(self, definitions: Any, values: dict[str, Any]) -> dict[str, Any]:
+    def resolve_parameters(self, definitions: proto.ComponentInputsSpec, values: dict[str, Any]) -> dict[str, Any]:
         """Gives the values of a task's input parameters.
 
         Raises:
             BackendError: a value is missing or of another kind.
         """
+        return values
 
     def pass_artifact(self, content: dict[str, Any]) -> Any:
         """Makes the RuntimeArtifact that a task gets of what the task before left."""
+        return json_format.ParseDict(content, proto.RuntimeArtifact())
 
-    def provision_outputs(self, definitions: Any, place: str, pod: Path) -> Any:
+    def provision_outputs(self, definitions: proto.ComponentOutputsSpec, place: str, pod: Path) -> Any:
         """Says where a task's outputs go.
 
         Args:
@@ -48,22 +50,32 @@ class Driver(Protocol):
             place: URI of the task's folder in the pipeline root.
             pod: what is `/` to the task.
         """
+        outputs = proto.ExecutorInput.Outputs(output_file=f"{place}/executor_output.json")
+        for name, definition in definitions.artifacts.items():
+            uri = f"{place}/{name}"
+            artifact = proto.RuntimeArtifact(name=uri, uri=uri, type=definition.artifact_type)
+            outputs.artifacts[name].artifacts.append(artifact)
+        for name in definitions.parameters:
+            outputs.parameters[name].output_file = str(local_copy(pod, f"{place}/{name}"))
+        return outputs
 
     def prepare(self, given: Any, pod: Path, log: Path) -> None:
-        """Makes the folders in which outputs will lie."""
+        """Makes the folders in which outputs will lie: none, for a bucket has no folders."""
 
     def resolve_arguments(self, arguments: list[str], parameters: dict[str, Any]) -> list[str]:
         """Fills the placeholders of a container's command that are not left to the launcher."""
+        return arguments
 
-    def record_artifact(self, name: str, artifact: Any) -> dict[str, Any]:
+    def record_artifact(self, name: str, artifact: proto.RuntimeArtifact) -> dict[str, Any]:
         """Gives an output as the service keeps it for the tasks after it.
 
         Raises:
             BackendError: it cannot be kept.
         """
+        return dict(json_format.MessageToDict(artifact))
 
 
-class KubeflowDriver:
+class KubeflowDriver(Driver):
     """Open-source Kubeflow's driver."""
 
     def resolve_parameters(self, definitions: proto.ComponentInputsSpec, values: dict[str, Any]) -> dict[str, Any]:
@@ -117,41 +129,7 @@ class KubeflowDriver:
         return {**json_format.MessageToDict(artifact), "name": str(number), "metadata": metadata}
 
 
-class VertexDriver:
-    """Vertex AI's: values and artifacts pass as they are, and all outputs lie in the bucket."""
-
-    def resolve_parameters(self, definitions: Any, values: dict[str, Any]) -> dict[str, Any]:
-        """Gives the values as they are."""
-        return values
-
-    def pass_artifact(self, content: dict[str, Any]) -> Any:
-        """Makes an artifact with its type."""
-        return json_format.ParseDict(content, proto.RuntimeArtifact())
-
-    def provision_outputs(self, definitions: proto.ComponentOutputsSpec, place: str, pod: Path) -> Any:
-        """Says where outputs lie in the bucket."""
-        outputs = proto.ExecutorInput.Outputs(output_file=f"{place}/executor_output.json")
-        for name, definition in definitions.artifacts.items():
-            uri = f"{place}/{name}"
-            artifact = proto.RuntimeArtifact(name=uri, uri=uri, type=definition.artifact_type)
-            outputs.artifacts[name].artifacts.append(artifact)
-        for name in definitions.parameters:
-            outputs.parameters[name].output_file = str(local_copy(pod, f"{place}/{name}"))
-        return outputs
-
-    def prepare(self, given: Any, pod: Path, log: Path) -> None:
-        """Makes nothing: a bucket has no folders."""
-
-    def resolve_arguments(self, arguments: list[str], parameters: dict[str, Any]) -> list[str]:
-        """Leaves everything to the launcher."""
-        return arguments
-
-    def record_artifact(self, name: str, artifact: proto.RuntimeArtifact) -> dict[str, Any]:
-        """Gives an output as it is."""
-        return dict(json_format.MessageToDict(artifact))
-
-
-DRIVERS: dict[str, Driver] = {"kubeflow": KubeflowDriver(), "vertex": VertexDriver()}  # `Service.DRIVER` names a row
+DRIVERS: dict[str, Driver] = {"kubeflow": KubeflowDriver(), "vertex": Driver()}  # `Service.DRIVER` names a row
 
 
 def local_copy(pod: Path, uri: str) -> Path:
