@@ -53,7 +53,7 @@ PARTS = "parts"  # in the metadata of a field: dataclasses whose fields are opti
 
 
 @dataclass(frozen=True)
-class Where:
+class ServiceOptions:
     """Options that say where pipelines run: the service, and what the services ask for to be found."""
 
     target: Target = DEFAULT
@@ -77,7 +77,7 @@ class Where:
 
 
 @dataclass(frozen=True)
-class What:
+class SubmissionOptions:
     """Options that say what is to run."""
 
     config: Annotated[

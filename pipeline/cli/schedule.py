@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from components.errors import InputError
 from pipeline.cli.app import app
-from pipeline.cli.cluster import What, Where, flattened, services_answer
+from pipeline.cli.cluster import ServiceOptions, SubmissionOptions, flattened, services_answer
 from pipeline.kubeflow.service import CRON_HINT, Change, RunRequest, Schedule
 
 HOST = "--host https://kubeflow.example.org/pipeline"
@@ -40,8 +40,8 @@ Name = Annotated[str, typer.Argument(help="Of the schedule.")]
 @schedule.command("set", epilog=f'Example: graft schedule configs/kubeflow.yaml {HOST} --cron "0 0 3 * * *"')
 @flattened
 def schedule_set(
-    what: What,
-    where: Where,
+    what: SubmissionOptions,
+    where: ServiceOptions,
     cron: Annotated[str, typer.Option(help='Six fields, seconds first: "0 0 3 * * *" is every night at three, UTC.')],
     name: Annotated[str | None, typer.Option(help="Of the schedule. Default: the pipeline's name.")] = None,
 ) -> None:
@@ -87,7 +87,7 @@ def _describe(change: Change, facts: dict[str, object]) -> None:
 
 @schedule.command("list", epilog=f"Example: graft schedule list {HOST}")
 @flattened
-def schedule_list(where: Where) -> None:
+def schedule_list(where: ServiceOptions) -> None:
     """Lists the schedules that Graft made."""
     with services_answer():
         rows = where.connect().list_schedules()
@@ -107,7 +107,7 @@ def schedule_list(where: Where) -> None:
 
 @schedule.command("pause", epilog=f"Example: graft schedule pause nightly {HOST}")
 @flattened
-def schedule_pause(name: Name, where: Where) -> None:
+def schedule_pause(name: Name, where: ServiceOptions) -> None:
     """Stops a schedule from starting runs; a run under way goes on."""
     with services_answer():
         where.connect().pause(name)
@@ -116,7 +116,7 @@ def schedule_pause(name: Name, where: Where) -> None:
 
 @schedule.command("resume", epilog=f"Example: graft schedule resume nightly {HOST}")
 @flattened
-def schedule_resume(name: Name, where: Where) -> None:
+def schedule_resume(name: Name, where: ServiceOptions) -> None:
     """Lets a paused schedule start runs again; what it missed is not made up for."""
     with services_answer():
         where.connect().resume(name)
@@ -127,7 +127,7 @@ def schedule_resume(name: Name, where: Where) -> None:
 @flattened
 def schedule_delete(
     name: Name,
-    where: Where,
+    where: ServiceOptions,
     force: Annotated[
         bool, typer.Option("--force", help="Also while a run of it is under way: Kubeflow stops that run.")
     ] = False,

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from pipeline.cli.app import app
-from pipeline.cli.cluster import What, Where, flattened, services_answer
+from pipeline.cli.cluster import ServiceOptions, SubmissionOptions, flattened, services_answer
 from pipeline.kubeflow import service
 from pipeline.kubeflow.service import Connection, RunRequest, Submitted
 from pipeline.kubeflow.watch import Watch, describe_end, judge
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 @app.command(epilog="Example: graft submit configs/kubeflow.yaml --host https://kubeflow.example.org/pipeline --wait")
 @flattened
 def submit(
-    what: What,
-    where: Where,
+    what: SubmissionOptions,
+    where: ServiceOptions,
     name: Annotated[
         str | None, typer.Option(help="Of the run; one that is there already is taken. Default: with the time.")
     ] = None,
