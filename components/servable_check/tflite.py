@@ -12,10 +12,11 @@ from tfx.dsl.io import fileio
 
 from components.contract import features
 from components.contract.gates import FAIL, Check, at_most
+from components.exports import tflite
 from components.options.gates import ServabilityGateOptions
 from components.process.lines import current_line
 
-PROBE = Path(__file__).with_name("tflite_probe.py")
+PROBE = Path(tflite.__file__).with_name("tflite_probe.py")
 Run = Callable[[dict[str, Any], int, Path], tuple[dict[str, Any] | None, str]]
 
 

@@ -24,7 +24,7 @@ from components.trainer.devices.cluster import is_chief
 from components.trainer.devices.strategy import describe_devices, make_strategy, repeat_exactly
 from components.trainer.devices.waiting import with_crew
 from components.trainer.export.proof import check_parity, exported_embed, parity_limit, sample_rows
-from components.trainer.export.tflite import export_tflite
+from components.exports.tflite import export_tflite
 from components.trainer.export.write import Graft, export
 from components.trainer.features.backbone_pass import Features, gather_features
 from components.trainer.features.data import Split, class_names, image_size, in_content_order, read_split, take_rows

@@ -24,7 +24,7 @@ from components.trainer.backbones.build import BuiltBackbone, find_source
 from components.trainer.backbones.precision import build, build_half, leaves
 from components.trainer.backbones.table import is_saved_model
 from components.trainer.export.signatures import NAME, ServedModel, export_model
-from components.trainer.export.tflite import export_tflite
+from components.exports.tflite import export_tflite
 from components.trainer.features.backbone_pass import fold_backbone
 from components.trainer.fine_tune.layers import unfreeze
 from components.trainer.heads.head import Head

@@ -180,7 +180,7 @@ def test_no_package_gives_the_names_of_its_modules():
         ("pipeline/beam.py", True),
         ("pipeline/__init__.py", True),
         ("components/trainer/heads/head.py", True),
-        ("components/servable_check/tflite_probe.py", True),
+        ("components/exports/tflite_probe.py", True),
         ("components/schema.pbtxt", True),
         ("pipeline/cli/run.py", False),
         ("pipeline/serve/app.py", False),

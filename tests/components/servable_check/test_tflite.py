@@ -61,7 +61,7 @@ def exported(tmp_path_factory, transform, weights_file):
     """An export with its TensorFlow Lite file, as the Trainer leaves it."""
     from components.trainer.backbones.build import make_backbone
     from components.trainer.export.signatures import ServedModel, export_model
-    from components.trainer.export.tflite import export_tflite
+    from components.exports.tflite import export_tflite
     from components.trainer.heads.head import Head
     from tests.conftest import ALPHA, SIDE
 

@@ -14,8 +14,8 @@ from components.contract import features
 from components.errors import InputError
 from components.trainer.backbones.build import make_backbone
 from components.trainer.export.signatures import ServedModel, export_model
-from components.trainer.export.tflite import add_metadata, convert, export_tflite
-from components.trainer.export.tflite_metadata import BUFFER_NAME
+from components.exports.tflite import add_metadata, convert, export_tflite
+from components.exports.tflite_metadata import BUFFER_NAME
 from components.trainer.heads.head import Head
 from tests.conftest import ALPHA, CLASSES, SIDE, make_interpreter
 

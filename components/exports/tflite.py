@@ -15,7 +15,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from components.contract import features
 from components.errors import InputError, first_line
-from components.trainer.export.tflite_metadata import BUFFER_NAME, Description, describe_classifier
+from components.exports.tflite_metadata import BUFFER_NAME, Description, describe_classifier
 
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # of the files in the archive: the same model gives the same bytes
 
