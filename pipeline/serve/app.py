@@ -23,15 +23,14 @@ from components.images.findings import ImageLimits
 from pipeline.predict.reading import check_image
 from pipeline.serve import tensors
 from pipeline.serve.batcher import Batcher, PendingRequest
-from pipeline.serve.errors import ServingError, invalid
 from pipeline.serve.health import Health
 from pipeline.serve.host import Host
 from pipeline.serve.intake import LEAST_PIXELS, Intake
 from pipeline.serve.loading import LoadedVersion, pack_examples, unpack_examples
-from pipeline.serve.rest import RestTarget, describe_metadata, parse_target
+from pipeline.serve.rest import RestTarget, ServingError, invalid, parse_target
 
-PAGE = Path(__file__).with_name("page")
-KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+PAGE_FOLDER = Path(__file__).with_name("page")
+CONTENT_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 CLIENT_GONE = 499  # of no standard; counted, never sent
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -53,7 +52,7 @@ class Service:
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, "graft-parse"))
 
     async def answer(self, request: Request) -> Response:
-        """Anything under `/v1/`."""
+        """Answers any request under `/v1/`."""
         try:
             target = parse_target(request.method, request.scope["raw_path"].decode("ascii", "replace"))
             if target.method == "status":
@@ -95,7 +94,7 @@ class Service:
         return Response(content, media_type="application/json")
 
     def parse(self, body: bytes, loaded: LoadedVersion) -> tuple[PendingRequest, bool]:
-        """From a body to work for the model, its images checked and converted as for training.
+        """Reads a body into work for the model, with images checked and converted as for training.
 
         Raises:
             ServingError: 400, says which row is wrong and why.
@@ -133,18 +132,31 @@ class Service:
         )
 
     async def healthz(self, _: Request) -> Response:
-        """Live, ready, and a few figures."""
+        """Answers whether the server is live and ready, with a few figures."""
         found = self.health.describe(self.host, self.batcher, self.intake)
         return _plain_json(found, 200 if found["ready"] else 503)
 
     async def live(self, _: Request) -> Response:
-        """The process answers."""
+        """Answers that the process is there."""
         return _plain_json({"live": True})
 
     async def ready(self, _: Request) -> Response:
-        """A version answers."""
+        """Answers whether a version is loaded."""
         ready = self.host.current is not None
         return _plain_json({"ready": ready}, 200 if ready else 503)
+
+
+def describe_metadata(host: Host, target: RestTarget) -> dict[str, Any]:
+    """Gives a `GetModelMetadataResponse` as JSON.
+
+    Raises:
+        ServingError: no such model.
+    """
+    loaded = host.get(target.name, target.version, target.label)
+    return {
+        "model_spec": {"name": host.name, "signature_name": "", "version": str(loaded.number)},
+        "metadata": {"signature_def": {"signature_def": loaded.signature_defs}},
+    }
 
 
 def _plain_json(content: dict[str, Any], status: int = 200) -> Response:
@@ -159,13 +171,13 @@ def _refusal(error: ServingError) -> Response:
 
 
 async def _fail(_: Request, error: Exception) -> Response:
-    """A fault of the server, in the form of all errors; Starlette has it logged."""
+    """Answers with a fault of the server, in the form of all errors; Starlette has logged it."""
     return _refusal(ServingError(500, f"{type(error).__name__}: {first_line(error)}"))
 
 
 def _page(name: str) -> Route:
-    path = PAGE / name
-    content, headers = path.read_bytes(), HEADERS | {"Content-Type": f"{KINDS[path.suffix]}; charset=utf-8"}
+    path = PAGE_FOLDER / name
+    content, headers = path.read_bytes(), HEADERS | {"Content-Type": f"{CONTENT_TYPES[path.suffix]}; charset=utf-8"}
 
     async def show(_: Request) -> Response:
         return Response(content, headers=headers)
@@ -174,7 +186,7 @@ def _page(name: str) -> Route:
 
 
 def create_app(service: Service) -> Starlette:
-    """The application around a service, whose host is started by its owner."""
+    """Makes the application around a service, whose host is started by its owner."""
     return Starlette(
         routes=[
             *(_page(name) for name in ("index.html", "style.css", "app.js")),

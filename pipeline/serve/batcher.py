@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from components.errors import first_line
-from pipeline.serve.errors import ServingError, invalid
 from pipeline.serve.loading import LoadedVersion
+from pipeline.serve.rest import ServingError, invalid
 
 log = logging.getLogger("graft.serve")
 
@@ -35,11 +35,11 @@ class PendingRequest:
 
     @property
     def rows(self) -> int:
-        """How many."""
+        """The number of rows."""
         return len(next(iter(self.inputs.values())))
 
     def split(self, size: int) -> list[PendingRequest]:
-        """Jobs of at most so many rows each."""
+        """Splits the request into jobs of at most `size` rows each."""
         if self.rows <= size:
             return [self]
         return [
@@ -105,7 +105,7 @@ class Batcher:
             batch.clear()  # or the last batch would keep its version loaded
 
     def _take(self) -> list[PendingRequest]:
-        """The next jobs of one version and signature, as many as fit a batch; none when closed."""
+        """Takes the next jobs of one version and signature, as many as fit a batch; none when closed."""
         with self._changed:
             while not self._jobs and not self._closed:
                 self._changed.wait()
@@ -170,7 +170,7 @@ def _explain(error: Exception) -> ServingError:
 
 
 def _reason(error: Exception) -> str:
-    """The line of TensorFlow's text that says why: the one before the first name of a node."""
+    """Finds the line of TensorFlow's text that says why: the line before the first name of a node."""
     lines = str(error).splitlines()
     places = [index for index, line in enumerate(lines) if "[[{{node" in line]
     return lines[places[0] - 1].strip() if places and places[0] else first_line(error)

@@ -83,7 +83,7 @@ class Connection(H11Protocol):
             self._refuse(408, f"The headers of the request did not arrive within {HEAD_SECONDS:.0f} s")
 
     def send_400_response(self, msg: str) -> None:
-        """What is no HTTP, in the form of all errors."""
+        """Answers what is no HTTP, in the form of all errors."""
         self._refuse(400, f"{msg} Expected HTTP/1.1 with headers of at most 16 kB.")
 
     def _refuse(self, status: int, message: str) -> None:
@@ -101,17 +101,17 @@ class Connection(H11Protocol):
         self.transport.close()
 
     def pause_writing(self) -> None:
-        """The client does not read as fast as the server writes."""
+        """Starts the clock of a client that does not read as fast as the server writes."""
         super().pause_writing()
         self._write_timer = self.loop.call_later(WRITE_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """The client reads on."""
+        """Stops the clock of a client that reads on."""
         super().resume_writing()
         self._stop_write_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """No timer may outlive the connection."""
+        """Stops all timers: none may outlive the connection."""
         self._stop_head_timer()
         self._stop_write_timer()
         super().connection_lost(exc)

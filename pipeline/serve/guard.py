@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pipeline.serve.errors import ServingError, invalid
+from pipeline.serve.rest import ServingError, invalid
 
 HEAD_BYTES = 16 << 10
 AUTHORITY = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^\[\]:@/?#\s]+)(?::\d{0,5})?", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""What the server tells of itself: counts of answers, latencies, memory."""
+"""Figures of the server: counts of answers, latencies, memory."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Health:
         self._process = psutil.Process()
 
     def count(self, status: int, seconds: float) -> None:
-        """A prediction request ended."""
+        """Counts a prediction request that ended with an HTTP status, after some seconds."""
         self._answers[status] += 1
         if status == 200:
             self._seconds.append(seconds)
 
     def describe(self, host: Host, batcher: Batcher, intake: Intake) -> dict[str, Any]:
-        """The state as JSON; latencies are of the last 1,000 good predictions, in ms."""
+        """Gives the state as JSON; latencies are of the last 1,000 good predictions, in ms."""
         current = host.current
         ordered = sorted(self._seconds)
         return {

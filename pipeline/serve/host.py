@@ -19,8 +19,8 @@ from typing import Any
 from components.errors import InputError, first_line
 from components.registry import versions
 from components.registry.find import find_model, serving_dir
-from pipeline.serve.errors import ServingError, invalid, not_found
 from pipeline.serve.loading import LoadedVersion, load_version
+from pipeline.serve.rest import ServingError, invalid, not_found
 
 POLL_SECONDS = 0.5
 RETRY_SECONDS = 10.0  # after a version that could not be loaded
@@ -91,7 +91,7 @@ class Host:
         return self._current
 
     def get(self, name: str, version: int | None = None, label: str = "") -> LoadedVersion:
-        """The version that a request is for.
+        """Gives the version that a request is for.
 
         Raises:
             ServingError: it is not loaded.
@@ -111,7 +111,7 @@ class Host:
         return loaded
 
     def status(self, name: str, version: int | None = None, label: str = "") -> dict[str, Any]:
-        """`GetModelStatusResponse` as JSON.
+        """Gives a `GetModelStatusResponse` as JSON.
 
         Raises:
             ServingError: no such model or version.
@@ -154,7 +154,7 @@ class Host:
             log.warning("The version before is not at hand: %s", first_line(error))
 
     def _look(self) -> None:
-        """One look at the pointer; what goes wrong is said, and the version that answers goes on answering."""
+        """Looks at the pointer once; what goes wrong is said, and the version that answers goes on answering."""
         try:
             wanted = self._wanted()
             is_current = self._current is not None and wanted.name == str(self._current.number)
@@ -182,7 +182,7 @@ class Host:
         self.reloads += old is not None
 
     def _bring(self, number: int, folder: Path, what: str = "answers") -> LoadedVersion:
-        """Loads a version; `what` it does then is for the log."""
+        """Loads a version; `what` says in the log what the version does then."""
         self._states[number] = "LOADING"
         started = time.monotonic()
         try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from pipeline.serve.errors import ServingError, invalid
+from pipeline.serve.rest import ServingError, invalid
 
 DISCARD = 4  # a body over the limit is read on for so many limits, so that its sender gets to read the answer
 BODY_SECONDS = 30.0
@@ -21,7 +21,7 @@ LEAST_CONNECTIONS = 512
 
 @dataclass(frozen=True)
 class IntakeLimits:
-    """What a server takes on.
+    """How much a server takes on.
 
     Attributes:
         request_bytes: of one body.
@@ -39,7 +39,7 @@ class IntakeLimits:
 
     @property
     def connections(self) -> int:
-        """Open at once; those that are not answered wait for their client, and give way to new ones."""
+        """Connections open at once; one that waits for its client gives way to a new one."""
         return max(LEAST_CONNECTIONS, 2 * self.requests)
 
 
@@ -53,7 +53,7 @@ class Intake:
 
     @contextmanager
     def admitted(self) -> Iterator[None]:
-        """While a request is under way whose body is there: slow senders keep nobody out.
+        """Counts a request whose body has arrived while it is under way: slow senders keep nobody out.
 
         Raises:
             ServingError: 503, too many are.
@@ -67,7 +67,7 @@ class Intake:
 
     @contextmanager
     def body(self) -> Iterator[Body]:
-        """While the bytes of a request are held.
+        """Counts the bytes of a request while they are held.
 
         Raises:
             ServingError: 503, too many requests are under way.
@@ -92,7 +92,7 @@ class Body:
         self.size = 0
 
     async def read(self, request: Request, pool: Executor) -> bytes:
-        """All of it, unpacked.
+        """Reads the whole body, and unpacks it.
 
         Args:
             request: whose body is still to be read.
@@ -113,7 +113,7 @@ class Body:
         except asyncio.TimeoutError:
             raise ServingError(408, f"The request body did not arrive within {BODY_SECONDS:.0f} s") from None
         if packed:
-            content = await asyncio.get_running_loop().run_in_executor(pool, unpack, content, limit)
+            content = await asyncio.get_running_loop().run_in_executor(pool, unpack_gzip, content, limit)
             self._take(len(content))
         return content
 
@@ -146,7 +146,7 @@ class Body:
 
 
 def too_large(limit: int) -> ServingError:
-    """A body over the limit, as sent or unpacked."""
+    """Makes the error of a body over the limit, as sent or unpacked."""
     return ServingError(413, f"The request body is larger than {limit:,} bytes")
 
 
@@ -158,8 +158,8 @@ def _is_packed(request: Request) -> bool:
     return encoding.endswith("gzip")
 
 
-def unpack(content: bytes, limit: int) -> bytes:
-    """What is in a gzip of one member (RFC 1952).
+def unpack_gzip(content: bytes, limit: int) -> bytes:
+    """Unpacks a gzip of one member (RFC 1952).
 
     Raises:
         ServingError: 400 it is none, or something follows; 413 more than `limit` bytes are in it.

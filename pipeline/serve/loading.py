@@ -17,7 +17,7 @@ from components.registry.find import class_names, crop_target
 from components.registry.verify import check_folder
 from pipeline.predict.reading import LIMITS, limits_for
 from pipeline.process.footprint import load_tensorflow
-from pipeline.serve.errors import invalid
+from pipeline.serve.rest import invalid
 from pipeline.serve.tensors import Spec, element_error
 
 
@@ -43,7 +43,7 @@ class LoadedVersion:
     limits: ImageLimits = LIMITS
 
     def inputs_of(self, signature: str) -> dict[str, Spec]:
-        """What a signature takes.
+        """Gives the inputs of a signature.
 
         Raises:
             ServingError: there is no such signature.
@@ -53,7 +53,7 @@ class LoadedVersion:
         return self.specs[signature]
 
     def run(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs by name, for inputs that fit the signature."""
+        """Runs a signature on inputs that fit; gives its outputs by name."""
         import tensorflow as tf
 
         specs = self.specs[signature]
@@ -109,7 +109,7 @@ def _grey_example() -> bytes:
 
 
 def pack_examples(images: Iterable[bytes]) -> np.ndarray:
-    """A serialized `tf.Example` for each image, with what the signature reads of one."""
+    """Makes a serialized `tf.Example` of each image, with the feature that the signature reads."""
     import tensorflow as tf
 
     packed = list[bytes]()
@@ -121,7 +121,7 @@ def pack_examples(images: Iterable[bytes]) -> np.ndarray:
 
 
 def unpack_examples(rows: Iterable[bytes]) -> list[bytes]:
-    """The image of each serialized `tf.Example`.
+    """Reads the image of each serialized `tf.Example`.
 
     Raises:
         ServingError: 400, names the row that is none, or has not one image.

@@ -1,13 +1,10 @@
-"""TensorFlow Serving's REST paths: which model, which version, which method."""
+"""TensorFlow Serving's REST interface: its paths (which model, which version, which method), and its errors."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote
-
-from pipeline.serve.errors import invalid
-from pipeline.serve.host import Host
 
 MODEL = r"/v1/models(?:/(?P<name>[^/:]+))?(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 PREDICTION = re.compile(MODEL + r":(?P<method>classify|regress|predict)", re.IGNORECASE)
@@ -15,8 +12,33 @@ STATUS = re.compile(MODEL + r"(?P<metadata>/metadata)?", re.IGNORECASE)
 LARGEST_VERSION = 2**63 - 1
 
 
+class ServingError(Exception):
+    """A request is refused; the body is `{"error": message}`, as TensorFlow Serving's.
+
+    Attributes:
+        status: of HTTP. TensorFlow Serving's: 400 for INVALID_ARGUMENT, 404 NOT_FOUND, 500 INTERNAL, 503 UNAVAILABLE;
+            and 408 and 413, which are the web server's own there.
+        message: one line for the caller.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def invalid(message: str) -> ServingError:
+    """Makes an error of code INVALID_ARGUMENT."""
+    return ServingError(400, message)
+
+
+def not_found(message: str) -> ServingError:
+    """Makes an error of code NOT_FOUND."""
+    return ServingError(404, message)
+
+
 class RestTarget(NamedTuple):
-    """What a path names; `version` None and an empty `label`: the one that is served."""
+    """What a path names; with `version` None and an empty `label` it is the version that is served."""
 
     name: str
     version: int | None
@@ -25,7 +47,7 @@ class RestTarget(NamedTuple):
 
 
 def parse_target(method: str, path: str) -> RestTarget:
-    """What a request is about.
+    """Reads which model, version and method a request names.
 
     Args:
         method: of HTTP.
@@ -46,16 +68,3 @@ def parse_target(method: str, path: str) -> RestTarget:
     version = int(digits) if digits else None
     kind = groups.get("method") or ("metadata" if groups.get("metadata") else "status")
     return RestTarget(unquote(groups["name"]), version, unquote(groups["label"] or ""), kind.lower())
-
-
-def describe_metadata(host: Host, target: RestTarget) -> dict[str, Any]:
-    """`GetModelMetadataResponse` as JSON.
-
-    Raises:
-        ServingError: no such model.
-    """
-    loaded = host.get(target.name, target.version, target.label)
-    return {
-        "model_spec": {"name": host.name, "signature_name": "", "version": str(loaded.number)},
-        "metadata": {"signature_def": {"signature_def": loaded.signature_defs}},
-    }

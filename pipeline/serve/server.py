@@ -76,7 +76,7 @@ def serve(
 
 
 def hosts_of(address: Address, listener: socket.socket) -> Hosts:
-    """What a `Host` header may say: the names given, and any address where other machines are listened for."""
+    """Gives the names that a `Host` header may have: those given, and any address where other machines may ask."""
     bound = ipaddress.ip_address(listener.getsockname()[0].partition("%")[0])
     names = (name.lower().strip("[]").removesuffix(".") for name in (address.host, *address.allowed_hosts))
     return Hosts(frozenset(names), addresses=not bound.is_loopback)
@@ -91,7 +91,7 @@ def allow_open_files() -> None:
 
 
 def web_server(app: ASGIApp, limits: IntakeLimits) -> uvicorn.Server:
-    """uvicorn around an application, with Graft's rules for connections and without what Graft has no use for."""
+    """Makes uvicorn around an application, with Graft's rules for connections and without what Graft has no use for."""
     config = uvicorn.Config(
         app,
         loop="asyncio",
@@ -148,7 +148,7 @@ def _url_of(listener: socket.socket) -> str:
 
 @contextmanager
 def _log_to_stderr() -> Iterator[None]:
-    """What this server and uvicorn log, a line each; of clients' faults nothing, or they could fill a disk."""
+    """Logs what this server and uvicorn say, a line each; of clients' faults nothing, or they could fill a disk."""
     handler = logging.StreamHandler(os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1, errors=streams.LIKE))
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(message)s"))
     loggers = [(logging.getLogger(name), level) for name, level in (("graft.serve", "INFO"), ("uvicorn", "ERROR"))]

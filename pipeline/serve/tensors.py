@@ -1,6 +1,7 @@
 """JSON to tensors and back, by the rules of TensorFlow Serving's `json_tensor`; pure functions.
 
-Source: https://www.tensorflow.org/tfx/serving/api_rest. Error texts are TensorFlow Serving's, with long values cut.
+Source: https://www.tensorflow.org/tfx/serving/api_rest. Errors have TensorFlow Serving's codes and words of our own, as
+nobody should read them but people.
 """
 
 from __future__ import annotations
@@ -9,20 +10,20 @@ import base64
 import binascii
 import json
 import re
+import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pipeline.serve.errors import ServingError, invalid
+from pipeline.serve.rest import ServingError, invalid
 
 STRING = "string"
-SHOWN = 100  # characters of a value in an error
+SHOWN_CHARACTERS = 100  # characters of a value in an error
 MAX_DEPTH = 32  # of lists and objects in each other; no tensor has as many dimensions
 MAX_CONTAINERS = 1_000_000  # lists and objects of a body; each takes some 60 bytes of memory for two of the body
-SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-JSON_TYPES = {dict: "Object", list: "Array", str: "String", bool: "Bool", int: "Number", float: "Number"}
+SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,13 @@ class TensorRequest:
 
 
 def parse_body(body: bytes) -> dict[str, Any]:
-    """The JSON object of a request.
+    """Reads the JSON object of a request.
 
     Raises:
         ServingError: it is none.
     """
     if not body:
-        raise invalid("JSON Parse error: The document is empty")
+        raise invalid("JSON Parse error: the body is empty")
     try:
         text = body.decode("utf-8-sig")
         if text.count("[") + text.count("{") > MAX_CONTAINERS:
@@ -57,10 +58,10 @@ def parse_body(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise invalid(f"JSON Parse error: {error}") from error
     _check_depth(document)
-    if SURROGATE.search(text):
+    if SURROGATE_ESCAPE.search(text):
         _check_surrogates(document)
     if not isinstance(document, dict):
-        raise invalid(f"JSON Value: {_show(document)} Is not object")
+        raise invalid(f"expected a JSON object, received {_show(document)}")
     return document
 
 
@@ -85,110 +86,68 @@ def _check_surrogates(document: Any) -> None:
     try:
         json.dumps(document, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise invalid("JSON Parse error: The surrogate pair in string is invalid") from None
+        raise invalid("JSON Parse error: half of a surrogate pair is no character") from None
 
 
 def signature_name(document: dict[str, Any]) -> str:
-    """Which signature is asked for.
+    """Gives the name of the signature that is asked for.
 
     Raises:
         ServingError: the name is no text.
     """
-    name = document.get("signature_name") if "signature_name" in document else ""
+    name = document.get("signature_name", "")
     if not isinstance(name, str):
-        raise invalid(
-            f"JSON Value: {_show(document)} not formatted correctly. 'signature_name' key must be a string value."
-        )
+        raise invalid(f"signature_name: expected a text, received {_show(name)}")
     return name or "serving_default"
 
 
 def parse_request(document: dict[str, Any], specs: dict[str, Spec]) -> TensorRequest:
-    """The inputs of a request, in rows (`instances`) or columns (`inputs`).
+    """Reads the inputs of a request, in rows (`instances`) or columns (`inputs`).
 
     Args:
         document: the body.
         specs: of the signature's inputs.
 
     Raises:
-        ServingError: the body does not fit the signature.
+        ServingError: the body does not fit the signature; says where.
     """
-    if "instances" in document and "inputs" in document:
-        raise invalid(
-            f"JSON Value: {_show(document)} Not formatted correctly expecting only one of 'inputs' or 'instances' "
-            "keys to exist "
-        )
-    if "instances" in document:
-        request = TensorRequest(_from_rows(document["instances"], specs), True)
-    elif "inputs" in document:
-        request = TensorRequest(_from_columns(document["inputs"], specs), False)
-    else:
-        raise invalid("Missing 'inputs' or 'instances' key")
-    _check_shapes(request.inputs, specs)
-    return request
+    given = [key for key in ("instances", "inputs") if key in document]
+    if len(given) != 1:
+        raise invalid(f"expected either 'instances' or 'inputs', received {' and '.join(given) or 'neither'}")
+    in_rows = given == ["instances"]
+    columns = (_columns_of_rows if in_rows else _columns_of)(document[given[0]], specs)
+    inputs = {name: to_tensor(columns[name], spec.dtype, name) for name, spec in specs.items()}
+    _check_shapes(inputs, specs)
+    return TensorRequest(inputs, in_rows)
 
 
-def _from_rows(rows: Any, specs: dict[str, Spec]) -> dict[str, np.ndarray]:
-    if not isinstance(rows, list):
-        raise invalid(f"JSON Value: {_show(rows)} Excepting 'instances' to be an list/array")
-    if not rows:
-        raise invalid("JSON Value: [] No values in 'instances' array")
-    named = _is_object(rows[0])
-    if not named and len(specs) > 1:
-        raise invalid(
-            "instances is a plain list, but expecting list of objects as multiple input tensors required as per "
-            "tensorinfo_map"
-        )
-    columns: dict[str, list[np.ndarray]] = {name: [] for name in specs}
+def _columns_of_rows(rows: Any, specs: dict[str, Spec]) -> dict[str, Any]:
+    """Gives values by input, of rows that are objects, or values of the only input."""
+    if not isinstance(rows, list) or not rows:
+        raise invalid(f"instances: expected a list of at least one row, received {_show(rows)}")
+    if len(specs) == 1 and not any(map(_is_object, rows)):
+        return {next(iter(specs)): rows}
     for index, row in enumerate(rows):
-        if _is_object(row) != named:
-            found = "Expecting object but got list" if named else "Expecting value/list but got object"
-            raise invalid(f"{found} at item {index} of input list")
-        if named and set(row) != set(specs):
-            raise invalid(
-                f"Failed to process element: {index} of 'instances' list. JSON object: {_show(row)} keys must be equal "
-                f"to: {','.join(sorted(specs))}"
-            )
-        for name, value in (row if named else {next(iter(specs)): row}).items():
-            columns[name].append(_row_tensor(value, specs[name], name if named else "", index))
-    return {name: _stack(name, column) for name, column in columns.items()}
+        if not _is_object(row) or set(row) != set(specs):
+            names = ", ".join(sorted(specs))
+            raise invalid(f"instances[{index}]: expected an object with the keys {names}, received {_show(row)}")
+    return {name: [row[name] for row in rows] for name in specs}
 
 
-def _row_tensor(value: Any, spec: Spec, name: str, index: int) -> np.ndarray:
-    try:
-        return to_tensor(value, spec.dtype)
-    except ServingError as error:
-        raise element_error(index, name, error.message) from error
+def _columns_of(value: Any, specs: dict[str, Spec]) -> dict[str, Any]:
+    """Gives values by input, of an object, or of the value of the only input."""
+    if len(specs) == 1 and not _is_object(value):
+        return {next(iter(specs)): value}
+    if not _is_object(value) or not set(specs) <= set(value):
+        raise invalid(f"inputs: expected an object with the keys {', '.join(sorted(specs))}, received {_show(value)}")
+    return dict(value)
 
 
 def element_error(index: int, name: str, message: str) -> ServingError:
-    """An error of one row, as TensorFlow Serving words it; the name is empty in a plain list."""
-    key = f" key: {name}" if name else ""
-    return invalid(f"Failed to process element: {index}{key} of 'instances' list. Error: INVALID_ARGUMENT: {message}")
-
-
-def _stack(name: str, rows: list[np.ndarray]) -> np.ndarray:
-    for index, row in enumerate(rows):
-        if row.shape != rows[0].shape:
-            message = f"Expecting shape {_show_shape(rows[0].shape)} but got: {_show_shape(row.shape)}"
-            raise element_error(index, name, message)
-    stacked = np.empty((len(rows), *rows[0].shape), rows[0].dtype)
-    for index, row in enumerate(rows):
-        stacked[index] = row[()] if not row.shape else row
-    return stacked
-
-
-def _from_columns(value: Any, specs: dict[str, Spec]) -> dict[str, np.ndarray]:
-    if not _is_object(value):
-        if len(specs) > 1:
-            raise invalid(
-                "inputs is a plain value/list, but expecting an object as multiple input tensors required as per "
-                "tensorinfo_map"
-            )
-        value = {next(iter(specs)): value}
-    for name in specs:
-        if name not in value:
-            raise invalid(f"Missing named input: {name} in 'inputs' object.")
-    return {name: to_tensor(value[name], spec.dtype) for name, spec in specs.items()}
+    """Makes the error of one row, as TensorFlow Serving words it: the page and scripts look for the row in it."""
+    return invalid(
+        f"Failed to process element: {index} key: {name} of 'instances' list. Error: INVALID_ARGUMENT: {message}"
+    )
 
 
 def _check_shapes(inputs: dict[str, np.ndarray], specs: dict[str, Spec]) -> None:
@@ -203,7 +162,7 @@ def _check_shapes(inputs: dict[str, np.ndarray], specs: dict[str, Spec]) -> None
 
 
 def _is_object(value: Any) -> bool:
-    """Whether it names things; `{"b64": ...}` is a value."""
+    """Whether a JSON value is an object of named values; `{"b64": ...}` is one value."""
     return isinstance(value, dict) and not _is_base64(value)
 
 
@@ -211,11 +170,16 @@ def _is_base64(value: dict[str, Any]) -> bool:
     return len(value) == 1 and isinstance(value.get("b64"), str)
 
 
-def to_tensor(value: Any, dtype: str) -> np.ndarray:
-    """A nested list to an array; strings become bytes in an array of objects.
+def to_tensor(value: Any, dtype: str, name: str = "value") -> np.ndarray:
+    """Turns a nested list into an array; strings become bytes in an array of objects.
+
+    Args:
+        value: of JSON.
+        dtype: of the array.
+        name: of the value, for errors.
 
     Raises:
-        ServingError: a value of another type, or a ragged list.
+        ServingError: a value of another type, or a ragged list; says where.
     """
     shape: list[int] = []
     inner = value
@@ -223,32 +187,29 @@ def to_tensor(value: Any, dtype: str) -> np.ndarray:
         shape.append(len(inner))
         inner = inner[0] if inner else None
     flat: list[Any] = []
-    _fill(value, 0, shape, dtype, flat)
-    array = np.empty(len(flat), object if dtype == STRING else dtype)
     try:
+        _flatten(value, tuple(shape), dtype, flat)
+        array = np.empty(len(flat), object if dtype == STRING else dtype)
         array[:] = flat
+    except ServingError as error:
+        raise invalid(name + error.message) from error
     except OverflowError as error:
-        raise invalid(f"Cannot convert JSON value: {_show(value)} to {dtype} without loss of precision.") from error
+        raise invalid(f"{name}: expected {dtype}, received a larger number than it holds") from error
     return array.reshape(shape)
 
 
-def _fill(value: Any, level: int, shape: list[int], dtype: str, flat: list[Any]) -> None:
-    if not isinstance(value, list):
-        if level != len(shape):
-            raise invalid(
-                f"JSON Value: {_show(value)} found at incorrect level: {level + 1} in the JSON DOM. "
-                f"Expected at level: {len(shape)}"
-            )
+def _flatten(value: Any, shape: tuple[int, ...], dtype: str, flat: list[Any]) -> None:
+    """Appends the scalars of a nested list; an error begins with where it is, such as `[2][0]`."""
+    if not shape:
         flat.append(_to_scalar(value, dtype))
         return
-    if level >= len(shape):
-        raise invalid(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
-    if len(value) != shape[level]:
-        raise invalid(
-            f"Encountered list at unexpected size: {len(value)} at level: {level} expected size: {shape[level]}"
-        )
-    for inner in value:
-        _fill(inner, level + 1, shape, dtype, flat)
+    if not isinstance(value, list) or len(value) != shape[0]:
+        raise invalid(f": expected a list of {shape[0]}, as before it, received {_show(value)}")
+    for index, inner in enumerate(value):
+        try:
+            _flatten(inner, shape[1:], dtype, flat)
+        except ServingError as error:
+            raise invalid(f"[{index}]{error.message}") from error
 
 
 def _to_scalar(value: Any, dtype: str) -> Any:
@@ -263,36 +224,25 @@ def _to_scalar(value: Any, dtype: str) -> Any:
         return value
     if "int" in dtype and is_number and (isinstance(value, int) or value.is_integer()):
         return int(value)
-    kind = JSON_TYPES.get(type(value), "Null")
-    raise invalid(f"JSON Value: {_show(value)} Type: {kind} is not of expected type: {dtype}")
+    raise invalid(f": expected {dtype}, received {_show(value)}")
 
 
 def _decode_base64(value: dict[str, Any]) -> bytes:
-    """Standard or URL-safe, with or without padding."""
+    """Decodes base64, standard or URL-safe, with or without padding."""
     if not _is_base64(value):
-        raise invalid(f"JSON Value: {_show(value)} not formatted correctly for base64 data")
+        raise invalid(f': expected text or {{"b64": text}}, received {_show(value)}')
     try:
         plain = value["b64"].encode("ascii").translate(bytes.maketrans(b"-_", b"+/"), b" \t\r\n").rstrip(b"=")
         return base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
     except (UnicodeEncodeError, binascii.Error) as error:
-        raise invalid("Unable to base64 decode") from error
+        raise invalid(f": expected base64, received {_show(value)}") from error
 
 
 def _show(value: Any) -> str:
-    """A value for an error: short, whatever was sent."""
-    text = json.dumps(_cut(value))
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
-
-
-def _cut(value: Any) -> Any:
-    """The value with long texts cut, before any of it is copied."""
-    if isinstance(value, str):
-        return value[:SHOWN]
-    if isinstance(value, list):
-        return [_cut(inner) for inner in value[:3]]
-    if isinstance(value, dict):
-        return {key[:SHOWN]: _cut(inner) for key, inner in list(value.items())[:3]}
-    return value
+    """Shows a value in an error: short, whatever was sent."""
+    shortener = reprlib.Repr()
+    shortener.maxlevel = 2
+    return shortener.repr(value)[:SHOWN_CHARACTERS]
 
 
 def _show_shape(shape: tuple[int, ...]) -> str:
@@ -300,7 +250,7 @@ def _show_shape(shape: tuple[int, ...]) -> str:
 
 
 def format_answer(outputs: dict[str, np.ndarray], in_rows: bool) -> bytes:
-    """The body of an answer: `predictions`, a row an instance, or `outputs`, a column an output.
+    """Writes the body of an answer: `predictions`, a row an instance, or `outputs`, a column an output.
 
     Args:
         outputs: each with the batch as first dimension. One whose name ends in `_bytes` is written in base64.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.serve.batcher import Batcher, PendingRequest
-from pipeline.serve.errors import ServingError
+from pipeline.serve.rest import ServingError
 from tests.pipeline.serve.fakes import FakeVersion
 
 
@@ -27,7 +27,7 @@ def job(version, *rows):
 
 
 def answers(parts):
-    return [value for part in parts for value in part.answer.result(30)["y"].tolist()]
+    return [value for part in parts for value in part.answer.result(120)["y"].tolist()]
 
 
 def hold(batcher, version):

@@ -11,8 +11,8 @@ from components.errors import InputError
 from components.registry import versions
 from components.registry.pointer import POINTER_FILE, make_event, record
 from pipeline.serve import host as module
-from pipeline.serve.errors import ServingError
 from pipeline.serve.host import Host
+from pipeline.serve.rest import ServingError
 from tests.pipeline.serve.fakes import FakeVersion
 
 

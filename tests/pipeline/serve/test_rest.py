@@ -2,8 +2,7 @@
 
 import pytest
 
-from pipeline.serve.errors import ServingError
-from pipeline.serve.rest import parse_target
+from pipeline.serve.rest import ServingError, parse_target
 
 
 @pytest.mark.parametrize(
