@@ -15,12 +15,12 @@ from typing import Any
 
 from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
-from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import io_utils, path_utils
 
 from components.contract import features
+from components.contract.assets import read_labels
 from components.registry import verify, versions
 from components.registry.best import Best, find_best, recall
 from components.registry.peers import Peer
@@ -111,15 +111,6 @@ def write_peer(artifact: types.Artifact, peer: Peer, serving: Path) -> None:
     io_utils.write_string_file(os.path.join(artifact.uri, features.PEER_FILE), json.dumps(asdict(peer), indent=2))
     if peer.exists:
         io_utils.copy_dir(str(serving / str(peer.version)), path_utils.serving_model_path(artifact.uri))
-
-
-def read_labels(model: str) -> list[str]:
-    """The class names of a SavedModel; empty for a model that Graft did not export."""
-    path = os.path.join(model, "assets", features.LABELS_ASSET)
-    if not fileio.exists(path):
-        return []
-    with fileio.open(path, "rb") as file:
-        return file.read().decode("utf-8").splitlines()
 
 
 class BaselineModelSpec(ComponentSpec):

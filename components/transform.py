@@ -17,7 +17,7 @@ from components.options.data import TransformOptions
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
-    """Raw features to what the Trainer reads.
+    """Turns raw features into what the Trainer reads.
 
     Args:
         inputs: of `features.py`, shape [batch, 1] each: the encoded image and the label index are used.
@@ -35,7 +35,7 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
 
 
 def decode_and_resize(encoded: tf.Tensor, options: TransformOptions, upright: bool = True) -> tf.Tensor:
-    """Encoded images of any size to one batch of pixels.
+    """Decodes and resizes images of any size to one batch of pixels.
 
     The first frame of a GIF, JPEGs turned by their EXIF orientation, alpha dropped, grey repeated to RGB. As in
     `keras.utils.image_dataset_from_directory`, there is no anti-aliasing, and the image is stretched to the target
@@ -72,7 +72,7 @@ def decode_and_resize(encoded: tf.Tensor, options: TransformOptions, upright: bo
 
 
 def crop_middle(pixels: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """The largest centred window with the aspect ratio of a size.
+    """Cuts out the largest centred window with the aspect ratio of a size.
 
     Args:
         pixels: [h, w, 3] of any size and type.

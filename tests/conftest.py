@@ -223,7 +223,8 @@ def trained(tmp_path_factory, train_records, eval_records, transform_uri, weight
 def stubborn_model(tmp_path_factory, transform, weights_file):
     """An export that answers the first class for every image, with certainty; the uri of its artifact."""
     from components.trainer.backbones.build import make_backbone
-    from components.trainer.export.signatures import ServedModel, export_model
+    from components.trainer.export.signatures import ServedModel
+    from components.trainer.export.write import export_model
     from components.trainer.heads.head import Head
 
     backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)

@@ -58,7 +58,6 @@ OLD_READING = {"orientation": "ignore", "alpha": "ignore"}  # of models whose fa
 
 # Files inside a pushed version, which say what data the model is made of; servers ignore this folder.
 EXTRA_ASSETS = "assets.extra"
-TFLITE_ASSET = "model.tflite"  # pixels to probabilities, where the configuration asks for it
 STATISTICS_ASSETS = "statistics"  # a folder in it: Split-<split>/FeatureStats.pb, as StatisticsGen writes them
 
 # Files inside artifacts.

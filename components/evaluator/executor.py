@@ -17,6 +17,7 @@ from tfx.utils import io_utils, path_utils
 
 from components.contract import features
 from components.contract.artifacts import contents_of
+from components.contract.assets import read_labels
 from components.contract.gates import WIDE_INTERVAL, Gate, Override
 from components.evaluator.analysis import BASELINE, BEST, CANDIDATE, make_eval_config, read_tfma, run_tfma
 from components.evaluator.batched_model import closing_models
@@ -49,7 +50,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             BASELINE: artifact_utils.get_single_instance(input_dict["baseline_model"]),
             BEST: artifact_utils.get_single_instance(input_dict["best_model"]),
         }
-        classes = read_classes(artifacts[CANDIDATE])
+        classes = read_labels(path_utils.serving_model_path(artifacts[CANDIDATE].uri))
         peers = find_runnable(artifacts, input_dict["examples"], len(classes))
         twice = are_one(peers)
         names = [CANDIDATE, *(name for name, peer in peers.items() if peer.exists and not (twice and name == BEST))]
@@ -147,13 +148,6 @@ def check_rows(uri: str, metrics: dict[str, dict[str, Any]], records: int) -> No
             f"The evaluation must have each image once: expected {records:,} as in the eval split, found {counts}.\n"
             "Start the run again; if Beam runs elsewhere, its workers may not see the same files."
         )
-
-
-def read_classes(model: types.Artifact) -> list[str]:
-    """The class names of an exported model, in the order of the label index."""
-    path = os.path.join(path_utils.serving_model_path(model.uri), "assets", features.LABELS_ASSET)
-    with fileio.open(path, "rb") as file:
-        return file.read().decode("utf-8").splitlines()
 
 
 def measure(

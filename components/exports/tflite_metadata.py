@@ -7,18 +7,19 @@ https://github.com/tensorflow/tflite-support/blob/master/tensorflow_lite_support
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any
 
 import flatbuffers
+import numpy as np
+from flatbuffers import number_types
 
 BUFFER_NAME = "TFLITE_METADATA"
 FILE_IDENTIFIER = b"M001"
 MIN_PARSER_VERSION = "1.0.0"
-FEATURE_PROPERTIES, IMAGE_PROPERTIES = 1, 2  # of the union ContentProperties
-NORMALIZATION_OPTIONS = 1  # of the union ProcessUnitOptions
-TENSOR_AXIS_LABELS = 2  # of AssociatedFileType
-RGB = 1  # of ColorSpaceType
+FEATURE_PROPERTIES, IMAGE_PROPERTIES = np.uint8(1), np.uint8(2)  # of the union ContentProperties
+NORMALIZATION_OPTIONS = np.uint8(1)  # of the union ProcessUnitOptions
+TENSOR_AXIS_LABELS = np.int8(2)  # of AssociatedFileType
+RGB = np.int8(1)  # of ColorSpaceType
 
 INPUT_TEXT = (
     "RGB pixels, 0 to 255, as float32. Decode the image, upright and laid on a colour as `orientation` and `alpha` in "
@@ -29,122 +30,73 @@ CROP = (
     "crop it to the largest centred window with the aspect ratio of this size (as smart_resize of Keras), then resize "
     "that to this size without anti-aliasing"
 )
-Field = Callable[[flatbuffers.Builder, int], None]  # writes into slot n of the table that is open
+MetadataTable = dict[int, Any]  # by field number: a text, a number of NumPy, a table, or a list of floats or of tables
 
 
-class Description(NamedTuple):
-    """Of a classifier: height and width of its input in px, the file with its labels, whether images are cropped."""
+def describe_classifier(size: tuple[int, int], labels: str, crops: bool = False) -> bytes:
+    """Writes the metadata: one image in, one probability a class out, the classes in an associated file.
 
-    height: int
-    width: int
-    labels: str
-    crops: bool = False
-
-
-def describe_classifier(description: Description) -> bytes:
-    """The metadata: one image in, one probability a class out, the classes in an associated file."""
+    Args:
+        size: height and width of the input in px.
+        labels: name of the associated file.
+        crops: whether images are cropped before they are resized.
+    """
+    metadata = {
+        0: "Graft image classifier",
+        1: "An image to the probability of each class.",
+        3: [{2: [_input(size, crops)], 3: [_output(labels)]}],
+        7: MIN_PARSER_VERSION,
+    }
     builder = flatbuffers.Builder(1024)
-    subgraph = _table(
-        builder,
-        {
-            2: _offset(_vector(builder, [_input(builder, description)])),
-            3: _offset(_vector(builder, [_output(builder, description)])),
-        },
-    )
-    root = _table(
-        builder,
-        {
-            0: _offset(builder.CreateString("Graft image classifier")),
-            1: _offset(builder.CreateString("An image to the probability of each class.")),
-            3: _offset(_vector(builder, [subgraph])),
-            7: _offset(builder.CreateString(MIN_PARSER_VERSION)),
-        },
-    )
-    builder.Finish(root, FILE_IDENTIFIER)
+    builder.Finish(_write(builder, metadata), FILE_IDENTIFIER)
     return bytes(builder.Output())
 
 
-def _input(builder: flatbuffers.Builder, description: Description) -> int:
+def _input(size: tuple[int, int], crops: bool) -> MetadataTable:
     """TensorMetadata of the pixels."""
-    text = INPUT_TEXT.format(resize=CROP if description.crops else STRETCH)
-    size = _table(builder, {0: _uint32(description.width), 1: _uint32(description.height)})
-    image = _table(builder, {0: _int8(RGB), 1: _offset(size)})
-    content = _table(builder, {0: _uint8(IMAGE_PROPERTIES), 1: _offset(image)})
-    unchanged = _table(builder, {0: _offset(_floats(builder, [0.0])), 1: _offset(_floats(builder, [1.0]))})
-    unit = _table(builder, {0: _uint8(NORMALIZATION_OPTIONS), 1: _offset(unchanged)})
-    return _table(
-        builder,
-        {
-            0: _offset(builder.CreateString("pixels")),
-            1: _offset(builder.CreateString(text)),
-            3: _offset(content),
-            4: _offset(_vector(builder, [unit])),
-            5: _offset(_range(builder, 0.0, 255.0)),
-        },
-    )
+    height, width = size
+    image = {0: RGB, 1: {0: np.uint32(width), 1: np.uint32(height)}}
+    return {
+        0: "pixels",
+        1: INPUT_TEXT.format(resize=CROP if crops else STRETCH),
+        3: {0: IMAGE_PROPERTIES, 1: image},
+        4: [{0: NORMALIZATION_OPTIONS, 1: {0: [0.0], 1: [1.0]}}],  # mean and standard deviation: unchanged
+        5: {0: [255.0], 1: [0.0]},  # largest and smallest value
+    }
 
 
-def _output(builder: flatbuffers.Builder, description: Description) -> int:
+def _output(labels: str) -> MetadataTable:
     """TensorMetadata of the probabilities."""
-    labels = _table(
-        builder,
-        {
-            0: _offset(builder.CreateString(description.labels)),
-            1: _offset(builder.CreateString("The class names, a line each, in the order of the probabilities.")),
-            2: _int8(TENSOR_AXIS_LABELS),
-        },
-    )
-    content = _table(builder, {0: _uint8(FEATURE_PROPERTIES), 1: _offset(_table(builder, {}))})
-    return _table(
-        builder,
-        {
-            0: _offset(builder.CreateString("probabilities")),
-            1: _offset(builder.CreateString("The probability of each class; they sum to 1.")),
-            3: _offset(content),
-            5: _offset(_range(builder, 0.0, 1.0)),
-            6: _offset(_vector(builder, [labels])),
-        },
-    )
+    text = "The class names, a line each, in the order of the probabilities."
+    return {
+        0: "probabilities",
+        1: "The probability of each class; they sum to 1.",
+        3: {0: FEATURE_PROPERTIES, 1: {}},
+        5: {0: [1.0], 1: [0.0]},
+        6: [{0: labels, 1: text, 2: TENSOR_AXIS_LABELS}],
+    }
 
 
-def _range(builder: flatbuffers.Builder, low: float, high: float) -> int:
-    """Stats of a tensor."""
-    return _table(builder, {0: _offset(_floats(builder, [high])), 1: _offset(_floats(builder, [low]))})
-
-
-def _table(builder: flatbuffers.Builder, fields: dict[int, Field]) -> int:
-    """A table; what its fields refer to is written already."""
+def _write(builder: flatbuffers.Builder, value: Any) -> int:
+    """Writes a text, a table or a list, what it refers to first; gives its place."""
+    if isinstance(value, str):
+        return int(builder.CreateString(value))
+    if isinstance(value, list) and isinstance(value[0], float):
+        return int(builder.CreateNumpyVector(np.array(value, np.float32)))
+    if isinstance(value, list):
+        places = [_write(builder, table) for table in value]
+        builder.StartVector(4, len(places), 4)
+        for place in reversed(places):
+            builder.PrependUOffsetTRelative(place)
+        return int(builder.EndVector())
+    fields = {slot: field if isinstance(field, np.number) else _write(builder, field) for slot, field in value.items()}
     builder.StartObject(max(fields, default=-1) + 1)
-    for slot, write in fields.items():
-        write(builder, slot)
+    for slot, field in fields.items():
+        if isinstance(field, np.number):
+            builder.PrependSlot(SCALARS[type(field)], slot, field, 0)
+        else:
+            builder.PrependUOffsetTRelativeSlot(slot, field, 0)
     return int(builder.EndObject())
 
 
-def _offset(place: int) -> Field:
-    return lambda builder, slot: builder.PrependUOffsetTRelativeSlot(slot, place, 0)
-
-
-def _uint8(value: int) -> Field:
-    return lambda builder, slot: builder.PrependUint8Slot(slot, value, 0)
-
-
-def _int8(value: int) -> Field:
-    return lambda builder, slot: builder.PrependInt8Slot(slot, value, 0)
-
-
-def _uint32(value: int) -> Field:
-    return lambda builder, slot: builder.PrependUint32Slot(slot, value, 0)
-
-
-def _vector(builder: flatbuffers.Builder, places: list[int]) -> int:
-    builder.StartVector(4, len(places), 4)
-    for place in reversed(places):
-        builder.PrependUOffsetTRelative(place)
-    return int(builder.EndVector())
-
-
-def _floats(builder: flatbuffers.Builder, values: list[float]) -> int:
-    builder.StartVector(4, len(values), 4)
-    for value in reversed(values):
-        builder.PrependFloat32(value)
-    return int(builder.EndVector())
+SCALARS = {np.uint8: number_types.Uint8Flags, np.int8: number_types.Int8Flags, np.uint32: number_types.Uint32Flags}

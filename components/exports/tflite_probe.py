@@ -1,10 +1,11 @@
 """Runs in a fresh process with nothing but TensorFlow: the TensorFlow Lite file and the SavedModel on the same images.
 
-Usage: python -I tflite_probe.py REQUEST.json ANSWER.json, or with --wait, as `probe.py` takes it. Like that one, this
-file imports nothing of Graft.
+Usage: python -I tflite_probe.py REQUEST.json ANSWER.json, or with --wait, which takes the two paths from a
+line of standard input, as a JSON list. This file imports nothing of Graft.
 """
 
 import importlib
+import io
 import json
 import sys
 import zipfile
@@ -18,7 +19,7 @@ def main(request_path: str, answer_path: str) -> None:
 
     model = tf.saved_model.load(request["model"])
     serve = model.signatures["serving_default"]
-    with tf.io.gfile.GFile(request["tflite"], "rb") as file:
+    with tf.io.gfile.GFile(request["file"], "rb") as file:
         content = file.read()
     interpreter = importlib.import_module(request["interpreter"]).Interpreter(model_content=content)
     interpreter.allocate_tensors()
@@ -35,16 +36,10 @@ def main(request_path: str, answer_path: str) -> None:
                 "saved_model": serve(image_bytes=image)["probabilities"][0].numpy().tolist(),
             }
         )
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:  # of files that belong to the model
+        labels = archive.read(request["labels"]).decode("utf-8").splitlines()
     with open(answer_path, "w", encoding="utf-8") as file:
-        json.dump({"rows": rows, "labels": read_labels(content, request["labels"]), "bytes": len(content)}, file)
-
-
-def read_labels(content, name):  # type: ignore[no-untyped-def]
-    """The class names in the file's archive of associated files."""
-    import io
-
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return archive.read(name).decode("utf-8").splitlines()
+        json.dump({"rows": rows, "labels": labels, "bytes": len(content)}, file)
 
 
 if __name__ == "__main__":

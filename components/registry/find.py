@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.contract import features
+from components.contract.assets import read_facts, read_labels
 from components.errors import InputError, did_you_mean
 from components.registry import pointer, verify, versions
 
@@ -150,10 +150,10 @@ def class_names(model: Path) -> list[str]:
     Raises:
         InputError: the SavedModel was not made by Graft.
     """
-    path = model / "assets" / features.LABELS_ASSET
-    if not path.is_file():
+    names = read_labels(model)
+    if not names:
         raise InputError(f"{model} is a SavedModel without assets/{features.LABELS_ASSET}: Graft did not make it.")
-    return path.read_text("utf-8").splitlines()
+    return names
 
 
 def crop_target(model: Path) -> tuple[int, int] | None:
@@ -161,7 +161,7 @@ def crop_target(model: Path) -> tuple[int, int] | None:
 
     A model of an older Graft, whose facts say nothing of it, sees all.
     """
-    facts = _facts(model)
+    facts = read_facts(model)
     if not facts.get(features.CROP_FACT):
         return None
     height, width = facts["image_size"]
@@ -173,10 +173,5 @@ def reading_of(model: Path) -> dict[str, str]:
 
     A model of an older Graft, whose facts say nothing of it, learned from pictures as stored, without their alpha.
     """
-    facts = _facts(model)
+    facts = read_facts(model)
     return {name: facts.get(name, before) for name, before in features.OLD_READING.items()}
-
-
-def _facts(model: Path) -> dict[str, Any]:
-    path = model / "assets" / features.FACTS_ASSET
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}

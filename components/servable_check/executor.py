@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import subprocess
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,14 +15,14 @@ from tfx.utils import io_utils, path_utils
 
 from components.contract import features
 from components.contract.artifacts import contents_of
+from components.contract.assets import read_labels
 from components.contract.gates import FAIL, Check, Gate, Override
+from components.exports.table import EXPORT_FORMS, file_of, load_form
 from components.options.gates import ServabilityGateOptions
-from components.servable_check import standby
+from components.servable_check.probe_process import run_probe
 from components.servable_check.servability_gate import MEGABYTE, judge_answers
-from components.servable_check.standby import PROBE
-from components.servable_check.tflite import check_tflite
 
-BATCH = 32
+REPLAY_BATCH = 32
 progress = logging.getLogger("graft.progress")
 
 
@@ -50,66 +46,66 @@ class Executor(base_executor.BaseExecutor):
         if answer is not None:
             expected = read_predictions(model_run.uri)
             measured, checks = judge_answers(answer, expected, read_labels(model), size_on_disk(model), gate)
-            more, further = check_tflite(request, read_labels(model), gate, run_probe)
+            more, further = check_forms(request, read_labels(model), gate)
             measured, checks = measured | more, [*checks, *further]
         extra = {"judged": contents_of(input_dict), "measured": measured, **describe_odd_inputs(answer or {})}
         result = Gate(tuple(checks), extra=extra).overridden_by(Override.from_json(exec_properties["override"]))
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-        mark_blessing(blessing, result.lets_through)
+        mark_servable(blessing, result.lets_through)
         io_utils.write_string_file(os.path.join(blessing.uri, features.VERDICT_FILE), result.to_json())
         progress.info(describe_verdict(measured, result), extra={"done": True})
 
 
 def make_request(model: str, examples: list[types.Artifact], gate: ServabilityGateOptions) -> dict[str, Any]:
-    """What the probe is asked."""
+    """Makes the request of the probe."""
     pattern = io_utils.all_files_pattern(artifact_utils.get_split_uri(examples, features.EVAL_SPLIT))
     return {
         "model": model,
         "records": sorted(fileio.glob(pattern)),
         "images": gate.images,
-        "batch_size": BATCH,
+        "batch_size": REPLAY_BATCH,
         "image_feature": features.IMAGE,
         "sha256_feature": features.SHA256,
     }
 
 
-def run_probe(request: dict[str, Any], timeout: int, probe: Path = PROBE) -> tuple[dict[str, Any] | None, str]:
-    """Runs a probe in a fresh, isolated interpreter; gives its answer, or None and why there is none.
+def check_forms(
+    request: dict[str, Any], labels: list[str], gate: ServabilityGateOptions
+) -> tuple[dict[str, Any], list[Check]]:
+    """Runs the probe of each further form that the export has, and judges its answers.
 
-    A probe that dies on an odd input has said on which, as `trying`.
+    Args:
+        request: of the SavedModel's probe.
+        labels: the class names in the export.
+        gate: tolerance and time.
+
+    Returns:
+        What was measured, and the checks.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        asked, answered = Path(folder, "request.json"), Path(folder, "answer.json")
-        asked.write_text(json.dumps(request), "utf-8")
-        process = standby.take() if probe == PROBE else standby.start(probe)
-        try:
-            errors = standby.ask(process, asked, answered, timeout)
-        except subprocess.TimeoutExpired:
-            return None, f"the export did not answer within gates.servability.timeout_seconds ({timeout} s)"
-        answer = json.loads(answered.read_text("utf-8")) if answered.is_file() else None
-        if process.returncode:
-            logging.error("The probe said:\n%s", errors)
-        if answer is None or (process.returncode and "trying" not in answer):
-            last = (errors.strip().splitlines() or ["no message"])[-1]
-            return None, f"the export does not work in a fresh process (exit code {process.returncode}): {last[:300]}"
-        return answer, ""
+    measured, checks = dict[str, Any](), list[Check]()
+    for name in EXPORT_FORMS:
+        form = load_form(name)
+        path = file_of(form, request["model"])
+        if not fileio.exists(path):
+            continue
+        answer, failure = run_probe({**request, "file": path, **form.settings()}, gate.timeout_seconds, form.PROBE)
+        if answer is None:
+            checks.append(Check(f"{name}/loads", "no", "yes", FAIL, f"{form.FILE}: {failure}"))
+            continue
+        found, judged = form.judge(answer, labels, gate.max_difference)
+        measured, checks = measured | found, [*checks, *judged]
+    return measured, checks
 
 
 def read_predictions(uri: str) -> dict[str, np.ndarray]:
-    """What the training path answered: sha256 to probabilities float32 [classes]."""
+    """Reads what the training path answered: sha256 to probabilities float32 [classes]."""
     with fileio.open(os.path.join(uri, features.PREDICTIONS_FILE), "rb") as file:
         stored = np.load(file)
         return {key.decode(): row for key, row in zip(stored["sha256"], stored["probabilities"], strict=True)}
 
 
-def read_labels(model: str) -> list[str]:
-    """The class names in the export."""
-    with fileio.open(os.path.join(model, "assets", features.LABELS_ASSET), "rb") as file:
-        return file.read().decode("utf-8").splitlines()
-
-
 def size_on_disk(model: str) -> float:
-    """All files of the export, in MB."""
+    """Adds up the files of the export, in MB."""
     import tensorflow as tf
 
     places = [os.path.join(folder, name) for folder, _, names in tf.io.gfile.walk(model) for name in names]
@@ -117,18 +113,18 @@ def size_on_disk(model: str) -> float:
 
 
 def describe_odd_inputs(answer: dict[str, Any]) -> dict[str, Any]:
-    """What the signature made of each odd input, and of a batch with a bad row, for the record."""
+    """Gives what the signature made of each odd input, and of a batch with a bad row, for the record."""
     return {name: answer[name] for name in ("odd_inputs", "mixed_batch") if name in answer}
 
 
-def mark_blessing(blessing: types.Artifact, blessed: bool) -> None:
+def mark_servable(blessing: types.Artifact, blessed: bool) -> None:
     """Says in the artifact whether the model is servable, as TFX's InfraValidator does."""
     io_utils.write_string_file(os.path.join(blessing.uri, "INFRA_BLESSED" if blessed else "INFRA_NOT_BLESSED"), "")
     blessing.set_int_custom_property("blessed", int(blessed))
 
 
 def describe_verdict(measured: dict[str, Any], result: Gate) -> str:
-    """One line for the terminal."""
+    """Makes the line for the terminal."""
     if not result.passed:
         return f"{'overridden' if result.lets_through else 'not servable'}: {result.reasons[0]}"
     latency = f", {measured['p50_milliseconds_1']:.0f} ms an image" if "p50_milliseconds_1" in measured else ""

@@ -58,7 +58,7 @@ class Hidden(importlib.abc.MetaPathFinder):
 
 
 def load_tensorflow():  # type: ignore[no-untyped-def]
-    """TensorFlow without the packages that a model server does not have."""
+    """Loads TensorFlow without the packages that a model server does not have."""
     if not any(isinstance(finder, Hidden) for finder in sys.meta_path):
         sys.meta_path.insert(0, Hidden())
     gc.disable()  # it would walk over the growing number of modules again and again
@@ -70,7 +70,7 @@ def load_tensorflow():  # type: ignore[no-untyped-def]
 
 
 def wait_for_paths() -> list[str]:
-    """What a line of standard input says, once TensorFlow is there; nothing where the input ends without one."""
+    """Reads the paths from a line of standard input, once TensorFlow is loaded; none where the input ends before."""
     load_tensorflow()
     line = sys.stdin.readline()
     return json.loads(line) if line else []
@@ -103,7 +103,7 @@ def main(request_path: str, answer_path: str) -> None:
 
 
 def call_by_name(signature):  # type: ignore[no-untyped-def]
-    """A signature of one input as a function of it: called by position, TensorFlow prints the input to see if it fits.
+    """Makes a function of a signature of one input: called by position, TensorFlow prints the input to see if it fits.
 
     That takes 2.5 s for 100 MB.
     """
@@ -112,7 +112,7 @@ def call_by_name(signature):  # type: ignore[no-untyped-def]
 
 
 def replay(tf, model, records, batch_size):  # type: ignore[no-untyped-def]
-    """What both signatures answer for every record, in batches."""
+    """Gives what both signatures answer for every record, in batches."""
     images, examples, digests = records
     names = "serving_default", "serve_examples"
     serve_bytes, serve_examples = (call_by_name(model.signatures[name]) for name in names)
@@ -133,7 +133,7 @@ def replay(tf, model, records, batch_size):  # type: ignore[no-untyped-def]
 
 
 def time_calls(tf, signature, images, size):  # type: ignore[no-untyped-def]
-    """Milliseconds of calls with so many images each, in turn; the replay before has warmed the signature up."""
+    """Times calls of `size` images each, in ms; the replay before has warmed the signature up."""
     milliseconds: list[float] = []
     while len(milliseconds) < CALLS and sum(milliseconds) < SECONDS * 1000:
         batch = tf.constant([images[(len(milliseconds) * size + row) % len(images)] for row in range(size)])
@@ -144,7 +144,7 @@ def time_calls(tf, signature, images, size):  # type: ignore[no-untyped-def]
 
 
 def ask(tf, signature, images):  # type: ignore[no-untyped-def]
-    """How the signature takes these images: its labels and probabilities, or its error."""
+    """Gives the signature's labels and probabilities for some images, or its error."""
     try:
         answer = signature(images)
         return {
@@ -159,14 +159,14 @@ def ask(tf, signature, images):  # type: ignore[no-untyped-def]
 
 
 def say(message: str) -> str:
-    """What TensorFlow says in a message, without where in the graph."""
+    """Finds what TensorFlow says in a message, without the places in the graph."""
     around = ("Graph execution error", "Detected at node", "<stack traces", "[[", "File ", "(")
     lines = [line.strip() for line in message.splitlines()]
     return next((line for line in reversed(lines) if line and not line.startswith(around)), message)[:200]
 
 
 def read_images(tf, request):  # type: ignore[no-untyped-def]
-    """Image bytes, serialized examples and content digests of the first records."""
+    """Reads image bytes, serialized examples and content digests of the first records."""
     images, examples, digests = [], [], []
     for record in tf.data.TFRecordDataset(request["records"]).take(request["images"]).as_numpy_iterator():
         feature = tf.train.Example.FromString(record).features.feature
@@ -177,7 +177,7 @@ def read_images(tf, request):  # type: ignore[no-untyped-def]
 
 
 def write(answer, path: str) -> None:  # type: ignore[no-untyped-def]
-    """Whole or not at all: a reader may come after this process has died."""
+    """Writes the answer whole or not at all: a reader may come after this process has died."""
     with open(path + ".partial", "w", encoding="utf-8") as file:
         json.dump(answer, file)
     os.replace(path + ".partial", path)
@@ -192,7 +192,7 @@ def forget_peak() -> None:
 
 
 def peak_rss_mb() -> float:
-    """Peak memory of this program; `ru_maxrss` would include the process that started it (it survives exec)."""
+    """Measures the peak memory of this program in MB; `ru_maxrss` has the parent's peak in it, as it survives exec."""
     try:
         with open("/proc/self/status", encoding="ascii") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1024

@@ -1,4 +1,4 @@
-"""What the probe found, held against the limits of the servability gate. Pure."""
+"""Holds what the probe found against the limits of the servability gate; pure functions."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _check_labels(answers: list[dict[str, Any]], labels: list[str]) -> Check:
 
 
 def measure_costs(answer: dict[str, Any]) -> dict[str, Any]:
-    """Load time, memory, and the median and 95th percentile of the latency at each batch size."""
+    """Measures load time in s, memory in MB, and the median and 95th percentile of the latency in ms."""
     costs = {"load_seconds": round(answer["load_seconds"], 3), "peak_rss_mb": round(answer["peak_rss_mb"], 1)}
     for size, milliseconds in answer["milliseconds"].items():
         costs[f"p50_milliseconds_{size}"] = round(float(np.percentile(milliseconds, 50)), 2)
@@ -99,7 +99,7 @@ COSTS = (  # name among what was measured, option with its limit, words
 
 
 def check_costs(measured: dict[str, Any], gate: ServabilityGateOptions) -> Iterator[Check]:
-    """Each cost against its limit; without a limit it is only recorded."""
+    """Holds each cost against its limit; a cost without a limit is only recorded."""
     for name, option, words in COSTS:
         limit = getattr(gate, option)
         if name in measured:
@@ -108,7 +108,7 @@ def check_costs(measured: dict[str, Any], gate: ServabilityGateOptions) -> Itera
 
 
 def check_odd_inputs(answer: dict[str, Any]) -> Iterator[Check]:
-    """What is no image must give an error of the signature, or finite probabilities, and leave the process alive."""
+    """Checks that odd inputs gave an error of the signature or finite probabilities, and left the process alive."""
     for name, row in answer.get("odd_inputs", {}).items():
         clean = row["outcome"] == "error" or _is_answer(row)
         found = row["outcome"] if clean else row.get("error", "no finite probabilities")

@@ -17,6 +17,7 @@ import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.contract import features
+from components.exports.table import load_forms
 from components.options.trainer import TrainerOptions
 from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import Facts, Frozen, freeze
@@ -24,10 +25,9 @@ from components.trainer.devices.cluster import is_chief
 from components.trainer.devices.strategy import describe_devices, make_strategy, repeat_exactly
 from components.trainer.devices.waiting import with_crew
 from components.trainer.export.proof import check_parity, exported_embed, parity_limit, sample_rows
-from components.exports.tflite import export_tflite
 from components.trainer.export.write import Graft, export
 from components.trainer.features.backbone_pass import Features, gather_features
-from components.trainer.features.data import Split, class_names, image_size, in_content_order, read_split, take_rows
+from components.trainer.features.data import Split, image_size, in_content_order, names_by_index, read_split, take_rows
 from components.trainer.features.inputs import gather_inputs, make_pass
 from components.trainer.fine_tune.stage import FineTuned, fine_tune
 from components.trainer.heads.checkpoints import remove_checkpoints
@@ -56,7 +56,7 @@ def run_fn(fn_args: FnArgs) -> None:
         repeat_exactly()  # on a CPU the ops used here repeat anyway, and tf.data would lose its parallel calls
     transform = tft.TFTransformOutput(fn_args.transform_output)
     train, evaluation = read_split(fn_args.train_files), read_split(fn_args.eval_files)
-    classes, size = class_names(train), image_size(transform)
+    classes, size = names_by_index(train), image_size(transform)
 
     progress.info("looking up %s at %d x %d", options.backbone, *size)
     known = AnswerCache(fn_args.custom_config.get("features_dir", ""))
@@ -91,9 +91,9 @@ def run_fn(fn_args: FnArgs) -> None:
     facts |= {name: fn_args.custom_config.get(name, default) for name, default in features.READING_FACTS.items()}
     code = "" if tuned and tuned.kept else fn_args.custom_config.get("source_fingerprint", "")
     export(Graft(backbone, options.pooling, head, transform), fn_args.serving_model_dir, facts, known, code)
-    if "tflite" in fn_args.custom_config.get("exports", ()):
-        progress.info("converting for TensorFlow Lite")
-        export_tflite(fn_args.serving_model_dir, classes, crops)
+    for form in load_forms(fn_args.custom_config.get("exports", ())):
+        progress.info("converting for %s", form.TITLE)
+        form.write(fn_args.serving_model_dir)
     parity = prove(fn_args.serving_model_dir, *sample, options)
     if checkpoints:
         remove_checkpoints(checkpoints)

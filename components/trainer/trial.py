@@ -1,7 +1,7 @@
 """A network tried before any image is read: built, folded and exported with a head of zeros.
 
 What a pass over all images would lead to in vain is found here in seconds: weights that cannot be had or do not fit,
-layers that cannot be trained, and networks that a SavedModel or TensorFlow Lite cannot hold.
+layers that cannot be trained, and networks that a SavedModel or a further form of export cannot hold.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import tensorflow as tf
 
 from components.contract import features
 from components.errors import InputError
+from components.exports.table import load_forms
 from components.options.trainer import TrainerOptions
 from components.trainer.backbones.build import BuiltBackbone, find_source
 from components.trainer.backbones.precision import build, build_half, leaves
 from components.trainer.backbones.table import is_saved_model
-from components.trainer.export.signatures import NAME, ServedModel, export_model
-from components.exports.tflite import export_tflite
+from components.trainer.export.signatures import NAME, ServedModel
+from components.trainer.export.write import export_model
 from components.trainer.features.backbone_pass import fold_backbone
 from components.trainer.fine_tune.layers import unfreeze
 from components.trainer.heads.head import Head
@@ -53,7 +54,7 @@ def try_network(options: TrainerOptions, size: tuple[int, int], exports: Sequenc
     Args:
         options: of the Trainer.
         size: height and width in pixels.
-        exports: further forms, such as `tflite`.
+        exports: further forms, by their names in `EXPORT_FORMS`.
 
     Returns:
         The path of the file that its weights come from; empty: there is none.
@@ -87,8 +88,8 @@ def _export(built: BuiltBackbone, options: TrainerOptions, size: tuple[int, int]
         parts: Any = (built, options.pooling, head, _Blank(size), CLASSES, options.averaged_views)
         with tempfile.TemporaryDirectory(prefix="graft-trial-") as folder:
             export_model(ServedModel(*parts), folder, {"classes": CLASSES})
-            if "tflite" in exports:
-                export_tflite(folder, CLASSES)
+            for form in load_forms(exports):
+                form.write(folder)
     except InputError:
         raise
     except Exception as error:

@@ -29,7 +29,7 @@ from components.trainer.backbones.frozen import freeze
 from components.trainer.devices.cluster import read_cluster
 from components.trainer.devices.strategy import make_strategy
 from components.trainer.features.augment import FreshViews
-from components.trainer.features.data import class_names, image_size, read_split
+from components.trainer.features.data import image_size, names_by_index, read_split
 from components.trainer.features.inputs import gather_inputs, make_pass
 from components.trainer.heads.boards import TensorBoardWriter
 from components.trainer.heads.checkpoints import TrainingState
@@ -129,7 +129,7 @@ def gather_problem(
     keras.utils.set_random_seed(options.seed)
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     train, evaluation = read_split(fn_args.train_files), read_split(fn_args.eval_files)
-    classes, known = class_names(train), AnswerCache(fn_args.custom_config.get("features_dir", ""))
+    classes, known = names_by_index(train), AnswerCache(fn_args.custom_config.get("features_dir", ""))
     backbone = freeze(options, image_size(transform), known)
     exact = make_pass(strategy, backbone, transform, options)
     inputs = gather_inputs(exact, backbone.facts, options, (train, evaluation), known)

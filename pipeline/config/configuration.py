@@ -11,14 +11,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from components.contract.gates import Override
 from components.contract.secrets import refuse_secrets
 from components.errors import InputError, did_you_mean
+from components.exports.table import check_name
 from components.options.base import Options
 from components.options.beam import BeamOptions
 from components.options.data import DataOptions, TransformOptions
@@ -46,7 +47,8 @@ class Config(Options):
     gates: GateOptions = GateOptions()
     beam: BeamOptions = BeamOptions()
     exports: Annotated[
-        list[Literal["tflite"]], Field(description="Further forms of the model, which travel with the version.")
+        list[Annotated[str, BeforeValidator(check_name)]],
+        Field(description="Further forms of the model, which travel with the version."),
     ] = []
     kubeflow: KubeflowOptions = KubeflowOptions()
 

@@ -30,7 +30,7 @@ from tfx.types import Artifact, artifact_utils
 from components.contract.artifacts import check_contents, find_damage
 from components.errors import GateRefused, InputError, first_line
 from components.files.digests import CONTENT, digest_folder
-from components.servable_check import standby
+from components.servable_check import probe_process
 from pipeline.beam import make_in_process_default
 from pipeline.process.footprint import give_back_memory
 from pipeline.run.notes import describe_outputs
@@ -88,7 +88,12 @@ class Trace:
             self.cached.append(name)
             self.observer.finish(name, "cached")
         else:
+            PREPARED_BY.get(name, lambda: None)()
             self.observer.finish(name, "done", describe_outputs(name, info.output_dict, time.monotonic() - started))
+
+
+# What is begun once a node has made something new, as a later node needs it.
+PREPARED_BY: dict[str, Callable[[], None]] = {"Trainer": probe_process.prepare}
 
 
 def _say_why(error: BaseException) -> str:
@@ -127,10 +132,7 @@ class ObservedNode(beam_dag_runner.PipelineNodeAsDoFn):
 
 
 class BoundLauncher(launcher.Launcher):
-    """TFX's launcher; every node takes and leaves artifacts that are bound to their bytes.
-
-    It also knows of what a later node can use: see `AHEAD`.
-    """
+    """TFX's launcher; every node takes and leaves artifacts that are bound to their bytes."""
 
     def _run_executor(self, execution_info: Any) -> Any:
         """Runs a node that was not found in the cache.
@@ -139,7 +141,6 @@ class BoundLauncher(launcher.Launcher):
             Damaged: an input is not as it was made.
         """
         check_contents(execution_info.input_dict)
-        AHEAD.get(execution_info.pipeline_node.node_info.id, lambda: None)()
         output = super()._run_executor(execution_info)
         for made in output.output_artifacts.values():
             for artifact in made.artifacts:
@@ -177,10 +178,6 @@ def _only_intact_results(node: str, damaged: dict[str, str]) -> Iterator[None]:
         artifact_utils.verify_artifacts = are_there
 
 
-# What is begun when a node has work to do, as a later one will need it.
-AHEAD: dict[str, Callable[[], None]] = {"Trainer": standby.prepare}
-
-
 class ObservedBeamDagRunner(beam_dag_runner.BeamDagRunner):
     """Runs the DAG with observed nodes."""
 
@@ -198,5 +195,5 @@ def run_on_beam(pipeline: Pipeline, observer: Observer) -> Trace:
         trace.error = trace.error or error
     finally:
         _trace = None
-        standby.dismiss()
+        probe_process.dismiss()
     return trace

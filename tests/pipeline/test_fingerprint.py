@@ -112,6 +112,7 @@ def test_the_digest_does_not_depend_on_the_place(copy):
         ("components/example_gen/split/sides.py", {"ImageExampleGen"}),
         ("components/schema.pbtxt", {"ImportSchemaGen"}),
         ("components/servable_check/probe.py", {"ServableCheck"}),
+        ("components/exports/tflite_probe.py", {"Trainer", "ServableCheck"}),
         ("components/transform.py", {"Transform"}),
         ("components/registry/publish.py", {"Pusher"}),
         ("components/data_gate/drift.py", {"DataGate"}),

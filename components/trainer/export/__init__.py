@@ -1,1 +1,1 @@
-"""The exported model: SavedModel with its signatures, TensorFlow Lite, and the parity proof."""
+"""The exported model: its signatures, the SavedModel as it is traced or spliced, and the proof of its features."""

@@ -1,4 +1,4 @@
-"""Proof that what was kept is what the exported model computes."""
+"""Proves that kept features are those that the exported model computes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import tensorflow as tf
 from components.contract import features
 from components.trainer.features.data import Split, read_images
 
-SAMPLE = 64  # images
-AT_ONCE = 8
+SAMPLE_IMAGES = 64  # images
+PROOF_BATCH = 8
 # Largest difference that rounding explains, as a share of the image's largest feature. Folding to constants reorders
 # sums (1e-6 to 3e-5 measured), GPUs may multiply in TF32 (11 bits of mantissa); bfloat16 has 8 bits, through all
 # layers. Wrong scaling, weights, sizes or views are off by 0.3 and more.
-LIMITS = {"float32": 2e-3, "mixed_float16": 3e-2, "mixed_bfloat16": 1.5e-1}
+PARITY_LIMITS = {"float32": 2e-3, "mixed_float16": 3e-2, "mixed_bfloat16": 1.5e-1}
 HALF_ON_DISK = 2.0**-11  # half a unit in the last place of float16
 
 
-def sample_rows(kept: np.ndarray, count: int = SAMPLE) -> np.ndarray:
-    """Rows to be proven: half from the store, half just computed, evenly spread; more of one where the other has few.
+def sample_rows(kept: np.ndarray, count: int = SAMPLE_IMAGES) -> np.ndarray:
+    """Picks the rows to be proven: half from the store, half just computed, evenly spread, or more of one of them.
 
     Args:
         kept: bool [n], as in `Features`.
@@ -41,18 +41,18 @@ def _spread(rows: np.ndarray, count: int) -> np.ndarray:
 
 
 def parity_limit(precision: str = "float32", feature_dtype: str = "float32") -> float:
-    """The largest relative difference that rounding explains.
+    """Gives the largest relative difference that rounding explains.
 
     Args:
         precision: of the feature pass, as `trainer.precision`.
         feature_dtype: on disk.
     """
-    return LIMITS[precision] + (HALF_ON_DISK if feature_dtype == "float16" else 0.0)
+    return PARITY_LIMITS[precision] + (HALF_ON_DISK if feature_dtype == "float16" else 0.0)
 
 
 @contextmanager
 def exported_embed(path: str) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
-    """The `embed` signature of an export on disk: image bytes, object [batch], to features float32 [batch, d].
+    """Loads the `embed` signature of an export: image bytes, object [batch], to features float32 [batch, d].
 
     A session reads the graph as a server does, in C++: `tf.saved_model.load` would turn every function into Python
     first, which takes longer than the proof.
@@ -72,7 +72,7 @@ def check_parity(
     split: Split,
     rows: np.ndarray,
     served_embed: Callable[[np.ndarray], np.ndarray],
-    limit: float = LIMITS["float32"],
+    limit: float = PARITY_LIMITS["float32"],
 ) -> float:
     """Compares features that the head is trained on with those of the exported model.
 
@@ -90,7 +90,7 @@ def check_parity(
         RuntimeError: it is above the limit or no number; names the image, the measured value and the limit.
     """
     images = read_images(split, rows)
-    parts = [served_embed(np.array(images[at : at + AT_ONCE], object)) for at in range(0, len(images), AT_ONCE)]
+    parts = [served_embed(np.array(images[at : at + PROOF_BATCH], object)) for at in range(0, len(images), PROOF_BATCH)]
     served = np.concatenate([np.asarray(part) for part in parts])
     if served.shape != stored[rows].shape:
         raise RuntimeError(f"The kept features are of shape {stored[rows].shape}, the export's are {served.shape}.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -61,33 +59,33 @@ class ServedModel(tf.Module):
         self.classify_pixels = tf.function(self._classify_pixels, input_signature=pixels, autograph=False)
 
     def _classify_pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        """float32 [batch, height, width, 3] in 0..255 to probabilities [batch, classes]: what TensorFlow Lite runs."""
+        """Turns pixels [batch, height, width, 3] in 0..255 into probabilities [batch, classes], for further forms."""
         maps = self.maps(pixels) if self.views == 1 else self._maps(pixels, at_once=True)  # Lite has no such loops
         return {features.OUTPUT_PROBABILITIES: tf.nn.softmax(self.logits(pool(maps, self.pooling)))}
 
     def _decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
-        """string [batch] to float32 [batch, height, width, 3] in 0..255."""
+        """Decodes image files, string [batch], to pixels float32 [batch, height, width, 3] in 0..255."""
         return self._transform({features.IMAGE: tf.reshape(image_bytes, [-1, 1])})[features.PIXELS]
 
     def _maps(self, pixels: tf.Tensor, at_once: bool = False) -> tf.Tensor:
-        """float32 [batch, height, width, 3] in 0..255 to [batch, h, w, d], or [batch, d] of a backbone without maps."""
+        """Runs the backbone on pixels in 0..255: feature maps [batch, h, w, d], or [batch, d] where it has no maps."""
         call = lambda view: self._call(scale_pixels(view, self.scaling))  # noqa: E731
         return average_views(call, pixels, self.views, self.shape, at_once)
 
     def pooled(self, image_bytes: tf.Tensor) -> tf.Tensor:
-        """string [batch] to the head's input, float32 [batch, d]."""
+        """Turns image files, string [batch], into the head's input, float32 [batch, d]."""
         return pool(self.maps(self.decode(image_bytes)), self.pooling)
 
     def logits(self, pooled: tf.Tensor) -> tf.Tensor:
-        """float32 [batch, d] to [batch, classes]."""
+        """Runs the head: float32 [batch, d] to logits [batch, classes]."""
         return tf.matmul(self._hide(pooled), self.kernel) + self.bias
 
     def _hide(self, pooled: tf.Tensor) -> tf.Tensor:
-        """The hidden layer, where there is one."""
+        """Runs the hidden layer, where the head has one."""
         return tf.nn.relu(tf.matmul(pooled, self.hidden[0]) + self.hidden[1]) if self.hidden else pooled
 
     def classify(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """string [batch] to label string [batch], probability [batch], probabilities [batch, classes]."""
+        """Classifies images, string [batch]: label [batch], probability [batch], probabilities [batch, classes]."""
         probabilities = tf.nn.softmax(self.logits(self.pooled(image_bytes)))
         best = tf.argmax(probabilities, axis=1)
         return {
@@ -98,18 +96,18 @@ class ServedModel(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_BYTES)], autograph=False)
     def serve_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`serving_default`: raw image files; JPEGs are turned upright, others are taken as stored, without alpha."""
+        """Answers `serving_default`: image files; JPEGs are turned upright, others taken as stored, without alpha."""
         return self.classify(image_bytes)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_EXAMPLES)], autograph=False)
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`serve_examples`: serialized tf.Example, as ImageExampleGen writes them."""
+        """Answers `serve_examples`: serialized tf.Examples, as ImageExampleGen writes them."""
         parsed = tf.io.parse_example(examples, {features.IMAGE: tf.io.FixedLenFeature([], tf.string)})
         return self.classify(parsed[features.IMAGE])
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_BYTES)], autograph=False)
     def explain(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`explain`: the class activation map of the predicted class (Zhou et al., 2016, arXiv:1512.04150).
+        """Answers `explain`: the class activation map of the predicted class (Zhou et al., 2016, arXiv:1512.04150).
 
         The logit is a sum over places, plus a bias, whatever the pooling: the mean takes every place alike, the
         largest value comes from one place (shared where several are largest), and a ReLU layer is linear for the
@@ -126,7 +124,7 @@ class ServedModel(tf.Module):
         }
 
     def evidence(self, maps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """What each place adds to the largest logit: its label int64 [batch], and float32 [batch, h, w].
+        """Gives what each place adds to the largest logit: its label int64 [batch], and float32 [batch, h, w].
 
         Args:
             maps: float32 [batch, h, w, d], of the backbone.
@@ -139,7 +137,7 @@ class ServedModel(tf.Module):
         return best, tf.add_n(parts)
 
     def _weights_for(self, pooled: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-        """What each pooled feature adds to the logit of a label, for these images: float32 [batch, d]."""
+        """Gives what each pooled feature adds to an image's logit of a label: float32 [batch, d]."""
         weights = tf.gather(tf.transpose(self.kernel), label)
         if not self.hidden:
             return weights
@@ -148,12 +146,12 @@ class ServedModel(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_BYTES)], autograph=False)
     def embed(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`embed`: the pooled features, float32 [batch, d]."""
+        """Answers `embed`: the pooled features, float32 [batch, d]."""
         return {features.OUTPUT_FEATURES: self.pooled(image_bytes)}
 
 
 def resources_of(model: keras.Model) -> dict[str, Any]:
-    """What the exported functions read of a Keras model: TensorFlow's variables by their names, and SavedModels inside.
+    """Gives what the exported functions read of a Keras model: its variables by their names, and SavedModels inside.
 
     Not the model itself: Keras' variables (3.12) export a copy each, and restoring fills the copy, while the functions
     read the original. `tf.saved_model.load` happens to join the two; TensorFlow Serving finds no value in the original.
@@ -164,7 +162,7 @@ def resources_of(model: keras.Model) -> dict[str, Any]:
 
 
 def _by_name(variables: Sequence[Any]) -> dict[str, Any]:
-    """TensorFlow's variables by their paths; by a number where a path is no name for it, or is another's too."""
+    """Names TensorFlow's variables by their paths, or by a number where a path is no name or another variable's."""
     named: dict[str, Any] = {}
     for number, variable in enumerate(variables):
         fits = NAME.fullmatch(variable.path) and variable.path not in named
@@ -173,42 +171,14 @@ def _by_name(variables: Sequence[Any]) -> dict[str, Any]:
 
 
 def _mean_shares(maps: tf.Tensor) -> tf.Tensor:
-    """What each place adds to the mean: float32 [batch, h, w, d]."""
+    """Gives what each place adds to the mean: float32 [batch, h, w, d]."""
     return maps / tf.cast(tf.shape(maps)[1] * tf.shape(maps)[2], tf.float32)
 
 
 def _largest_shares(maps: tf.Tensor) -> tf.Tensor:
-    """What each place adds to the largest value: float32 [batch, h, w, d]."""
+    """Gives what each place adds to the largest value: float32 [batch, h, w, d]."""
     largest = tf.cast(maps == tf.reduce_max(maps, axis=[1, 2], keepdims=True), tf.float32)
     return maps * largest / tf.reduce_sum(largest, axis=[1, 2], keepdims=True)
 
 
 SHARES = {"avg": [_mean_shares], "max": [_largest_shares], "both": [_mean_shares, _largest_shares]}
-
-
-def export_model(model: ServedModel, path: str, facts: dict[str, Any]) -> None:
-    """Writes the SavedModel with its class names and what it is made of.
-
-    A backbone that gives vectors has no places, so there is no `explain` then.
-    """
-    signatures = {
-        features.SERVE_BYTES: model.serve_bytes,
-        features.SERVE_EXAMPLES: model.serve_examples,
-        features.EMBED: model.embed,
-    }
-    if model.has_maps:
-        signatures[features.EXPLAIN] = model.explain
-    tf.saved_model.save(model, path, signatures=signatures)
-    write_assets(path, facts)
-
-
-def write_assets(path: str, facts: dict[str, Any]) -> None:
-    """Class names and what the model is made of, beside an export."""
-    _write_asset(path, features.LABELS_ASSET, "".join(f"{name}\n" for name in facts["classes"]))
-    _write_asset(path, features.FACTS_ASSET, json.dumps(facts, indent=2, sort_keys=True))
-
-
-def _write_asset(path: str, name: str, text: str) -> None:
-    tf.io.gfile.makedirs(os.path.join(path, "assets"))
-    with tf.io.gfile.GFile(os.path.join(path, "assets", name), "w") as file:
-        file.write(text)

@@ -1,21 +1,22 @@
-"""The export of a run: from a kept one with another head where there is one, else traced and kept for the next."""
+"""Writes the export of a run: a kept one with another head where there is one, else traced and kept for the next."""
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import dataclass
 from typing import Any
 
+import tensorflow as tf
 import tensorflow_transform as tft
 
+from components.contract import features
 from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import Frozen
-from components.trainer.export.export_cache import Template
-from components.trainer.export.signatures import ServedModel, export_model, write_assets
+from components.trainer.export.export_cache import find_place
+from components.trainer.export.signatures import ServedModel
 from components.trainer.features.backbone_pass import Pooling
-from components.trainer.features.keys import known_transform
 from components.trainer.heads.head import Head
-
-OF_THE_HEAD = ("head_sha256", "weights_sha256", "seed", "tuned")  # facts that tell heads apart, not what is around them
 
 
 @dataclass(frozen=True)
@@ -45,16 +46,38 @@ def export(model: Graft, path: str, facts: dict[str, Any], known: AnswerCache, c
         known: where exports are kept; its root may be empty.
         code: digest of the code that traces; empty: no kept export is used, and none is kept.
     """
-    template = None
-    if known.root and code:
-        around = {name: value for name, value in facts.items() if name not in OF_THE_HEAD}
-        digests = {"transform_sha256": known_transform(model.transform, known), "code": code}
-        template = Template(known.root, {**around, **digests})
-    if template and template.fill(model.head, path):
+    place = find_place(model.transform, facts, known, code)
+    if place and place.write_with(model.head, path):
         write_assets(path, facts)
         return
     parts = (model.backbone.built, model.pooling, model.head, model.transform)
     served = ServedModel(*parts, facts["classes"], facts.get("averaged_views", 1))
     export_model(served, path, facts)
-    if template:
-        template.keep(path)
+    if place:
+        place.keep(path)
+
+
+def export_model(model: ServedModel, path: str, facts: dict[str, Any]) -> None:
+    """Writes the SavedModel with its class names and what it is made of.
+
+    A backbone that gives vectors has no places, so there is no `explain` then.
+    """
+    signatures = {
+        features.SERVE_BYTES: model.serve_bytes,
+        features.SERVE_EXAMPLES: model.serve_examples,
+        features.EMBED: model.embed,
+    }
+    if model.has_maps:
+        signatures[features.EXPLAIN] = model.explain
+    tf.saved_model.save(model, path, signatures=signatures)
+    write_assets(path, facts)
+
+
+def write_assets(path: str, facts: dict[str, Any]) -> None:
+    """Writes the class names, and what the model is made of, beside an export."""
+    labels = "".join(f"{name}\n" for name in facts["classes"])
+    texts = {features.LABELS_ASSET: labels, features.FACTS_ASSET: json.dumps(facts, indent=2, sort_keys=True)}
+    tf.io.gfile.makedirs(os.path.join(path, "assets"))
+    for name, text in texts.items():
+        with tf.io.gfile.GFile(os.path.join(path, "assets", name), "w") as file:
+            file.write(text)

@@ -158,8 +158,8 @@ def read_images(split: Split, rows: np.ndarray) -> list[bytes]:
     return [found[name] for name in names]
 
 
-def class_names(split: Split) -> list[str]:
-    """The class names in the order of the label index.
+def names_by_index(split: Split) -> list[str]:
+    """Gives the class names of a split in the order of the label index.
 
     Raises:
         InputError: fewer than two classes, a gap in the indices, or one index with two names.

@@ -15,7 +15,7 @@ from components.contract import features
 from components.contract.gates import Override, override_for
 from components.errors import InputError
 from components.evaluator import executor
-from components.evaluator.executor import Executor, read_classes
+from components.evaluator.executor import Executor
 from components.evaluator.metrics import METRICS
 from components.evaluator.usable import why_not_runnable
 from components.options.gates import EvaluatorOptions, QualityGateOptions
@@ -187,10 +187,6 @@ def test_an_empty_eval_split_is_refused_with_what_to_do(tmp_path, stubborn_model
     assert artifact_utils.get_split_uri([empty], "eval") == str(folder)
     with pytest.raises(InputError, match=r"The eval split holds no example: nothing to evaluate"):
         evaluate(tmp_path, empty, stubborn_model, None)
-
-
-def test_class_names_come_from_the_export(trained):
-    assert read_classes(artifact(standard_artifacts.Model, trained.model)) == CLASSES
 
 
 def test_slices_are_those_that_were_asked_for_with_small_ones_marked(compared, expected):

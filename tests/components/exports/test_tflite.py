@@ -1,6 +1,7 @@
-"""The TensorFlow Lite file answers as the SavedModel, and says what it takes and gives."""
+"""The TensorFlow Lite file answers as the SavedModel does, which is checked, and says what it takes and gives."""
 
 import io
+import shutil
 import zipfile
 from types import SimpleNamespace
 
@@ -11,13 +12,21 @@ import tensorflow as tf
 from flatbuffers.table import Table
 
 from components.contract import features
+from components.contract.gates import FAIL, PASS
 from components.errors import InputError
-from components.trainer.backbones.build import make_backbone
-from components.trainer.export.signatures import ServedModel, export_model
-from components.exports.tflite import add_metadata, convert, export_tflite
+from components.exports.tflite import FILE, add_metadata, convert, judge, write
 from components.exports.tflite_metadata import BUFFER_NAME
+from components.options.gates import ServabilityGateOptions
+from components.servable_check.executor import check_forms
+from components.trainer.backbones.build import make_backbone
+from components.trainer.export.signatures import ServedModel
+from components.trainer.export.write import export_model
 from components.trainer.heads.head import Head
+from tests.components.trainer.toys import tiny_backbone
 from tests.conftest import ALPHA, CLASSES, SIDE, make_interpreter
+
+GATE = ServabilityGateOptions()
+LIMIT = GATE.max_difference
 
 
 @pytest.fixture(scope="module")
@@ -29,20 +38,26 @@ def served(transform, weights_file):
 
 
 @pytest.fixture(scope="module")
-def exported(served, tmp_path_factory):
+def written(served, tmp_path_factory):
+    """An export with its TensorFlow Lite file, as the Trainer leaves it."""
     path = tmp_path_factory.mktemp("exported")
     export_model(served, str(path), {"classes": CLASSES})
+    write(str(path))
     return path
 
 
 @pytest.fixture(scope="module")
-def plain(exported):
-    return convert(tf.saved_model.load(str(exported)))
+def content(written):
+    return (written / features.EXTRA_ASSETS / FILE).read_bytes()
 
 
 @pytest.fixture(scope="module")
-def content(plain):
-    return add_metadata(plain, CLASSES)
+def plain(transform, tmp_path_factory):
+    """A network of one convolution without metadata."""
+    path = str(tmp_path_factory.mktemp("plain"))
+    head = Head(np.ones([8, 3], np.float32), np.zeros([3], np.float32))
+    export_model(ServedModel(tiny_backbone(SIDE), "avg", head, transform, CLASSES), path, {"classes": CLASSES})
+    return convert(tf.saved_model.load(path))
 
 
 def answers(content, pixels):
@@ -76,8 +91,8 @@ def test_class_names_lie_behind_the_model_as_an_associated_file(content):
         assert archive.read(features.LABELS_ASSET).decode("utf-8").splitlines() == CLASSES
 
 
-def test_the_same_model_gives_the_same_bytes(plain, content):
-    assert add_metadata(plain, CLASSES) == content
+def test_the_same_model_gives_the_same_bytes(plain):
+    assert add_metadata(plain, CLASSES) == add_metadata(plain, CLASSES)
 
 
 class Reader:
@@ -157,12 +172,6 @@ def test_the_metadata_follows_the_published_schema(content):
     assert (labels.text(0), labels.number(2)) == (features.LABELS_ASSET, 2)  # TENSOR_AXIS_LABELS
 
 
-def test_the_file_travels_beside_the_assets_of_the_export(exported):
-    size = export_tflite(str(exported), CLASSES)
-    written = exported / features.EXTRA_ASSETS / features.TFLITE_ASSET
-    assert written.stat().st_size == size > 1_000_000
-
-
 def test_a_model_that_tensorflow_lite_has_no_operations_for_is_refused():
     class Odd(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None, 4, 4, 3], tf.float32)])
@@ -172,3 +181,65 @@ def test_a_model_that_tensorflow_lite_has_no_operations_for_is_refused():
     function = SimpleNamespace(concrete_functions=[Odd().classify_pixels.get_concrete_function()])
     with pytest.raises(InputError, match=r"exports: TensorFlow Lite cannot take this backbone: .*\nLeave `tflite` out"):
         convert(SimpleNamespace(classify_pixels=function))
+
+
+def answer(lite, saved=(0.7, 0.2, 0.1), labels=CLASSES):
+    return {"rows": [{"tflite": list(lite), "saved_model": list(saved)}] * 4, "labels": labels, "bytes": 2_000_000}
+
+
+def verdicts(checks):
+    return {check.name: check.verdict for check in checks}
+
+
+def test_the_same_answers_pass_and_the_difference_is_recorded():
+    measured, checks = judge(answer([0.70005, 0.19995, 0.1]), CLASSES, LIMIT)
+    assert verdicts(checks) == {"tflite/parity": PASS, "tflite/labels": PASS}
+    assert measured["tflite_max_difference"] == pytest.approx(5e-5)
+    assert (measured["tflite_images"], measured["tflite_same_label"], measured["tflite_megabytes"]) == (4, 4, 2.0)
+
+
+def test_other_answers_and_other_names_fail_with_the_limit():
+    measured, checks = judge(answer([0.1, 0.2, 0.7], labels=["a", *CLASSES[1:]]), CLASSES, LIMIT)
+    assert verdicts(checks) == {"tflite/parity": FAIL, "tflite/labels": FAIL}
+    assert "differs from serving_default by 0.6 in probability" in checks[0].reason
+    assert "gates.servability.max_difference is 0.0001" in checks[0].reason
+    assert checks[1].reason.startswith("1 class names in model.tflite are not those of labels.txt")
+    assert measured["tflite_same_label"] == 0
+
+
+def test_answers_that_are_no_numbers_fail():
+    _, checks = judge(answer([float("nan")] * 3), CLASSES, LIMIT)
+    assert verdicts(checks)["tflite/parity"] == FAIL
+
+
+def test_another_number_of_classes_fails():
+    _, checks = judge(answer([0.5, 0.5]), CLASSES, LIMIT)
+    assert [check.reason for check in checks] == ["model.tflite gives 2 probabilities; there are 3 classes"]
+
+
+def request_for(model, eval_records):
+    return {
+        "model": str(model),
+        "records": sorted(str(path) for path in eval_records.folder.iterdir()),
+        "images": 6,
+        "image_feature": features.IMAGE,
+    }
+
+
+def test_a_real_export_passes_in_a_fresh_process(written, eval_records):
+    measured, checks = check_forms(request_for(written, eval_records), CLASSES, GATE)
+    assert verdicts(checks) == {"tflite/parity": PASS, "tflite/labels": PASS}, checks
+    assert measured["tflite_images"] == 6
+    assert 0 < measured["tflite_max_difference"] < 1e-4
+
+
+def test_a_damaged_file_fails_and_says_why(written, eval_records, tmp_path):
+    shutil.copytree(written, tmp_path / "model")
+    (tmp_path / "model" / features.EXTRA_ASSETS / FILE).write_bytes(b"no model")
+    _, checks = check_forms(request_for(tmp_path / "model", eval_records), CLASSES, GATE)
+    assert verdicts(checks) == {"tflite/loads": FAIL}
+    assert "model.tflite: the export does not work in a fresh process" in checks[0].reason
+
+
+def test_an_export_without_such_a_file_is_not_checked(trained, eval_records):
+    assert check_forms(request_for(trained.path, eval_records), CLASSES, GATE) == ({}, [])

@@ -58,7 +58,8 @@ def test_layers_of_one_name_in_two_blocks_are_exported_with_their_own_values(tmp
 
 def test_what_the_export_answers_is_what_the_network_answers(tmp_path):
     from components.trainer.backbones.build import make_backbone
-    from components.trainer.export.signatures import ServedModel, export_model
+    from components.trainer.export.signatures import ServedModel
+    from components.trainer.export.write import export_model
     from components.trainer.heads.head import Head
 
     built = make_backbone(save(tmp_path, "a", "b", pooled=True), SIZE, {}, "imagenet")

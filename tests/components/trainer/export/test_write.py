@@ -12,7 +12,7 @@ from components.contract import features
 from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import Frozen
 from components.trainer.export import write as export_module
-from components.trainer.export.export_cache import Template
+from components.trainer.export.export_cache import KeptExport
 from components.trainer.export.write import Graft, export
 from components.trainer.heads.head import Head
 from tests.components.trainer.toys import tiny_backbone
@@ -135,11 +135,11 @@ def test_a_damaged_export_is_traced_again_and_said(write, traced, tmp_path, capl
 
 def test_a_head_of_another_shape_does_not_fit(write, tmp_path, caplog):
     path = write(head_of(1))
-    template = Template(str(tmp_path / "other"), {})
-    template.keep(str(path))
-    assert template.fill(head_of(2), str(tmp_path / "fits"))
-    assert not template.fill(head_of(2, classes=4), str(tmp_path / "wider"))
-    assert not template.fill(head_of(2, units=4), str(tmp_path / "deeper"))
+    place = KeptExport(str(tmp_path / "other"), {})
+    place.keep(str(path))
+    assert place.write_with(head_of(2), str(tmp_path / "fits"))
+    assert not place.write_with(head_of(2, classes=4), str(tmp_path / "wider"))
+    assert not place.write_with(head_of(2, units=4), str(tmp_path / "deeper"))
     assert not (tmp_path / "wider").exists()
     assert "expected kernel of shape (8, 4), found (8, 3)" in caplog.text
 

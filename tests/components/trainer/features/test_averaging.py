@@ -6,10 +6,10 @@ import tensorflow as tf
 from pydantic import ValidationError
 
 from components.contract import features
+from components.exports.tflite import convert
 from components.options.trainer import TrainerOptions
 from components.trainer.backbones.build import make_backbone, scale_pixels
 from components.trainer.export.signatures import ServedModel
-from components.exports.tflite import convert
 from components.trainer.features.averaging import CROP, Window, average_views, cut, lay, spread, windows
 from components.trainer.features.backbone_pass import fold_backbone, pool
 from components.trainer.heads.head import Head

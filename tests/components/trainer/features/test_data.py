@@ -11,11 +11,11 @@ from components.errors import InputError
 from components.options.data import TransformOptions
 from components.trainer.features.data import (
     Split,
-    class_names,
     image_size,
     in_content_order,
     join_splits,
     list_files,
+    names_by_index,
     open_records,
     pixel_batches,
     read_split,
@@ -40,7 +40,7 @@ def test_a_split_is_read_in_the_order_of_its_files(train_records):
     assert [digest.decode() for digest in split.sha256] == [
         hashlib.sha256(content).hexdigest() for content in train_records.contents
     ]
-    assert class_names(split) == CLASSES
+    assert names_by_index(split) == CLASSES
 
 
 def test_files_of_several_patterns_are_sorted(tmp_path):
@@ -91,7 +91,7 @@ def test_the_order_of_the_records_does_not_matter_to_what_is_learned():
 
 
 def test_class_names_stand_in_the_order_of_their_index():
-    assert class_names(split_of((1, "a"), (0, "z"), (2, "é"), (1, "a"))) == ["z", "a", "é"]
+    assert names_by_index(split_of((1, "a"), (0, "z"), (2, "é"), (1, "a"))) == ["z", "a", "é"]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_class_names_stand_in_the_order_of_their_index():
 )
 def test_labels_that_are_no_class_map_are_refused(pairs):
     with pytest.raises(InputError, match=r"expected the indices 0, 1, ... with one name each") as caught:
-        class_names(split_of(*pairs))
+        names_by_index(split_of(*pairs))
     assert f"got {sorted(set(pairs))}" in str(caught.value)
     assert "--no-cache" in str(caught.value)
 

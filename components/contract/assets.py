@@ -1,0 +1,30 @@
+"""Reads the text files beside an exported SavedModel; TensorFlow is only loaded for remote ones."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from components.contract import features
+from components.files.digests import is_file, open_file
+
+
+def read_labels(model: str | Path) -> list[str]:
+    """Reads the class names of an export, in the order of the label index; none where Graft did not make it."""
+    return _read(model, features.LABELS_ASSET).splitlines()
+
+
+def read_facts(model: str | Path) -> dict[str, Any]:
+    """Reads what an export is made of; nothing where Graft did not make it."""
+    return dict(json.loads(_read(model, features.FACTS_ASSET) or "{}"))
+
+
+def _read(model: str | Path, name: str) -> str:
+    """Reads a file of the export's assets; empty where there is none."""
+    path = os.path.join(model, "assets", name)
+    if not is_file(path):
+        return ""
+    with open_file(path) as file:
+        return str(file.read().decode("utf-8"))
