@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from components.contract import features
-from components.files.digests import is_file, open_file
 
 
 def read_labels(model: str | Path) -> list[str]:
@@ -24,7 +23,8 @@ def read_facts(model: str | Path) -> dict[str, Any]:
 def _read(model: str | Path, name: str) -> str:
     """Reads a file of the export's assets; empty where there is none."""
     path = os.path.join(model, "assets", name)
-    if not is_file(path):
-        return ""
-    with open_file(path) as file:
-        return str(file.read().decode("utf-8"))
+    if "://" not in path:
+        return Path(path).read_text("utf-8") if os.path.isfile(path) else ""
+    import tensorflow as tf  # takes seconds to load, and local paths do without
+
+    return str(tf.io.gfile.GFile(path).read()) if tf.io.gfile.exists(path) else ""

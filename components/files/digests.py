@@ -20,7 +20,7 @@ def digest_path(path: str | Path) -> str:
 def digest_of(path: str | Path, algorithm: str = "sha256") -> str:
     """Digest of a file's content, as hex digits; reads in pieces, so that size does not matter."""
     digest = hashlib.new(algorithm, usedforsecurity=False)
-    with open_file(str(path)) as file:
+    with _open(str(path)) as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
@@ -66,11 +66,5 @@ def _walk(path: str) -> Iterable[Any]:
     return _gfile().walk(path) if "://" in path else os.walk(path)
 
 
-def is_file(path: str) -> bool:
-    """Whether there is such a file, local or remote."""
-    return bool(_gfile().exists(path)) if "://" in path else os.path.isfile(path)
-
-
-def open_file(path: str) -> Any:
-    """Opens a file, local or remote, to read its bytes."""
+def _open(path: str) -> Any:
     return _gfile().GFile(path, "rb") if "://" in path else open(path, "rb")

@@ -11,7 +11,6 @@ import binascii
 import json
 import re
 import reprlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,11 +54,11 @@ def parse_body(body: bytes) -> dict[str, Any]:
         if text.count("[") + text.count("{") > MAX_CONTAINERS:
             raise invalid(f"JSON Parse error: more than {MAX_CONTAINERS:,} lists and objects")
         document = json.loads(text)
+        if SURROGATE_ESCAPE.search(text):  # half of a surrogate pair is no character, and no answer could repeat it
+            json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise invalid(f"JSON Parse error: {error}") from error
     _check_depth(document)
-    if SURROGATE_ESCAPE.search(text):
-        _check_surrogates(document)
     if not isinstance(document, dict):
         raise invalid(f"expected a JSON object, received {_show(document)}")
     return document
@@ -67,26 +66,13 @@ def parse_body(body: bytes) -> dict[str, Any]:
 
 def _check_depth(document: Any) -> None:
     """Refuses what is nested deeper than any tensor, so that all that walks the document may call itself."""
-    level = [document]
-    for _ in range(MAX_DEPTH + 1):
-        level = [inner for value in level for inner in _held_by(value) if isinstance(inner, dict | list)]
+    level: list[Any] = [[document]]
+    for _ in range(MAX_DEPTH + 2):
+        held = (value.values() if isinstance(value, dict) else value for value in level)
+        level = [inner for values in held for inner in values if isinstance(inner, dict | list)]
         if not level:
             return
     raise invalid(f"JSON Parse error: lists and objects are nested more than {MAX_DEPTH} deep")
-
-
-def _held_by(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
-
-
-def _check_surrogates(document: Any) -> None:
-    """Refuses half a surrogate pair, which is no character, in any text or key."""
-    try:
-        json.dumps(document, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise invalid("JSON Parse error: half of a surrogate pair is no character") from None
 
 
 def signature_name(document: dict[str, Any]) -> str:
