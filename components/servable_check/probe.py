@@ -57,7 +57,7 @@ class Hidden(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"{fullname} is hidden: a model server does not have it", name=fullname)
 
 
-def load_tensorflow():  # type: ignore[no-untyped-def]
+def load_bare_tensorflow():  # type: ignore[no-untyped-def]
     """Loads TensorFlow without the packages that a model server does not have."""
     if not any(isinstance(finder, Hidden) for finder in sys.meta_path):
         sys.meta_path.insert(0, Hidden())
@@ -71,7 +71,7 @@ def load_tensorflow():  # type: ignore[no-untyped-def]
 
 def wait_for_paths() -> list[str]:
     """Reads the paths from a line of standard input, once TensorFlow is loaded; none where the input ends before."""
-    load_tensorflow()
+    load_bare_tensorflow()
     line = sys.stdin.readline()
     return json.loads(line) if line else []
 
@@ -80,26 +80,26 @@ def main(request_path: str, answer_path: str) -> None:
     """Answers with load time, latencies in milliseconds, memory and every image's probabilities."""
     with open(request_path, encoding="utf-8") as file:
         request = json.load(file)
-    tf = load_tensorflow()
+    tf = load_bare_tensorflow()
     start = time.monotonic()
     model = tf.saved_model.load(request["model"])
     answer = {"load_seconds": time.monotonic() - start, "tensorflow": tf.__version__, "odd_inputs": {}}
     serve_bytes = call_by_name(model.signatures["serving_default"])
     for name, make in ODD_INPUTS.items():
-        write({**answer, "trying": name}, answer_path)
-        answer["odd_inputs"][name] = ask(tf, serve_bytes, tf.reshape(make(tf), [1]))
+        write_answer({**answer, "trying": name}, answer_path)
+        answer["odd_inputs"][name] = ask_signature(tf, serve_bytes, tf.reshape(make(tf), [1]))
     forget_peak()
-    records = images, _, _ = read_images(tf, request)
+    records = images, _, _ = read_records(tf, request)
     answer["answers"] = replay(tf, model, records, request["batch_size"])
     answer["milliseconds"] = {
         str(size): time_calls(tf, serve_bytes, images, size) for size in (1, request["batch_size"]) if images
     }
     if images:
-        answer["mixed_batch"] = ask(tf, serve_bytes, tf.constant([images[0], TEXT, images[0]]))
-        answer["afterwards"] = ask(tf, serve_bytes, tf.constant([images[0]]))
-    answer["peak_rss_mb"] = peak_rss_mb()
+        answer["mixed_batch"] = ask_signature(tf, serve_bytes, tf.constant([images[0], TEXT, images[0]]))
+        answer["afterwards"] = ask_signature(tf, serve_bytes, tf.constant([images[0]]))
+    answer["peak_rss_mb"] = measure_peak_mb()
     answer["foreign_modules"] = sorted(name for name in sys.modules if name in HIDDEN)
-    write(answer, answer_path)
+    write_answer(answer, answer_path)
 
 
 def call_by_name(signature):  # type: ignore[no-untyped-def]
@@ -143,7 +143,7 @@ def time_calls(tf, signature, images, size):  # type: ignore[no-untyped-def]
     return milliseconds
 
 
-def ask(tf, signature, images):  # type: ignore[no-untyped-def]
+def ask_signature(tf, signature, images):  # type: ignore[no-untyped-def]
     """Gives the signature's labels and probabilities for some images, or its error."""
     try:
         answer = signature(images)
@@ -153,19 +153,19 @@ def ask(tf, signature, images):  # type: ignore[no-untyped-def]
             "probabilities": answer["probabilities"].numpy().tolist(),
         }
     except tf.errors.OpError as error:
-        return {"outcome": "error", "error": type(error).__name__, "message": say(error.message)}
+        return {"outcome": "error", "error": type(error).__name__, "message": reason_of(error.message)}
     except Exception as error:  # noqa: BLE001  anything else is no clean error, and is said
         return {"outcome": "exception", "error": type(error).__name__, "message": str(error)[:200]}
 
 
-def say(message: str) -> str:
+def reason_of(message: str) -> str:
     """Finds what TensorFlow says in a message, without the places in the graph."""
     around = ("Graph execution error", "Detected at node", "<stack traces", "[[", "File ", "(")
     lines = [line.strip() for line in message.splitlines()]
     return next((line for line in reversed(lines) if line and not line.startswith(around)), message)[:200]
 
 
-def read_images(tf, request):  # type: ignore[no-untyped-def]
+def read_records(tf, request):  # type: ignore[no-untyped-def]
     """Reads image bytes, serialized examples and content digests of the first records."""
     images, examples, digests = [], [], []
     for record in tf.data.TFRecordDataset(request["records"]).take(request["images"]).as_numpy_iterator():
@@ -176,7 +176,7 @@ def read_images(tf, request):  # type: ignore[no-untyped-def]
     return images, examples, digests
 
 
-def write(answer, path: str) -> None:  # type: ignore[no-untyped-def]
+def write_answer(answer, path: str) -> None:  # type: ignore[no-untyped-def]
     """Writes the answer whole or not at all: a reader may come after this process has died."""
     with open(path + ".partial", "w", encoding="utf-8") as file:
         json.dump(answer, file)
@@ -191,7 +191,7 @@ def forget_peak() -> None:
         file.write("5")
 
 
-def peak_rss_mb() -> float:
+def measure_peak_mb() -> float:
     """Measures the peak memory of this program in MB; `ru_maxrss` has the parent's peak in it, as it survives exec."""
     try:
         with open("/proc/self/status", encoding="ascii") as file:

@@ -30,9 +30,9 @@ def run_probe(request: dict[str, Any], timeout: int, probe: Path = PROBE) -> tup
     with tempfile.TemporaryDirectory() as folder:
         asked, answered = Path(folder, "request.json"), Path(folder, "answer.json")
         asked.write_text(json.dumps(request), "utf-8")
-        process = take() if probe == PROBE else start(probe)
+        process = take_probe() if probe == PROBE else start_probe(probe)
         try:
-            errors = ask(process, asked, answered, timeout)
+            errors = ask_probe(process, asked, answered, timeout)
         except subprocess.TimeoutExpired:
             return None, f"the export did not answer within gates.servability.timeout_seconds ({timeout} s)"
         answer = json.loads(answered.read_text("utf-8")) if answered.is_file() else None
@@ -44,7 +44,7 @@ def run_probe(request: dict[str, Any], timeout: int, probe: Path = PROBE) -> tup
         return answer, ""
 
 
-def start(probe: Path = PROBE) -> subprocess.Popen[str]:
+def start_probe(probe: Path = PROBE) -> subprocess.Popen[str]:
     """Starts an interpreter that loads what the probe needs, and then waits to be asked."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "TF_CONFIG"))}
     return subprocess.Popen(
@@ -58,7 +58,7 @@ def start(probe: Path = PROBE) -> subprocess.Popen[str]:
     )
 
 
-def ask(process: subprocess.Popen[str], request: Path, answer: Path, timeout: float) -> str:
+def ask_probe(process: subprocess.Popen[str], request: Path, answer: Path, timeout: float) -> str:
     """Gives the process the paths of request and answer, waits for its end, and gives its standard error.
 
     Raises:
@@ -73,19 +73,19 @@ def ask(process: subprocess.Popen[str], request: Path, answer: Path, timeout: fl
     return errors
 
 
-def prepare() -> None:
-    """Starts the process that `take` gives, if there is none yet."""
+def prepare_probe() -> None:
+    """Starts the process that `take_probe` gives, if there is none yet."""
     if not _prepared:
-        _prepared.append(start())
+        _prepared.append(start_probe())
 
 
-def take() -> subprocess.Popen[str]:
+def take_probe() -> subprocess.Popen[str]:
     """Gives the process that was prepared, if it is still alive, or a new one."""
     prepared = _prepared.pop() if _prepared else None
-    return prepared if prepared and prepared.poll() is None else start()
+    return prepared if prepared and prepared.poll() is None else start_probe()
 
 
-def dismiss() -> None:
+def dismiss_probe() -> None:
     """Ends the process that was prepared and not taken."""
     while _prepared:
         process = _prepared.pop()

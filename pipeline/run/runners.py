@@ -30,7 +30,7 @@ from tfx.types import Artifact, artifact_utils
 from components.contract.artifacts import check_contents, find_damage
 from components.errors import GateRefused, InputError, first_line
 from components.files.digests import CONTENT, digest_folder
-from components.servable_check import probe_process
+from components.servable_check.probe_process import dismiss_probe, prepare_probe
 from pipeline.beam import make_in_process_default
 from pipeline.process.footprint import give_back_memory
 from pipeline.run.notes import describe_outputs
@@ -93,7 +93,7 @@ class Trace:
 
 
 # What is begun once a node has made something new, as a later node needs it.
-PREPARED_BY: dict[str, Callable[[], None]] = {"Trainer": probe_process.prepare}
+PREPARED_BY: dict[str, Callable[[], None]] = {"Trainer": prepare_probe}
 
 
 def _say_why(error: BaseException) -> str:
@@ -195,5 +195,5 @@ def run_on_beam(pipeline: Pipeline, observer: Observer) -> Trace:
         trace.error = trace.error or error
     finally:
         _trace = None
-        probe_process.dismiss()
+        dismiss_probe()
     return trace

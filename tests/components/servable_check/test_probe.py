@@ -1,6 +1,7 @@
 """The export in a fresh process."""
 
 import ast
+import hashlib
 import json
 import shutil
 import subprocess
@@ -133,7 +134,7 @@ def test_an_export_of_something_else_is_not_blessed(tmp_path, trained, stubborn_
 
 
 def test_an_export_whose_scaling_differs_from_training_is_refused(
-    tmp_path, trained, transform, weights_file, examples_artifact, said
+    tmp_path, trained, transform, weights_file, eval_records, examples_artifact, said
 ):
     """The same head on the same backbone, but pixels in 0..1 instead of -1..1: it loads, answers, and is wrong."""
     import tensorflow as tf
@@ -146,13 +147,14 @@ def test_an_export_whose_scaling_differs_from_training_is_refused(
     exported = tf.saved_model.load(str(trained.path))
     head = Head(exported.kernel.numpy(), exported.bias.numpy())
     backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
-    for folder, scaling in (("right", backbone.scaling), ("broken", "0..1")):
-        served = ServedModel(replace(backbone, scaling=scaling), "avg", head, transform, CLASSES)
-        export_model(served, str(tmp_path / folder / "Format-Serving"), {"classes": CLASSES})
-    (tmp_path / "1").mkdir()
-    (tmp_path / "2").mkdir()
-    assert execute(tmp_path / "1", tmp_path / "right", trained.run, examples_artifact)[1]["passed"]
-    blessing, verdict = execute(tmp_path / "2", tmp_path / "broken", trained.run, examples_artifact)
+    right = ServedModel(backbone, "avg", head, transform, CLASSES)
+    found = right.serve_bytes(tf.constant(eval_records.contents))[features.OUTPUT_PROBABILITIES]
+    digests = [hashlib.sha256(content).hexdigest() for content in eval_records.contents]
+    expected = read_predictions(str(trained.run))
+    np.testing.assert_allclose(found, [expected[digest] for digest in digests], atol=1e-5)
+    broken = ServedModel(replace(backbone, scaling="0..1"), "avg", head, transform, CLASSES)
+    export_model(broken, str(tmp_path / "broken" / "Format-Serving"), {"classes": CLASSES})
+    blessing, verdict = execute(tmp_path, tmp_path / "broken", trained.run, examples_artifact)
     assert blessing.get_int_custom_property("blessed") == 0
     assert [row["name"] for row in verdict["checks"] if row["verdict"] == "fail"] == ["parity/training"]
     assert verdict["reasons"][0].startswith("serving_default differs from the training path by 0.")

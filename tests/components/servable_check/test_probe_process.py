@@ -34,56 +34,56 @@ def probe(tmp_path):
 @pytest.fixture
 def started(probe, monkeypatch):
     """The processes that were started, of a probe that needs no TensorFlow."""
-    processes, start = [], probe_process.start
+    processes, start = [], probe_process.start_probe
 
     def note(path=probe):
         processes.append(start(path))
         return processes[-1]
 
-    monkeypatch.setattr(probe_process, "start", note)
+    monkeypatch.setattr(probe_process, "start_probe", note)
     yield processes
-    probe_process.dismiss()
+    probe_process.dismiss_probe()
     for process in processes:
         process.kill()
 
 
 def ask(process, tmp_path, name="request"):
     (tmp_path / name).write_text("hello")
-    return probe_process.ask(process, tmp_path / name, tmp_path / "answer", 30)
+    return probe_process.ask_probe(process, tmp_path / name, tmp_path / "answer", 30)
 
 
 def test_what_was_prepared_is_taken_once(started, tmp_path):
-    probe_process.prepare()
-    probe_process.prepare()
+    probe_process.prepare_probe()
+    probe_process.prepare_probe()
     assert len(started) == 1
-    process = probe_process.take()
+    process = probe_process.take_probe()
     assert process is started[0]
     assert ask(process, tmp_path) == "asked\n"
     assert (process.returncode, (tmp_path / "answer").read_text()) == (0, "HELLO")
-    assert probe_process.take() is started[1]  # a new one
+    assert probe_process.take_probe() is started[1]  # a new one
 
 
 def test_one_that_died_is_replaced(started, tmp_path):
-    probe_process.prepare()
+    probe_process.prepare_probe()
     started[0].kill()
     started[0].wait()
-    process = probe_process.take()
+    process = probe_process.take_probe()
     assert process is started[1]
     assert ask(process, tmp_path) == "asked\n"
 
 
 def test_one_that_is_not_taken_is_dismissed(started):
-    probe_process.prepare()
-    probe_process.dismiss()
+    probe_process.prepare_probe()
+    probe_process.dismiss_probe()
     assert started[0].returncode == -9
-    probe_process.dismiss()
+    probe_process.dismiss_probe()
 
 
 def test_one_that_takes_too_long_is_killed(started, tmp_path):
-    process = probe_process.start()
+    process = probe_process.start_probe()
     (tmp_path / "slow").write_text("")
     with pytest.raises(subprocess.TimeoutExpired):
-        probe_process.ask(process, tmp_path / "slow", tmp_path / "answer", 1.5)
+        probe_process.ask_probe(process, tmp_path / "slow", tmp_path / "answer", 1.5)
     assert process.returncode == -9
 
 
@@ -93,7 +93,7 @@ def test_it_ends_with_the_process_that_started_it(probe):
         "import os, sys, signal\n"
         "from pathlib import Path\n"
         "from components.servable_check import probe_process\n"
-        f"print(probe_process.start(Path({str(probe)!r})).pid, flush=True)\n"
+        f"print(probe_process.start_probe(Path({str(probe)!r})).pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -113,11 +113,11 @@ def is_running(pid):
 
 
 def test_the_real_probe_takes_its_paths_from_a_line_and_ends_without_one(tmp_path):
-    process = probe_process.start()
+    process = probe_process.start_probe()
     _, errors = process.communicate("", timeout=120)
     assert (process.returncode, errors.count("Traceback")) == (0, 0)
-    process = probe_process.start()
+    process = probe_process.start_probe()
     (tmp_path / "request").write_text(json.dumps({"model": str(tmp_path / "none")}))
-    errors = probe_process.ask(process, tmp_path / "request", tmp_path / "answer", 120)
+    errors = probe_process.ask_probe(process, tmp_path / "request", tmp_path / "answer", 120)
     assert process.returncode == 1
     assert "SavedModel file does not exist" in errors
