@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 from components.errors import InputError
 from components.options.data import DataOptions
+from components.sources import nested
 from components.sources.content import remote
 from components.sources.content.readers import describe_error
-from components.sources.formats import nested, tfrecords, webdataset
+from components.sources.formats import tfrecords, webdataset
 from components.sources.formats.archives import archive_kind, walk_archive
 from components.sources.formats.folders import local_source, walk_folder
 from components.sources.labels import refuse_unusable, settle_labels

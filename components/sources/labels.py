@@ -11,8 +11,8 @@ from dataclasses import replace
 from components.contract.names import canonical, key_of
 from components.errors import InputError
 from components.options.data import DataOptions
-from components.sources.formats.nested import say_aside
 from components.sources.listing import Listing, count_suffixes
+from components.sources.nested import say_aside
 
 
 def settle_labels(listing: Listing, options: DataOptions) -> None:

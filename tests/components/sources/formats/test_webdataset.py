@@ -10,7 +10,7 @@ from components.options.data import DataOptions
 from components.sources.content.readers import read_source
 from components.sources.find import list_sources
 from tests import trees
-from tests.components.sources.formats.test_nested import archive
+from tests.components.sources.test_nested import archive
 
 LIMIT = 1000
 
