@@ -25,12 +25,11 @@ from components.example_gen.scan import REMOTE_READERS, Scan
 from components.example_gen.shards import check_records, finish_splits, open_shards
 from components.images.convert import encode_for_tensorflow
 from components.images.findings import CONVERTED, Inspection
-from components.sources.content.readers import read_source
-from components.sources.content.streams import MEMBER, Unreadable
+from components.sources.content.streams import Unreadable
 from components.sources.listing import Listing, Source
+from components.sources.table import is_sequential, read_source
 
 BATCH = 64
-SEQUENTIAL = ("tar", "sparse", "tfrecord")  # compressed, they are only fast in the order in which they are stored
 RecordPair = tuple[Source, Row]
 progress = logging.getLogger("graft.progress")
 
@@ -77,7 +76,7 @@ def write_worklist(path: str, scan: Scan, shard_bytes: int) -> list[Unit]:
 
 def _cut(pairs: list[RecordPair], shard_bytes: int) -> Iterator[list[RecordPair]]:
     """Cuts what is sorted where a shard is full, and between splits where they are not read mixed."""
-    for _, group in groupby(pairs, key=lambda pair: _is_sequential(pair[0]) or pair[1].split):
+    for _, group in groupby(pairs, key=lambda pair: is_sequential(pair[0]) or pair[1].split):
         unit, sizes = list[RecordPair](), dict.fromkeys(features.SPLITS, 0)
         for source, row in group:
             unit.append((source, row))
@@ -110,16 +109,11 @@ def _name_shards(places: list[tuple[int, int, set[str]]]) -> list[Unit]:
 
 def reads_in_sequence(listing: Listing) -> bool:
     """Whether the work is to be done in its order, by one worker, rather than spread."""
-    return any(_is_sequential(source) for source in listing.sources)
-
-
-def _is_sequential(source: Source) -> bool:
-    """So is an archive inside another one, which may be packed there."""
-    return source.kind in SEQUENTIAL or MEMBER in source.path
+    return any(is_sequential(source) for source in listing.sources)
 
 
 def _reading_order(source: Source, row: Row) -> tuple[str, int, str, str]:
-    return (source.path, source.position, "", "") if _is_sequential(source) else ("", 0, row.split, row.sha256)
+    return (source.path, source.position, "", "") if is_sequential(source) else ("", 0, row.split, row.sha256)
 
 
 def _format_work(source: Source, row: Row, label: int) -> str:

@@ -25,9 +25,10 @@ from components.example_gen.manifest import Row, digest_rows, make_row, summaris
 from components.images import findings, inspection, sniff, tensorflow_pixels
 from components.options.data import DataOptions
 from components.process.machine import semaphore_problem
-from components.sources.content.readers import TooLarge, read_source
+from components.sources.content.readers import STORED, TooLarge
 from components.sources.content.streams import Unreadable
 from components.sources.listing import Listing, Source
+from components.sources.table import read_source
 
 BATCH = 64
 WORTH_PROCESSES = 512  # below, starting processes takes longer than the work
@@ -251,7 +252,7 @@ def inspect_source(source: Source, limits: findings.ImageLimits) -> findings.Ins
     except Unreadable as error:
         return findings.Inspection(reason=findings.UNREADABLE, detail=str(error))
     found = inspection.inspect_image(source.name, content, limits)
-    may_be_beside = source.kind != "tfrecord" and sniff.is_ignorable(source.name, content)
+    may_be_beside = source.kind in STORED and sniff.is_ignorable(source.name, content)
     return replace(found, flags=(SIDE_CAR,)) if may_be_beside else found
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from components.contract.names import canonical
 from components.options.base import MACHINE_PATH, Fraction, Options, Positive
@@ -18,17 +19,7 @@ class DataOptions(Options):
         description="Folder, table (.csv, .jsonl, .json), TFRecords or archive; or `sample:digits`.",
         json_schema_extra=MACHINE_PATH,
     )
-    layout: Literal[
-        "auto",
-        "class_folders",
-        "split_folders",
-        "nested_folders",
-        "leaf_folders",
-        "file_names",
-        "manifest",
-        "tfrecord",
-        "webdataset",
-    ] = Field("auto", description="How labels and splits are told; `auto` finds out and says so, or asks.")
+    layout: str = Field("auto", description="How labels and splits are told; `auto` finds out and says so, or asks.")
     path_column: str | None = Field(
         None, description="Tables: the column of image paths, where its name does not say so."
     )
@@ -71,6 +62,20 @@ class DataOptions(Options):
         31, description="Images whose perceptual hashes differ in at most so many of 256 bits are one; null: off."
     )
     shard_megabytes: Positive = Field(128, description="Target size of one TFRecord file, in MB.")
+
+    @field_validator("layout", mode="before")
+    @classmethod
+    def _is_format(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuses what is no format, where the names of all are given.
+
+        Their table stands above this room, so whoever checks a configuration passes the names as context.
+        """
+        formats: list[str] = (info.context or {}).get("formats", [])
+        if not formats or value in ("auto", *formats):
+            return value
+        *others, last = "auto", *formats
+        expected = ", ".join(map(repr, others)) + f" or {last!r}"
+        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
 
     @field_validator("classes")
     @classmethod

@@ -1,49 +1,31 @@
 """From a path to a list of what may be images, with label and split, whatever the layout; no image is read.
 
-What a folder or an archive holds is found by `folders.py` and `archives.py`; how it is read by the rules in
-`layouts.py`. Everything found is accounted for: it is a source, or in `Listing.ignored` with a reason.
+What a folder or an archive holds is found by `folders.py` and `archives.py`; how it is read by a format of `table.py`.
+Everything found is accounted for: it is a source, or in `Listing.ignored` with a reason.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from typing import NamedTuple
 
 from components.errors import InputError
 from components.options.data import DataOptions
 from components.sources import nested
 from components.sources.content import remote
 from components.sources.content.readers import describe_error
-from components.sources.formats import tfrecords, webdataset
 from components.sources.formats.archives import archive_kind, walk_archive
 from components.sources.formats.folders import local_source, walk_folder
 from components.sources.labels import refuse_unusable, settle_labels
 from components.sources.layout import layouts, shapes
 from components.sources.layout.aside import why_ignored
-from components.sources.layout.doubts import refuse_doubtful, refuse_flat
-from components.sources.layout.filenames import label_of_name
-from components.sources.layout.layouts import FolderShape, Placement
-from components.sources.layout.understood import say_understood
+from components.sources.layout.layouts import FolderShape
 from components.sources.listing import Listing, Source, Tree
-from components.sources.tables import finding, reading
+from components.sources.table import FORMATS, file_formats, find_formats, format_alone
+from components.sources.tables import finding
 
-SINGLE_FILES = {reading.CONTAINER: "manifest", tfrecords.CONTAINER: "tfrecord"}  # container -> the layout it must have
-SAID = {
-    "manifest": "a table names each image and its class",
-    "tfrecord": "the class is the feature '{}' of each record",
-}
-KNOWN_FILES = "an archive (.zip, .tar, .tar.gz, .tgz), a table (.csv, .tsv, .jsonl, .json) or TFRecords (.tfrecord)"
-
-
-class Layout(NamedTuple):
-    """How a layout is read, and what it looks like; for people."""
-
-    read: Callable[[Tree, FolderShape, DataOptions], Listing | None]
-    example: str
+ARCHIVES = "an archive (.zip, .tar, .tar.gz, .tgz)"
 
 
 def list_sources(path: str, options: DataOptions) -> Listing:
@@ -60,15 +42,14 @@ def list_sources(path: str, options: DataOptions) -> Listing:
     names = [file.name for file in tree.files]
     shape = shapes.shape_of(names, (folder for folder in tree.folders if not why_ignored(folder)))
     layout, choice = _find_layout(tree, names, shape, options)
-    fits = SINGLE_FILES.get(tree.container, layout) == layout
-    listing = LAYOUTS[layout].read(tree, shape, options) if fits else None
+    form, alone = FORMATS[layout], format_alone(tree)
+    listing = form.list_sources(tree, shape, options) if alone in (None, form) else None
     if listing is None:
         raise InputError(
-            f"data.layout: {layout} expects {LAYOUTS[layout].example}; nothing like it was found in {path}.\n"
-            "Use data.layout: auto, or one of: " + ", ".join(LAYOUTS) + "."
+            f"data.layout: {layout} expects {form.example}; nothing like it was found in {path}.\n"
+            "Use data.layout: auto, or one of: " + ", ".join(FORMATS) + "."
         )
-    said = listing.notes or [SAID[layout].format(options.label_feature)]
-    listing.notes = [*said, *choice.notes, *nested.say_left(listing.ignored)]
+    listing.notes += [*choice.notes, *nested.say_left(listing.ignored)]
     if choice.declared:
         listing.sources = [replace(file, declared=file.name in choice.declared) for file in listing.sources]
     listing.sources += tree.refused
@@ -82,22 +63,15 @@ def list_sources(path: str, options: DataOptions) -> Listing:
 
 def _find_layout(tree: Tree, names: list[str], shape: FolderShape, options: DataOptions) -> tuple[str, finding.Choice]:
     """The layout that is asked for or found out, and what tables beside the images say."""
-    if options.layout != "auto" or tree.container in SINGLE_FILES:
-        return (SINGLE_FILES[tree.container] if options.layout == "auto" else options.layout), finding.Choice(False)
-    if told := _told_by_content(tree, names, shape):
-        return told, finding.Choice(False)
+    if options.layout != "auto":
+        return options.layout, finding.Choice(False)
+    if found := next(find_formats(tree, shape), None):
+        return found.name, finding.Choice(False)
     layout = layouts.find_layout(names, shape)
     asked = options.model_copy(update={"layout": layout})
     again = replace(tree, ignored=list(tree.ignored))
-    choice = finding.choose(tree, shape, options, lambda: LAYOUTS[layout].read(again, shape, asked))
+    choice = finding.choose(tree, shape, options, lambda: FORMATS[layout].list_sources(again, shape, asked))
     return ("manifest" if choice.by_tables else layout), choice
-
-
-def _told_by_content(tree: Tree, names: list[str], shape: FolderShape) -> str:
-    """The layout where names do not tell it; a manifest at the root wins."""
-    if layouts.find_manifest(names, shape):
-        return ""
-    return tree.holds or ("webdataset" if webdataset.has_samples(tree) else "")
 
 
 def list_images(path: str, options: DataOptions) -> list[Source]:
@@ -111,11 +85,10 @@ def list_images(path: str, options: DataOptions) -> list[Source]:
         InputError: no such path, or nothing that can hold images.
     """
     tree = find_tree(path, options)
-    if tree.container == tfrecords.CONTAINER or tree.holds == "tfrecord":
-        found = tfrecords.list_records(tree, None, options.model_copy(update={"label_feature": ""}))
-        sources = found.sources if found else []
-    else:
-        sources = tree.files + tree.refused
+    shape = shapes.shape_of(file.name for file in tree.files)
+    readers = (form.list_images for form in find_formats(tree, shape))
+    found = next((read(tree, options) for read in readers if read), None)
+    sources = tree.files + tree.refused if found is None else found
     sources = [source for source in sources if not source.name.endswith("/")]
     return sorted(sources, key=lambda source: (source.path, source.position))
 
@@ -161,64 +134,22 @@ def _find_in_file(path: str, options: DataOptions) -> Tree:
         source = remote.stat_source(name, path)
     else:
         source = local_source(name, path, os.stat(path))
-    if finding.is_table_name(name):
-        return Tree(path, [source], container=reading.CONTAINER)
-    kind = archive_kind(path)
-    if kind:
+    formats = list(file_formats())
+    if told := [file for _, file in formats if not file.is_content and file.is_name(name)]:
+        return Tree(path, [source], container=told[0].container)
+    if kind := archive_kind(path):
         return walk_archive(path, kind)
     content = nested.kind_of_content(source)
-    if options.layout == "tfrecord" or layouts.is_tfrecord_name(name) or content == nested.RECORDS:
-        return Tree(path, [source], container=tfrecords.CONTAINER)
+    for layout, file in formats:
+        if file.is_content and (layout in (options.layout, content) or file.is_name(name)):
+            return Tree(path, [source], container=file.container)
     if content not in ("", nested.IMAGE):
         raise InputError(nested.refusal(path, content))
+    *others, last = ARCHIVES, *(file.words for _, file in formats)
     raise InputError(
-        f"data.path: expected a folder of images, found a file at {path} that is not\n{KNOWN_FILES}, or is damaged."
+        f"data.path: expected a folder of images, found a file at {path} that is not\n"
+        f"{', '.join(others)} or {last}, or is damaged."
     )
-
-
-def list_folders(layout: str, tree: Tree, shape: FolderShape, options: DataOptions) -> Listing | None:
-    """All layouts in which folders and the names of files tell the class.
-
-    Raises:
-        InputError: nobody said which layout it is, and more than one can be meant.
-    """
-    names = [file.name for file in tree.files]
-    plan = layouts.plan_folders(shape, layout, names)
-    if plan is None:
-        return None
-    if options.layout == "auto":
-        nested.refuse_parts(tree)
-        refuse_doubtful(tree.root, names, shape, plan)
-    refuse_flat(tree.root, names, shape, plan)
-    listing = Listing(tree.root, layout, [], tree.ignored, plan.labels, tree.container)
-    for file in tree.files:
-        place = _place_of(file, plan)
-        if place.ignored and not file.problem:
-            listing.ignored.append((file.name, place.ignored))
-        else:
-            listing.sources.append(replace(file, label=place.label, split=place.split))
-    listing.notes = say_understood(plan, layout, listing.ignored, shape)
-    return listing
-
-
-def _place_of(file: Source, plan: layouts.FolderPlan) -> Placement:
-    place = plan.places.get(file.name.rpartition("/")[0], layouts.OUTSIDE)
-    if not plan.by_name or place.ignored:
-        return place
-    label = label_of_name(file.name)
-    return place._replace(label=label) if label in plan.labels else layouts.OUTSIDE
-
-
-LAYOUTS: dict[str, Layout] = {
-    "class_folders": Layout(partial(list_folders, "class_folders"), "cats/1.jpg"),
-    "split_folders": Layout(partial(list_folders, "split_folders"), "train/cats/1.jpg and eval/cats/2.jpg"),
-    "nested_folders": Layout(partial(list_folders, "nested_folders"), "animals/cats/1.jpg"),
-    "leaf_folders": Layout(partial(list_folders, "leaf_folders"), "batch-1/cats/1.jpg and batch-2/cats/2.jpg"),
-    "file_names": Layout(partial(list_folders, "file_names"), "cat.0.jpg and dog.0.jpg"),
-    "manifest": Layout(reading.list_manifest, "a table such as manifest.csv, with the columns path,label"),
-    "tfrecord": Layout(tfrecords.list_records, "train.tfrecord, with a tf.Example a record"),
-    "webdataset": Layout(webdataset.list_samples, "shard-000000.tar, with 1.jpg and 1.cls"),
-}
 
 
 def _name_uniquely(listing: Listing) -> None:

@@ -1,13 +1,18 @@
-"""What a data set is before anything is read: things that may be images, with their label, split and group."""
+"""What a data set is before anything is read: things that may be images, with their label, split and group.
+
+`IngestFormat` is what each format of the data has in common; `table.py` lists the formats.
+"""
 
 from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from components.images.findings import UNREADABLE
+from components.options.data import DataOptions
 
 SHOWN_SUFFIXES = 6
 
@@ -38,7 +43,7 @@ class Source:
         label: the class name; empty where a problem hides it.
         path: where to read it: the file, or the archive or TFRecord file that it is in; of one that is in an archive
             itself: the archive, a zero byte, the member (`streams.member_path`).
-        kind: how to read it, a key of `readers.READERS`: `file`, `zip`, `tar`, `sparse`, `tfrecord`.
+        kind: how to read it: a key of `readers.STORED` (`file`, `zip`, `tar`, `sparse`) or of a format's `readers`.
         position: of a member: its index (`zip`) or byte offset (others) in the unpacked stream.
         split: `train` or `eval`; empty where the content decides.
         group: sources of one group stay on one side; empty: none.
@@ -72,7 +77,7 @@ class Listing:
 
     Attributes:
         root: the folder, manifest, archive or TFRecord file, as given.
-        layout: a key of `LAYOUTS`.
+        layout: a key of `table.FORMATS`.
         sources: what may be an image, sorted by name.
         ignored: names of the files left aside, each with why: a key of `IGNORED`.
         folders: names of all class folders, empty ones too.
@@ -107,8 +112,8 @@ class Tree:
         refused: sources with a problem that have no place in the tree.
         aside: files that no layout reads by itself, but that a table may name; they are among `ignored` too.
         container: as in `Listing`.
-        records: names of the files that are TFRecords.
-        holds: the layout, where the files' contents tell it.
+        records: names of the files that hold several images each, such as TFRecords.
+        holds: the format of these files; empty: there are none, or images beside them.
         parts: names of archives that may be parts of one whole as well as classes.
     """
 
@@ -122,6 +127,50 @@ class Tree:
     records: set[str] = field(default_factory=set)
     holds: str = ""
     parts: list[str] = field(default_factory=list)
+
+
+Reader = Callable[[Any, int], bytes]  # from a `Source` and the most bytes that it may have to its content
+
+
+class FileFormat(NamedTuple):
+    """How one file is told to be of a format, given alone or among the files of a folder or an archive.
+
+    Attributes:
+        container: `Listing.container` where the file is the data path.
+        words: such files and their suffixes, for people.
+        is_name: whether files of the format usually have a name like this one.
+        is_content: whether the first 512 bytes, unpacked, are those of such a file; None: the name alone decides, and
+            the images are not in the file.
+    """
+
+    container: str
+    words: str
+    is_name: Callable[[str], bool]
+    is_content: Callable[[bytes], bool] | None = None
+
+
+@dataclass(frozen=True)
+class IngestFormat:
+    """A form in which data comes with its labels; a module defines one, a row of `table.FORMATS` makes it known.
+
+    Attributes:
+        name: the value of `data.layout` that asks for it.
+        example: what it looks like, for people.
+        list_sources: reads the labelled sources from a tree, the shape of its folders (`shapes.shape_of`) and the
+            options; None where the tree is not of this format.
+        matches: whether a tree is of this format where nobody asks for it; None: `layouts.find_layout` tells.
+        list_images: reads the sources without labels; None: every file of the tree may be an image.
+        file: of formats that are told by single files.
+        readers: how to read the bytes of a source, by `Source.kind`, where that is none of `readers.STORED`.
+    """
+
+    name: str
+    example: str
+    list_sources: Callable[[Tree, dict[str, int], DataOptions], Listing | None]
+    matches: Callable[[Tree, dict[str, int]], bool] | None = None
+    list_images: Callable[[Tree, DataOptions], list[Source] | None] | None = None
+    file: FileFormat | None = None
+    readers: Mapping[str, Reader] = field(default_factory=dict)
 
 
 def count_suffixes(names: Iterable[str]) -> str:

@@ -18,16 +18,15 @@ from typing import Any
 from components.errors import InputError
 from components.images.sniff import IMAGE_SUFFIXES, sniff_format
 from components.options.data import DataOptions
+from components.sources import table
 from components.sources.content import remote
-from components.sources.content.framing import length_of
 from components.sources.content.packing import PACKINGS
 from components.sources.content.streams import MEMBER, member_path, open_binary, open_stream, open_unpacked
 from components.sources.formats.archives import DAMAGES, ZIP_STARTS, is_tar, walk_archive
-from components.sources.layout import layouts
 from components.sources.layout.aside import why_ignored
 from components.sources.listing import IGNORED, Source, Tree
 
-READ, RECORDS, IMAGE = ("zip", "tar"), "tfrecord", "image"
+READ, IMAGE = ("zip", "tar"), "image"
 PACKED = {  # archives that nothing here reads, by their first bytes
     b"Rar!\x1a\x07": "a RAR archive",
     b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
@@ -71,8 +70,9 @@ def open_archives(tree: Tree, options: DataOptions, depth: int = 0) -> None:
         return  # a file that is given alone
     files = [file for file in tree.files if not file.problem and not file.name.endswith("/")]
     kinds, has_images = _kinds(files, options.layout)
-    archives = {file: kind for file, kind in kinds.items() if kind not in (RECORDS, "")}
-    tree.records = {file.name for file, kind in kinds.items() if kind == RECORDS}
+    archives = {file: kind for file, kind in kinds.items() if kind and kind not in table.FORMATS}
+    records = next((name for name in table.FORMATS if name in kinds.values()), "")
+    tree.records = {file.name for file, kind in kinds.items() if records and kind == records}
     if has_images or tree.records:
         _set_aside(tree, {file.name for file in archives}, "archive")
     else:
@@ -84,10 +84,10 @@ def open_archives(tree: Tree, options: DataOptions, depth: int = 0) -> None:
         for file, inner in opened.items():
             _merge(tree, file, inner, prefixes[file])
         tree.container += " of archives"
-    if tree.records and options.layout != RECORDS and any(_is_image_name(file.name) for file in tree.files):
+    if tree.records and options.layout != records and any(_is_image_name(file.name) for file in tree.files):
         _set_aside(tree, tree.records, "records")
-    elif tree.records:
-        tree.holds = RECORDS
+    else:
+        tree.holds = records
 
 
 def leave_aside(tree: Tree) -> None:
@@ -125,11 +125,12 @@ def _kinds(files: list[Source], layout: str) -> tuple[dict[Source, str], bool]:
     Where there are images, only files that are named like archives or records are looked into.
     """
     others = [file for file in files if not _is_image_name(file.name)]
-    if layout == RECORDS or len(others) == len(files):
+    is_asked = any(layout == name for name, file in table.file_formats() if file.is_content)
+    if is_asked or len(others) == len(files):
         kinds = dict(_sniff_all(others))
-        if layout == RECORDS or IMAGE not in kinds.values():
+        if is_asked or IMAGE not in kinds.values():
             return kinds, len(others) < len(files)
-    named = [file for file in files if SUFFIX.search(file.name) or layouts.is_tfrecord_name(file.name)]
+    named = [file for file in files if SUFFIX.search(file.name) or table.format_by_name(file.name)]
     return {file: kind for file, kind in _sniff_all(named) if kind != IMAGE}, True
 
 
@@ -148,13 +149,11 @@ def _sniff(file: Source) -> str:
     kind = kind_of_content(file)
     if kind == IMAGE and os.path.splitext(file.name)[1]:
         return ""
-    if not kind and layouts.is_tfrecord_name(file.name):
-        return RECORDS
-    return kind
+    return kind or table.format_by_name(file.name)
 
 
 def kind_of_content(file: Source) -> str:
-    """`zip`, `tar`, `tfrecord`, `image`, what else is no plain file in words, or an empty string."""
+    """Returns `zip`, `tar`, `image`, a key of `table.FORMATS`, in words what is packed otherwise, or an empty text."""
     try:
         head = block = _head(file)
         if head[:4] in ZIP_STARTS:
@@ -166,8 +165,8 @@ def kind_of_content(file: Source) -> str:
                 block = stream.read(tarfile.BLOCKSIZE)
     except DAMAGES:
         return ""
-    if length_of(block) is not None:
-        return RECORDS
+    if records := table.format_by_content(block):
+        return records
     return IMAGE if sniff_format(head) else "tar" if is_tar(block) else ""
 
 
@@ -259,17 +258,3 @@ def _prefix(name: str, inner: Tree) -> str:
     tops = {member.partition("/")[0].casefold() for member in (*inner.folders, *(file.name for file in inner.files))}
     around = tops == {own.casefold()} and all("/" in file.name for file in inner.files)
     return "".join(f"{part}/" for part in (folder, "" if around else own) if part)
-
-
-def refuse_parts(tree: Tree) -> None:
-    """Asks where numbered archives without folders in them may be parts of one whole as well as classes.
-
-    Raises:
-        InputError: there are such archives.
-    """
-    if tree.parts:
-        raise InputError(
-            f"data.path: {len(tree.parts)} archives in {tree.root} are numbered, and in none are folders of classes: "
-            f"{', '.join(tree.parts[:3])}...\nIf each is a class, say so: data.layout: class_folders. Parts of one "
-            "set need a class for each image: folders in them, a manifest, or WebDataset's .cls."
-        )

@@ -16,9 +16,9 @@ from components.images import findings, inspection, sniff
 from components.images.convert import encode_for_tensorflow
 from components.options.data import DataOptions
 from components.registry.find import reading_of
-from components.sources.content.readers import read_source
 from components.sources.content.streams import Unreadable
 from components.sources.listing import Source
+from components.sources.table import read_source
 
 LIMITS = limits_of(DataOptions(min_side=1))  # read as by default
 _one_at_a_time = threading.Lock()  # Pillow's limits, which the check lifts, are of the whole process

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO
 
 from components.sources.content import remote
 from components.sources.content.streams import DAMAGE, Unreadable, list_tar, open_binary, open_stream, open_zip
-
-if TYPE_CHECKING:
-    from components.sources.listing import Source
+from components.sources.listing import Reader, Source
 
 
 class TooLarge(Unreadable):
     """A source has more bytes than allowed; it was not read."""
 
 
-def read_source(source: Source, max_bytes: int) -> bytes:
-    """The bytes of one source.
+def read_stored(source: Source, max_bytes: int) -> bytes:
+    """Reads the bytes of a file, or of a member of an archive; raises as `read_with`."""
+    return read_with(STORED[source.kind], source, max_bytes)
+
+
+def read_with(reader: Reader, source: Source, max_bytes: int) -> bytes:
+    """Reads the bytes of one source.
 
     Args:
+        reader: of the source's kind.
         source: where it is; a problem that listing found is not looked at.
         max_bytes: at most so many are read, whatever sizes the file or archive declares.
 
@@ -30,7 +33,7 @@ def read_source(source: Source, max_bytes: int) -> bytes:
         Unreadable: it cannot be read.
     """
     try:
-        content = READERS[source.kind](source, max_bytes)
+        content = reader(source, max_bytes)
     except Unreadable:
         raise
     except (OSError, *DAMAGE) as error:
@@ -96,12 +99,11 @@ def read_sparse(source: Source, max_bytes: int) -> bytes:
         return file.read(max_bytes + 1)
 
 
-READERS: dict[str, Callable[[Any, int], bytes]] = {
+STORED: dict[str, Reader] = {  # what folders and archives store as it is
     "file": read_file,
     "zip": read_zip,
     "tar": read_stream,
     "sparse": read_sparse,
-    "tfrecord": read_stream,
 }
 
 

@@ -14,17 +14,32 @@ from components.contract import features
 from components.errors import InputError
 from components.options.data import DataOptions
 from components.sources.content.framing import CHECKSUM, HEADER, length_of, mask_checksum
-from components.sources.content.readers import describe_error, read_source
+from components.sources.content.readers import describe_error, read_stored, read_stream
 from components.sources.content.streams import DAMAGE, Unreadable, member_path, open_unpacked
 from components.sources.formats.entries import RecordImage, find_picture, guess_features, is_empty
 from components.sources.layout.layouts import Placement, settle_test
+from components.sources.layout.shapes import IMAGE_FILE, FolderShape
 from components.sources.layout.splits import split_of_word
-from components.sources.listing import Listing, Source, Tree
+from components.sources.listing import FileFormat, IngestFormat, Listing, Source, Tree
 
-CONTAINER = "TFRecord file"  # of a listing of a single one
+NAME = "tfrecord"
+FILE_NAME = re.compile(
+    r"(.*\.(tfrecords?|tfrec|tfr)|data_tfrecord)(-\d+-of-\d+)?(\.gz|\.zlib)?", re.IGNORECASE | re.DOTALL
+)
 CLASS_NAMES = re.compile(r"(labels|classes|class_?names|.*\.labels)\.txt", re.IGNORECASE)
 LARGEST_NAMES = 1 << 20  # bytes of a list of class names
 OTHER_FEATURES = 1 << 20  # bytes that a record may have besides its image
+
+
+def is_tfrecord_name(name: str) -> bool:
+    """Whether a file's name is one that TFRecords usually have."""
+    return FILE_NAME.fullmatch(name.rpartition("/")[2]) is not None
+
+
+def are_records(tree: Tree, shape: FolderShape) -> bool:
+    """Whether a tree holds TFRecords, by content; or by their names, where no file is named like an image."""
+    has_images = IMAGE_FILE in shape.values()
+    return tree.holds == NAME or (not has_images and any(is_tfrecord_name(file.name) for file in tree.files))
 
 
 class Frame(NamedTuple):
@@ -88,7 +103,7 @@ def list_pictures(file: Source, split: str, options: DataOptions) -> Iterator[So
         options: names of the features, and the limit on an image's size.
     """
     path, max_bytes = member_path(file), _most_bytes(options)
-    facts: dict[str, Any] = {"kind": "tfrecord", "split": split, "mtime_ns": file.mtime_ns, "inode": file.inode}
+    facts: dict[str, Any] = {"kind": NAME, "split": split, "mtime_ns": file.mtime_ns, "inode": file.inode}
     facts["declared"] = True
     try:
         with open_unpacked(path) as stream:
@@ -164,7 +179,7 @@ def list_records(tree: Tree, _: Any, options: DataOptions) -> Listing | None:
     Raises:
         InputError: the features are not there, or some files tell their split and others do not.
     """
-    listing = Listing(tree.root, "tfrecord", [], tree.ignored, container=tree.container)
+    listing = Listing(tree.root, NAME, [], tree.ignored, container=tree.container)
     alone = len(tree.files) == 1 and tree.files[0].path == tree.root
     files = sorted((file for file in tree.files if alone or file.name in tree.records), key=lambda file: file.name)
     if not files:
@@ -194,7 +209,7 @@ def name_classes(listing: Listing, tree: Tree) -> None:
     if len(lists) != 1 or not all(number.isdecimal() for number in numbers):
         return
     try:
-        names = read_source(lists[0], LARGEST_NAMES).decode("utf-8-sig").splitlines()
+        names = read_stored(lists[0], LARGEST_NAMES).decode("utf-8-sig").splitlines()
     except (Unreadable, ValueError):
         return
     names = [name.strip() for name in names if name.strip()]
@@ -222,3 +237,20 @@ def place_shards(names: list[str], root: str) -> dict[str, Placement]:
             "Put the files of each side into a folder: train/ and eval/."
         )
     return {name: places[side] for name, side in sides.items()}
+
+
+def list_images(tree: Tree, options: DataOptions) -> list[Source] | None:
+    """Reads the images of all records, whatever their class."""
+    listing = list_records(tree, None, options.model_copy(update={"label_feature": ""}))
+    return listing.sources if listing else None
+
+
+FORMAT = IngestFormat(
+    NAME,
+    "train.tfrecord, with a tf.Example a record",
+    list_records,
+    are_records,
+    list_images,
+    FileFormat("TFRecord file", "TFRecords (.tfrecord)", is_tfrecord_name, lambda block: length_of(block) is not None),
+    {NAME: read_stream},
+)

@@ -14,11 +14,11 @@ from dataclasses import replace
 from typing import Any
 
 from components.images.sniff import SUFFIX_FORMATS
-from components.sources.content.readers import read_source
+from components.sources.content.readers import read_stored
 from components.sources.content.streams import Unreadable
 from components.sources.formats.tfrecords import name_classes, place_shards
 from components.sources.layout.layouts import Placement
-from components.sources.listing import Listing, Source, Tree
+from components.sources.listing import IngestFormat, Listing, Source, Tree
 
 TEXT_FIELDS = ("cls", "class", "label", "cls.txt", "class.txt", "label.txt")
 JSON = "json"
@@ -28,7 +28,7 @@ NO_CLASS = f"no class: expected a field cls, or {', '.join(JSON_KEYS[:3])} in a 
 Sample = dict[str, Source]  # its files by their fields, such as `jpg`, `cls`, `seg.png`
 
 
-def has_samples(tree: Tree) -> bool:
+def has_samples(tree: Tree, *_: Any) -> bool:
     """Whether most images have a file with their class beside them; JSON, of other uses too, counts in tar archives."""
     if not any(map(_may_hold_class, tree.files)):
         return False
@@ -117,7 +117,7 @@ def _label_of(sample: Sample) -> tuple[str, str]:
     if not field:
         return "", NO_CLASS
     try:
-        content = read_source(sample[field], LONGEST_JSON if field == JSON else LONGEST_TEXT)
+        content = read_stored(sample[field], LONGEST_JSON if field == JSON else LONGEST_TEXT)
         label = _label_in_json(content) if field == JSON else content.decode("utf-8").strip()
     except (Unreadable, ValueError, RecursionError) as error:
         return "", f"no class: .{field} cannot be read: {error}"
@@ -130,3 +130,6 @@ def _label_in_json(content: bytes) -> str:
     return next(
         (str(value).strip() for value in values if isinstance(value, str | int) and not isinstance(value, bool)), ""
     )
+
+
+FORMAT = IngestFormat("webdataset", "shard-000000.tar, with 1.jpg and 1.cls", list_samples, has_samples)

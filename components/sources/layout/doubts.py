@@ -125,7 +125,7 @@ def refuse_flat(root: str, names: list[str], shape: FolderShape, plan: FolderPla
 def _readings(names: list[str], shape: FolderShape) -> Iterator[tuple[str, str]]:
     """The layouts that would give two classes or more, each with what it would make of the folders."""
     seen = []
-    for layout in FOLDER_LAYOUTS:
+    for layout in sorted(FOLDER_LAYOUTS, key=lambda layout: FOLDER_LAYOUTS[layout].offer):
         plan = plan_folders(shape, layout, names)
         if plan is None or len(plan.labels) < 2 or (plan.labels, plan.sides) in seen or not _is_plausible(plan, names):
             continue

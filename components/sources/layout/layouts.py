@@ -1,7 +1,7 @@
 """Which class and which side a file belongs to, told from names alone: one set of rules for folders and archives.
 
-1. A `manifest.csv`, `.tsv` or `.jsonl` at the root says everything (`tables.py`).
-2. Files named like TFRecords, where no file is named like an image, are TFRecords (`tfrecords.py`).
+1. A `manifest.csv`, `.tsv` or `.jsonl` at the root says everything (`reading.py`).
+2. So do other formats that the rows of `table.FORMATS` tell by content or names, such as TFRecords.
 3. A single top folder without an image directly in it is a wrapper, usual in archives, and is looked through; so is the
    only one that holds images, where several folders below it do.
 4. Split folders: a level at which the path to every image has the name of a split (`splits.py`), be it above the
@@ -20,8 +20,7 @@ whatever else is below a class's folder goes with it: its content decides. Files
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -29,7 +28,6 @@ from components.contract import features
 from components.sources.layout.filenames import label_of_name, tell_classes
 from components.sources.layout.levels import Level, find_level, kinds_with_classes
 from components.sources.layout.shapes import (
-    IMAGE_FILE,
     NO_FILE,
     FolderShape,
     find_wrapper,
@@ -47,10 +45,6 @@ from components.sources.layout.splits import EVAL, TEST, TRAIN, UNLABELLED
 TRAIN_FOLDERS = ("train", "training")  # the plainest names of each side; `splits.py` knows more
 EVAL_FOLDERS = ("validation", "valid", "val", "eval", "evaluation", "test")
 MANIFESTS = ("manifest.csv", "manifest.tsv", "manifest.jsonl")
-TFRECORD_NAME = re.compile(
-    r"(.*\.(tfrecords?|tfrec|tfr)|data_tfrecord)(-\d+-of-\d+)?(\.gz|\.zlib)?", re.IGNORECASE | re.DOTALL
-)
-FOLDER_LAYOUTS = ("split_folders", "class_folders", "leaf_folders", "nested_folders", "file_names")
 
 
 class Placement(NamedTuple):
@@ -99,17 +93,8 @@ class FolderPlan:
     by_name: bool = False
 
 
-def is_tfrecord_name(name: str) -> bool:
-    """Whether a file's name is one that TFRecords usually have."""
-    return TFRECORD_NAME.fullmatch(name.rpartition("/")[2]) is not None
-
-
 def find_layout(names: list[str], shape: FolderShape) -> str:
-    """The layout of files with these names and their shape: a key of `sources.LAYOUTS`."""
-    if find_manifest(names, shape):
-        return "manifest"
-    if IMAGE_FILE not in shape.values() and any(map(is_tfrecord_name, names)):
-        return "tfrecord"
+    """Returns the layout that folders and the names of files tell: a key of `FOLDER_LAYOUTS`."""
     if _named_by_files(names, shape):
         return "file_names"
     below = look_below(shape, find_wrapper(shape))
@@ -134,15 +119,16 @@ def plan_folders(shape: FolderShape, layout: str, names: Iterable[str] = ()) -> 
 
     Args:
         shape: of all files.
-        layout: one of `FOLDER_LAYOUTS`.
+        layout: a key of `FOLDER_LAYOUTS`.
         names: of all files, which matter for `file_names` only.
     """
     prefix = find_wrapper(shape)
     below = look_below(shape, prefix)
-    level = _level_for(layout, below)
-    if layout == "split_folders" and not level:
+    rules = FOLDER_LAYOUTS[layout]
+    level = rules.find_level(below)
+    if rules.needs_level and not level:
         return None
-    if layout == "file_names":
+    if rules.by_name:
         return _plan_names(shape, prefix, level, names)
     cut = {folder: level.cut(folder) if level else ("", folder) for folder in below}
     telling = telling_of(shape)
@@ -151,25 +137,14 @@ def plan_folders(shape: FolderShape, layout: str, names: Iterable[str] = ()) -> 
     pooled = _pool(below, cut, sides)
     inner = find_wrapper(pooled) if level else ""
     classes = look_below(pooled, inner)
-    nested = layout in ("nested_folders", "leaf_folders") or not (
-        layout == "class_folders" or _has_flat_classes(classes)
-    )
-    labels = (leaf_labels if layout == "leaf_folders" else nested_labels if nested else top_labels)(classes)
-    labels = {inner + folder: label for folder, label in labels.items()}
+    labels_of = rules.labels_of or (top_labels if _has_flat_classes(classes) else nested_labels)
+    labels = {inner + folder: label for folder, label in labels_of(classes).items()}
     places = {
         prefix + name: _place(labels.get(rest, ""), sides.get(kind, OUTSIDE)) for name, (kind, rest) in cut.items()
     }
     paths = frozenset(folder for folder, kind in classes.items() if kind >= telling)
     found = {place.label for place in places.values() if place.label}
-    return FolderPlan(places, found, prefix, level, sides if level else None, paths, nested)
-
-
-def _level_for(layout: str, shape: FolderShape) -> Level | None:
-    """The level of splits that a layout heeds: where first folders are said to be classes, they are."""
-    if layout == "class_folders":
-        return None
-    level = find_level(shape) or (find_level(shape, partly=True) if layout == "split_folders" else None)
-    return None if level and layout == "nested_folders" and level.depth else level
+    return FolderPlan(places, found, prefix, level, sides if level else None, paths, labels_of is not top_labels)
 
 
 def _settle_sides(labelled: set[str], found: set[str]) -> dict[str, Placement]:
@@ -232,3 +207,60 @@ def _plan_names(shape: FolderShape, prefix: str, level: Level | None, names: Ite
     places = {folder: sides.get(kind, OUTSIDE) for folder, kind in kinds.items()}
     labels = {label_of_name(name) for name in named if not places[name.rpartition("/")[0]].ignored}
     return FolderPlan(places, labels, prefix, level, sides if level else None, by_name=True)
+
+
+def _no_level(_: FolderShape) -> None:
+    """The level of splits where the first folders are said to be classes: `train/` is then a class."""
+
+
+def _level_or_part(shape: FolderShape) -> Level | None:
+    return find_level(shape) or find_level(shape, partly=True)
+
+
+def _top_level(shape: FolderShape) -> Level | None:
+    """A level of splits above the classes; one below them belongs to the class's path."""
+    level = find_level(shape)
+    return None if level and level.depth else level
+
+
+class FolderLayout(NamedTuple):
+    """How folders and the names of files tell the class.
+
+    Attributes:
+        example: of paths, for people.
+        rule: what is said of data that is read so; `{place}` is where the classes are from the splits.
+        offer: the place among the layouts that a person is offered where folders are doubtful.
+        find_level: finds the level of splits, below the wrapper.
+        labels_of: gives each folder, without wrapper and splits, its class; None: by what is in the first folders.
+        needs_level: whether data without a level of splits is not of this layout.
+        by_name: whether a file's own name tells its class.
+    """
+
+    example: str
+    rule: str
+    offer: int
+    find_level: Callable[[FolderShape], Level | None] = find_level
+    labels_of: Callable[[FolderShape], dict[str, str]] | None = None
+    needs_level: bool = False
+    by_name: bool = False
+
+
+FOLDER_LAYOUTS: dict[str, FolderLayout] = {
+    "class_folders": FolderLayout("cats/1.jpg", "the class is the first folder", 2, _no_level, top_labels),
+    "split_folders": FolderLayout(
+        "train/cats/1.jpg and eval/cats/2.jpg",
+        "the class is the folder {place}",
+        1,
+        _level_or_part,
+        needs_level=True,
+    ),
+    "nested_folders": FolderLayout(
+        "animals/cats/1.jpg", "the class is the path of folders", 4, _top_level, nested_labels
+    ),
+    "leaf_folders": FolderLayout(
+        "batch-1/cats/1.jpg and batch-2/cats/2.jpg", "the class is the innermost folder", 3, labels_of=leaf_labels
+    ),
+    "file_names": FolderLayout(
+        "cat.0.jpg and dog.0.jpg", "the class is the file's name without its number", 5, by_name=True
+    ),
+}

@@ -6,17 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from components.contract.names import canonical
-from components.sources.layout.layouts import FolderPlan
+from components.sources.layout.layouts import FOLDER_LAYOUTS, FolderPlan
 from components.sources.layout.shapes import FolderShape, kind_of_file, telling_of
 
 SHOWN = 4  # names of each kind
-RULES = {
-    "class_folders": "the class is the first folder",
-    "split_folders": "the class is the folder {place}",
-    "nested_folders": "the class is the path of folders",
-    "leaf_folders": "the class is the innermost folder",
-    "file_names": "the class is the file's name without its number",
-}
 LEFT = {
     "outside_classes": "in no class's folder",
     "test_folder": "in a test split, beside a validation split",
@@ -29,14 +22,14 @@ def say_understood(plan: FolderPlan, layout: str, ignored: Iterable[tuple[str, s
 
     Args:
         plan: of the folders.
-        layout: one of `layouts.FOLDER_LAYOUTS`.
+        layout: a key of `FOLDER_LAYOUTS`.
         ignored: names of files, each with why it was left aside.
         shape: of all files.
     """
     place = "above the splits" if plan.level and plan.level.depth else "below the splits"
     telling = telling_of(shape)
     counts = Counter(why for name, why in ignored if why in LEFT and kind_of_file(name.rpartition("/")[2]) >= telling)
-    lines = [f"{RULES[layout].format(place=place)}: {describe_plan(plan)}"]
+    lines = [f"{FOLDER_LAYOUTS[layout].rule.format(place=place)}: {describe_plan(plan)}"]
     return lines + [f"left aside: {count_images(count)} {LEFT[why]}" for why, count in sorted(counts.items())]
 
 

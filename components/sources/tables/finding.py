@@ -16,7 +16,7 @@ from components.contract import features
 from components.errors import InputError
 from components.images.sniff import IMAGE_SUFFIXES
 from components.options.data import DataOptions
-from components.sources.content.readers import read_source
+from components.sources.content.readers import read_stored
 from components.sources.content.streams import DAMAGE, Unreadable, member_path, open_unpacked
 from components.sources.formats.tfrecords import side_of_name
 from components.sources.layout import layouts, shapes
@@ -172,7 +172,7 @@ def _read_head(source: Source) -> Sheet | None:
         if not source.name.lower().endswith(".json"):
             head = head[: head.rfind(b"\n") + 1]
         elif IMAGE_NAMES.search(head):
-            head = read_source(source, LARGEST)
+            head = read_stored(source, LARGEST)
         else:
             return None
     return read_sheet(head, source.name)
@@ -285,7 +285,7 @@ def read_table(source: Source, options: DataOptions) -> tuple[list[TableRow], st
     """
     place = place_of(source)
     try:
-        content = read_source(source, LARGEST)
+        content = read_stored(source, LARGEST)
     except Unreadable as error:
         raise InputError(
             f"data.path: cannot read the manifest {place}: {error}.\nGive a file that you may read."

@@ -9,8 +9,8 @@ from components.errors import InputError
 from components.images.findings import UNLABELLED
 from components.options.data import DataOptions
 from components.sources.layout.layouts import FolderShape, Placement, find_manifest, settle_test
-from components.sources.listing import Listing, Source, Tree
-from components.sources.tables.finding import find_tables, pick_tables, place_of, read_table
+from components.sources.listing import FileFormat, IngestFormat, Listing, Source, Tree
+from components.sources.tables.finding import find_tables, is_table_name, pick_tables, place_of, read_table
 from components.sources.tables.paths import PathFinder
 from components.sources.tables.rows import TableRow
 
@@ -107,3 +107,16 @@ def _leave_rest(listing: Listing, tree: Tree, used: set[str], tables: set[str]) 
         (file.name, "manifest" if file.name in tables else "not_in_manifest") for file in tree.files
     ]
     listing.ignored += [(other, why) for other, why in others if other not in used]
+
+
+def _has_manifest(tree: Tree, shape: FolderShape) -> bool:
+    return bool(find_manifest([file.name for file in tree.files], shape))
+
+
+FORMAT = IngestFormat(
+    "manifest",
+    "a table such as manifest.csv, with the columns path,label",
+    list_manifest,
+    _has_manifest,
+    file=FileFormat(CONTAINER, "a table (.csv, .tsv, .jsonl, .json)", is_table_name),
+)

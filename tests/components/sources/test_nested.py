@@ -19,10 +19,10 @@ from components.example_gen.records import reads_in_sequence
 from components.options.data import DataOptions
 from components.sources import nested
 from components.sources.content import streams
-from components.sources.content.readers import read_source
 from components.sources.content.streams import Unreadable
 from components.sources.find import list_images, list_sources
 from components.sources.listing import IGNORED
+from components.sources.table import read_source
 from tests import trees
 
 LIMIT = 1 << 20

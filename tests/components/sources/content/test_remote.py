@@ -12,9 +12,9 @@ from components.example_gen.history import open_history
 from components.example_gen.scan import scan_data
 from components.options.data import DataOptions
 from components.sources.content import remote
-from components.sources.content.readers import read_source
 from components.sources.find import list_images, list_sources
 from components.sources.formats.folders import walk_folder
+from components.sources.table import read_source
 from tests import object_stores, pictures, trees
 
 OPTIONS = DataOptions(path="unused", min_side=1)

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from components.errors import InputError
-from components.sources.content.readers import TooLarge, read_source
+from components.sources.content.readers import TooLarge
 from components.sources.content.streams import Unreadable
 from components.sources.formats import links
 from components.sources.formats.archives import CUT, ENCRYPTED, LEAVES, archive_kind, clean_name, walk_archive
+from components.sources.table import read_source
 from tests import trees
 
 LIMIT = 1 << 20

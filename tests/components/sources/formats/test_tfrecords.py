@@ -9,11 +9,13 @@ import pytest
 
 from components.errors import InputError
 from components.options.data import DataOptions
-from components.sources.content.readers import read_source
 from components.sources.content.streams import Unreadable
 from components.sources.find import list_sources
 from components.sources.formats.entries import find_picture
-from components.sources.formats.tfrecords import side_of_name, walk_frames
+from components.sources.formats.tfrecords import are_records, is_tfrecord_name, side_of_name, walk_frames
+from components.sources.layout.shapes import shape_of
+from components.sources.listing import Source, Tree
+from components.sources.table import read_source
 from tests import pictures, trees
 
 CATS, DOGS = trees.record(b"cat's image", b"cats"), trees.record(b"dog's image", b"dogs")
@@ -344,3 +346,21 @@ def test_splits_as_kaggle_and_others_name_them(tmp_path, name):
     listing = listed(tmp_path / "data")
     assert sorted(source.split for source in listing.sources) == ["eval", "eval", "train", "train"]
     assert listing.ignored == [(name.format("test"), "test_folder")]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a.tfrecord", "x/a.tfrecords", "a.tfrecord.gz", "data_tfrecord-00000-of-00001", "a.TFRecord"),
+        *("data_tfrecord-00000-of-00001.gz", "a.tfrecord-00000-of-00003", "a.tfrecord-00000-of-00003.gz"),
+    ],
+)
+def test_tfrecords_are_told_by_their_names_where_no_image_is(name):
+    for names, expected in ([name, "notes.txt"], True), ([name, "cats/1.jpg", "dogs/1.jpg"], False):
+        tree = Tree("/", [Source(one, "", one) for one in names])
+        assert are_records(tree, shape_of(names)) == expected
+
+
+@pytest.mark.parametrize("name", ["tfrecord.txt", "a.tfrecord.idx", "my_tfrecord"])
+def test_other_names_are_no_tfrecords(name):
+    assert not is_tfrecord_name(name)

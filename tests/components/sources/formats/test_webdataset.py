@@ -7,8 +7,8 @@ import pytest
 
 from components.errors import InputError
 from components.options.data import DataOptions
-from components.sources.content.readers import read_source
 from components.sources.find import list_sources
+from components.sources.table import read_source
 from tests import trees
 from tests.components.sources.test_nested import archive
 

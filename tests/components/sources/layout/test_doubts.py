@@ -8,7 +8,8 @@ import pytest
 
 from components.errors import InputError
 from components.options.data import DataOptions
-from components.sources.find import list_folders, list_sources
+from components.sources.find import list_sources
+from components.sources.formats.folder_layouts import list_folders
 from components.sources.layout.layouts import find_layout
 from components.sources.layout.shapes import shape_of
 from components.sources.listing import Source, Tree

@@ -118,24 +118,6 @@ def test_empty_folders_are_classes_without_images(names, folders, expected):
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        *("a.tfrecord", "x/a.tfrecords", "a.tfrecord.gz", "data_tfrecord-00000-of-00001", "a.TFRecord"),
-        *("data_tfrecord-00000-of-00001.gz", "a.tfrecord-00000-of-00003", "a.tfrecord-00000-of-00003.gz"),
-    ],
-)
-def test_tfrecords_are_told_by_their_names_where_no_image_is(name):
-    assert layouts.find_layout([name, "notes.txt"], shapes.shape_of([name, "notes.txt"])) == "tfrecord"
-    names = [name, "cats/1.jpg", "dogs/1.jpg"]
-    assert layouts.find_layout(names, shapes.shape_of(names)) != "tfrecord"
-
-
-@pytest.mark.parametrize("name", ["tfrecord.txt", "a.tfrecord.idx", "my_tfrecord"])
-def test_other_names_are_no_tfrecords(name):
-    assert not layouts.is_tfrecord_name(name)
-
-
-@pytest.mark.parametrize(
     ("names", "expected"),
     [
         (["manifest.csv", "cats/1.jpg", "dogs/1.jpg"], "manifest.csv"),

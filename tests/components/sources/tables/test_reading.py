@@ -6,9 +6,9 @@ import pytest
 
 from components.errors import InputError
 from components.options.data import DataOptions
-from components.sources.content.readers import read_source
 from components.sources.find import list_sources
 from components.sources.listing import IGNORED
+from components.sources.table import read_source
 from components.sources.tables.rows import parse_table
 from tests import trees
 
