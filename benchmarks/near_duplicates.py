@@ -24,8 +24,8 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from components.example_gen.split import hamming
 from components.images.findings import ImageLimits
+from components.images.formats import IMAGE_SUFFIXES
 from components.images.inspection import inspect_image
-from components.images.sniff import IMAGE_SUFFIXES
 from components.options.data import DataOptions
 
 THRESHOLDS = (0, 8, 12, 15, 19, 23, 31, 47, 63)

@@ -62,7 +62,7 @@ def record(image: bytes, label: bytes) -> bytes:
 
 def frame(data: bytes, checksum_off_by: int = 0) -> bytes:
     """One record as TFRecord files have it."""
-    from components.sources.content.framing import mask_checksum
+    from components.sources.content.packing import mask_checksum
 
     length = struct.pack("<Q", len(data))
     ends = (mask_checksum(data) + checksum_off_by) % 2**32

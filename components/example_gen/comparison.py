@@ -10,8 +10,7 @@ from components.contract import features
 from components.example_gen.history import History
 from components.example_gen.manifest import Row
 from components.example_gen.split.duplicates import COPY, GROUP, Leak, Neighbours, exact_groups, find_neighbours
-from components.example_gen.split.shares import find_odd_shares
-from components.example_gen.split.sides import assign_sides
+from components.example_gen.split.sides import assign_sides, find_odd_shares
 from components.images.findings import CONFLICTING_LABEL, DUPLICATE_OF
 from components.options.data import DataOptions
 

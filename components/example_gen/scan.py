@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from components import images
-from components.example_gen.classes import ClassMap, map_classes
 from components.example_gen.comparison import Findings, judge_rows
-from components.example_gen.history import History
+from components.example_gen.history import ClassMap, History, map_classes
 from components.example_gen.manifest import Row, digest_rows, make_row, summarise_rows
-from components.images import findings, inspection, sniff, tensorflow_pixels
+from components.images import findings, formats, inspection, tensorflow_pixels
 from components.options.data import DataOptions
 from components.process.machine import semaphore_problem
 from components.sources.content.readers import STORED, TooLarge
@@ -252,7 +251,7 @@ def inspect_source(source: Source, limits: findings.ImageLimits) -> findings.Ins
     except Unreadable as error:
         return findings.Inspection(reason=findings.UNREADABLE, detail=str(error))
     found = inspection.inspect_image(source.name, content, limits)
-    may_be_beside = source.kind in STORED and sniff.is_ignorable(source.name, content)
+    may_be_beside = source.kind in STORED and formats.is_ignorable(source.name, content)
     return replace(found, flags=(SIDE_CAR,)) if may_be_beside else found
 
 

@@ -8,6 +8,7 @@ else is named, with one way out: it counts as an image that cannot be used, neve
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 from typing import NamedTuple
 
 HEAD = 1024  # bytes that decide; DICOM's are at 128, and SVGs begin with comments
@@ -57,7 +58,7 @@ FORMATS = (
     Format("bmp", rb"BM", (".bmp",)),
     Format("webp", rb"RIFF.{4}WEBP", (".webp",)),
     Format("tiff", rb"II\*\0|MM\0\*|II\+\0|MM\0\+", (".tif", ".tiff", ".btf", ".tf8")),  # those with + are BigTIFF
-    Format("heif", b"", (".heic", ".heif", ".hif", ".heics", ".heifs")),  # by `images.sniff_format`
+    Format("heif", b"", (".heic", ".heif", ".hif", ".heics", ".heifs")),  # by `sniff_format`
     Format("avif", b"", (".avif", ".avifs")),
     Format("jpeg2000", rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx")),
     Format("ppm", rb"P[1-6]\s+[#\d]", (".ppm", ".pgm", ".pbm", ".pnm")),
@@ -103,9 +104,47 @@ FORMATS = (
     Format("Macintosh picture", b"", (".pict", ".pct"), OLD),
 )  # fmt: skip
 PATTERNS = tuple((re.compile(row.start, re.DOTALL), row.name) for row in FORMATS if row.start)
-SUFFIXES = {suffix: row.name for row in FORMATS for suffix in row.suffixes}
+SUFFIX_FORMATS = {suffix: row.name for row in FORMATS for suffix in row.suffixes}
 WAYS_OUT = {row.name: row.way_out for row in FORMATS if row.way_out}
 DOCUMENTS = frozenset(("SVG", "PDF", "EPS", "DjVu"))  # lie beside images as read-me's and logos: these make no class
 SVG = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*<(?:svg[\s>:]|(?:\?xml|!--|!DOCTYPE svg).*?<svg[\s>:])", re.DOTALL | re.IGNORECASE
 )
+
+
+IMAGE_SUFFIXES = frozenset(suffix for suffix, form in SUFFIX_FORMATS.items() if form not in DOCUMENTS)
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+AVIF_BRANDS = {b"avif", b"avis"}
+
+
+def sniff_format(content: bytes) -> str | None:
+    """The image format by the first `HEAD` bytes, a name in `FORMATS`; None if it is no known one."""
+    head = content[:HEAD]
+    if head[4:8] == b"ftyp" and (brand := _sniff_brand(head)):
+        return brand
+    if SVG.match(head):
+        return "SVG"
+    return next((name for pattern, name in PATTERNS if pattern.match(head)), None)
+
+
+def find_format(name: str, content: bytes) -> str:
+    """The format by content; of what is only named, also by suffix, where content says nothing or TIFF. Or empty."""
+    found, suffix = sniff_format(content) or "", PurePath(name).suffix.lower()
+    by_suffix = SUFFIX_FORMATS.get(suffix, "")
+    if found == "tiff" and by_suffix in WAYS_OUT:
+        return by_suffix
+    return found or (by_suffix if by_suffix in WAYS_OUT else "")
+
+
+def _sniff_brand(content: bytes) -> str | None:
+    """HEIF or AVIF by the brands in the `ftyp` box (ISO/IEC 23008-12): the major one, a version, compatible ones."""
+    end = min(int.from_bytes(content[:4], "big"), 256)
+    brands = {content[place : place + 4] for place in (8, *range(16, end, 4))}
+    if brands & AVIF_BRANDS and content[8:12] in AVIF_BRANDS | {b"mif1", b"msf1"}:
+        return "avif"
+    return "heif" if content[8:12] in HEIF_BRANDS else None
+
+
+def is_ignorable(name: str, content: bytes) -> bool:
+    """Whether a file is a side-car: neither its suffix nor its content claims to be an image, readable or not."""
+    return PurePath(name).suffix.lower() not in SUFFIX_FORMATS and sniff_format(content) is None

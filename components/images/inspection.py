@@ -27,8 +27,8 @@ from components.images.findings import (
     Rejection,
     _one_line,
 )
+from components.images.formats import SUFFIX_FORMATS, find_format
 from components.images.jpeg import decode_with_libjpeg
-from components.images.sniff import SUFFIX_FORMATS, find_format
 
 if TYPE_CHECKING:
     pass

@@ -19,7 +19,7 @@ from components.sources.formats.archives import archive_kind, walk_archive
 from components.sources.formats.folders import local_source, walk_folder
 from components.sources.labels import refuse_unusable, settle_labels
 from components.sources.layout import layouts, shapes
-from components.sources.layout.aside import why_ignored
+from components.sources.layout.filenames import why_ignored
 from components.sources.layout.layouts import FolderShape
 from components.sources.listing import Listing, Source, Tree
 from components.sources.table import FORMATS, file_formats, find_formats, format_alone

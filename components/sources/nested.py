@@ -16,14 +16,14 @@ from dataclasses import replace
 from typing import Any
 
 from components.errors import InputError
-from components.images.sniff import IMAGE_SUFFIXES, sniff_format
+from components.images.formats import IMAGE_SUFFIXES, sniff_format
 from components.options.data import DataOptions
 from components.sources import table
 from components.sources.content import remote
 from components.sources.content.packing import PACKINGS
 from components.sources.content.streams import MEMBER, member_path, open_binary, open_stream, open_unpacked
 from components.sources.formats.archives import DAMAGES, ZIP_STARTS, is_tar, walk_archive
-from components.sources.layout.aside import why_ignored
+from components.sources.layout.filenames import why_ignored
 from components.sources.listing import IGNORED, Source, Tree
 
 READ, IMAGE = ("zip", "tar"), "image"

@@ -24,7 +24,7 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.errors import InputError
-from components.images import findings, formats, sniff
+from components.images import findings, formats
 from components.options.data import DataOptions
 from components.sources.find import list_images
 from components.sources.listing import Source
@@ -137,7 +137,7 @@ def list_all(paths: Iterable[str]) -> list[Wanted]:
 def _holds_images(path: str) -> bool:
     """Whether a file is an archive or has records, and is not an image itself."""
     with open(path, "rb") as file:
-        return sniff.sniff_format(file.read(formats.HEAD)) is None
+        return formats.sniff_format(file.read(formats.HEAD)) is None
 
 
 def _placed(root: str, source: Source) -> Source:
@@ -162,7 +162,7 @@ def write_worklist(path: str, wanted: list[Wanted]) -> list[Range]:
 
 def _is_aside(name: str) -> bool:
     """Whether a file does not say that it is an image: then it need not be one."""
-    return PurePath(name).suffix.lower() not in sniff.SUFFIX_FORMATS
+    return PurePath(name).suffix.lower() not in formats.SUFFIX_FORMATS
 
 
 class ReadImages(beam.DoFn):

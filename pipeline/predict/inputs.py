@@ -11,8 +11,8 @@ from pathlib import Path
 
 from components.contract.secrets import refuse_secrets
 from components.errors import InputError
-from components.images import formats, sniff
-from components.sources.layout.aside import why_ignored
+from components.images import formats
+from components.sources.layout.filenames import why_ignored
 from components.sources.tables.columns import name_path
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
@@ -65,7 +65,7 @@ def _walk(folder: str) -> Iterator[str]:
         folders[:] = sorted(name for name in folders if not why_ignored(name))
         for name in sorted(name for name in files if not why_ignored(name)):
             path = os.path.join(current, name)
-            if Path(name).suffix.lower() in sniff.SUFFIX_FORMATS or _starts_right(path):
+            if Path(name).suffix.lower() in formats.SUFFIX_FORMATS or _starts_right(path):
                 yield path
 
 
@@ -73,7 +73,7 @@ def _starts_right(path: str) -> bool:
     if not os.path.isfile(path):  # a pipe would be waited for
         return False
     with open(path, "rb") as file:
-        return sniff.sniff_format(file.read(formats.HEAD)) is not None
+        return formats.sniff_format(file.read(formats.HEAD)) is not None
 
 
 def _match(pattern: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from components.errors import first_line
 from components.example_gen.scan import limits_of
-from components.images import findings, inspection, sniff
+from components.images import findings, formats, inspection
 from components.images.convert import encode_for_tensorflow
 from components.options.data import DataOptions
 from components.registry.find import reading_of
@@ -45,7 +45,7 @@ class Image:
 
 def check_image(name: str, content: bytes, limits: findings.ImageLimits = LIMITS) -> Image:
     """Inspects an encoded image and converts what TensorFlow would get wrong. Never raises; safe in threads."""
-    if sniff.sniff_format(content) == "jpeg":
+    if formats.sniff_format(content) == "jpeg":
         return _check(name, content, limits)
     with _one_at_a_time:
         return _check(name, content, limits)

@@ -1,4 +1,8 @@
-"""Packed files, and parts of files, as seekable streams; a packed one is unpacked anew where the reader goes back."""
+"""Packed files, and parts of files, as seekable streams; a packed one is unpacked anew where the reader goes back.
+
+The header of a TFRecord is read here too, since the length in it may look like the start of a packed file. Framing:
+https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,30 @@ import bz2
 import gzip
 import io
 import lzma
+import struct
 import zlib
 from collections.abc import Callable
 from typing import IO, Any
 
-from components.sources.content.framing import HEADER, length_of
+import google_crc32c
+
+HEADER = struct.Struct("<QI")  # length of the data, and the masked checksum of these 8 bytes
+CHECKSUM = struct.Struct("<I")
+
+
+def mask_checksum(data: bytes) -> int:
+    """CRC-32C of the data, 0..2**32-1, masked as TFRecords have it."""
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def length_of(header: bytes) -> int | None:
+    """The length that the 12 bytes of a header give, None where they are none."""
+    if len(header) < HEADER.size:
+        return None
+    length, checksum = HEADER.unpack_from(header)
+    return length if checksum == mask_checksum(header[:8]) else None
+
 
 CHUNK = 1 << 16  # bytes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from components.images.sniff import sniff_format
+from components.images.formats import sniff_format
 from components.options.data import DataOptions
 
 LABEL_FEATURES = (  # as data sets name the class where they do not follow TFDS' older names

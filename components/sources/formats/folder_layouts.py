@@ -8,10 +8,9 @@ from functools import partial
 from components.errors import InputError
 from components.options.data import DataOptions
 from components.sources.layout import layouts
-from components.sources.layout.doubts import refuse_doubtful, refuse_flat
+from components.sources.layout.doubts import refuse_doubtful, refuse_flat, say_understood
 from components.sources.layout.filenames import label_of_name
 from components.sources.layout.layouts import FOLDER_LAYOUTS, FolderShape, Placement
-from components.sources.layout.understood import say_understood
 from components.sources.listing import IngestFormat, Listing, Source, Tree
 
 

@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple
 from components.contract import features
 from components.errors import InputError
 from components.options.data import DataOptions
-from components.sources.content.framing import CHECKSUM, HEADER, length_of, mask_checksum
+from components.sources.content.packing import CHECKSUM, HEADER, length_of, mask_checksum
 from components.sources.content.readers import describe_error, read_stored, read_stream
 from components.sources.content.streams import DAMAGE, Unreadable, member_path, open_unpacked
 from components.sources.formats.entries import RecordImage, find_picture, guess_features, is_empty

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from components.images.sniff import SUFFIX_FORMATS
+from components.images.formats import SUFFIX_FORMATS
 from components.sources.content.readers import read_stored
 from components.sources.content.streams import Unreadable
 from components.sources.formats.tfrecords import name_classes, place_shards

@@ -1,21 +1,21 @@
-"""Where folders can be read in more than one way, a person is asked: a class that is none makes a wrong model.
+"""What is said of folders: how they are read; and where that is doubtful, what a person is asked.
+
+A class that is none makes a wrong model, so folders that can be read in more than one way are not guessed.
 
 What is doubtful is judged on the outcome, not on the rules: no list of names has all spellings of a split.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
-from components.contract.names import key_of
+from components.contract.names import canonical, key_of
 from components.errors import InputError
 from components.sources.layout.filenames import may_be_classes
 from components.sources.layout.layouts import FOLDER_LAYOUTS, FolderPlan, plan_folders
-from components.sources.layout.levels import kinds_with_classes
 from components.sources.layout.shapes import IMAGE_FILE, FolderShape, kind_of_file, look_below, merge_levels, telling_of
-from components.sources.layout.splits import TRAIN, has_side, looks_like_split, sharing_splits
-from components.sources.layout.understood import count_images, describe_plan, quote
+from components.sources.layout.splits import TRAIN, has_side, kinds_with_classes, looks_like_split, sharing_splits
 
 
 def refuse_doubtful(root: str, names: list[str], shape: FolderShape, plan: FolderPlan) -> None:
@@ -138,3 +138,59 @@ def _is_plausible(plan: FolderPlan, names: list[str]) -> bool:
     if plan.by_name:
         return may_be_classes(plan.labels, len(names))
     return not (plan.nested and any(has_side(part) for path in plan.paths for part in path.split("/")))
+
+
+SHOWN = 4  # names of each kind
+LEFT = {
+    "outside_classes": "in no class's folder",
+    "test_folder": "in a test split, beside a validation split",
+    "unlabelled": "in a split without class folders",
+}
+
+
+def say_understood(plan: FolderPlan, layout: str, ignored: Iterable[tuple[str, str]], shape: FolderShape) -> list[str]:
+    """What is said of a plan that was carried out.
+
+    Args:
+        plan: of the folders.
+        layout: a key of `FOLDER_LAYOUTS`.
+        ignored: names of files, each with why it was left aside.
+        shape: of all files.
+    """
+    place = "above the splits" if plan.level and plan.level.depth else "below the splits"
+    telling = telling_of(shape)
+    counts = Counter(why for name, why in ignored if why in LEFT and kind_of_file(name.rpartition("/")[2]) >= telling)
+    lines = [f"{FOLDER_LAYOUTS[layout].rule.format(place=place)}: {describe_plan(plan)}"]
+    return lines + [f"left aside: {count_images(count)} {LEFT[why]}" for why, count in sorted(counts.items())]
+
+
+def count_images(count: int) -> str:
+    """A number of images, in words."""
+    return f"{count:,} image{'s' * (count != 1)}"
+
+
+def describe_plan(plan: FolderPlan) -> str:
+    """What a plan makes of the folders, on one line."""
+    labels = set(map(canonical, plan.labels))
+    words = f"{len(labels):,} class{'es' * (len(labels) != 1)}, {quote(labels)}"
+    if plan.prefix:
+        words += f", in '{plan.prefix}'"
+    return "; ".join(filter(None, (words, describe_sides(plan))))
+
+
+def describe_sides(plan: FolderPlan) -> str:
+    """Where each split folder goes; empty: there are none."""
+    if plan.level is None or plan.sides is None:
+        return ""
+    goes: defaultdict[str, list[str]] = defaultdict(list)
+    for name, kind in plan.level.kinds.items():
+        side = plan.sides.get(kind)
+        goes["left aside" if side is None or side.ignored else side.split or "split by content"].append(name)
+    return ", ".join(f"{quote(names)}: {what}" for what, names in goes.items())
+
+
+def quote(names: Iterable[str]) -> str:
+    """A few names, quoted, and how many more there are."""
+    names = sorted(names)
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(f"'{name}'" for name in names[:SHOWN]) + more

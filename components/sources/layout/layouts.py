@@ -26,7 +26,6 @@ from typing import NamedTuple
 
 from components.contract import features
 from components.sources.layout.filenames import label_of_name, tell_classes
-from components.sources.layout.levels import Level, find_level, kinds_with_classes
 from components.sources.layout.shapes import (
     NO_FILE,
     FolderShape,
@@ -40,7 +39,7 @@ from components.sources.layout.shapes import (
     tops_below,
     wrappers,
 )
-from components.sources.layout.splits import EVAL, TEST, TRAIN, UNLABELLED
+from components.sources.layout.splits import EVAL, TEST, TRAIN, UNLABELLED, Level, find_level, kinds_with_classes
 
 TRAIN_FOLDERS = ("train", "training")  # the plainest names of each side; `splits.py` knows more
 EVAL_FOLDERS = ("validation", "valid", "val", "eval", "evaluation", "test")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 
 from components.contract.names import key_of
-from components.images.sniff import IMAGE_SUFFIXES
+from components.images.formats import IMAGE_SUFFIXES
 
 NO_FILE, OTHER_FILE, BARE_FILE, IMAGE_FILE = range(4)  # the most telling name of a file directly in a folder
 FolderShape = dict[str, int]  # folder -> one of them; the root is the empty string

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from components.images.sniff import IMAGE_SUFFIXES
+from components.images.formats import IMAGE_SUFFIXES
 
 Rows = list[dict[str, Any]]
 DEPTH = 4  # levels of nested objects whose keys become columns

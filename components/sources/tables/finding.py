@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from components.contract import features
 from components.errors import InputError
-from components.images.sniff import IMAGE_SUFFIXES
+from components.images.formats import IMAGE_SUFFIXES
 from components.options.data import DataOptions
 from components.sources.content.readers import read_stored
 from components.sources.content.streams import DAMAGE, Unreadable, member_path, open_unpacked

@@ -19,10 +19,10 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from urllib.parse import unquote
 
-from components.images.sniff import IMAGE_SUFFIXES
+from components.images.formats import IMAGE_SUFFIXES
 from components.sources.content import remote
 from components.sources.formats.folders import stat_file, walk_folder
-from components.sources.layout.aside import why_ignored
+from components.sources.layout.filenames import why_ignored
 from components.sources.listing import Source
 from components.sources.tables.sheets import windows_text
 

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, NoReturn
 
 from components.errors import InputError
-from components.images.sniff import IMAGE_SUFFIXES
+from components.images.formats import IMAGE_SUFFIXES
 from components.sources.tables.documents import NotUnderstood, flatten, read_document
 
 FORM = (

@@ -6,9 +6,8 @@ import pytest
 
 from components.errors import GateRefused, InputError
 from components.example_gen.admission import describe_scan, refuse_data, write_ledger
-from components.example_gen.classes import ClassMap
 from components.example_gen.comparison import Findings
-from components.example_gen.history import open_history
+from components.example_gen.history import ClassMap, open_history
 from components.example_gen.manifest import Row, summarise_rows
 from components.example_gen.scan import Scan, scan_data
 from components.options.data import DataOptions

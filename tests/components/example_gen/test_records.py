@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from components.contract import features
 from components.errors import InputError
-from components.example_gen.classes import ClassMap
 from components.example_gen.comparison import Findings
+from components.example_gen.history import ClassMap
 from components.example_gen.manifest import Row, make_row
 from components.example_gen.records import make_example, read_again, read_worklist, write_worklist
 from components.example_gen.scan import Scan

@@ -10,8 +10,8 @@ from PIL import Image as Pillow
 from components.contract import features
 from components.images.convert import encode_for_tensorflow
 from components.images.findings import ImageLimits
+from components.images.formats import sniff_format
 from components.images.inspection import inspect_image
-from components.images.sniff import sniff_format
 from tests import pictures
 
 LIMITS = ImageLimits(max_pixels=1_000_000, min_side=8, max_bytes=1_000_000)

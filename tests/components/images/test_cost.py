@@ -10,8 +10,8 @@ from PIL import Image
 from components.example_gen import scan
 from components.images import cost, findings
 from components.images.findings import ImageLimits
+from components.images.formats import sniff_format
 from components.images.inspection import inspect_image
-from components.images.sniff import sniff_format
 from pipeline.predict.reading import check_image
 from tests import pictures
 

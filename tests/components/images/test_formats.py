@@ -9,11 +9,11 @@ import pytest
 from PIL import Image as Pillow
 
 from components.contract import features
-from components.images import findings, formats, sniff
+from components.images import findings, formats
 from components.images.convert import encode_for_tensorflow
 from components.images.findings import ImageLimits
+from components.images.formats import is_ignorable, sniff_format
 from components.images.inspection import inspect_image
-from components.images.sniff import is_ignorable, sniff_format
 from components.images.tensorflow_pixels import decode_with_tensorflow
 from tests import kinds, pictures
 
@@ -101,11 +101,11 @@ def test_a_format_that_is_not_read_is_named_with_a_way_out(kind):
     assert found.sha256 == hashlib.sha256(NAMED[kind]).hexdigest()
 
 
-@pytest.mark.parametrize("suffix", [s for s, form in formats.SUFFIXES.items() if form in formats.WAYS_OUT])
+@pytest.mark.parametrize("suffix", [s for s, form in formats.SUFFIX_FORMATS.items() if form in formats.WAYS_OUT])
 def test_a_suffix_is_enough_to_name_a_format_that_is_not_read(suffix):
     for content in (b"no known start", pictures.encode(PICTURE, "tiff")):  # most cameras' raws are TIFFs
         found = inspect(content, f"DSC_0001{suffix.upper()}")
-        assert (found.reason, found.detail.split(":")[0]) == (findings.UNDECODABLE, formats.SUFFIXES[suffix])
+        assert (found.reason, found.detail.split(":")[0]) == (findings.UNDECODABLE, formats.SUFFIX_FORMATS[suffix])
         assert not is_ignorable(f"photo{suffix}", content)
     assert inspect(pictures.encode(PICTURE), f"photo{suffix}").flags == ("wrong_suffix",)
     assert inspect(b"", f"photo{suffix}").reason == findings.EMPTY
@@ -151,8 +151,8 @@ def test_random_bytes_are_no_image():
 
 
 def test_documents_make_no_class():
-    assert not {".pdf", ".svg", ".eps", ".djvu"} & sniff.IMAGE_SUFFIXES
-    assert {".jpg", ".cr2", ".dcm", ".ppm", ".jp2", ".psd", ".ico"} <= sniff.IMAGE_SUFFIXES
+    assert not {".pdf", ".svg", ".eps", ".djvu"} & formats.IMAGE_SUFFIXES
+    assert {".jpg", ".cr2", ".dcm", ".ppm", ".jp2", ".psd", ".ico"} <= formats.IMAGE_SUFFIXES
 
 
 def test_a_targa_may_tell_the_depth_of_a_map_that_is_not_there():

@@ -9,8 +9,8 @@ import pytest
 
 from components.images import findings, inspection
 from components.images.findings import FLAGS, ON_ALPHA, REASONS, ImageLimits, Inspection
+from components.images.formats import is_ignorable, sniff_format
 from components.images.inspection import inspect_image
-from components.images.sniff import is_ignorable, sniff_format
 from tests import pictures
 
 LIMITS = ImageLimits(max_pixels=1_000_000, min_side=8, max_bytes=1_000_000)

@@ -95,7 +95,7 @@ def test_a_long_record_is_passed_over():
 def test_a_length_beyond_all_measure_is_damage():
     import struct
 
-    from components.sources.content.framing import mask_checksum
+    from components.sources.content.packing import mask_checksum
 
     for length in (10**9, 2**63 - 5, 2**64 - 1):
         header = struct.pack("<Q", length)
