@@ -16,18 +16,18 @@ from rich.table import Table
 
 from components.contract import features
 from components.contract.gates import warnings_of
-from components.contract.limits import check_balance
+from components.contract.limits import FLAT, check_balance
 from components.errors import GateRefused, InputError
-from components.example_gen.admission import judge_files, refuse_data
+from components.example_gen.admission import judge_scan, refuse_data
 from components.example_gen.history import open_history
 from components.example_gen.scan import Scan, ScanSettings, scan_data
-from components.images.findings import FLAGS, FLAT
+from components.images.findings import FLAGS
 from components.options.data import DataOptions
 from components.sources.find import list_sources
 from pipeline import sample
 from pipeline.process.progress import quiet_tensorflow
 
-SHOWN = 10  # of each list; `--json` has them all
+LINES_SHOWN = 10  # of each list; `--json` has them all
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def check_data(options: DataOptions, memory: Path | None, report: Callable[[int,
     with _located(options) as path, open_history(str(memory or ""), writable=False) as known:
         listing = list_sources(path, options)
         scan = scan_data(listing, options, known, ScanSettings(report, quiet_tensorflow, verify=True))
-    warnings = warnings_of(judge_files(scan, options).checks)
+    warnings = warnings_of(judge_scan(scan, options).checks)
     try:
         refuse_data(scan, options)
     except GateRefused as error:
@@ -124,7 +124,7 @@ def print_report(console: Console, checked: Checked) -> None:
     for flag in data["flags"]:
         console.print(f"  [bold]{flag}[/]: {escape(FLAGS[flag])}", soft_wrap=True)
     if flat := _flat_images(scan):
-        console.print(f"[bold]flat[/]: {escape(', '.join(flat[:SHOWN]))}", soft_wrap=True)
+        console.print(f"[bold]flat[/]: {escape(', '.join(flat[:LINES_SHOWN]))}", soft_wrap=True)
         _print_rest(console, len(flat))
     _print_ledger(console, scan)
     for name, groups in scan.findings.__dict__.items():
@@ -175,7 +175,7 @@ def _counted(counts: dict[str, int]) -> str:
 
 def _print_ledger(console: Console, scan: Scan) -> None:
     rejected = [row for row in scan.rows if row.reason]
-    for row in rejected[:SHOWN]:
+    for row in rejected[:LINES_SHOWN]:
         console.print(f"  [yellow]{row.reason}[/] {escape(row.name)}: {escape(row.detail)}", soft_wrap=True)
     _print_rest(console, len(rejected))
 
@@ -185,19 +185,22 @@ def _print_groups(console: Console, name: str, groups: list[list[str]]) -> None:
         console.print(f"[bold]{name}[/]: none")
         return
     console.print(f"[bold]{name}[/]: {len(groups):,} group{'s' * (len(groups) > 1)}")
-    for group in groups[:SHOWN]:
-        console.print("  " + escape(" = ".join(group[:SHOWN])) + (" ..." if len(group) > SHOWN else ""), soft_wrap=True)
+    for group in groups[:LINES_SHOWN]:
+        console.print(
+            "  " + escape(" = ".join(group[:LINES_SHOWN])) + (" ..." if len(group) > LINES_SHOWN else ""),
+            soft_wrap=True,
+        )
     _print_rest(console, len(groups))
 
 
 def _print_rest(console: Console, count: int) -> None:
-    if count > SHOWN:
-        console.print(f"  ... and {count - SHOWN:,} more; --json has all", style="dim")
+    if count > LINES_SHOWN:
+        console.print(f"  ... and {count - LINES_SHOWN:,} more; --json has all", style="dim")
 
 
 def _print_verdict(console: Console, checked: Checked) -> None:
     warnings = [warning for warning in checked.warnings if f"{warning}." not in checked.reasons]
-    for warning in warnings[:SHOWN]:
+    for warning in warnings[:LINES_SHOWN]:
         console.print(f"[yellow]warning[/] {escape(warning)}", soft_wrap=True)
     _print_rest(console, len(warnings))
     if checked.verdict == "accepted":

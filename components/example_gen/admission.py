@@ -13,7 +13,7 @@ from components.example_gen.scan import Scan
 from components.options.data import DataOptions
 from components.sources.listing import count_suffixes
 
-NAMED = 10  # of the classes that are refused for one reason
+CLASSES_NAMED = 10  # of the classes that are refused for one reason
 
 
 def refuse_data(scan: Scan, options: DataOptions, overridden: bool = False) -> None:
@@ -29,13 +29,13 @@ def refuse_data(scan: Scan, options: DataOptions, overridden: bool = False) -> N
         GateRefused: over `max_bad_fraction`, in all or in one class, or over `max_flat_fraction` in one; names files.
     """
     refuse_empty_class(scan)
-    gate = judge_files(scan, options)
+    gate = judge_scan(scan, options)
     if not gate.passed and not overridden:
         raise GateRefused(DATA, gate.reasons, gate.to_dict())
     refuse_one_sided_class(scan)
 
 
-def judge_files(scan: Scan, options: DataOptions) -> Gate:
+def judge_scan(scan: Scan, options: DataOptions) -> Gate:
     """Holds unusable and blank files and the split against their limits in `data`, as DataGate will."""
     rejected = (asdict(row) for row in scan.rows if row.reason)
     checks, notes = check_bad_fraction(scan.dataset, rejected, options.max_bad_fraction)
@@ -82,8 +82,8 @@ def refuse_one_sided_class(scan: Scan) -> None:
 
 
 def _likewise(labels: list[str]) -> str:
-    named = ", ".join(f"'{label}'" for label in labels[:NAMED])
-    more = f" and {len(labels) - NAMED:,} more" if len(labels) > NAMED else ""
+    named = ", ".join(f"'{label}'" for label in labels[:CLASSES_NAMED])
+    more = f" and {len(labels) - CLASSES_NAMED:,} more" if len(labels) > CLASSES_NAMED else ""
     return f"\nThe same goes for {named}{more}." if labels else ""
 
 

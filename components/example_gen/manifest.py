@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.contract import features
-from components.images.findings import DUPLICATE_OF, FLAT, Inspection, is_blank
+from components.contract.limits import FLAT
+from components.images.findings import DUPLICATE_OF, Inspection, is_blank
 from components.sources.listing import Source
 
 

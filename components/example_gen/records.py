@@ -29,7 +29,7 @@ from components.sources.content.streams import Unreadable
 from components.sources.listing import Listing, Source
 from components.sources.table import is_sequential, read_source
 
-BATCH = 64
+IMAGES_AT_ONCE = 64
 RecordPair = tuple[Source, Row]
 progress = logging.getLogger("graft.progress")
 
@@ -170,7 +170,7 @@ class WriteShards(beam.DoFn):
 
     def _read_records(self, unit: Unit) -> Iterator[tuple[Row, bytes]]:
         lines = read_worklist(self._worklist, unit)
-        while batch := list(islice(lines, BATCH)):
+        while batch := list(islice(lines, IMAGES_AT_ONCE)):
             remote = "://" in batch[0][0].path  # mostly waited for; locally, threads would only fight for the lock
             yield from (self._pool.map if remote else map)(self._read, batch)
             self._done += len(batch)

@@ -29,7 +29,7 @@ from components.sources.content.streams import Unreadable
 from components.sources.listing import Listing, Source
 from components.sources.table import read_source
 
-BATCH = 64
+INSPECTED_AT_ONCE = 64
 WORTH_PROCESSES = 512  # below, starting processes takes longer than the work
 REMEMBER_EACH = 512
 REPORT_SECONDS = 0.5
@@ -217,7 +217,9 @@ def _inspect_in_processes(
 
     workers = Parallel(n_jobs=os.cpu_count(), return_as="generator", batch_size=1, pre_dispatch="12*n_jobs")
     try:
-        answers = workers(delayed(_inspect_without_tensorflow)(batch, limits) for batch in _batches(sources, BATCH))
+        answers = workers(
+            delayed(_inspect_without_tensorflow)(batch, limits) for batch in _batches(sources, INSPECTED_AT_ONCE)
+        )
         meanwhile()
         for batch in answers:
             yield from batch

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from components.contract import features
 from components.images import formats
 from components.images.depth import to_eight_bits
 from components.images.findings import (
@@ -36,16 +35,19 @@ from components.images.findings import (
 from components.images.jpeg import ends_early
 from components.images.jpeg2000 import check_tiles
 from components.images.orientation import read_orientation, turn
-from components.images.pillow import _read_tag, load_as_stored, open_as_stored
-from components.images.png import check_rows
-from components.images.tensorflow_pixels import decode_with_tensorflow, refuse_where_postponed
-from components.images.tiff import check_kind, check_strips
+from components.images.pillow import as_mode, explain_failure, is_cut, load_as_stored, open_as_stored, read_tag
+from components.images.png import check_scanlines
+from components.images.tensorflow_pixels import (
+    agrees_with_pillow,
+    are_equal,
+    decode_with_tensorflow,
+    refuse_where_postponed,
+)
+from components.images.tiff import check_strips, check_tiff_kind
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_JPEG_DIFFERENCE = 2.0  # mean over a picture's pixels, 0..255: two libjpegs round differently
-COMPARED = 1 << 16  # values at a time
 PNG_LEVEL = 1  # photographs: a quarter of the default level's time, 8 % more bytes
 PROVED_SIDE, ORDINARY_SIDE = 256, 1 << 14  # px; decoders have limits far above the latter
 MOST_PAGES = 100  # of a TIFF that are counted; Pillow's own count takes the square of their number
@@ -54,7 +56,6 @@ PCX_PALETTE = 0x0C  # the byte before it, 769 before the end of a file of 256 co
 WITHOUT_PIXELS = ("I", "F")  # 32 bits a pixel, of any range
 THUMBNAIL_SIDE, MAX_REDUCTION = 64, 8  # as for JPEGs, so that a copy in another format looks alike
 BACKGROUNDS = {ALPHA: (255, 255, 255, 255), ALPHA_ON_BLACK: (0, 0, 0, 255)}
-CUT_WORDS = ("truncat", "not enough", "eof", "end of file", "unexpected end", "requires a buffer", "too short")
 
 
 def encode_for_tensorflow(content: bytes, inspection: Inspection) -> tuple[bytes, str]:
@@ -110,8 +111,8 @@ def decode_with_pillow(content: bytes, form: str, limits: ImageLimits) -> Pictur
     except Rejection:
         raise
     except Exception as error:  # noqa: BLE001  Pillow's decoders raise anything on broken bytes
-        cut = any(word in str(error).lower() for word in CUT_WORDS) or _is_cut(content, form)
-        raise Rejection(TRUNCATED if cut else UNDECODABLE, _explain(error)) from None
+        reason = TRUNCATED if is_cut(content, form, error) else UNDECODABLE
+        raise Rejection(reason, explain_failure(error)) from None
     eight, is_scaled = to_eight_bits(loaded, content, form)
     flags |= ({SCALED} if is_scaled else set()) | ({ON_ALPHA[limits.alpha]} if _is_clear(eight) else set())
     plain = _lay_on(eight, flags)
@@ -119,7 +120,7 @@ def decode_with_pillow(content: bytes, form: str, limits: ImageLimits) -> Pictur
         raise Rejection(TRUNCATED, "the end marker stands before the last row")
     is_tagged = orientation != 1 and limits.upright and form != "jpeg"  # JPEGs are turned in the transform graph
     is_as_stored = is_plain and flags.isdisjoint(BACKGROUNDS)
-    if is_tagged or not (is_as_stored or _agrees(content, form, plain)):
+    if is_tagged or not (is_as_stored or agrees_with_pillow(content, form, plain)):
         refuse_where_postponed()
         _prove_conversion(plain)
         flags |= {CONVERTED}
@@ -129,9 +130,9 @@ def decode_with_pillow(content: bytes, form: str, limits: ImageLimits) -> Pictur
 
 
 def _check_whole(content: bytes, form: str, limits: ImageLimits) -> bool:
-    """Refuses what is missing though Pillow would go on without it; whether it is a plain PNG, see `check_rows`."""
+    """Refuses what is missing though Pillow would go on without it; says whether it is a plain PNG."""
     if form == "png":
-        return check_rows(content, limits)
+        return check_scanlines(content, limits)
     if form == "jpeg2000":
         check_tiles(content)
     if form == "pcx" and content[3] == 8 and content[65] == 1 and content[-769] != PCX_PALETTE:
@@ -150,8 +151,8 @@ def _prove_conversion(plain: Image) -> None:
         corner = plain.crop((0, 0, width, height))
         seen = decode_with_tensorflow(_write_png(corner, level=0))
     except Exception as error:  # noqa: BLE001  whatever it is, it would end a run later
-        raise Rejection(UNDECODABLE, f"cannot be written as a PNG: {_explain(error)}") from None
-    if isinstance(seen, str) or not _are_equal(seen, np.asarray(_as_mode(corner, "RGB"))):
+        raise Rejection(UNDECODABLE, f"cannot be written as a PNG: {explain_failure(error)}") from None
+    if isinstance(seen, str) or not are_equal(seen, np.asarray(as_mode(corner, "RGB"))):
         problem = seen.rpartition("}} ")[2] if isinstance(seen, str) else "other pixels"
         raise Rejection(UNDECODABLE, f"cannot be written as a PNG: TensorFlow: {problem}")
 
@@ -169,7 +170,7 @@ def _check_header(picture: Image, form: str, limits: ImageLimits) -> set[str]:
     if frames > 1 and form in ("webp", "avif", "tiff"):
         raise Rejection(ANIMATED_UNSUPPORTED, f"{frames} {'pages' if form == 'tiff' else 'frames'}")
     if form == "tiff":
-        check_kind(picture.tag_v2)  # type: ignore[attr-defined]
+        check_tiff_kind(picture.tag_v2)  # type: ignore[attr-defined]
     if form == "psd" and not _is_flattened(picture):
         raise Rejection(UNDECODABLE, f"saved without its flattened picture: {formats.LAYERS}")
     if picture.mode in WITHOUT_PIXELS and form != "ppm":
@@ -207,10 +208,10 @@ def _load_with_orientation(picture: Image, content: bytes, form: str) -> tuple[I
     if form == "jpeg":
         return load_as_stored(picture), read_orientation(content)
     if form == "tiff":  # loaded, Pillow's picture is turned and has no tag any more
-        orientation = _read_tag(picture)
+        orientation = read_tag(picture)
         return load_as_stored(picture), orientation
     loaded = load_as_stored(picture)
-    return loaded, _read_tag(picture)  # of a PNG, the tag may stand behind the pixels
+    return loaded, read_tag(picture)  # of a PNG, the tag may stand behind the pixels
 
 
 def _is_clear(picture: Image) -> bool:
@@ -231,12 +232,7 @@ def _lay_on(picture: Image, flags: Iterable[str]) -> Image:
         return _lab_to_rgb(picture)
     if picture.mode in ("P", "PA"):  # or Pillow warns that transparency will be lost
         picture = picture.convert("RGBA")
-    return _as_mode(picture, "L" if picture.mode in ("1", "L", "LA") else "RGB")
-
-
-def _as_mode(picture: Image, mode: str) -> Image:
-    """Without the copy that Pillow makes where there is nothing to convert."""
-    return picture if picture.mode == mode else picture.convert(mode)
+    return as_mode(picture, "L" if picture.mode in ("1", "L", "LA") else "RGB")
 
 
 def _lab_to_rgb(picture: Image) -> Image:
@@ -246,65 +242,7 @@ def _lab_to_rgb(picture: Image) -> Image:
     return ImageCms.applyTransform(picture, ImageCms.buildTransform(*profiles, "LAB", "RGB"))  # type: ignore[return-value]
 
 
-def _agrees(content: bytes, form: str, plain: Image) -> bool:
-    """Whether TensorFlow sees the pixels that Pillow sees; row by row, or large pictures take their size once more."""
-    if form not in features.FORMATS:
-        return False
-    seen, pixels = decode_with_tensorflow(content), np.asarray(_as_mode(plain, "RGB"))
-    if isinstance(seen, str) or seen.shape != pixels.shape:
-        return False
-    if form == "jpeg":
-        rows = zip(seen, pixels, strict=True)
-        return float(np.mean([np.abs(a.astype(np.int16) - b).mean() for a, b in rows])) <= MAX_JPEG_DIFFERENCE
-    return _are_equal(seen, pixels)
-
-
-def _are_equal(seen: np.ndarray, pixels: np.ndarray) -> bool:
-    """Some rows at a time, or large pictures take their size once more."""
-    step = max(1, COMPARED // max(1, pixels[:1].size))
-    return seen.shape == pixels.shape and all(
-        np.array_equal(seen[row : row + step], pixels[row : row + step]) for row in range(0, len(pixels), step)
-    )
-
-
 def _luma(plain: Image) -> np.ndarray:
     """The luma of a thumbnail, uint8 [h, w]."""
-    grey = _as_mode(plain, "L")
+    grey = as_mode(plain, "L")
     return np.asarray(grey.reduce(max(1, min(min(grey.size) // THUMBNAIL_SIDE, MAX_REDUCTION))))
-
-
-def _explain(error: Exception) -> str:
-    from PIL import UnidentifiedImageError
-
-    if isinstance(error, UnidentifiedImageError):  # its text holds an address in memory
-        return "Pillow: the header is broken"
-    return (
-        f"Pillow: {error}" if isinstance(error, OSError | SyntaxError) else f"Pillow: {type(error).__name__}: {error}"
-    )
-
-
-def _is_cut(content: bytes, form: str) -> bool:
-    """Of a file that does not decode: whether its end is missing."""
-    size = len(content)
-    if form == "jpeg":
-        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda") or b"\xff\xda" not in content
-    if form == "png":
-        return b"IEND" not in content
-    if form == "gif":
-        return not content.rstrip(b"\0").endswith(b";")
-    if form == "bmp":
-        return int.from_bytes(content[2:6], "little") > size
-    if form == "webp":
-        return int.from_bytes(content[4:8], "little") + 8 > size
-    return form != "tiff" and _ends_within_a_box(content)
-
-
-def _ends_within_a_box(content: bytes) -> bool:
-    """Whether the last box of an ISO base media file (ISO/IEC 14496-12) is cut."""
-    place = 0
-    while place + 8 <= len(content):
-        length = int.from_bytes(content[place : place + 4], "big")
-        if length < 8:  # to the end of the file, or of 64 bits
-            return False
-        place += length
-    return place != len(content)

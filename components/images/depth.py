@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits; what cameras and scanners have
-FULL = 1 << 6  # a high byte of as much takes more than 14 bits
+FULL_VALUE = 1 << 6  # a high byte of as much takes more than 14 bits
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by the number of channels; alpha is the last of an even number
 BITS_A_SAMPLE = 258  # TIFF's tag
 OTHER_BYTE = {";16L": ";16B", ";16B": ";16L", ";16N": ";16B"}  # raw modes of the high byte, and of the low one
@@ -53,7 +53,7 @@ def _values_of(picture: Image, content: bytes, form: str) -> np.ndarray | None:
             return values[..., np.newaxis]
         return np.stack([values, np.where(values == clear, np.uint16(0), np.uint16(0xFFFF))], axis=2)
     is_deep_png = form == "png" and content[24:25] == b"\x10"  # the header's bit depth
-    if not (is_deep_png or form == "tiff") or picture.mode not in MODES.values() or _largest(picture) >= FULL:
+    if not (is_deep_png or form == "tiff") or picture.mode not in MODES.values() or _largest(picture) >= FULL_VALUE:
         return None
     return _read_png(content) if is_deep_png else _read_tiff(content, picture)
 

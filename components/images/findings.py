@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from components.contract.limits import FLAT
 from components.images.orientation import is_transposed, turn
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ ALPHA = "alpha"
 ALPHA_ON_BLACK = "alpha_on_black"
 ALPHA_IGNORED = "alpha_ignored"
 SCALED = "scaled"
-FLAT = "flat"
 ANIMATED = "animated"
 WRONG_SUFFIX = "wrong_suffix"
 EXTRANEOUS_BYTES = "extraneous_bytes"
@@ -66,17 +66,14 @@ BLANK = 16  # of luma; a flat picture that is as near to black or white shows no
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What is known of one file. Rejected: `reason` is set, and of the picture only `format`, where it is known.
+    """The facts of one file. Of a rejected one `reason` is set, and of its picture at most the format is known.
 
     Attributes:
         sha256: 64 lower-case hex digits, of the file.
         bytes: length of the file.
-        format: of the file: jpeg png gif bmp webp tiff heif avif.
-        height: pixels, of the upright picture, unless `data.orientation` is `ignore`.
-        width: pixels, likewise.
         format: of the file, a name in `formats.FORMATS`.
-        height: pixels, as stored (orientation tags are not applied).
-        width: pixels, as stored.
+        height: pixels, of the upright picture, unless `data.orientation` is `ignore`.
+        width: pixels, of the same picture.
         channels: 1 to 4, as stored; a palette counts as one.
         brightness: mean luma of a thumbnail, 0..255.
         contrast: standard deviation of luma of a thumbnail, 0..127.5.
@@ -133,10 +130,10 @@ class Rejection(Exception):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)
         self.reason = reason
-        self.detail = _one_line(detail)
+        self.detail = shorten_detail(detail)
 
 
-def _one_line(text: str) -> str:
+def shorten_detail(text: str) -> str:
     """Printable, on one line, of at most `DETAIL_LENGTH` characters: decoders quote what they find."""
     line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
     return line if len(line) <= DETAIL_LENGTH else line[: DETAIL_LENGTH - 3] + "..."

@@ -39,7 +39,7 @@ ICON = "several pictures of other sizes; export the one that is meant as PNG"
 OLD = "a format that no decoder here takes; convert it to PNG (ImageMagick, XnConvert)"
 
 # The first row that fits counts: what is a special kind of another format comes before it.
-FORMATS = (
+IMAGE_FORMATS = (
     Format("Canon raw", rb"II\*\0.{4}CR|II\x1a\0\0\0HEAPCCDR|.{4}ftypcrx ", (".cr2", ".cr3", ".crw"), RAW),
     Format("Nikon raw", b"", (".nef", ".nrw"), RAW),
     Format("Sony raw", b"", (".arw", ".sr2", ".srf"), RAW),
@@ -103,22 +103,24 @@ FORMATS = (
     Format("multi-page PCX", rb"\xb1\x68\xde\x3a", (".dcx",), OLD),
     Format("Macintosh picture", b"", (".pict", ".pct"), OLD),
 )  # fmt: skip
-PATTERNS = tuple((re.compile(row.start, re.DOTALL), row.name) for row in FORMATS if row.start)
-SUFFIX_FORMATS = {suffix: row.name for row in FORMATS for suffix in row.suffixes}
-WAYS_OUT = {row.name: row.way_out for row in FORMATS if row.way_out}
-DOCUMENTS = frozenset(("SVG", "PDF", "EPS", "DjVu"))  # lie beside images as read-me's and logos: these make no class
+PATTERNS = tuple((re.compile(row.start, re.DOTALL), row.name) for row in IMAGE_FORMATS if row.start)
+SUFFIX_FORMATS = {suffix: row.name for row in IMAGE_FORMATS for suffix in row.suffixes}
+WAYS_OUT = {row.name: row.way_out for row in IMAGE_FORMATS if row.way_out}
+DOCUMENT_FORMATS = frozenset(
+    ("SVG", "PDF", "EPS", "DjVu")
+)  # lie beside images as read-me's and logos: these make no class
 SVG = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*<(?:svg[\s>:]|(?:\?xml|!--|!DOCTYPE svg).*?<svg[\s>:])", re.DOTALL | re.IGNORECASE
 )
 
 
-IMAGE_SUFFIXES = frozenset(suffix for suffix, form in SUFFIX_FORMATS.items() if form not in DOCUMENTS)
+IMAGE_SUFFIXES = frozenset(suffix for suffix, form in SUFFIX_FORMATS.items() if form not in DOCUMENT_FORMATS)
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 AVIF_BRANDS = {b"avif", b"avis"}
 
 
 def sniff_format(content: bytes) -> str | None:
-    """The image format by the first `HEAD` bytes, a name in `FORMATS`; None if it is no known one."""
+    """The image format by the first `HEAD` bytes, a name in `IMAGE_FORMATS`; None if it is no known one."""
     head = content[:HEAD]
     if head[4:8] == b"ftyp" and (brand := _sniff_brand(head)):
         return brand

@@ -1,4 +1,4 @@
-"""Is this file a whole image, and what does TensorFlow make of it? Pure functions over bytes.
+"""Inspects one encoded image: is it whole, and what does TensorFlow make of it? Pure functions over bytes.
 
 The format is told by the content, never by the file's suffix. A file that is no whole image is rejected with one
 reason of `REASONS`; its source is never touched. `jpeg.py` looks at JPEGs, `convert.py` at everything else.
@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING
 
+from components.contract.limits import FLAT
 from components.images import formats
 from components.images.convert import decode_with_pillow
 from components.images.cost import check_cost
 from components.images.findings import (
     EMPTY,
-    FLAT,
     NOT_AN_IMAGE,
     TOO_LARGE,
     UNDECODABLE,
@@ -25,14 +24,10 @@ from components.images.findings import (
     Inspection,
     Picture,
     Rejection,
-    _one_line,
+    shorten_detail,
 )
 from components.images.formats import SUFFIX_FORMATS, find_format
 from components.images.jpeg import decode_with_libjpeg
-
-if TYPE_CHECKING:
-    pass
-
 
 MIN_HASHED_SIDE = 32  # px; below it, different icons look alike to the hash
 MIN_HASH_QUALITY = 50  # of 0..100; PDQ's authors advise to discard hashes below it
@@ -57,7 +52,7 @@ def inspect_image(name: str, content: bytes, limits: ImageLimits) -> Inspection:
     except Rejection as rejection:
         return replace(facts, reason=rejection.reason, detail=rejection.detail)
     except Exception as error:  # noqa: BLE001  a decoder may raise anything on broken bytes; none may end a run
-        return replace(facts, reason=UNDECODABLE, detail=_one_line(f"{type(error).__name__}: {error}"))
+        return replace(facts, reason=UNDECODABLE, detail=shorten_detail(f"{type(error).__name__}: {error}"))
     suffix = PurePath(name).suffix.lower()
     wrong = SUFFIX_FORMATS.get(suffix, form) != form
     contrast = float(picture.luma.std())

@@ -27,7 +27,7 @@ from components.images.findings import (
 from components.images.orientation import read_orientation
 from components.images.tensorflow_pixels import decode_with_tensorflow
 
-CHANNELS = {"Gray": 1, "YCbCr": 3, "RGB": 3}  # simplejpeg's names; CMYK and YCCK need Pillow for their colours
+COLOUR_CHANNELS = {"Gray": 1, "YCbCr": 3, "RGB": 3}  # simplejpeg's names; CMYK and YCCK need Pillow for their colours
 THUMBNAIL_SIDE = 64  # px; the shorter side of a thumbnail is at least that long, where the picture's is
 MAX_PIXELS_A_BYTE = 512  # a block of 8 x 8 takes a Huffman code, of one bit at least
 MAX_STRAY_SHARE = 0.2  # of the file; where more is left over after the last row, the header lies about the size
@@ -58,7 +58,7 @@ def decode_with_libjpeg(content: bytes, limits: ImageLimits) -> Picture | None:
     flags: tuple[str, ...] = ()
     if not FOR_ALL.search(_split(content)[0]):  # arithmetic coding, lossless: TensorFlow must be asked
         return None
-    if colours not in CHANNELS:
+    if colours not in COLOUR_CHANNELS:
         read_strictly(content, "CMYK")
         return None
     try:
@@ -68,7 +68,7 @@ def decode_with_libjpeg(content: bytes, limits: ImageLimits) -> Picture | None:
             raise
         luma = _forgive(content, rejection.detail, (height, width))
         flags += (EXTRANEOUS_BYTES,) if "extraneous" in rejection.detail else ()
-    picture = Picture(height, width, CHANNELS[colours], luma[..., 0], flags)
+    picture = Picture(height, width, COLOUR_CHANNELS[colours], luma[..., 0], flags)
     return turn_picture(picture, read_orientation(content), limits)
 
 

@@ -19,9 +19,9 @@ MOST_ENTRIES = 256  # of its first directory; cameras write some 20
 TAG, SHORT = 0x0112, 3
 EXIF = b"Exif\0\0"
 SOI, FILL = b"\xff\xd8", 0xFF
-HEAD = 4 + len(EXIF)  # marker, length, and what tells EXIF from XMP
+EXIF_HEAD = 4 + len(EXIF)  # marker, length, and what tells EXIF from XMP
 APP1 = b"\xff\xe1\0\0" + EXIF
-IS_LENGTH = [place in (2, 3) for place in range(HEAD)]
+IS_LENGTH = [place in (2, 3) for place in range(EXIF_HEAD)]
 BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 # How far the next marker is from a marker: so many bytes, and the length where a segment has one (ITU-T T.81, B.1.1.3).
 # A stuffed zero, SOI, EOI and SOS end the walk; fill bytes, TEM and RST0..7 have no length.
@@ -54,12 +54,12 @@ def _find_exif(content: bytes) -> bytes:
     """What follows `Exif` in the first such segment of a JPEG, to the segment's end; empty where there is none."""
     place = 2 if content.startswith(SOI) else len(content)
     for _ in range(MOST_SEGMENTS):
-        head = content[place : place + HEAD].ljust(HEAD, b"\0")
+        head = content[place : place + EXIF_HEAD].ljust(EXIF_HEAD, b"\0")
         marker, length = head[1], int.from_bytes(head[2:4], "big")
         if head[0] != FILL or not OWN_BYTES[marker]:
             break
         if head[:2] + head[4:] == APP1[:2] + EXIF:
-            return content[place + HEAD : place + 2 + length]
+            return content[place + EXIF_HEAD : place + 2 + length]
         place += OWN_BYTES[marker] + HAS_LENGTH[marker] * length
     return b""
 
@@ -105,13 +105,13 @@ def _find_exifs(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     lengths = tf.cast(tf.strings.length(encoded), tf.int64)
 
     def step(place: tf.Tensor, start: tf.Tensor, end: tf.Tensor, walking: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        head = _bytes_at(encoded, place, HEAD, lengths)
+        head = _bytes_at(encoded, place, EXIF_HEAD, lengths)
         own, has_length = tf.unstack(tf.gather(tf.constant([OWN_BYTES, HAS_LENGTH], tf.int64), head[:, 1], axis=1))
         length = head[:, 2] * 256 + head[:, 3]
         walking &= (head[:, 0] == FILL) & (own > 0)
         found = walking & tf.reduce_all((head == list(APP1)) | tf.constant(IS_LENGTH), axis=1)
         end = tf.where(found, tf.minimum(place + 2 + length, lengths), end)
-        start = tf.where(found, tf.minimum(place + HEAD, end), start)
+        start = tf.where(found, tf.minimum(place + EXIF_HEAD, end), start)
         return place + own + has_length * length, start, end, walking & ~found
 
     nowhere = tf.zeros_like(lengths)

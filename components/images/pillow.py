@@ -1,4 +1,4 @@
-"""Images as Pillow reads them, one format at a time, with all pixels as they are stored."""
+"""Images as Pillow reads them, one format at a time, with all pixels as they are stored; and why it fails."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from components.images.png import keep_pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+CUT_WORDS = ("truncat", "not enough", "eof", "end of file", "unexpected end", "requires a buffer", "too short")
 
 
 @contextmanager
@@ -59,7 +62,7 @@ def _register_heif() -> None:
     pi_heif.register_heif_opener()
 
 
-def _read_tag(picture: Image) -> int:
+def read_tag(picture: Image) -> int:
     """The orientation tag of EXIF, in whatever way a format holds it."""
     from PIL import ExifTags
     from PIL.Image import Image as AnyImage
@@ -84,7 +87,7 @@ def load_as_stored(picture: Image) -> Image:
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_270,
     }
-    turned = _read_tag(picture) if picture.format == "TIFF" else 1
+    turned = read_tag(picture) if picture.format == "TIFF" else 1
     picture.load()
     if picture.format == "PPM" and picture.mode == "I":  # 0..65535, whatever the file's own maximum is
         return _narrow(picture)
@@ -96,3 +99,48 @@ def _narrow(picture: Image) -> Image:
     from PIL import Image as Pillow
 
     return Pillow.fromarray(np.asarray(picture).astype(np.uint16))
+
+
+def as_mode(picture: Image, mode: str) -> Image:
+    """Converts a picture to a mode of Pillow's, without the copy that it makes where there is nothing to convert."""
+    return picture if picture.mode == mode else picture.convert(mode)
+
+
+def explain_failure(error: Exception) -> str:
+    """Says why Pillow failed, on a line for the ledger."""
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):  # its text holds an address in memory
+        return "Pillow: the header is broken"
+    return (
+        f"Pillow: {error}" if isinstance(error, OSError | SyntaxError) else f"Pillow: {type(error).__name__}: {error}"
+    )
+
+
+def is_cut(content: bytes, form: str, error: Exception) -> bool:
+    """Whether a file that Pillow failed at lacks its end, by Pillow's words or by the file's own structure."""
+    if any(word in str(error).lower() for word in CUT_WORDS):
+        return True
+    size = len(content)
+    if form == "jpeg":
+        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda") or b"\xff\xda" not in content
+    if form == "png":
+        return b"IEND" not in content
+    if form == "gif":
+        return not content.rstrip(b"\0").endswith(b";")
+    if form == "bmp":
+        return int.from_bytes(content[2:6], "little") > size
+    if form == "webp":
+        return int.from_bytes(content[4:8], "little") + 8 > size
+    return form != "tiff" and _ends_within_a_box(content)
+
+
+def _ends_within_a_box(content: bytes) -> bool:
+    """Whether the last box of an ISO base media file (ISO/IEC 14496-12) is cut."""
+    place = 0
+    while place + 8 <= len(content):
+        length = int.from_bytes(content[place : place + 4], "big")
+        if length < 8:  # to the end of the file, or of 64 bits
+            return False
+        place += length
+    return place != len(content)

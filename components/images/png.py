@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from components.images.findings import TRUNCATED, UNDECODABLE, ImageLimits, Rejection, check_size
 
-MAGIC = b"\x89PNG\r\n\x1a\n"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER, PALETTE, ROWS, END = b"IHDR", b"PLTE", b"IDAT", b"IEND"
 FOR_PIXELS = (HEADER, PALETTE, b"tRNS", ROWS, END)
 ABOUT = (b"eXIf", b"acTL")  # how a picture is turned, and of how many frames it is the first
@@ -21,7 +21,7 @@ TEXTS_ABOUT = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
 REMARKS = (b"pHYs", b"tIME", b"tEXt", b"sRGB", b"gAMA", b"cHRM")  # which no decoder here heeds
 PALETTE_COLOURS, LARGEST_WINDOW = 3, 1 << 15  # of the header's kinds; bytes that zlib looks back
 PLAIN_SIDE, PLAIN_CHUNK = 1 << 14, 1 << 20  # px, bytes; libpng has limits far above
-SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # a pixel, by colour type
+SAMPLES_A_PIXEL = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # a pixel, by colour type
 PASSES = (
     (0, 0, 8, 8),
     (4, 0, 8, 8),
@@ -31,7 +31,7 @@ PASSES = (
     (1, 0, 2, 2),
     (0, 1, 1, 2),
 )  # x, y, steps
-BLOCK = 1 << 20
+UNPACKED_AT_ONCE = 1 << 20
 
 
 class Chunk(NamedTuple):
@@ -49,7 +49,7 @@ def read_chunks(content: bytes) -> Iterator[Chunk]:
     Raises:
         Rejection: `truncated`, the file ends before; `undecodable`, something that is no chunk.
     """
-    view, place, kind = memoryview(content), len(MAGIC), b""
+    view, place, kind = memoryview(content), len(SIGNATURE), b""
     while kind != END:
         if place + 8 > len(view):
             raise Rejection(TRUNCATED, "the file ends before the chunk IEND")
@@ -66,7 +66,7 @@ def read_chunks(content: bytes) -> Iterator[Chunk]:
         place = end
 
 
-def check_rows(content: bytes, limits: ImageLimits) -> bool:
+def check_scanlines(content: bytes, limits: ImageLimits) -> bool:
     """Reads all that decides the pixels once, and keeps nothing of it.
 
     Returns:
@@ -121,11 +121,11 @@ def _is_plain(chunks: list[Chunk], rows: int) -> bool:
 
 def _count_bytes(header: memoryview, limits: ImageLimits) -> int:
     """How many bytes the rows of a header's picture are, each with its filter's byte."""
-    if len(header) != 13 or header[9] not in SAMPLES or header[12] > 1:
+    if len(header) != 13 or header[9] not in SAMPLES_A_PIXEL or header[12] > 1:
         raise Rejection(UNDECODABLE, "the header is broken")
     width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
     check_size(height, width, limits)
-    bits = header[8] * SAMPLES[header[9]]
+    bits = header[8] * SAMPLES_A_PIXEL[header[9]]
     passes = PASSES if header[12] else ((0, 0, 1, 1),)
     sizes = [(-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in passes]
     return sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sizes if columns > 0 and rows > 0)
@@ -136,7 +136,7 @@ def _unpack(unpacker: zlib._Decompress, packed: memoryview, missing: int) -> int
     count, rest = 0, bytes(packed)
     try:
         while rest and count <= missing:
-            count += len(unpacker.decompress(rest, BLOCK))
+            count += len(unpacker.decompress(rest, UNPACKED_AT_ONCE))
             rest = unpacker.unconsumed_tail
     except zlib.error as error:
         raise Rejection(UNDECODABLE, f"the zlib stream of the rows is broken: {error}") from None
@@ -157,4 +157,4 @@ def keep_pixels(content: bytes, with_facts: bool) -> bytes:
             pixels.append(chunk.whole)
         elif with_facts and (chunk.kind in ABOUT or bytes(chunk.data[:30]).startswith(TEXTS_ABOUT)):
             facts.append(chunk.whole)
-    return b"".join((MAGIC, *pixels[:1], *facts, *pixels[1:]))
+    return b"".join((SIGNATURE, *pixels[:1], *facts, *pixels[1:]))

@@ -26,7 +26,7 @@ DIRT, DIRTY_BLOCKS, DIRTY_BYTES = (0x00, 0xFF), (8, 200), 1 << 20
 TAILS = bytes(range(1, 255)), b"\xff" * 254  # two things that may follow a strip: rows, for one that is short
 
 
-def check_kind(tags: Any) -> None:
+def check_tiff_kind(tags: Any) -> None:
     """Refuses what would be read as a picture that is not the one that is meant.
 
     Args:

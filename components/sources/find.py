@@ -22,7 +22,7 @@ from components.sources.layout import layouts, shapes
 from components.sources.layout.filenames import why_ignored
 from components.sources.layout.layouts import FolderShape
 from components.sources.listing import Listing, Source, Tree
-from components.sources.table import FORMATS, file_formats, find_formats, format_alone
+from components.sources.table import INGEST_FORMATS, file_formats, find_formats, format_alone
 from components.sources.tables import finding
 
 ARCHIVES = "an archive (.zip, .tar, .tar.gz, .tgz)"
@@ -42,12 +42,12 @@ def list_sources(path: str, options: DataOptions) -> Listing:
     names = [file.name for file in tree.files]
     shape = shapes.shape_of(names, (folder for folder in tree.folders if not why_ignored(folder)))
     layout, choice = _find_layout(tree, names, shape, options)
-    form, alone = FORMATS[layout], format_alone(tree)
+    form, alone = INGEST_FORMATS[layout], format_alone(tree)
     listing = form.list_sources(tree, shape, options) if alone in (None, form) else None
     if listing is None:
         raise InputError(
             f"data.layout: {layout} expects {form.example}; nothing like it was found in {path}.\n"
-            "Use data.layout: auto, or one of: " + ", ".join(FORMATS) + "."
+            "Use data.layout: auto, or one of: " + ", ".join(INGEST_FORMATS) + "."
         )
     listing.notes += [*choice.notes, *nested.say_left(listing.ignored)]
     if choice.declared:
@@ -70,7 +70,9 @@ def _find_layout(tree: Tree, names: list[str], shape: FolderShape, options: Data
     layout = layouts.find_layout(names, shape)
     asked = options.model_copy(update={"layout": layout})
     again = replace(tree, ignored=list(tree.ignored))
-    choice = finding.choose(tree, shape, options, lambda: FORMATS[layout].list_sources(again, shape, asked))
+    choice = finding.choose_labels(
+        tree, shape, options, lambda: INGEST_FORMATS[layout].list_sources(again, shape, asked)
+    )
     return ("manifest" if choice.by_tables else layout), choice
 
 
@@ -108,7 +110,7 @@ def find_tree(path: str, options: DataOptions) -> Tree:
 
 
 def _find_at(path: str, options: DataOptions) -> Tree:
-    kind = remote.kind_of(path) if remote.is_remote(path) else _kind_of(path)
+    kind = remote.remote_kind(path) if remote.is_remote(path) else _kind_of(path)
     if kind == "folder":
         return walk_folder(path)
     if not kind:

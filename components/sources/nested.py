@@ -22,7 +22,7 @@ from components.sources import table
 from components.sources.content import remote
 from components.sources.content.packing import PACKINGS
 from components.sources.content.streams import MEMBER, member_path, open_binary, open_stream, open_unpacked
-from components.sources.formats.archives import DAMAGES, ZIP_STARTS, is_tar, walk_archive
+from components.sources.formats.archives import READ_ERRORS, ZIP_STARTS, is_tar, walk_archive
 from components.sources.layout.filenames import why_ignored
 from components.sources.listing import IGNORED, Source, Tree
 
@@ -42,7 +42,7 @@ PACKED = {  # archives that nothing here reads, by their first bytes
     b"xar!": "a xar archive",
     b"hsqs": "a SquashFS image",
 }
-TABLES = {  # likewise, what may hold images as values
+TABLE_FILES = {  # likewise, what may hold images as values
     b"\x89HDF\r\n\x1a\n": "an HDF5 file",
     b"PAR1": "a Parquet file",
     b"ARROW1": "an Arrow file",
@@ -70,8 +70,8 @@ def open_archives(tree: Tree, options: DataOptions, depth: int = 0) -> None:
         return  # a file that is given alone
     files = [file for file in tree.files if not file.problem and not file.name.endswith("/")]
     kinds, has_images = _kinds(files, options.layout)
-    archives = {file: kind for file, kind in kinds.items() if kind and kind not in table.FORMATS}
-    records = next((name for name in table.FORMATS if name in kinds.values()), "")
+    archives = {file: kind for file, kind in kinds.items() if kind and kind not in table.INGEST_FORMATS}
+    records = next((name for name in table.INGEST_FORMATS if name in kinds.values()), "")
     tree.records = {file.name for file, kind in kinds.items() if records and kind == records}
     if has_images or tree.records:
         _set_aside(tree, {file.name for file in archives}, "archive")
@@ -153,17 +153,17 @@ def _sniff(file: Source) -> str:
 
 
 def kind_of_content(file: Source) -> str:
-    """Returns `zip`, `tar`, `image`, a key of `table.FORMATS`, in words what is packed otherwise, or an empty text."""
+    """Returns `zip`, `tar`, `image`, a key of `table.INGEST_FORMATS`, words for other packings, or an empty text."""
     try:
         head = block = _head(file)
         if head[:4] in ZIP_STARTS:
             return "zip"
-        if found := next((words for magic, words in (PACKED | TABLES).items() if head.startswith(magic)), ""):
+        if found := next((words for magic, words in (PACKED | TABLE_FILES).items() if head.startswith(magic)), ""):
             return found
         if any(map(head.startswith, PACKINGS)):
             with open_unpacked(member_path(file)) as stream:
                 block = stream.read(tarfile.BLOCKSIZE)
-    except DAMAGES:
+    except READ_ERRORS:
         return ""
     if records := table.format_by_content(block):
         return records
@@ -185,7 +185,7 @@ def _refuse_unread(tree: Tree, archives: dict[Source, str]) -> None:
     can_do = any(kind in READ for kind in archives.values())
     for file in tree.files:
         kind = archives.get(file, "")
-        if kind in PACKED.values() or (kind in TABLES.values() and not can_do):
+        if kind in PACKED.values() or (kind in TABLE_FILES.values() and not can_do):
             raise InputError(refusal(_shown(tree, file), kind))
         if ARCHIVE.search(file.name) and not kind and not file.problem:
             raise InputError(

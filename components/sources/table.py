@@ -1,4 +1,4 @@
-"""All formats in which data comes with its labels. To add one, write its module and add a row to `FORMATS`."""
+"""All formats in which data comes with its labels. To add one, write its module and add a row to `INGEST_FORMATS`."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from components.sources.listing import FileFormat, IngestFormat, Source, Tree
 from components.sources.tables import reading
 
 # The first row that matches is taken; where none does, `layouts.find_layout` chooses of those that have no `matches`.
-FORMATS: dict[str, IngestFormat] = {
-    **folder_layouts.FORMATS,
-    "manifest": reading.FORMAT,
-    "tfrecord": tfrecords.FORMAT,
-    "webdataset": webdataset.FORMAT,
+INGEST_FORMATS: dict[str, IngestFormat] = {
+    **folder_layouts.FOLDER_FORMATS,
+    "manifest": reading.INGEST_FORMAT,
+    "tfrecord": tfrecords.INGEST_FORMAT,
+    "webdataset": webdataset.INGEST_FORMAT,
 }
-AT_ONCE = ("file", "zip")  # kinds of sources that are fast to read in any order
+IN_ANY_ORDER = ("file", "zip")  # kinds of sources that are fast to read in any order
 
 
 def format_alone(tree: Tree) -> IngestFormat | None:
     """Returns the format of a tree that is one file, given as the data path; None: the tree is no such file."""
-    return next((form for form in FORMATS.values() if form.file and form.file.container == tree.container), None)
+    return next((form for form in INGEST_FORMATS.values() if form.file and form.file.container == tree.container), None)
 
 
 def find_formats(tree: Tree, shape: dict[str, int]) -> Iterator[IngestFormat]:
@@ -30,12 +30,12 @@ def find_formats(tree: Tree, shape: dict[str, int]) -> Iterator[IngestFormat]:
     if alone := format_alone(tree):
         yield alone
         return
-    yield from (form for form in FORMATS.values() if form.matches and form.matches(tree, shape))
+    yield from (form for form in INGEST_FORMATS.values() if form.matches and form.matches(tree, shape))
 
 
 def file_formats() -> Iterator[tuple[str, FileFormat]]:
     """Yields the formats that are told by single files, by name."""
-    yield from ((name, form.file) for name, form in FORMATS.items() if form.file)
+    yield from ((name, form.file) for name, form in INGEST_FORMATS.items() if form.file)
 
 
 def format_by_name(name: str) -> str:
@@ -51,7 +51,7 @@ def format_by_content(block: bytes) -> str:
 def read_source(source: Source, max_bytes: int) -> bytes:
     """Reads the bytes of one source, of whatever format it is; see `readers.read_with`."""
     kind = source.kind
-    readers = (form.readers[kind] for form in FORMATS.values() if kind in form.readers)
+    readers = (form.readers[kind] for form in INGEST_FORMATS.values() if kind in form.readers)
     return read_with(STORED.get(kind) or next(readers), source, max_bytes)
 
 
@@ -60,4 +60,4 @@ def is_sequential(source: Source) -> bool:
 
     So is what is in an archive inside another one, which may be packed there.
     """
-    return source.kind not in AT_ONCE or MEMBER in source.path
+    return source.kind not in IN_ANY_ORDER or MEMBER in source.path

@@ -26,7 +26,7 @@ from components.options.data import DataOptions, TransformOptions
 from components.options.gates import EvaluatorOptions, GateOptions
 from components.options.trainer import TrainerOptions
 from components.options.tuner import TunerOptions
-from components.sources.table import FORMATS
+from components.sources.table import INGEST_FORMATS
 from components.trainer.backbones.table import check_request, check_weights
 from pipeline.config.kubeflow import KubeflowOptions
 from pipeline.config.layers import EXTENDS, Layer, find, merge, parse, read_layers
@@ -200,7 +200,7 @@ def check_config(content: dict[str, Any], origin: str, layers: Sequence[Layer] =
     """
     refuse_secrets(content, "")
     try:
-        config = Config.model_validate(content, context={"formats": list(FORMATS)})
+        config = Config.model_validate(content, context={"formats": list(INGEST_FORMATS)})
     except ValidationError as error:
         lines = dict.fromkeys(_explain(problem, layers) for problem in error.errors())
         raise InputError(

@@ -17,7 +17,7 @@ from components.images.findings import ImageLimits
 from components.registry.find import class_names, crop_target, find_model
 from components.registry.verify import check_folder
 from pipeline.predict.overlays import Overlays
-from pipeline.predict.reading import LIMITS, Image, limits_for, read_ahead
+from pipeline.predict.reading import DEFAULT_LIMITS, Image, limits_for, read_ahead
 from pipeline.process.footprint import load_tensorflow
 
 BATCH = 32
@@ -65,7 +65,7 @@ class Model:
     names: list[str]
     signatures: dict[str, Any]
     crop: tuple[int, int] | None = None
-    limits: ImageLimits = LIMITS
+    limits: ImageLimits = DEFAULT_LIMITS
 
     def probabilities(self, contents: list[bytes]) -> np.ndarray:
         """float32 [batch, classes], 0..1."""

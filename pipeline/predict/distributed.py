@@ -31,11 +31,11 @@ from components.sources.listing import Source
 from pipeline.beam import name_runner, refuse_unseen
 from pipeline.predict.answers import Model, Prediction, answer_batch, load_model
 from pipeline.predict.inputs import MANIFEST_SUFFIXES, find_inputs
-from pipeline.predict.reading import LIMITS, Image, check_source, limits_for
-from pipeline.predict.writers import AnswerShape, parquet_schema, to_text
+from pipeline.predict.reading import DEFAULT_LIMITS, Image, check_source, limits_for
+from pipeline.predict.writers import AnswerShape, parquet_schema, to_utf_8
 
-LINES = 64  # images that a worker takes at once
-FORMS = {"parquet": ".parquet", "jsonl": ".jsonl"}
+LINES_AT_ONCE = 64  # images that a worker takes at once
+SHARD_SUFFIXES = {"parquet": ".parquet", "jsonl": ".jsonl"}
 Range = tuple[int, int]  # byte offset in the work list, and length
 
 
@@ -53,7 +53,7 @@ class PredictionJob:
     Attributes:
         model: a version's folder, readable by all workers.
         output: folder of the shards, writable by all workers.
-        form: a key of `FORMS`.
+        form: a key of `SHARD_SUFFIXES`.
         shape: of a row.
         batch_size: images that the model sees at once.
         beam_args: of Beam; empty: this machine.
@@ -94,11 +94,11 @@ def predict_on_beam(job: PredictionJob, paths: Iterable[str]) -> PredictionCount
     refuse_unseen(list(job.beam_args), seen, job.shared_path, "--shared-path")
     if tf.io.gfile.glob(os.path.join(job.output, "predictions-*")):
         raise InputError(f"--output {job.output}: there are predictions in it already.\nGive another folder.")
-    wanted = list_all(paths)
+    wanted = list_wanted(paths)
     tf.io.gfile.makedirs(job.output)
     worklist = os.path.join(job.output, f".worklist-{uuid.uuid4().hex}")
     try:
-        ranges = write_worklist(worklist, wanted)
+        ranges = write_wanted(worklist, wanted)
         with beam.Pipeline(options=PipelineOptions(name_runner(job.beam_args))) as pipeline:
             rows = (
                 pipeline
@@ -116,7 +116,7 @@ def predict_on_beam(job: PredictionJob, paths: Iterable[str]) -> PredictionCount
     return count_answers(shards, job, wanted)
 
 
-def list_all(paths: Iterable[str]) -> list[Wanted]:
+def list_wanted(paths: Iterable[str]) -> list[Wanted]:
     """All that may be an image, each named by where it is.
 
     Raises:
@@ -147,12 +147,12 @@ def _placed(root: str, source: Source) -> Source:
     return replace(source, name=os.path.join(base, source.name))
 
 
-def write_worklist(path: str, wanted: list[Wanted]) -> list[Range]:
+def write_wanted(path: str, wanted: list[Wanted]) -> list[Range]:
     """Writes a line a source; gives the ranges of batches. The order is that of storage, which archives need."""
     ranges, offset = [], 0
     with tf.io.gfile.GFile(path, "wb") as file:
-        for start in range(0, len(wanted), LINES):
-            rows = ([asdict(source), is_named] for source, is_named in wanted[start : start + LINES])
+        for start in range(0, len(wanted), LINES_AT_ONCE):
+            rows = ([asdict(source), is_named] for source, is_named in wanted[start : start + LINES_AT_ONCE])
             text = "".join(json.dumps(row) + "\n" for row in rows).encode()
             file.write(text)
             ranges.append((offset, len(text)))
@@ -168,7 +168,7 @@ def _is_aside(name: str) -> bool:
 class ReadImages(beam.DoFn):
     """Reads, checks and converts the images of a range of the work list."""
 
-    def __init__(self, worklist: str, limits: findings.ImageLimits = LIMITS) -> None:
+    def __init__(self, worklist: str, limits: findings.ImageLimits = DEFAULT_LIMITS) -> None:
         super().__init__()
         self._worklist, self._limits = worklist, limits
 
@@ -213,10 +213,12 @@ def write_rows(rows: beam.PCollection, job: PredictionJob) -> None:
     prefix, shape = os.path.join(job.output, "predictions"), job.shape
     if job.form == "jsonl":
         lines = rows | "ToJson" >> beam.Map(to_json, shape)
-        _ = lines | "Write" >> beam.io.WriteToText(prefix, file_name_suffix=FORMS["jsonl"])
+        _ = lines | "Write" >> beam.io.WriteToText(prefix, file_name_suffix=SHARD_SUFFIXES["jsonl"])
         return
     cells = rows | "ToCells" >> beam.Map(to_columns, shape)
-    _ = cells | "Write" >> beam.io.WriteToParquet(prefix, parquet_schema(shape), file_name_suffix=FORMS["parquet"])
+    _ = cells | "Write" >> beam.io.WriteToParquet(
+        prefix, parquet_schema(shape), file_name_suffix=SHARD_SUFFIXES["parquet"]
+    )
 
 
 def to_json(row: Prediction, shape: AnswerShape) -> str:
@@ -226,7 +228,7 @@ def to_json(row: Prediction, shape: AnswerShape) -> str:
 
 def to_columns(row: Prediction, shape: AnswerShape) -> dict[str, Any]:
     """A row of Parquet, by column."""
-    return dict(zip(shape.columns(), map(to_text, shape.to_cells(row)), strict=True))
+    return dict(zip(shape.columns(), map(to_utf_8, shape.to_cells(row)), strict=True))
 
 
 def count_answers(shards: list[str], job: PredictionJob, wanted: list[Wanted]) -> PredictionCounts:
@@ -235,13 +237,13 @@ def count_answers(shards: list[str], job: PredictionJob, wanted: list[Wanted]) -
     Raises:
         RuntimeError: an image has no row, or one too many.
     """
-    left = Counter(to_text(item.source.name) for item in wanted)
+    left = Counter(to_utf_8(item.source.name) for item in wanted)
     images = failed = 0
     for shard in shards:
-        for path, error in READERS[job.form](shard):
+        for path, error in SHARD_READERS[job.form](shard):
             images, failed = images + 1, failed + bool(error)
             left[path] -= 1
-    needed = {to_text(item.source.name) for item in wanted if item.is_named or not _is_aside(item.source.name)}
+    needed = {to_utf_8(item.source.name) for item in wanted if item.is_named or not _is_aside(item.source.name)}
     for path, number in left.items():
         if number < 0 or (number and path in needed):
             raise RuntimeError(
@@ -254,7 +256,7 @@ def count_answers(shards: list[str], job: PredictionJob, wanted: list[Wanted]) -
 def _read_jsonl(shard: str) -> Iterator[tuple[str, str | None]]:
     with FileSystems.open(shard, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         for row in map(json.loads, file):
-            yield to_text(row["path"]), row.get("error")
+            yield to_utf_8(row["path"]), row.get("error")
 
 
 def _read_parquet(shard: str) -> Iterator[tuple[str, str | None]]:
@@ -263,7 +265,7 @@ def _read_parquet(shard: str) -> Iterator[tuple[str, str | None]]:
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
-READERS: dict[str, Callable[[str], Iterator[tuple[str, str | None]]]] = {
+SHARD_READERS: dict[str, Callable[[str], Iterator[tuple[str, str | None]]]] = {
     "parquet": _read_parquet,
     "jsonl": _read_jsonl,
 }

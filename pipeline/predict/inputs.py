@@ -16,7 +16,9 @@ from components.sources.layout.filenames import why_ignored
 from components.sources.tables.columns import name_path
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl")
-FORM = "Expected a header with the column `path` (`file_name`, `image`, ...), or a JSON object a line with such a key."
+MANIFEST_FORM = (
+    "Expected a header with the column `path` (`file_name`, `image`, ...), or a JSON object a line with such a key."
+)
 
 
 def find_inputs(paths: Iterable[str]) -> Iterator[str]:
@@ -98,11 +100,11 @@ def read_manifest(path: str) -> Iterator[str]:
     try:
         for line, value in rows:
             if not isinstance(value, str) or not value.strip():
-                raise InputError(f"{path}: line {line} has no path.\n{FORM}")
+                raise InputError(f"{path}: line {line} has no path.\n{MANIFEST_FORM}")
             refuse_secrets(value, f"{path}: line {line}")
             yield os.path.join(os.path.dirname(path), value)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} is no manifest: {error}.\n{FORM}") from error
+        raise InputError(f"{path} is no manifest: {error}.\n{MANIFEST_FORM}") from error
 
 
 def _csv_rows(path: str) -> Iterator[tuple[int, object]]:
@@ -113,7 +115,7 @@ def _csv_rows(path: str) -> Iterator[tuple[int, object]]:
         names = [name or "" for name in reader.fieldnames or []]
         column = name_path(names)
         if column is None:
-            raise InputError(f"{path}: found the columns {', '.join(names) or 'none'}.\n{FORM}")
+            raise InputError(f"{path}: found the columns {', '.join(names) or 'none'}.\n{MANIFEST_FORM}")
         for row in reader:
             yield reader.line_num, row[column]
 
@@ -126,5 +128,5 @@ def _json_rows(path: str) -> Iterator[tuple[int, object]]:
             try:
                 row = json.loads(text)
             except ValueError as error:
-                raise InputError(f"{path}: line {line} is no JSON: {error}.\n{FORM}") from error
+                raise InputError(f"{path}: line {line} is no JSON: {error}.\n{MANIFEST_FORM}") from error
             yield line, row.get(name_path(row)) if isinstance(row, dict) else None

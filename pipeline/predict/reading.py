@@ -20,7 +20,7 @@ from components.sources.content.streams import Unreadable
 from components.sources.listing import Source
 from components.sources.table import read_source
 
-LIMITS = limits_of(DataOptions(min_side=1))  # read as by default
+DEFAULT_LIMITS = limits_of(DataOptions(min_side=1))  # read as by default
 _one_at_a_time = threading.Lock()  # Pillow's limits, which the check lifts, are of the whole process
 
 
@@ -43,7 +43,7 @@ class Image:
     flags: tuple[str, ...] = ()
 
 
-def check_image(name: str, content: bytes, limits: findings.ImageLimits = LIMITS) -> Image:
+def check_image(name: str, content: bytes, limits: findings.ImageLimits = DEFAULT_LIMITS) -> Image:
     """Inspects an encoded image and converts what TensorFlow would get wrong. Never raises; safe in threads."""
     if formats.sniff_format(content) == "jpeg":
         return _check(name, content, limits)
@@ -65,15 +65,15 @@ def _check(name: str, content: bytes, limits: findings.ImageLimits) -> Image:
 def limits_for(model: Path) -> findings.ImageLimits:
     """What is taken for a model, read as the pictures that it learned from."""
     reading = reading_of(model)
-    return replace(LIMITS, upright=reading["orientation"] == "apply", alpha=reading["alpha"])
+    return replace(DEFAULT_LIMITS, upright=reading["orientation"] == "apply", alpha=reading["alpha"])
 
 
-def read_image(path: str, limits: findings.ImageLimits = LIMITS) -> Image:
+def read_image(path: str, limits: findings.ImageLimits = DEFAULT_LIMITS) -> Image:
     """Reads and checks one local file."""
     return check_source(Source(path, "", path), limits)
 
 
-def check_source(source: Source, limits: findings.ImageLimits = LIMITS) -> Image:
+def check_source(source: Source, limits: findings.ImageLimits = DEFAULT_LIMITS) -> Image:
     """Reads and checks one source: a file, a member of an archive, or a record."""
     if source.problem:
         return Image(source.name, error=f"unreadable: {source.problem}")
@@ -85,7 +85,7 @@ def check_source(source: Source, limits: findings.ImageLimits = LIMITS) -> Image
 
 
 def read_ahead(
-    pool: ThreadPoolExecutor, paths: Iterable[str], ahead: int, limits: findings.ImageLimits = LIMITS
+    pool: ThreadPoolExecutor, paths: Iterable[str], ahead: int, limits: findings.ImageLimits = DEFAULT_LIMITS
 ) -> Iterator[Image]:
     """Images in the order of their paths, while up to `ahead` more are being read."""
     waiting: deque[Future[Image]] = deque()

@@ -177,7 +177,7 @@ class ParquetWriter:
 
     def write(self, row: Prediction) -> None:
         """Adds a row; writes a group of them now and then."""
-        self._rows.append([to_text(cell) for cell in self._shape.to_cells(row)])
+        self._rows.append([to_utf_8(cell) for cell in self._shape.to_cells(row)])
         if len(self._rows) == ROW_GROUP:
             self._flush()
 
@@ -203,7 +203,7 @@ def parquet_schema(shape: AnswerShape) -> Any:
     return pa.schema([(name, pa.string() if name in texts else pa.float32()) for name in shape.columns()])
 
 
-def to_text(cell: Any) -> Any:
+def to_utf_8(cell: Any) -> Any:
     """A cell whose text is UTF-8: names of files may be any bytes."""
     return cell.encode("utf-8", "backslashreplace").decode() if isinstance(cell, str) else cell
 

@@ -15,7 +15,7 @@ from components.images.findings import ImageLimits
 from components.registry import versions
 from components.registry.find import class_names, crop_target
 from components.registry.verify import check_folder
-from pipeline.predict.reading import LIMITS, limits_for
+from pipeline.predict.reading import DEFAULT_LIMITS, limits_for
 from pipeline.process.footprint import load_tensorflow
 from pipeline.serve.rest import invalid
 from pipeline.serve.tensors import Spec, element_error
@@ -40,7 +40,7 @@ class LoadedVersion:
     signature_defs: dict[str, Any]
     _functions: dict[str, Callable[..., dict[str, Any]]] = field(repr=False)
     crop: tuple[int, int] | None = None
-    limits: ImageLimits = LIMITS
+    limits: ImageLimits = DEFAULT_LIMITS
 
     def inputs_of(self, signature: str) -> dict[str, Spec]:
         """Gives the inputs of a signature.

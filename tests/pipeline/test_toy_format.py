@@ -1,4 +1,4 @@
-"""A row of `table.FORMATS` is all that a format takes: a toy format goes through every stage that reads data."""
+"""A row of `table.INGEST_FORMATS` is all that a format takes: a toy format goes through every stage that reads data."""
 
 import json
 
@@ -57,7 +57,7 @@ CONTENTS = {f"{number}.toy": (CLASSES[number % 3], picture_of(number % 3, number
 
 @pytest.fixture(autouse=True)
 def row(monkeypatch):
-    monkeypatch.setitem(table.FORMATS, "toy", TOY)
+    monkeypatch.setitem(table.INGEST_FORMATS, "toy", TOY)
 
 
 @pytest.fixture(params=["folder", "zip"])

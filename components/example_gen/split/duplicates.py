@@ -122,10 +122,10 @@ def find_neighbours(
     if distance is not None:
         hashed = np.flatnonzero(np.fromiter((bool(text) for text in hashes), bool, len(digests)))
         words[hashed] = hamming.pack_hex([hashes[int(index)] for index in hashed])
-        near[hashed] = hamming.connect(words[hashed], distance)
+        near[hashed] = hamming.connect_near(words[hashed], distance)
     edges = [_star(ids) for ids in (digest_ids, near, group_ids)]
     left, right = (np.concatenate(ends) for ends in zip(*edges, strict=True))
-    clusters = hamming.merge(np.arange(len(digests), dtype=np.int32), left, right)
+    clusters = hamming.join_components(np.arange(len(digests), dtype=np.int32), left, right)
     return Neighbours(clusters, near, digest_ids, group_ids, words, distance)
 
 

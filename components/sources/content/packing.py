@@ -35,7 +35,7 @@ def length_of(header: bytes) -> int | None:
     return length if checksum == mask_checksum(header[:8]) else None
 
 
-CHUNK = 1 << 16  # bytes
+READ_BYTES = 1 << 16  # bytes
 
 
 class _Seekable(io.RawIOBase):
@@ -67,7 +67,7 @@ class _Zlib(_Seekable):
     def readinto(self, buffer: Any) -> int:
         content = b""
         while not content and not self._zlib.eof:
-            packed = self._zlib.unconsumed_tail or self._file.read(CHUNK)
+            packed = self._zlib.unconsumed_tail or self._file.read(READ_BYTES)
             content = self._zlib.decompress(packed, len(buffer))
             if not packed and not content:
                 raise EOFError("the zlib stream ends early")
@@ -80,7 +80,7 @@ class _Zlib(_Seekable):
             raise io.UnsupportedOperation("seeking from the end")
         if offset < self._place:
             self._start()
-        while self._place < offset and self.read(min(CHUNK, offset - self._place)):
+        while self._place < offset and self.read(min(READ_BYTES, offset - self._place)):
             pass
         return self._place
 

@@ -7,7 +7,7 @@ import os
 from typing import IO
 
 from components.sources.content import remote
-from components.sources.content.streams import DAMAGE, Unreadable, list_tar, open_binary, open_stream, open_zip
+from components.sources.content.streams import UNPACK_ERRORS, Unreadable, list_tar, open_binary, open_stream, open_zip
 from components.sources.listing import Reader, Source
 
 
@@ -36,7 +36,7 @@ def read_with(reader: Reader, source: Source, max_bytes: int) -> bytes:
         content = reader(source, max_bytes)
     except Unreadable:
         raise
-    except (OSError, *DAMAGE) as error:
+    except (OSError, *UNPACK_ERRORS) as error:
         raise Unreadable(describe_error(error)) from error
     if len(content) > max_bytes:
         raise _too_large(f"more than {max_bytes:,}", max_bytes)

@@ -25,9 +25,9 @@ from components.sources.listing import Source, Tree
 CALLS = 32  # at once: a remote file system is mostly waited for
 BUFFER = 1 << 20  # bytes; every call for more is a round trip
 CONNECT_SECONDS = 10.0
-RETRY_SECONDS = 20
+GCS_RETRY_SECONDS = 20
 SCHEMES = ("s3", "gs")
-ENDPOINTS = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "gs": ("STORAGE_EMULATOR_HOST",)}
+ADDRESS_VARIABLES = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "gs": ("STORAGE_EMULATOR_HOST",)}
 CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the machine's role; AWS_ENDPOINT_URL names "
     "another service than Amazon's",
@@ -41,7 +41,7 @@ def is_remote(path: str) -> bool:
     return "://" in path
 
 
-def kind_of(path: str) -> str:
+def remote_kind(path: str) -> str:
     """`folder`, `file`, or an empty string where there is nothing.
 
     Raises:
@@ -154,7 +154,9 @@ def _locate(path: str) -> tuple[Any, str]:
     if not place or place.startswith("/"):
         raise InputError(f"data.path: expected {scheme}://BUCKET/FOLDER, found {path}.\nName the bucket.")
     bucket, slash, key = place.partition("/")
-    system = _file_system(os.getpid(), scheme, bucket, next(filter(None, map(os.environ.get, ENDPOINTS[scheme])), ""))
+    system = _file_system(
+        os.getpid(), scheme, bucket, next(filter(None, map(os.environ.get, ADDRESS_VARIABLES[scheme])), "")
+    )
     return system, bucket + slash + (posixpath.normpath(key) if key else "")
 
 
@@ -166,7 +168,7 @@ def _file_system(_process: int, scheme: str, bucket: str, address: str) -> Any:
     parts = urlsplit(address if "://" in address else f"http://{address}")
     place = {"scheme": parts.scheme, "endpoint_override": parts.netloc + parts.path.rstrip("/")} if address else {}
     if scheme == "gs":
-        return fs.GcsFileSystem(anonymous=bool(address), retry_time_limit=timedelta(seconds=RETRY_SECONDS), **place)
+        return fs.GcsFileSystem(anonymous=bool(address), retry_time_limit=timedelta(seconds=GCS_RETRY_SECONDS), **place)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if not region and not address:
         region = _find_region(bucket)

@@ -32,7 +32,7 @@ OPEN_ZIPS, OPEN_MEMBERS = 64, 500_000  # that a process keeps, of all its zip ar
 LARGEST_DIRECTORY = 1 << 26  # bytes; of the list of members in a zip archive inside another archive
 LARGEST_HEADER = 1 << 16  # bytes; of the names and attributes that precede a member of a tar archive
 LOCAL_HEADER = struct.Struct("<26xHH")  # before a member of a zip archive; the lengths of name and extra field
-DAMAGE = (  # what Python's unpackers raise on broken content, besides OSError
+UNPACK_ERRORS = (  # what Python's unpackers raise on broken content, besides OSError
     EOFError,
     zlib.error,
     lzma.LZMAError,

@@ -20,8 +20,8 @@ from typing import IO, Any
 from components.errors import InputError
 from components.sources.content import remote
 from components.sources.content.packing import packing_of
-from components.sources.content.streams import DAMAGE, list_tar, list_zip, open_binary, open_unpacked
-from components.sources.formats.links import Link, follow_links
+from components.sources.content.streams import UNPACK_ERRORS, list_tar, list_zip, open_binary, open_unpacked
+from components.sources.formats.links import LONGEST_PATH, Link, follow_links
 from components.sources.listing import Source, Tree
 
 LEAVES = "its path leaves the archive"
@@ -30,9 +30,8 @@ CUT = "the archive is damaged or cut off here; what follows is lost"
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 UTF8_NAME = 0x800  # flag of a zip member: its name is UTF-8
 UNICODE_PATH = 0x7075  # extra field of a zip member: its name in UTF-8 (APPNOTE 4.6.9)
-LONGEST_PATH = 4096  # bytes; of where a link leads
 MOST_ZEROS = 1 << 20  # bytes after the end of a tar archive that are looked through for another one
-DAMAGES = (OSError, *DAMAGE)
+READ_ERRORS = (OSError, *UNPACK_ERRORS)
 
 
 def archive_kind(place: str) -> str:
@@ -48,7 +47,7 @@ def archive_kind(place: str) -> str:
         with open_unpacked(place) as stream:
             if is_tar(stream.read(tarfile.BLOCKSIZE)):
                 return "tar"
-    except DAMAGES:
+    except READ_ERRORS:
         pass
     with open_binary(place) as file:
         return "zip" if zipfile.is_zipfile(file) else ""
@@ -78,7 +77,7 @@ def walk_archive(place: str, kind: str, shown: str = "") -> Tree:
         with open_binary(place) as file:
             facts = _facts(file)
             return _walk_zip(place, file, facts) if kind == "zip" else _walk_tar(place, facts)
-    except DAMAGES as error:
+    except READ_ERRORS as error:
         raise InputError(
             f"data.path: {shown or place} is a damaged {kind} archive: {remote.one_line(error)}.\n"
             "Expected a whole archive: fetch or make it again."
@@ -113,7 +112,7 @@ def _link_target(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
     try:
         with archive.open(info) as member:
             return os.fsdecode(member.read(LONGEST_PATH))
-    except DAMAGES:
+    except READ_ERRORS:
         return ""
 
 
@@ -177,7 +176,7 @@ def _headers(stream: IO[bytes]) -> Iterator[tarfile.TarInfo | None]:
             if next_start is None:
                 return
             stream.seek(next_start)
-    except DAMAGES:
+    except READ_ERRORS:
         pass
     yield None
 

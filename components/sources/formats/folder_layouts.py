@@ -57,6 +57,6 @@ def _refuse_parts(tree: Tree) -> None:
         )
 
 
-FORMATS = {
+FOLDER_FORMATS = {
     name: IngestFormat(name, layout.example, partial(list_folders, name)) for name, layout in FOLDER_LAYOUTS.items()
 }

@@ -14,7 +14,7 @@ from components.sources.content.readers import describe_error
 from components.sources.content.streams import NOT_REGULAR
 from components.sources.listing import Source, Tree
 
-LOOP = "a link to one of its own parent folders"
+FOLDER_LOOP = "a link to one of its own parent folders"
 Identity = tuple[int, int]  # device and inode
 
 
@@ -65,7 +65,7 @@ def _add_entries(entries: Any, folder: str, chain: tuple[Identity, ...], tree: T
         mode = status.st_mode if status else 0
         if status and stat.S_ISDIR(mode):
             if (status.st_dev, status.st_ino) in chain:
-                tree.files.append(Source(name, "", entry.path, problem=LOOP))
+                tree.files.append(Source(name, "", entry.path, problem=FOLDER_LOOP))
             else:
                 tree.folders.append(name)
                 yield name

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from components.sources.listing import Source, Tree
 
-OUTSIDE = "a link to what is not in the archive"
-LOOP = "a link to itself, or to a folder that it is in"
+NOT_IN_ARCHIVE = "a link to what is not in the archive"
+LINK_LOOP = "a link to itself, or to a folder that it is in"
 TOO_MANY = "a link to a folder, after links to many more files than the archive has"
 MOST_STEPS = 40  # from one link to the next, as Linux has it
-LONGEST_PATH = 4096  # characters
+LONGEST_PATH = 4096  # bytes or characters, of where a link leads
 MOST_COPIES = 10  # times the files of an archive, by links to folders
 
 
@@ -37,7 +37,7 @@ def follow_links(tree: Tree, links: list[Link]) -> None:
         return
     aims = {link.source.name: _aim(link) for link in links}
     files = {file.name: file for file in tree.files}
-    folders = {folder for name in (*files, *tree.folders) for folder in _parents(name)} | {*tree.folders}
+    folders = {folder for name in (*files, *tree.folders) for folder in _folders_around(name)} | {*tree.folders}
     names, left = sorted(files), MOST_COPIES * len(files)
     for source, _, _ in links:
         end = _resolve(source.name, aims)
@@ -59,7 +59,7 @@ def _aim(link: Link) -> str:
     return posixpath.normpath(posixpath.join(folder, link.target.replace("\\", "/") or "/"))
 
 
-def _parents(name: str) -> Iterator[str]:
+def _folders_around(name: str) -> Iterator[str]:
     while name := name.rpartition("/")[0]:
         yield name
 
@@ -67,7 +67,7 @@ def _parents(name: str) -> Iterator[str]:
 def _resolve(name: str, aims: dict[str, str]) -> str:
     """Where links lead in the end, those in the middle of a path among them; an empty string: they go round."""
     for _ in range(MOST_STEPS):
-        hop = next((part for part in (name, *_parents(name)) if part in aims), "")
+        hop = next((part for part in (name, *_folders_around(name)) if part in aims), "")
         if not hop:
             return name
         name = posixpath.normpath(aims[hop] + name[len(hop) :])
@@ -78,8 +78,8 @@ def _resolve(name: str, aims: dict[str, str]) -> str:
 
 def _problem(name: str, end: str, folders: set[str]) -> str:
     if end in ("", ".") or name.startswith(f"{end}/"):
-        return LOOP
-    return "" if end in folders else OUTSIDE
+        return LINK_LOOP
+    return "" if end in folders else NOT_IN_ARCHIVE
 
 
 def _below(names: list[str], folder: str) -> list[str]:

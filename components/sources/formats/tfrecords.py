@@ -15,15 +15,15 @@ from components.errors import InputError
 from components.options.data import DataOptions
 from components.sources.content.packing import CHECKSUM, HEADER, length_of, mask_checksum
 from components.sources.content.readers import describe_error, read_stored, read_stream
-from components.sources.content.streams import DAMAGE, Unreadable, member_path, open_unpacked
+from components.sources.content.streams import UNPACK_ERRORS, Unreadable, member_path, open_unpacked
 from components.sources.formats.entries import RecordImage, find_picture, guess_features, is_empty
 from components.sources.layout.layouts import Placement, settle_test
 from components.sources.layout.shapes import IMAGE_FILE, FolderShape
 from components.sources.layout.splits import split_of_word
 from components.sources.listing import FileFormat, IngestFormat, Listing, Source, Tree
 
-NAME = "tfrecord"
-FILE_NAME = re.compile(
+TFRECORD = "tfrecord"
+TFRECORD_NAME = re.compile(
     r"(.*\.(tfrecords?|tfrec|tfr)|data_tfrecord)(-\d+-of-\d+)?(\.gz|\.zlib)?", re.IGNORECASE | re.DOTALL
 )
 CLASS_NAMES = re.compile(r"(labels|classes|class_?names|.*\.labels)\.txt", re.IGNORECASE)
@@ -33,13 +33,13 @@ OTHER_FEATURES = 1 << 20  # bytes that a record may have besides its image
 
 def is_tfrecord_name(name: str) -> bool:
     """Whether a file's name is one that TFRecords usually have."""
-    return FILE_NAME.fullmatch(name.rpartition("/")[2]) is not None
+    return TFRECORD_NAME.fullmatch(name.rpartition("/")[2]) is not None
 
 
 def are_records(tree: Tree, shape: FolderShape) -> bool:
     """Whether a tree holds TFRecords, by content; or by their names, where no file is named like an image."""
     has_images = IMAGE_FILE in shape.values()
-    return tree.holds == NAME or (not has_images and any(is_tfrecord_name(file.name) for file in tree.files))
+    return tree.holds == TFRECORD or (not has_images and any(is_tfrecord_name(file.name) for file in tree.files))
 
 
 class Frame(NamedTuple):
@@ -75,7 +75,7 @@ def walk_frames(stream: IO[bytes], max_bytes: int) -> Iterator[Frame]:
             start += HEADER.size + length + CHECKSUM.size
         else:
             return
-    except (OSError, OverflowError, *DAMAGE):
+    except (OSError, OverflowError, *UNPACK_ERRORS):
         pass
     yield Frame(start, problem=f"damaged record at byte {start:,}; what follows is lost", is_end=True)
 
@@ -103,7 +103,7 @@ def list_pictures(file: Source, split: str, options: DataOptions) -> Iterator[So
         options: names of the features, and the limit on an image's size.
     """
     path, max_bytes = member_path(file), _most_bytes(options)
-    facts: dict[str, Any] = {"kind": NAME, "split": split, "mtime_ns": file.mtime_ns, "inode": file.inode}
+    facts: dict[str, Any] = {"kind": TFRECORD, "split": split, "mtime_ns": file.mtime_ns, "inode": file.inode}
     facts["declared"] = True
     try:
         with open_unpacked(path) as stream:
@@ -112,7 +112,7 @@ def list_pictures(file: Source, split: str, options: DataOptions) -> Iterator[So
                 picture = RecordImage(problem=frame.problem) if frame.problem else find_picture(frame.data, options)
                 place: dict[str, Any] = {"position": frame.offset + picture.offset, "size": picture.size}
                 yield Source(name, picture.label, path, problem=picture.problem, **place, **facts)
-    except (OSError, *DAMAGE) as error:
+    except (OSError, *UNPACK_ERRORS) as error:
         yield Source(file.name, "", path, problem=describe_error(error), **facts)
 
 
@@ -148,7 +148,7 @@ def _first_record(files: list[Source], options: DataOptions) -> tuple[str, bytes
                     if not frame.problem and not is_empty(frame.data):
                         return file.name, frame.data
                     empty = empty if frame.problem or empty[0] else (file.name, frame.data)
-        except (OSError, *DAMAGE):
+        except (OSError, *UNPACK_ERRORS):
             continue
     return empty
 
@@ -179,7 +179,7 @@ def list_records(tree: Tree, _: Any, options: DataOptions) -> Listing | None:
     Raises:
         InputError: the features are not there, or some files tell their split and others do not.
     """
-    listing = Listing(tree.root, NAME, [], tree.ignored, container=tree.container)
+    listing = Listing(tree.root, TFRECORD, [], tree.ignored, container=tree.container)
     alone = len(tree.files) == 1 and tree.files[0].path == tree.root
     files = sorted((file for file in tree.files if alone or file.name in tree.records), key=lambda file: file.name)
     if not files:
@@ -239,18 +239,18 @@ def place_shards(names: list[str], root: str) -> dict[str, Placement]:
     return {name: places[side] for name, side in sides.items()}
 
 
-def list_images(tree: Tree, options: DataOptions) -> list[Source] | None:
+def list_record_images(tree: Tree, options: DataOptions) -> list[Source] | None:
     """Reads the images of all records, whatever their class."""
     listing = list_records(tree, None, options.model_copy(update={"label_feature": ""}))
     return listing.sources if listing else None
 
 
-FORMAT = IngestFormat(
-    NAME,
+INGEST_FORMAT = IngestFormat(
+    TFRECORD,
     "train.tfrecord, with a tf.Example a record",
     list_records,
     are_records,
-    list_images,
+    list_record_images,
     FileFormat("TFRecord file", "TFRecords (.tfrecord)", is_tfrecord_name, lambda block: length_of(block) is not None),
-    {NAME: read_stream},
+    {TFRECORD: read_stream},
 )

@@ -132,4 +132,4 @@ def _label_in_json(content: bytes) -> str:
     )
 
 
-FORMAT = IngestFormat("webdataset", "shard-000000.tar, with 1.jpg and 1.cls", list_samples, has_samples)
+INGEST_FORMAT = IngestFormat("webdataset", "shard-000000.tar, with 1.jpg and 1.cls", list_samples, has_samples)

@@ -140,7 +140,7 @@ def _is_plausible(plan: FolderPlan, names: list[str]) -> bool:
     return not (plan.nested and any(has_side(part) for path in plan.paths for part in path.split("/")))
 
 
-SHOWN = 4  # names of each kind
+NAMES_SHOWN = 4  # names of each kind
 LEFT = {
     "outside_classes": "in no class's folder",
     "test_folder": "in a test split, beside a validation split",
@@ -192,5 +192,5 @@ def describe_sides(plan: FolderPlan) -> str:
 def quote(names: Iterable[str]) -> str:
     """A few names, quoted, and how many more there are."""
     names = sorted(names)
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(f"'{name}'" for name in names[:SHOWN]) + more
+    more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(f"'{name}'" for name in names[:NAMES_SHOWN]) + more

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 NUMBERED = re.compile(r"(.*?)[\s._-]*(?:\(\d+\)|\d+)", re.DOTALL)
-DOTTED = re.compile(r"[^\W\d][^\d.]*\.\d+")
+NAME_AND_NUMBER = re.compile(r"[^\W\d][^\d.]*\.\d+")
 # What cameras, phones and programs call their files: no classes.
 CAMERA = re.compile(r"img|images?|dsc[nf]?|p|pic|picture|photo|foto|scan|frame|file|untitled|screenshot", re.IGNORECASE)
 
@@ -23,7 +23,7 @@ def tell_classes(names: Iterable[str]) -> bool:
     counts: dict[str, int] = {}
     for name in names:
         stem = os.path.splitext(name.rpartition("/")[2])[0]
-        if not DOTTED.fullmatch(stem):
+        if not NAME_AND_NUMBER.fullmatch(stem):
             return False
         label = label_of_name(name)
         counts[label] = counts.get(label, 0) + 1

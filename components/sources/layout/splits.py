@@ -19,9 +19,9 @@ from components.sources.layout.shapes import FolderShape, telling_of
 
 TRAIN, EVAL, TEST = features.TRAIN_SPLIT, features.EVAL_SPLIT, "test"
 UNLABELLED, PART, HOLDER = "unlabelled", "part", "holder"
-SIDES = (TRAIN, EVAL, TEST, UNLABELLED)  # what a level of folders can be split into
+SPLIT_KINDS = (TRAIN, EVAL, TEST, UNLABELLED)  # what a level of folders can be split into
 
-WORDS = {
+SPLIT_WORDS = {
     TRAIN: "train training trn trainval learn learning"
     " entrenamiento entrainement apprentissage treino treinamento addestramento lernen egitim trening uczenie traning"
     " обучение обучающая тренировочная 训练 訓練 訓練用 学習 훈련 학습",
@@ -40,7 +40,14 @@ WORDS = {
     " cross my the of public private for v 数据集 数据 集 データ データセット 用 세트 набор выборка conjunto ensemble",
 }
 FILLERS = (PART, HOLDER, "")
-SHORT = {"tr": TRAIN, "va": EVAL, "vl": EVAL, "vld": EVAL, "te": TEST, "ts": TEST}  # where all names beside them are
+SHORT_WORDS = {
+    "tr": TRAIN,
+    "va": EVAL,
+    "vl": EVAL,
+    "vld": EVAL,
+    "te": TEST,
+    "ts": TEST,
+}  # where all names beside them are
 
 
 def _plain(text: str) -> str:
@@ -50,16 +57,18 @@ def _plain(text: str) -> str:
     )
 
 
-KINDS = {_plain(word).casefold(): kind for kind, words in WORDS.items() for word in words.split()}
+WORD_KINDS = {_plain(word).casefold(): kind for kind, words in SPLIT_WORDS.items() for word in words.split()}
 LETTERS = re.compile(r"[^\W\d_]+")
 CAMEL = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 TOGETHER = re.compile(
     "|".join(
-        sorted(map(re.escape, (word for word in KINDS if len(word) > 2 or not word.isascii())), key=len, reverse=True)
+        sorted(
+            map(re.escape, (word for word in WORD_KINDS if len(word) > 2 or not word.isascii())), key=len, reverse=True
+        )
     )
 )
 HELD_OUT = re.compile(r"(h[eo]ld)[\W_]*(out)", re.IGNORECASE)
-SIDE_WORDS = "|".join(sorted((word for word, kind in KINDS.items() if kind in SIDES), key=len, reverse=True))
+SIDE_WORDS = "|".join(sorted((word for word, kind in WORD_KINDS.items() if kind in SPLIT_KINDS), key=len, reverse=True))
 ENDS = re.compile(rf"({SIDE_WORDS})(.*)|(.*?)({SIDE_WORDS})")
 LONG_ENDS = re.compile(r".+(train|training|validation|testing)(?<!strain)(?<!quatrain)")
 
@@ -75,12 +84,12 @@ def _words_of_run(run: str) -> list[str]:
     """The words in letters that follow one another: `TrainingSet`, `trainingset`, `TRAINset`."""
     whole = run.casefold()
     together = TOGETHER.findall(whole)
-    if whole in KINDS or "".join(together) != whole:
+    if whole in WORD_KINDS or "".join(together) != whole:
         together = []
-    return together or ([whole] if whole in KINDS else [word.casefold() for word in CAMEL.split(run)])
+    return together or ([whole] if whole in WORD_KINDS else [word.casefold() for word in CAMEL.split(run)])
 
 
-def kind_of(name: str) -> str:
+def split_kind(name: str) -> str:
     """`train`, `eval`, `test` or `unlabelled` of a name that is nothing but a split's; else an empty string."""
     kinds, rest = _read(name)
     return next(iter(kinds)) if len(kinds) == 1 and not rest else ""
@@ -88,24 +97,24 @@ def kind_of(name: str) -> str:
 
 def _read(name: str) -> tuple[set[str], tuple[str, ...]]:
     """The kinds of split in a name, and its other words but those that say nothing."""
-    found = [(word, KINDS.get(word)) for word in words_of(name)]
-    return {kind for _, kind in found if kind in SIDES}, tuple(word for word, kind in found if kind is None)
+    found = [(word, WORD_KINDS.get(word)) for word in words_of(name)]
+    return {kind for _, kind in found if kind in SPLIT_KINDS}, tuple(word for word, kind in found if kind is None)
 
 
 def split_of_word(word: str) -> str:
     """`train`, `eval` or `test` of a split's name in any of its spellings, else an empty string."""
-    kind = kind_of(word)
+    kind = split_kind(word)
     return kind if kind != UNLABELLED else ""
 
 
 def has_side(name: str) -> bool:
     """Whether a name has a word of a split in it, or at the end of one."""
-    return any(KINDS.get(word) in SIDES or LONG_ENDS.fullmatch(word) for word in words_of(name))
+    return any(WORD_KINDS.get(word) in SPLIT_KINDS or LONG_ENDS.fullmatch(word) for word in words_of(name))
 
 
 def looks_like_split(name: str) -> bool:
     """Whether a name has a word of a split in it, or no word but those of parts and of holders: no plain class."""
-    kinds = {KINDS.get(word) for word in words_of(name)}
+    kinds = {WORD_KINDS.get(word) for word in words_of(name)}
     return has_side(name) or (bool(kinds & {PART, HOLDER}) and kinds <= {*FILLERS})
 
 
@@ -115,8 +124,8 @@ def read_level(names: Iterable[str]) -> dict[str, str]:
     Where two splits share what else is in their names, those are understood: it says nothing of them.
     """
     names = sorted(names)
-    kinds = {name: kind for name in names if (kind := kind_of(name))}
-    short = {name: side for name in names if (side := SHORT.get("".join(words_of(name))))}
+    kinds = {name: kind for name in names if (kind := split_kind(name))}
+    short = {name: side for name in names if (side := SHORT_WORDS.get("".join(words_of(name))))}
     if len(kinds) + len(short) == len(names) and len({*kinds.values(), *short.values()}) > 1:
         return kinds | short
     shared = sharing_splits(name for name in names if name not in kinds)
@@ -141,7 +150,7 @@ def _readings(name: str) -> list[tuple[tuple[str, ...], str]]:
         return [(rest, found.pop())] if len(found) == 1 else []
     words = words_of(name)
     return [
-        ((*words[:place], match[2] or match[3] or "", *words[place + 1 :]), KINDS[match[1] or match[4]])
+        ((*words[:place], match[2] or match[3] or "", *words[place + 1 :]), WORD_KINDS[match[1] or match[4]])
         for place, word in enumerate(words)
         if (match := ENDS.fullmatch(word))
     ]
@@ -174,7 +183,7 @@ class Level(NamedTuple):
         return (
             len(path) <= depth
             or path[depth] == path[self.depth]
-            or kind_of(path[depth]) == self.kinds[path[self.depth]]
+            or split_kind(path[depth]) == self.kinds[path[self.depth]]
         )
 
 

@@ -65,14 +65,14 @@ LABELS = tuple(
         ),
     )
 )
-SPLITS = ("split", "set", "subset", "partition", "dataset", "phase", "usage", "mluse")
-FLAGS = {  # a column of yes and no: the side of yes
+SPLIT_COLUMNS = ("split", "set", "subset", "partition", "dataset", "phase", "usage", "mluse")
+FLAG_COLUMNS = {  # a column of yes and no: the side of yes
     **dict.fromkeys(("isvalid", "isval", "isvalidation", "iseval"), features.EVAL_SPLIT),
     "istest": TEST,
     **dict.fromkeys(("istrain", "istraining", "istrainingimage"), features.TRAIN_SPLIT),
 }
 GROUPS = ("group", "groupid", "patient", "patientid", "subject", "subjectid", "lesionid")
-WORDS = {"unassigned": "", "": ""}  # Vertex AI's word for no side
+NO_SIDE = {"unassigned": "", "": ""}  # Vertex AI's word for no side
 YES, NO = ("1", "1.0", "1.", "true", "yes"), ("0", "0.0", "0.", "false", "no", "")
 
 
@@ -160,9 +160,9 @@ def _first(columns: list[str], keys: Iterable[str], taken: set[str | None]) -> s
 
 def _find_split(sheet: Sheet, rows: list[dict[str, Any]], taken: set[str | None]) -> str:
     """The column of sides: `split`, or one that is called alike and holds nothing but names of sides."""
-    for key in (*SPLITS, *FLAGS):
+    for key in (*SPLIT_COLUMNS, *FLAG_COLUMNS):
         column = _first(sheet.columns, [key], taken)
-        fits = _is_flag if key in FLAGS else _is_side
+        fits = _is_flag if key in FLAG_COLUMNS else _is_side
         if column and (key == "split" or (rows and all(fits(row.get(column)) for row in rows))):
             return column
     return ""
@@ -170,7 +170,7 @@ def _find_split(sheet: Sheet, rows: list[dict[str, Any]], taken: set[str | None]
 
 def _is_side(value: Any) -> bool:
     value = "" if value is None else value
-    return isinstance(value, str) and (value.strip().lower() in WORDS or bool(split_of_word(value.strip())))
+    return isinstance(value, str) and (value.strip().lower() in NO_SIDE or bool(split_of_word(value.strip())))
 
 
 def _is_flag(value: Any) -> bool:
@@ -185,12 +185,12 @@ def is_yes(value: Any) -> bool:
 
 def read_side(column: str, value: str) -> str | None:
     """`train`, `eval`, `test` or an empty string by a cell of the split column; None: it is none of them."""
-    if squeeze(column) in FLAGS:
-        side = FLAGS[squeeze(column)]
+    if squeeze(column) in FLAG_COLUMNS:
+        side = FLAG_COLUMNS[squeeze(column)]
         other = features.EVAL_SPLIT if side == features.TRAIN_SPLIT else features.TRAIN_SPLIT
         return side if is_yes(value) else other
     word = value.strip().lower()
-    return WORDS[word] if word in WORDS else split_of_word(word) or None
+    return NO_SIDE[word] if word in NO_SIDE else split_of_word(word) or None
 
 
 def _find_label(sheet: Sheet, others: list[str], options: DataOptions) -> str:

@@ -13,23 +13,24 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from components.contract import features
+from components.contract.names import key_of
 from components.errors import InputError
 from components.images.formats import IMAGE_SUFFIXES
 from components.options.data import DataOptions
 from components.sources.content.readers import read_stored
-from components.sources.content.streams import DAMAGE, Unreadable, member_path, open_unpacked
+from components.sources.content.streams import UNPACK_ERRORS, Unreadable, member_path, open_unpacked
 from components.sources.formats.tfrecords import side_of_name
 from components.sources.layout import layouts, shapes
 from components.sources.layout.layouts import FolderShape
 from components.sources.listing import Listing, Source, Tree
 from components.sources.tables.columns import PATHS, Columns, find_columns, squeeze
-from components.sources.tables.paths import PathFinder, compared
-from components.sources.tables.rows import TableRow, read_rows
+from components.sources.tables.paths import PathFinder
+from components.sources.tables.rows import TableRow, parse_rows
 from components.sources.tables.sheets import Sheet, names_image, read_sheet
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
-LARGEST = 1 << 30  # bytes of a table
-HEAD = 1 << 18  # bytes that tell whether it is one
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
+LARGEST_TABLE = 1 << 30  # bytes of a table
+TABLE_START = 1 << 18  # bytes that tell whether it is one
 MANY = 50  # tables in a folder: they are data, one an image
 NO_LABELS = re.compile(r"submission", re.IGNORECASE)  # of Kaggle: what an answer looks like, with made-up classes
 IMAGE_NAMES = re.compile(rb'"[^"]*\.(?:%s)"' % "|".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES)).encode(), re.I)
@@ -78,10 +79,12 @@ class Table:
 
 def is_table_name(name: str) -> bool:
     """Whether a file is taken for a table by its suffix."""
-    return name.lower().endswith(SUFFIXES)
+    return name.lower().endswith(TABLE_SUFFIXES)
 
 
-def choose(tree: Tree, shape: FolderShape, options: DataOptions, by_folders: Callable[[], Listing | None]) -> Choice:
+def choose_labels(
+    tree: Tree, shape: FolderShape, options: DataOptions, by_folders: Callable[[], Listing | None]
+) -> Choice:
     """Whether the images of a folder or an archive are labelled by tables or by their folders.
 
     Args:
@@ -144,7 +147,7 @@ def _candidates(tree: Tree) -> list[Source]:
 def _look_at(source: Source, known: dict[str, Source], options: DataOptions) -> Table | None:
     try:
         sheet = _read_head(source)
-    except (InputError, Unreadable, OSError, *DAMAGE):
+    except (InputError, Unreadable, OSError, *UNPACK_ERRORS):
         return None
     if sheet is None:
         return None
@@ -167,12 +170,12 @@ def _look_at(source: Source, known: dict[str, Source], options: DataOptions) -> 
 def _read_head(source: Source) -> Sheet | None:
     """The start of a table as a sheet, up to its last whole line; all of a JSON document that names images."""
     with open_unpacked(member_path(source)) as stream:
-        head = stream.read(HEAD)
-    if len(head) == HEAD:
+        head = stream.read(TABLE_START)
+    if len(head) == TABLE_START:
         if not source.name.lower().endswith(".json"):
             head = head[: head.rfind(b"\n") + 1]
         elif IMAGE_NAMES.search(head):
-            head = read_stored(source, LARGEST)
+            head = read_stored(source, LARGEST_TABLE)
         else:
             return None
     return read_sheet(head, source.name)
@@ -234,7 +237,7 @@ def _compare(tree: Tree, tables: list[Table], folders: dict[str, Source], option
     named = [pair for table in tables for pair in _name_files(tree, table.source, options)]
     known = {file.name for file in tree.files}
     rows = [(row, folders.get(file.name, file)) for row, file in named if file.name in known]
-    pairs = {(_class_of(place), compared(row.label)) for row, place in rows}
+    pairs = {(_class_of(place), key_of(row.label)) for row, place in rows}
     others = {_class_of(place) for place in folders.values()}
     if not _is_one_to_one(pairs) or any(label != folder and label in others for folder, label in pairs):
         raise _ask(tree, f"{subject} its images other classes than the folders", tables)
@@ -251,14 +254,14 @@ def _compare(tree: Tree, tables: list[Table], folders: dict[str, Source], option
 
 
 def _name_files(tree: Tree, table: Source, options: DataOptions) -> list[tuple[TableRow, Source]]:
-    rows, _ = read_table(table, options)
+    rows, _ = load_table(table, options)
     finder = PathFinder(table, {file.name: file for file in tree.files})
     return list(zip(rows, finder.find_all([row.path for row in rows]), strict=True))
 
 
 def _class_of(place: Source) -> str:
-    """The class that a file's folder gives, as it is compared with a table's: its last level."""
-    return compared(place.label.rpartition("/")[2])
+    """Returns the key of the class that a file's folder gives: of its last level."""
+    return key_of(place.label.rpartition("/")[2])
 
 
 def _is_one_to_one(pairs: set[tuple[str, str]]) -> bool:
@@ -277,7 +280,7 @@ def _ask(tree: Tree, found: str, tables: list[Table], has_folders: bool = True) 
     )
 
 
-def read_table(source: Source, options: DataOptions) -> tuple[list[TableRow], str]:
+def load_table(source: Source, options: DataOptions) -> tuple[list[TableRow], str]:
     """All rows of a table, and how they were understood; for people.
 
     Raises:
@@ -285,14 +288,14 @@ def read_table(source: Source, options: DataOptions) -> tuple[list[TableRow], st
     """
     place = place_of(source)
     try:
-        content = read_stored(source, LARGEST)
+        content = read_stored(source, LARGEST_TABLE)
     except Unreadable as error:
         raise InputError(
             f"data.path: cannot read the manifest {place}: {error}.\nGive a file that you may read."
         ) from error
     sheet = read_sheet(content, source.name, place)
     columns = find_columns(sheet, options)
-    return read_rows(sheet, columns), f"{source.name}: {columns.describe()}{sheet.coding and ', '}{sheet.coding}"
+    return parse_rows(sheet, columns), f"{source.name}: {columns.describe()}{sheet.coding and ', '}{sheet.coding}"
 
 
 def place_of(source: Source) -> str:

@@ -21,12 +21,13 @@ from urllib.parse import unquote
 
 from components.images.formats import IMAGE_SUFFIXES
 from components.sources.content import remote
+from components.sources.formats.archives import LEAVES
 from components.sources.formats.folders import stat_file, walk_folder
 from components.sources.layout.filenames import why_ignored
 from components.sources.listing import Source
 from components.sources.tables.sheets import windows_text
 
-SAMPLE = 2000  # rows by which it is found out what is cut off
+SAMPLED_PATHS = 2000  # rows by which it is found out what is cut off
 LIKELY = 0.9  # share of the rows that lead into one folder, for it to be meant where several could be
 FEW_FOLDERS = 20  # with more, each is too small a share to be told from a mistake
 LABEL_STUDIO = re.compile(r"/data/(?:upload(?:/\d+)?/|local-files/\?d=)(.+)", re.DOTALL)
@@ -34,7 +35,6 @@ UPLOADED = re.compile(r"[0-9a-f]{6,8}-(?=.)")  # what Label Studio puts before t
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 DRIVE = re.compile(r"[A-Za-z]:(?=/)")
 BESIDE = re.compile(r"(annotation|label|list|meta|metadata|split|table)s?", re.IGNORECASE)  # folders beside the images
-LEAVES = "its path leaves the archive"
 
 
 def simplify(path: str) -> str:
@@ -49,8 +49,8 @@ def simplify(path: str) -> str:
     return "/".join(parts)
 
 
-def compared(name: str) -> str:
-    """A name as it is compared: in any case, composed or decomposed."""
+def fold_case(name: str) -> str:
+    """Returns a path to compare: in any case, composed or decomposed. Width and blanks count, as on a disk."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -112,7 +112,7 @@ class PathFinder:
 
     def settle(self, paths: list[str], in_turn: Callable[..., Iterable[Source | None]] = map) -> None:
         """Finds out what is cut off at the start of the paths, by a sample of those that are not right as they are."""
-        sample = paths[:: max(1, len(paths) // SAMPLE)][:SAMPLE]
+        sample = paths[:: max(1, len(paths) // SAMPLED_PATHS)][:SAMPLED_PATHS]
         lost = [
             simplify(path) for path, source in zip(sample, in_turn(self._at_hand, sample), strict=True) if not source
         ]
@@ -227,10 +227,10 @@ class PathFinder:
         """Of several files those spelled as the row is, or in a folder that the table's own name speaks of."""
         if len(names) < 2:
             return names
-        words = set(re.split(r"[^a-z0-9]+", compared(self.table.name.rpartition("/")[2])))
+        words = set(re.split(r"[^a-z0-9]+", fold_case(self.table.name.rpartition("/")[2])))
         for choose in (
             lambda name: name.endswith(rest) or _stem(name).endswith(rest),
-            lambda name: not words.isdisjoint(compared(name).split("/")[:-1]),
+            lambda name: not words.isdisjoint(fold_case(name).split("/")[:-1]),
         ):
             names = list(filter(choose, names)) or names
         return names
@@ -241,11 +241,11 @@ class PathFinder:
             for name in self.files:
                 if why_ignored(name.removeprefix("../")):
                     continue
-                texts = filter(None, (compared(name), compared(_stem(name))))
+                texts = filter(None, (fold_case(name), fold_case(_stem(name))))
                 for key in {tail for text in texts for tail in (_tail(text, 1), _tail(text, 2))}:
                     index[key].append(name)
             self._index = dict(index)
-        return self._index.get(_tail(compared(rest), 2), [])
+        return self._index.get(_tail(fold_case(rest), 2), [])
 
 
 def _tail(path: str, count: int) -> str:
@@ -255,5 +255,5 @@ def _tail(path: str, count: int) -> str:
 
 def _ends_with(name: str, rest: str) -> bool:
     """Whether the path of a file ends with that of a row, the suffix of the file aside where the row has none."""
-    tail = "/" + compared(rest)
-    return any(("/" + compared(text)).endswith(tail) for text in (name, _stem(name)) if text)
+    tail = "/" + fold_case(rest)
+    return any(("/" + fold_case(text)).endswith(tail) for text in (name, _stem(name)) if text)

@@ -10,7 +10,7 @@ from components.images.findings import UNLABELLED
 from components.options.data import DataOptions
 from components.sources.layout.layouts import FolderShape, Placement, find_manifest, settle_test
 from components.sources.listing import FileFormat, IngestFormat, Listing, Source, Tree
-from components.sources.tables.finding import find_tables, is_table_name, pick_tables, place_of, read_table
+from components.sources.tables.finding import find_tables, is_table_name, load_table, pick_tables, place_of
 from components.sources.tables.paths import PathFinder
 from components.sources.tables.rows import TableRow
 
@@ -72,7 +72,7 @@ def _read(
     table: Source, side: str, known: dict[str, Source], alone: bool, listing: Listing, options: DataOptions
 ) -> Named:
     """The rows of one table, each with its file."""
-    rows, note = read_table(table, options)
+    rows, note = load_table(table, options)
     finder = PathFinder(table, dict(known) if alone else known, alone)
     paths = [row.path for row in rows]
     named = list(zip(rows, finder.find_all(paths), strict=True))
@@ -113,7 +113,7 @@ def _has_manifest(tree: Tree, shape: FolderShape) -> bool:
     return bool(find_manifest([file.name for file in tree.files], shape))
 
 
-FORMAT = IngestFormat(
+INGEST_FORMAT = IngestFormat(
     "manifest",
     "a table such as manifest.csv, with the columns path,label",
     list_manifest,

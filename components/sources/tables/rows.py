@@ -15,7 +15,7 @@ from components.sources.tables.columns import Columns, find_columns, is_yes, rea
 from components.sources.tables.sheets import FORM, Sheet, read_sheet, windows_text
 
 WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
-NO_CLASS = "its row gives no class"
+NO_CLASS_IN_ROW = "its row gives no class"
 
 
 class TableRow(NamedTuple):
@@ -50,10 +50,10 @@ def parse_table(content: bytes, name: str, options: DataOptions) -> list[TableRo
         InputError: says the line, what was expected and what was found there.
     """
     sheet = read_sheet(content, name)
-    return read_rows(sheet, find_columns(sheet, options))
+    return parse_rows(sheet, find_columns(sheet, options))
 
 
-def read_rows(sheet: Sheet, columns: Columns) -> list[TableRow]:
+def parse_rows(sheet: Sheet, columns: Columns) -> list[TableRow]:
     """The rows of a sheet whose columns are known.
 
     Raises:
@@ -86,7 +86,7 @@ def _row(sheet: Sheet, columns: Columns, line: int, record: dict[str, Any]) -> T
     labels = sorted(dict.fromkeys(_labels(sheet, columns, line, record)))
     if len(labels) == 1:
         return TableRow(line, path, labels[0], side, group)
-    problem = f"its row gives several classes: {', '.join(labels):.150}" if labels else NO_CLASS
+    problem = f"its row gives several classes: {', '.join(labels):.150}" if labels else NO_CLASS_IN_ROW
     return TableRow(line, path, "", side, group, problem)
 
 

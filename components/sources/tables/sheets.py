@@ -21,12 +21,12 @@ FORM = (
     "data.path_column and data.label_column."
 )
 DELIMITERS = ",;\t|"
-SAMPLE = 200  # rows by which columns are told apart
+SAMPLED_ROWS = 200  # rows by which columns are told apart
 SNIFFED = 20  # rows by which a delimiter is chosen
 JSON_LINES = (".jsonl", ".ndjson")
 JSON_LINE = 'Expected {"path": "a.jpg", "label": "cats"}.'
 SEPARATOR = re.compile(r"[\"']?sep=(.)[\"']?\r?\n", re.IGNORECASE)  # the first line that Excel writes and reads
-SURROGATE = re.compile("[\udc80-\udcff]")  # a byte that is no UTF-8
+NOT_UTF_8 = re.compile("[\udc80-\udcff]")  # a byte that is no UTF-8
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -54,7 +54,7 @@ class Sheet:
         """The first rows; those before one that is wrong."""
         rows = []
         with suppress(InputError):
-            for _, row in islice(self.read(), SAMPLE):
+            for _, row in islice(self.read(), SAMPLED_ROWS):
                 rows.append(row)  # those before an error are wanted
         return rows
 
@@ -85,7 +85,7 @@ def read_sheet(content: bytes, name: str, place: str = "") -> Sheet:
     name, place = name.lower(), place or name
     text = decode_text(content, place)
     sheet = _text_sheet(text, name, place)
-    return replace(sheet, coding="read as Windows-1252") if SURROGATE.search(text) else sheet
+    return replace(sheet, coding="read as Windows-1252") if NOT_UTF_8.search(text) else sheet
 
 
 def _text_sheet(text: str, name: str, place: str) -> Sheet:
@@ -98,7 +98,7 @@ def _text_sheet(text: str, name: str, place: str) -> Sheet:
             if error.are_lines:
                 return _lines_sheet(text, place)
             raise InputError(f"data.path: {place} is no table of images: {error}.\n{FORM}") from error
-        columns = list(dict.fromkeys(key for row in rows[:SAMPLE] for key in row))
+        columns = list(dict.fromkeys(key for row in rows[:SAMPLED_ROWS] for key in row))
         return Sheet(place, columns, True, lambda: enumerate(rows, 1), "entry")
     return _csv_sheet(text, place, "\t" + DELIMITERS if name.endswith((".tsv", ".tab")) else DELIMITERS)
 
@@ -120,7 +120,7 @@ def decode_text(content: bytes, name: str) -> str:
 
 def windows_text(value: str) -> str:
     """A text of a table that is no UTF-8 as Excel writes it on Windows: in code page 1252."""
-    if value.isascii() or not SURROGATE.search(value):
+    if value.isascii() or not NOT_UTF_8.search(value):
         return value
     content = value.encode("utf-8", "surrogateescape")
     try:

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from components.contract import features
-from components.images.formats import FORMATS
+from components.images.formats import IMAGE_FORMATS
 
 
 def test_no_two_features_share_a_name():
@@ -26,4 +26,4 @@ def test_statistics_leave_the_image_and_the_names_out():
 
 
 def test_every_format_can_be_told_by_its_content():
-    assert set(features.FORMATS) <= {row.name for row in FORMATS if not row.way_out}
+    assert set(features.FORMATS) <= {row.name for row in IMAGE_FORMATS if not row.way_out}

@@ -12,7 +12,7 @@ from components.images.convert import encode_for_tensorflow
 from components.images.findings import ImageLimits, Rejection
 from components.images.inspection import inspect_image
 from components.images.pillow import open_as_stored
-from components.images.png import PASSES, SAMPLES, check_rows
+from components.images.png import PASSES, SAMPLES_A_PIXEL, check_scanlines
 from components.images.tensorflow_pixels import decode_with_tensorflow
 from tests import kinds, mutants, pictures
 
@@ -131,7 +131,7 @@ def test_a_row_that_is_missing_is_missed_in_every_kind_of_picture(bits, colour, 
     width, height = size
     parts = PASSES if interlaced else ((0, 0, 1, 1),)
     lengths = [
-        1 + -(-len(range(x, width, dx)) * bits * SAMPLES[colour] // 8)
+        1 + -(-len(range(x, width, dx)) * bits * SAMPLES_A_PIXEL[colour] // 8)
         for x, y, dx, dy in parts
         for _ in range(y, height, dy)
         if len(range(x, width, dx))
@@ -178,7 +178,7 @@ PLAIN = {"png", "grey png", "alpha png", "grey alpha png"}
 
 def is_plain(content: bytes) -> bool:
     try:
-        return content.startswith(WHOLE["png"][:8]) and check_rows(content, LIMITS)
+        return content.startswith(WHOLE["png"][:8]) and check_scanlines(content, LIMITS)
     except Rejection:
         return False
 
@@ -259,5 +259,5 @@ def test_remarks_leave_a_png_plain_whatever_they_say(remark, before):
 
 @pytest.mark.parametrize("name", sorted(PLAIN))
 def test_plain_pngs_do_not_ask_tensorflow(monkeypatch, name):
-    monkeypatch.setattr("components.images.convert._agrees", None)
+    monkeypatch.setattr("components.images.convert.agrees_with_pillow", None)
     assert inspect_image("a.png", WHOLE[name], LIMITS).reason == ""

@@ -12,7 +12,7 @@ from components.errors import InputError
 from components.options.data import DataOptions
 from components.sources.find import list_sources, unique_names
 from components.sources.listing import IGNORED
-from components.sources.table import FORMATS, read_source
+from components.sources.table import INGEST_FORMATS, read_source
 from tests import trees
 from tests.components.sources.formats.test_folders import ODD_NAMES
 
@@ -72,7 +72,7 @@ def make(tmp_path, *names):
 
 
 @pytest.mark.parametrize("container", trees.CONTAINERS)
-@pytest.mark.parametrize("layout", FORMATS)
+@pytest.mark.parametrize("layout", INGEST_FORMATS)
 def test_every_layout_is_found_out_in_every_container(tmp_path, container, layout):
     files, expected = TINY[layout]
     files = {f"wrapper/{name}": content for name, content in files.items()} | trees.contents("wrapper/.DS_Store")
@@ -302,7 +302,7 @@ REFUSALS = "found no images|two classes|nothing like it|is empty|or is damaged|c
     names=TREES,
     seed=st.sampled_from(SEEDS),
     container=st.sampled_from(["folder", "tar", "zip"]),
-    layout=st.sampled_from(["auto", *list(FORMATS)[:3]]),
+    layout=st.sampled_from(["auto", *list(INGEST_FORMATS)[:3]]),
 )
 def test_every_file_of_a_random_tree_is_accounted(tmp_path_factory, names, seed, container, layout):
     names = sorted({*names, *seed})

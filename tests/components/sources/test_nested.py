@@ -139,7 +139,7 @@ def test_a_refusal_names_the_archive_that_was_left_aside(tmp_path):
         listed(trees.pack(tmp_path, "folder", files))
 
 
-@pytest.mark.parametrize("magic", [*nested.PACKED, *nested.TABLES])
+@pytest.mark.parametrize("magic", [*nested.PACKED, *nested.TABLE_FILES])
 @pytest.mark.parametrize("place", ["path", "folder", "zip"])
 def test_what_nothing_here_reads_is_named_with_the_way_out(tmp_path, magic, place):
     content = magic + bytes(600)
@@ -150,7 +150,7 @@ def test_what_nothing_here_reads_is_named_with_the_way_out(tmp_path, magic, plac
         path = trees.pack(tmp_path, place, {"photos/cats.bin": content, "readme.txt": b"hello"})
     with pytest.raises(InputError) as caught:
         listed(path)
-    assert f"is {(nested.PACKED | nested.TABLES)[magic]}, which cannot be read here.\n" in str(caught.value)
+    assert f"is {(nested.PACKED | nested.TABLE_FILES)[magic]}, which cannot be read here.\n" in str(caught.value)
     assert str(path) in str(caught.value)
     assert "folder" in str(caught.value).splitlines()[1]
 

@@ -12,7 +12,7 @@ from components.errors import InputError
 from components.registry.find import find_model
 from components.sources.listing import Source
 from pipeline.predict.answers import predict_files
-from pipeline.predict.distributed import PredictionJob, Wanted, count_answers, list_all, predict_on_beam
+from pipeline.predict.distributed import PredictionJob, Wanted, count_answers, list_wanted, predict_on_beam
 from pipeline.predict.writers import AnswerShape
 from tests import pictures
 from tests.conftest import CLASSES, picture_of
@@ -106,7 +106,7 @@ def test_what_beam_cannot_write_is_refused(pushed, folder, tmp_path):
 
 def test_nothing_to_answer_is_refused(tmp_path):
     with pytest.raises(InputError, match=f"found none in {tmp_path}"):
-        list_all([str(tmp_path)])
+        list_wanted([str(tmp_path)])
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
@@ -114,7 +114,7 @@ def test_a_row_that_is_missing_or_there_twice_is_found(pushed, folder, tmp_path,
     manifest = pictures.write(folder / "list.csv", b"path\nnotes.txt\n")
     made, named = job(pushed, tmp_path / "out", form), [str(folder / "sub0"), str(manifest)]
     done = predict_on_beam(made, named)
-    wanted = list_all(named)
+    wanted = list_wanted(named)
     assert (done.images, done.failed) == (4, 1)
     assert count_answers(done.shards, made, wanted) == done
     assert count_answers(done.shards, made, [*wanted, Wanted(Source("side.car", "", ""), False)]) == done

@@ -89,7 +89,7 @@ def _crowds(request):
     """All properties hold for small buckets and, with the limit lowered, for crowds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hamming, "CROWD", request.param)
-        patch.setattr(hamming, "CHUNK", 512)
+        patch.setattr(hamming, "PAIRS_HELD", 512)
         yield
 
 
@@ -217,7 +217,7 @@ def test_what_is_no_digest_is_refused(text):
 def test_a_burst_beside_strangers_that_share_a_band_is_one_cluster(distance, monkeypatch):
     """3,000 like frames, and 1,500 hashes that share 16 bits with them and nothing else."""
     monkeypatch.setattr(hamming, "CROWD", 1024)
-    monkeypatch.setattr(hamming, "CHUNK", 1 << 20)
+    monkeypatch.setattr(hamming, "PAIRS_HELD", 1 << 20)
     random = np.random.default_rng(1)
     first = random.integers(0, 2, 256, dtype=np.uint8)
     burst = np.tile(first, (3000, 1))

@@ -56,7 +56,7 @@ def test_folders_are_walked_whatever_their_names(store):
 
 def test_a_whole_bucket_is_a_folder(store):
     store.put(trees.contents("cats/1.jpg"))
-    assert remote.kind_of(store.root) == "folder"
+    assert remote.remote_kind(store.root) == "folder"
     assert names(walk_folder(store.root)) == ["cats/1.jpg"]
 
 
@@ -75,7 +75,7 @@ def test_all_pages_of_a_list_are_read(s3):
 
 def test_kinds_are_told_apart(store):
     root = put_below(store, "data", trees.contents("cats/1.jpg"))
-    assert [remote.kind_of(f"{root}{rest}") for rest in ("", "/cats", "/cats/", "/cats/1.jpg", "/none")] == [
+    assert [remote.remote_kind(f"{root}{rest}") for rest in ("", "/cats", "/cats/", "/cats/1.jpg", "/none")] == [
         *("folder", "folder", "folder", "file", "")
     ]
 

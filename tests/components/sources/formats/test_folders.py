@@ -7,7 +7,7 @@ import pytest
 
 from components.errors import InputError
 from components.sources.formats import folders
-from components.sources.formats.folders import LOOP, stat_file, walk_folder
+from components.sources.formats.folders import FOLDER_LOOP, stat_file, walk_folder
 from tests import trees
 
 ODD_NAMES = [
@@ -62,7 +62,7 @@ def test_links_are_followed_and_loops_are_refused(tmp_path):
         *("cats/1.jpg", "cats/deep/2.jpg", "cats/deep/itself", "cats/deep/loop", "cats/more/3.jpg"),
         *("dogs/1.jpg", "dogs/above", "dogs/linked.jpg", "dogs/same/3.jpg"),
     ]
-    assert {file.name for file in tree.files if file.problem == LOOP} == {
+    assert {file.name for file in tree.files if file.problem == FOLDER_LOOP} == {
         "cats/deep/loop",
         "cats/deep/itself",
         "dogs/above",

@@ -10,9 +10,9 @@ from components.sources.layout.splits import (
     TRAIN,
     UNLABELLED,
     has_side,
-    kind_of,
     looks_like_split,
     read_level,
+    split_kind,
 )
 
 NAMES = {
@@ -28,19 +28,19 @@ NAMES = {
 @pytest.mark.parametrize(("name", "kind"), [(name, kind) for kind, names in NAMES.items() for name in names.split()])
 def test_a_split_is_told_by_its_name(name, kind):
     for form in ("NFC", "NFD"):
-        assert kind_of(unicodedata.normalize(form, name)) == kind
+        assert split_kind(unicodedata.normalize(form, name)) == kind
     assert has_side(name)
 
 
 @pytest.mark.parametrize("name", ["train_station", "test_tube", "bullet train", "trainA", "valid_ticket", "train_test"])
 def test_a_name_with_more_in_it_is_no_split_but_looks_like_one(name):
-    assert kind_of(name) == ""
+    assert split_kind(name) == ""
     assert looks_like_split(name)
 
 
 @pytest.mark.parametrize("name", ["fold1", "fold_2", "set 1", "Batch-3", "part1", "images", "data", "dataset2"])
 def test_parts_and_holders_are_no_plain_classes(name):
-    assert kind_of(name) == ""
+    assert split_kind(name) == ""
     assert looks_like_split(name)
     assert not has_side(name)
 
@@ -50,7 +50,7 @@ def test_parts_and_holders_are_no_plain_classes(name):
     ["cats", "strain", "trains", "contest", "latest", "interval", "n01443537", "0", "photos", "set_aside", "", "犬"],
 )
 def test_other_names_look_like_no_split(name):
-    assert kind_of(name) == ""
+    assert split_kind(name) == ""
     assert not looks_like_split(name)
 
 
