@@ -81,7 +81,7 @@ def _located(options: DataOptions) -> Iterator[str]:
 
 
 def as_json(checked: Checked) -> dict[str, Any]:
-    """All that was found, for programs: `found` = `ignored` + images in `examples` + length of `quarantined`."""
+    """Gives all findings for programs: `found` = `ignored` + images in `examples` + length of `quarantined`."""
     scan = checked.scan
     data = scan.dataset
     return {
@@ -107,7 +107,7 @@ def as_json(checked: Checked) -> dict[str, Any]:
 
 
 def print_report(console: Console, checked: Checked) -> None:
-    """The same for people, in 80 columns."""
+    """Prints all findings for people, in 80 columns."""
     scan, data = checked.scan, checked.scan.dataset
     console.print(
         f"[bold]{escape(scan.listing.root)}[/]: {data['found']:,} files, {data['layout'].replace('_', ' ')} in a "

@@ -1,4 +1,4 @@
-"""What a scan means for a run: whether it may go on, and what is said of it."""
+"""Decides what a scan means for a run: whether it may go on, and what is said about it."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _rejected(scan: Scan, label: str) -> tuple[int, str]:
 
 
 def _left_aside(scan: Scan, label: str) -> str:
-    """What lies in the class's place and is no image by name or content: suffixes and counts."""
+    """Lists suffixes and counts of the files in the class's place that are no images by name or content."""
     pairs = zip(scan.listing.sources, scan.rows, strict=False)
     names = [row.name for source, row in pairs if source.label == label and row.ignored]
     return f"\n  left aside, since neither name nor content is an image's: {count_suffixes(names)}" if names else ""
@@ -111,7 +111,7 @@ def write_ledger(path: Path, scan: Scan) -> None:
 
 
 def describe_scan(scan: Scan, seconds: float) -> str:
-    """One line for the terminal; the rejected files are counted by reason."""
+    """Describes a scan on one line for the terminal; rejected files are counted by reason."""
     data = scan.dataset
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in data["reasons"].items())
     bad = f"; {data['quarantined']:,} quarantined: {reasons}" if reasons else ""

@@ -1,4 +1,4 @@
-"""What a file says only beside the others: copies, conflicting labels, leakage, and the side it falls on."""
+"""Compares files with one another: copies, conflicting labels, leakage, and the side that each falls on."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def _write_rows(path: str, rows: Iterable[Row]) -> None:
 
 
 def check_fingerprint(expected: str | None, scan: Scan) -> None:
-    """Compares what was read with what the run was planned for.
+    """Compares the data's fingerprint with the one that the run was planned for.
 
     Raises:
         InputError: the data changed while the run was going on.
@@ -120,7 +120,7 @@ def describe_artifact(examples: types.Artifact, dataset: dict[str, Any]) -> None
 
 
 def describe_records(scan: Scan, seconds: float) -> str:
-    """One line for the terminal; what is in the data was said at the door."""
+    """Describes the written records on one line for the terminal; the scan described the data."""
     data = scan.dataset
     count = data["train"] + data["eval"]
     converted = data["flags"].get("converted", 0)

@@ -1,4 +1,4 @@
-"""What earlier scans found out, in one SQLite file: contents by a file's identity, side and class of each image.
+"""Keeps what scans found, in one SQLite file: contents by the identity of a file, side and class of each image.
 
 A second run over an unchanged folder reads no image to know its content: a file of the same path, size, modification
 time and inode is taken to be the same one, as git does it. As in git, a file that was changed just before it was read
@@ -53,7 +53,7 @@ class History:
         self._writable = writable
 
     def recall(self, sources: Iterable[Source], inspector: str) -> Iterator[Inspection | None]:
-        """What is known of each source, in their order; None where it must be read.
+        """Yields the inspection of each source, in their order; None where the source must be read.
 
         Args:
             sources: as listed now.
@@ -65,7 +65,7 @@ class History:
             yield _parse(found[0]) if found and source.mtime_ns and not source.problem else None
 
     def remember(self, found: Iterable[tuple[Source, Inspection]], inspector: str, started_ns: int) -> None:
-        """Keeps what was found, unless it may be stale already or could be otherwise next time.
+        """Keeps inspections, unless one may be stale already or could turn out otherwise next time.
 
         Args:
             found: sources and what was found of them.
@@ -83,23 +83,23 @@ class History:
         )
 
     def sides(self, digests: Iterable[str], eval_fraction: float) -> list[str]:
-        """The side that each image was given in an earlier run; empty if it was never seen."""
+        """Returns the side that each image was given in an earlier run; empty if the image was never seen."""
         query = "SELECT side FROM sides WHERE sha256=? AND eval_fraction=?"
         rows = (self._database.execute(query, (digest, eval_fraction)).fetchone() for digest in digests)
         return [row[0] if row and row[0] in features.SPLITS else "" for row in rows]
 
     def keep_sides(self, sides: Iterable[tuple[str, str]], eval_fraction: float) -> None:
-        """Keeps the side of images, (digest, side) each; one that has a side keeps that, unless it is damaged."""
+        """Keeps the side of images, (digest, side) each; an image that has a side keeps it, unless it is damaged."""
         rows = ((digest, eval_fraction, side) for digest, side in sides)
         insert = "INSERT INTO sides VALUES (?, ?, ?) ON CONFLICT(sha256, eval_fraction)"
         self._write(f"{insert} DO UPDATE SET side=excluded.side WHERE side NOT IN {features.SPLITS}", rows)
 
     def classes(self) -> list[str]:
-        """The classes of earlier runs, in the order of their index."""
+        """Returns the classes of earlier runs, in the order of their index."""
         return [label for (label,) in self._database.execute("SELECT label FROM classes ORDER BY number")]
 
     def labels(self, digests: Iterable[str]) -> list[str]:
-        """The class that each image had in an earlier run; empty if it was never seen."""
+        """Returns the class that each image had in an earlier run; empty if it was never seen."""
         query = "SELECT label FROM labels WHERE sha256=?"
         rows = (self._database.execute(query, (digest,)).fetchone() for digest in digests)
         return [row[0] if row else "" for row in rows]
@@ -118,7 +118,7 @@ class History:
 
 @contextmanager
 def open_history(path: str, writable: bool = True) -> Iterator[History]:
-    """Opens a memory.
+    """Opens the history of a working directory.
 
     Args:
         path: the file; made if it is not there. Empty: a memory that lasts as long as it is open.
@@ -170,7 +170,7 @@ def _format(inspection: Inspection) -> str:
 
 
 def _parse(text: str) -> Inspection | None:
-    """What `_format` wrote; None for what is damaged, or what an older Graft wrote: it is found out again."""
+    """Reads a row of `_format`; None for a damaged one or that of an older Graft: the file is inspected again."""
     content, _, checksum = text.rpartition(" ") if isinstance(text, str) else ("", "", "")
     if checksum != f"{zlib.crc32(content.encode()):08x}":
         return None
@@ -201,7 +201,7 @@ class ClassMap:
     places: list[str] = field(default_factory=list)
 
     def describe(self) -> str:
-        """What changed, in words; empty where nothing did."""
+        """Describes the changes of the class map; empty where there are none."""
         parts = [f"class '{old}' is now '{new}'" for old, new in self.renamed.items()]
         parts += [f"new class '{label}'" for label in self.new]
         parts += [f"class '{label}' is gone" for label in self.gone]
@@ -209,7 +209,7 @@ class ClassMap:
 
 
 def map_classes(labels: list[str], rows: list[Row], memory: History) -> ClassMap:
-    """The class map of the present data.
+    """Gives each class of the present data its index.
 
     Args:
         labels: the classes that are there now, sorted.

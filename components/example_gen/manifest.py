@@ -17,7 +17,7 @@ from components.sources.listing import Source
 
 @dataclass(slots=True)
 class Row:
-    """One thing that was found: an example, a rejected file (`reason`), or one that was left aside (`ignored`).
+    """A file, member or record as found: an example, rejected (`reason`), or left aside (`ignored`).
 
     Attributes:
         name: as in `Source`.
@@ -61,29 +61,29 @@ class Row:
         return not self.reason and not self.ignored
 
     def reject(self, reason: str, detail: str) -> None:
-        """Takes an example out, with its reason."""
+        """Rejects an example, for a reason."""
         self.reason, self.detail = reason, detail
 
     def to_json(self) -> str:
-        """One line of the manifest, without the fields that say nothing."""
+        """Writes the row as a line of the manifest, without fields that are empty."""
         values = ((name, getattr(self, name)) for name in Row.__slots__)  # `asdict` copies deeply: 10 times slower
         return json.dumps({name: value for name, value in values if value not in ("", 0, ())})
 
 
 def make_row(source: Source, found: Inspection) -> Row:
-    """The row of a source as inspected, before it is compared with any other."""
+    """Makes the row of an inspected source, before it is compared with any other."""
     values = {name: getattr(found, name) for name in Inspection.__slots__}
     return Row(source.name, source.label, source.split, source.group, **values)
 
 
 def parse_row(line: str) -> Row:
-    """The inverse of `Row.to_json`."""
+    """Reads a row from its line in the manifest."""
     values = json.loads(line)
     return Row(**{**values, "flags": tuple(values.get("flags", ()))})
 
 
 def digest_rows(rows: Iterable[Row]) -> str:
-    """The data's fingerprint: sha256 over name, label, given split, group and content hash (empty: unreadable).
+    """Digests the data: sha256 over name, label, given split, group and content hash (empty: unreadable).
 
     Args:
         rows: of all sources in the order of their names, before a side was chosen for them. Files that are left aside
@@ -97,7 +97,7 @@ def digest_rows(rows: Iterable[Row]) -> str:
 
 
 def summarise_rows(rows: Iterable[Row], classes: list[str]) -> dict[str, Any]:
-    """Counts over the manifest, as `dataset.json` keeps them.
+    """Counts the rows of the manifest, as `dataset.json` keeps them.
 
     Returns:
         `found`, `ignored`, `train`, `eval`, `quarantined`, `duplicates` (copies left out), `classes`, `per_class`

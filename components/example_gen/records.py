@@ -35,7 +35,7 @@ progress = logging.getLogger("graft.progress")
 
 
 class Unit(NamedTuple):
-    """What a worker does at once: so many lines of the work list, and the shards that they make, whole ones.
+    """The work of one worker at a time: lines of the work list, and the whole shards that they make.
 
     Attributes:
         offset: bytes from the start of the work list.
@@ -75,7 +75,7 @@ def write_worklist(path: str, scan: Scan, shard_bytes: int) -> list[Unit]:
 
 
 def _cut(pairs: list[RecordPair], shard_bytes: int) -> Iterator[list[RecordPair]]:
-    """Cuts what is sorted where a shard is full, and between splits where they are not read mixed."""
+    """Cuts sorted pairs where a shard is full, and between splits where they are not read mixed."""
     for _, group in groupby(pairs, key=lambda pair: is_sequential(pair[0]) or pair[1].split):
         unit, sizes = list[RecordPair](), dict.fromkeys(features.SPLITS, 0)
         for source, row in group:
@@ -108,7 +108,7 @@ def _name_shards(places: list[tuple[int, int, set[str]]]) -> list[Unit]:
 
 
 def reads_in_sequence(listing: Listing) -> bool:
-    """Whether the work is to be done in its order, by one worker, rather than spread."""
+    """Tells whether the work is to be done in its order, by one worker, rather than spread."""
     return any(is_sequential(source) for source in listing.sources)
 
 
@@ -122,7 +122,7 @@ def _format_work(source: Source, row: Row, label: int) -> str:
 
 
 def read_worklist(path: str, unit: Unit) -> Iterator[tuple[Source, Row, int]]:
-    """The lines of a unit: what to read, its row, and the index of its class."""
+    """Yields the lines of a unit: the source to read, its row, and the index of its class."""
     with tf.io.gfile.GFile(path, "rb") as file:
         file.seek(unit.offset)
         yield from (_parse_work(file.readline()) for _ in range(unit.lines))
@@ -182,7 +182,7 @@ class WriteShards(beam.DoFn):
 
 
 def check_shards(uri: str, worklist: str, units: list[Unit]) -> None:
-    """Holds what was published against the manifest, by the work list that was made of it.
+    """Compares the published shards with the work list that was made of the manifest.
 
     Raises:
         DamagedShards: a shard is missing, foreign, cut or changed, or has other records.
@@ -194,7 +194,7 @@ def check_shards(uri: str, worklist: str, units: list[Unit]) -> None:
 
 
 def read_again(source: Source, row: Row, max_bytes: int) -> bytes:
-    """The content that was inspected.
+    """Reads the content of a source once more, and makes sure that it is the inspected one.
 
     Raises:
         InputError: it is not there any more, or another one.
@@ -212,7 +212,7 @@ def read_again(source: Source, row: Row, max_bytes: int) -> bytes:
 
 
 def make_example(row: Row, content: bytes, label: int) -> bytes:
-    """A serialized tf.Example with the features of `features.py`.
+    """Makes a serialized tf.Example with the features of `features.py`.
 
     Args:
         row: of an example.

@@ -1,4 +1,4 @@
-"""The data at the door: every file inspected, compared with the others, and given its side.
+"""Scans data: inspects every file, compares it with the others, and gives it its side.
 
 `graft check`, the start of `graft run` and ImageExampleGen all call `scan_data`; what differs is what they do with it.
 """
@@ -42,7 +42,7 @@ log = logging.getLogger("graft.run")
 
 @dataclass(frozen=True)
 class ScanSettings:
-    """How to go about a scan.
+    """Settings of one scan.
 
     Attributes:
         report: called with the number of sources done and their total, now and then.
@@ -59,7 +59,7 @@ class ScanSettings:
 
 @dataclass
 class Scan:
-    """What was found.
+    """The result of a scan.
 
     Attributes:
         listing: what was scanned.
@@ -84,7 +84,7 @@ def scan_data(
     memory: History,
     looking: ScanSettings = ScanSettings(),
 ) -> Scan:
-    """Inspects and compares all sources; writes nothing but the memory of what was read, if that is writable.
+    """Inspects and compares all sources; writes nothing but the history, if that is writable.
 
     Args:
         listing: what to scan.
@@ -108,7 +108,7 @@ def scan_data(
 def inspect_all(
     sources: list[Source], options: DataOptions, memory: History, looking: ScanSettings
 ) -> tuple[list[Row], int]:
-    """A row a source, in their order, and how many of them were read; what was read is remembered."""
+    """Makes a row a source, in their order, and counts the sources that were read; the history keeps these."""
     limits = limits_of(options)
     inspector, started_ns = digest_inspector(limits), time.time_ns()
     rows: list[Any] = [None] * len(sources)
@@ -139,7 +139,7 @@ def inspect_all(
 
 
 def limits_of(options: DataOptions) -> findings.ImageLimits:
-    """What an image may be, in pixels and bytes, and how it is read."""
+    """Returns the limits of an image, in pixels and bytes, and how it is read."""
     size = options.max_pixels, options.min_side, options.max_file_megabytes << 20
     return findings.ImageLimits(*size, options.orientation == "apply", options.alpha)
 
@@ -153,7 +153,7 @@ def keep_places(scan: Scan, options: DataOptions, memory: History) -> None:
 
 
 def digest_inspector(limits: findings.ImageLimits) -> str:
-    """Digest of all that decides what an inspection finds: the code, the codecs' versions and the limits."""
+    """Digests all that decides the result of an inspection: the code, the versions of codecs, and the limits."""
     versions = [f"{name} {metadata.version(name)}" for name in CODECS]
     code = b"".join(path.read_bytes() for path in sorted(ROOM.glob("*.py")))
     return hashlib.sha256(repr((versions, limits)).encode() + code).hexdigest()[:16]
@@ -258,7 +258,7 @@ def inspect_source(source: Source, limits: findings.ImageLimits) -> findings.Ins
 
 
 def _row(source: Source, found: findings.Inspection) -> Row:
-    """What is remembered of a file is the same however it was come by; only a walk finds side-cars."""
+    """Makes the row of a source; only a walk finds side-cars, so a declared source is never left aside."""
     if SIDE_CAR not in found.flags:
         return make_row(source, found)
     if source.declared:

@@ -27,7 +27,7 @@ ANY_SIZE = 1 << 62
 
 
 class DamagedShards(RuntimeError):
-    """What was published is not what the manifest says."""
+    """Published shards differ from the manifest."""
 
     def __init__(self, place: str, problem: str) -> None:
         super().__init__(
@@ -47,7 +47,7 @@ def empty_splits(uri: str) -> None:
 
 @contextmanager
 def open_shards(uri: str, shards: Mapping[str, str]) -> Iterator[dict[str, tf.io.TFRecordWriter]]:
-    """Writers for some shards, which get their names at the end, unless there was an error.
+    """Opens writers for some shards, which get their names at the end, unless there was an error.
 
     Args:
         uri: of the artifact, after `empty_splits`.
@@ -111,7 +111,7 @@ def _open(path: str) -> IO[bytes]:
 
 
 def compare_record(frame: Frame | None, row: Row, label: int) -> str:
-    """What is wrong with a record; an empty string: nothing."""
+    """Describes the first difference between a record and its row; empty: there is none."""
     if frame is None or frame.problem:
         return f"{frame.problem if frame else 'the shard ends'} where {row.name} should be"
     try:

@@ -59,7 +59,7 @@ BACKGROUNDS = {ALPHA: (255, 255, 255, 255), ALPHA_ON_BLACK: (0, 0, 0, 255)}
 
 
 def encode_for_tensorflow(content: bytes, inspection: Inspection) -> tuple[bytes, str]:
-    """The bytes for `image/encoded` and their format, one of `features.FORMATS`.
+    """Encodes an image for `image/encoded`: its bytes, and their format, one of `features.FORMATS`.
 
     The file itself; where TensorFlow would get it wrong (flag `converted`), a PNG of the reference pixels, grey or RGB
     with 8 bits. Metadata stays behind.
@@ -130,7 +130,7 @@ def decode_with_pillow(content: bytes, form: str, limits: ImageLimits) -> Pictur
 
 
 def _check_whole(content: bytes, form: str, limits: ImageLimits) -> bool:
-    """Refuses what is missing though Pillow would go on without it; says whether it is a plain PNG."""
+    """Refuses cut content that Pillow would accept; tells whether the content is a plain PNG."""
     if form == "png":
         return check_scanlines(content, limits)
     if form == "jpeg2000":
@@ -185,7 +185,7 @@ def _is_flattened(picture: Image) -> bool:
 
 
 def _count_frames(picture: Image, form: str) -> int:
-    """How many pictures; of a GIF whether there is a second one, of a TIFF up to `MOST_PAGES`."""
+    """Counts the pictures; of a GIF up to 2, of a TIFF up to `MOST_PAGES`."""
     if form in ("jpeg", "heif", "psd"):  # a PSD's first picture is the flattened one
         return 1
     if form == "gif":

@@ -1,4 +1,4 @@
-"""What a file asks of its decoder beside its pixels: passes over them, frames, parts. Told from the bytes alone.
+"""Bounds the work of a file's decoder beside its pixels: passes over them, frames, parts; from the bytes alone.
 
 A picture of a few megabytes can keep a decoder busy for minutes without being large or broken. Nothing here decodes:
 each walk goes once over the file and ends at the limit.
@@ -82,7 +82,7 @@ def _check_png(content: bytes, _: ImageLimits) -> None:
 
 
 def _count_part(parts: int, content: bytes) -> int:
-    """One more; a Rejection where these are too many for the file's length."""
+    """Counts one more part; a Rejection where there are too many for the length of the file."""
     if parts >= FREE_PARTS + len(content) // BYTES_A_PART:
         raise Rejection(TOO_LARGE, f"more than {parts:,} parts in {len(content):,} bytes")
     return parts + 1

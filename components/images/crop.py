@@ -1,4 +1,4 @@
-"""Which part of an image the model sees with `transform.crop_to_aspect_ratio`: one rule for pixels and for overlays."""
+"""Finds the part of an image that the model sees with `transform.crop_to_aspect_ratio`, in pixels and overlays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def crop_window(
     smaller: Callable[[Any, Any], Any] = min,
     larger: Callable[[Any, Any], Any] = max,
 ) -> tuple[Any, Any, Any, Any]:
-    """The largest centred window of an image with an aspect ratio, as `smart_resize` of Keras cuts it.
+    """Finds the largest centred window with an aspect ratio, in px, as `smart_resize` of Keras cuts it.
 
     Whole numbers throughout: in a graph, Keras divides in float32 and may be off by a pixel above 2^24.
 

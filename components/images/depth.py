@@ -24,7 +24,7 @@ OTHER_BYTE = {";16L": ";16B", ";16B": ";16L", ";16N": ";16B"}  # raw modes of th
 
 
 def to_eight_bits(picture: Image, content: bytes, form: str) -> tuple[Image, bool]:
-    """A loaded picture with 8 bits a value, and whether its values were stretched.
+    """Converts a loaded picture to 8 bits a value, and tells whether its values were stretched.
 
     Args:
         picture: as Pillow loads it: greys of 16 bits, colours by their high byte already.

@@ -1,4 +1,4 @@
-"""What can be found out of one image file: reasons that reject the file, flags that it carries, and its facts."""
+"""The results of inspecting one image file: reasons that reject it, flags that it carries, and its facts."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What is too much or too little: pixels of a picture, px of its shorter side, bytes of its file; and its reading.
+    """Limits of an image, pixels of its picture, px of its shorter side, bytes of its file; and how it is read.
 
     Attributes:
         upright: whether pictures are turned by their orientation tag.
@@ -134,18 +134,18 @@ class Rejection(Exception):
 
 
 def shorten_detail(text: str) -> str:
-    """Printable, on one line, of at most `DETAIL_LENGTH` characters: decoders quote what they find."""
+    """Shortens a text to one printable line of at most `DETAIL_LENGTH` characters: decoders quote what they find."""
     line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
     return line if len(line) <= DETAIL_LENGTH else line[: DETAIL_LENGTH - 3] + "..."
 
 
 def is_blank(flags: tuple[str, ...], brightness: float) -> bool:
-    """Whether a picture is black or white all over."""
+    """Tells whether a picture is black or white all over."""
     return FLAT in flags and not BLANK <= brightness <= 255 - BLANK
 
 
 def turn_picture(picture: Picture, orientation: int, limits: ImageLimits) -> Picture:
-    """A picture as `limits.upright` wants it, with the flag that says so where its tag asks for a turn."""
+    """Turns a picture as `limits.upright` asks, with the flag for it where the orientation tag asks for a turn."""
     if orientation == 1:
         return picture
     if not limits.upright:

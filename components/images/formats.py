@@ -120,7 +120,7 @@ AVIF_BRANDS = {b"avif", b"avis"}
 
 
 def sniff_format(content: bytes) -> str | None:
-    """The image format by the first `HEAD` bytes, a name in `IMAGE_FORMATS`; None if it is no known one."""
+    """Finds the format, a name in `IMAGE_FORMATS`, by the first `HEAD` bytes; None: no image by content."""
     head = content[:HEAD]
     if head[4:8] == b"ftyp" and (brand := _sniff_brand(head)):
         return brand
@@ -130,7 +130,7 @@ def sniff_format(content: bytes) -> str | None:
 
 
 def find_format(name: str, content: bytes) -> str:
-    """The format by content; of what is only named, also by suffix, where content says nothing or TIFF. Or empty."""
+    """Finds the format by content; by suffix where content says nothing, or TIFF for a raw file; or empty."""
     found, suffix = sniff_format(content) or "", PurePath(name).suffix.lower()
     by_suffix = SUFFIX_FORMATS.get(suffix, "")
     if found == "tiff" and by_suffix in WAYS_OUT:
@@ -148,5 +148,5 @@ def _sniff_brand(content: bytes) -> str | None:
 
 
 def is_ignorable(name: str, content: bytes) -> bool:
-    """Whether a file is a side-car: neither its suffix nor its content claims to be an image, readable or not."""
+    """Tells whether a file is a side-car: neither its suffix nor its content claims to be an image, readable or not."""
     return PurePath(name).suffix.lower() not in SUFFIX_FORMATS and sniff_format(content) is None

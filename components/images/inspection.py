@@ -36,7 +36,7 @@ FLAT_BELOW = 1.0  # standard deviation of a thumbnail's luma, of 255: noise of a
 
 
 def inspect_image(name: str, content: bytes, limits: ImageLimits) -> Inspection:
-    """Decodes an image once, to know that it is whole and what it looks like.
+    """Decodes an image once: makes sure that it is whole, and measures it.
 
     Never raises: bytes that are no usable image come back with their reason.
 

@@ -41,7 +41,7 @@ WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD8)}  # a stuffed zero, TEM and RST
 
 
 def decode_with_libjpeg(content: bytes, limits: ImageLimits) -> Picture | None:
-    """The luma of a JPEG with one or three components; None where Pillow must look at it.
+    """Decodes the luma of a JPEG with one or three components; None where Pillow must look at it.
 
     Raises:
         Rejection: the file is cut, damaged, too large or too small.
@@ -73,7 +73,7 @@ def decode_with_libjpeg(content: bytes, limits: ImageLimits) -> Picture | None:
 
 
 def read_strictly(content: bytes, colours: str) -> np.ndarray:
-    """A thumbnail, uint8 [h, w, channels].
+    """Decodes a thumbnail, uint8 [h, w, channels], and refuses damage.
 
     Raises:
         Rejection: libjpeg warns of anything.
@@ -109,7 +109,7 @@ def _forgive(content: bytes, warning: str, size: tuple[int, int]) -> np.ndarray:
 
 
 def ends_early(content: bytes, decode: Callable[[bytes], np.ndarray]) -> bool:
-    """Whether a JPEG has its end marker before its last row, for JPEGs that `decode_with_libjpeg` does not take.
+    """Tells whether a JPEG has its end marker before its last row, for JPEGs that `decode_with_libjpeg` does not take.
 
     What stands between the last row and the end marker does not matter to a whole picture; one that ends early
     would take it for rows.

@@ -16,7 +16,7 @@ TILE_PART, END = 0xFF90, 0xFFD9
 
 
 class Codestream(NamedTuple):
-    """Where it starts, and what its header says: sizes in pixels, and how many tiles there must be."""
+    """The start of a codestream, in bytes, its picture in pixels, and the number of tiles that it must have."""
 
     start: int
     height: int
@@ -25,7 +25,7 @@ class Codestream(NamedTuple):
 
 
 def read_header(content: bytes) -> Codestream:
-    """The codestream's own size, whatever the boxes around it say.
+    """Reads the size of the codestream itself, whatever the boxes around it say.
 
     Raises:
         Rejection: there is no codestream, or its header is cut or broken.
@@ -44,7 +44,7 @@ def read_header(content: bytes) -> Codestream:
 
 
 def _find_box(content: bytes, kind: bytes) -> int:
-    """Where the content of the first box of a kind starts (annex I); the file's length: nowhere."""
+    """Finds the start of the first box's content of a kind (annex I); the file's length: there is none."""
     place = 0
     while place + 8 <= len(content):
         length, head = int.from_bytes(content[place : place + 4], "big"), 8

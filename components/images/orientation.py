@@ -1,4 +1,4 @@
-"""Which way up a picture is: one rule for the EXIF orientation of a JPEG, over bytes and in a graph.
+"""Turns pictures upright: one rule for the EXIF orientation of a JPEG, over bytes and in a graph.
 
 `read_orientation` is for ingest, overlays and whatever else has a file; `orientations_of` does the same with operations
 of TensorFlow, so that a served model turns what cameras write without help. The rule is that of browsers (EXIF 2.32,
@@ -34,7 +34,7 @@ UPSIDE_DOWN = (3, 4, 7, 8)  # and top and bottom
 
 
 def read_orientation(content: bytes) -> int:
-    """The orientation that a JPEG's EXIF asks for, 1..8 (TIFF 6.0: 1 is upright); 1 for any other file."""
+    """Reads the orientation of a JPEG from its EXIF, 1..8 (TIFF 6.0: 1 is upright); 1 for any other file."""
     exif = _find_exif(content)
     if exif[:4] not in BYTE_ORDERS:
         return 1
@@ -51,7 +51,7 @@ def read_orientation(content: bytes) -> int:
 
 
 def _find_exif(content: bytes) -> bytes:
-    """What follows `Exif` in the first such segment of a JPEG, to the segment's end; empty where there is none."""
+    """Finds the content after `Exif` in the first such segment of a JPEG; empty where there is none."""
     place = 2 if content.startswith(SOI) else len(content)
     for _ in range(MOST_SEGMENTS):
         head = content[place : place + EXIF_HEAD].ljust(EXIF_HEAD, b"\0")
@@ -65,12 +65,12 @@ def _find_exif(content: bytes) -> bytes:
 
 
 def is_transposed(orientation: int) -> bool:
-    """Whether height and width change places."""
+    """Tells whether an orientation, 1..8, makes height and width change places."""
     return orientation in TRANSPOSED
 
 
 def turn(pixels: Any, orientation: int) -> Any:
-    """An array [height, width, ...] as stored, to the upright one, a view of the same bytes."""
+    """Turns an array [height, width, ...] as stored upright; a view of the same bytes."""
     if orientation in TRANSPOSED:
         pixels = pixels.swapaxes(0, 1)
     rows = -1 if orientation in UPSIDE_DOWN else 1
@@ -79,7 +79,7 @@ def turn(pixels: Any, orientation: int) -> Any:
 
 
 def orientations_of(encoded: tf.Tensor) -> tf.Tensor:
-    """`read_orientation` of each image, in a graph.
+    """Reads the orientation of each image in a graph, as `read_orientation` does.
 
     Args:
         encoded: string [batch], image files of any format.
@@ -99,7 +99,7 @@ def orientations_of(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _find_exifs(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Where the TIFF within EXIF begins and ends, int64 [batch] each; both the same where there is none."""
+    """Finds begin and end of the TIFF within EXIF, int64 [batch] each; both are equal where there is none."""
     import tensorflow as tf
 
     lengths = tf.cast(tf.strings.length(encoded), tf.int64)
@@ -160,7 +160,7 @@ def _join(digits: tf.Tensor, big: tf.Tensor, base: int = 256) -> tf.Tensor:
 
 
 def turn_tensor(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """`turn` in a graph: [height, width, channels] of any type as stored, int64 scalar, to the upright picture."""
+    """Turns pixels [height, width, channels] as stored upright, in a graph, as `turn` does."""
     import tensorflow as tf
 
     def turned() -> tf.Tensor:

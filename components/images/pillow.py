@@ -23,7 +23,7 @@ CUT_WORDS = ("truncat", "not enough", "eof", "end of file", "unexpected end", "r
 
 @contextmanager
 def open_as_stored(content: bytes, form: str) -> Iterator[Image]:
-    """An image by Pillow's decoder of that one format, without Pillow's own limits and warnings.
+    """Opens an image with Pillow's decoder of that one format, without Pillow's own limits and warnings.
 
     Both are global to the process: work in processes, not in threads.
     """
@@ -44,7 +44,7 @@ def open_as_stored(content: bytes, form: str) -> Iterator[Image]:
 
 
 def _open(content: bytes, form: str) -> Image:
-    """Of a PNG only the chunks that count are shown to Pillow, which stops at others; broken metadata is left out."""
+    """Opens an image; of a PNG, Pillow sees only the chunks that count, since it stops at broken others."""
     from PIL import Image as Pillow
 
     if form != "png":
@@ -63,7 +63,7 @@ def _register_heif() -> None:
 
 
 def read_tag(picture: Image) -> int:
-    """The orientation tag of EXIF, in whatever way a format holds it."""
+    """Reads the orientation tag of EXIF, 1..8, in whatever way a format holds it."""
     from PIL import ExifTags
     from PIL.Image import Image as AnyImage
 
@@ -75,7 +75,7 @@ def read_tag(picture: Image) -> int:
 
 
 def load_as_stored(picture: Image) -> Image:
-    """All pixels in memory, as stored: Pillow turns a TIFF by its orientation tag, which is undone."""
+    """Loads all pixels as stored: Pillow turns a TIFF by its orientation tag, which is undone."""
     from PIL.Image import Transpose
 
     undo = {
@@ -118,7 +118,7 @@ def explain_failure(error: Exception) -> str:
 
 
 def is_cut(content: bytes, form: str, error: Exception) -> bool:
-    """Whether a file that Pillow failed at lacks its end, by Pillow's words or by the file's own structure."""
+    """Tells whether a file that Pillow failed at lacks its end, by Pillow's words or by the file's own structure."""
     if any(word in str(error).lower() for word in CUT_WORDS):
         return True
     size = len(content)

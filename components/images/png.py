@@ -44,7 +44,7 @@ class Chunk(NamedTuple):
 
 
 def read_chunks(content: bytes) -> Iterator[Chunk]:
-    """The chunks of a PNG up to its end.
+    """Yields the chunks of a PNG up to its end.
 
     Raises:
         Rejection: `truncated`, the file ends before; `undecodable`, something that is no chunk.
@@ -120,7 +120,7 @@ def _is_plain(chunks: list[Chunk], rows: int) -> bool:
 
 
 def _count_bytes(header: memoryview, limits: ImageLimits) -> int:
-    """How many bytes the rows of a header's picture are, each with its filter's byte."""
+    """Counts the bytes of all rows of a header's picture, each with its filter's byte."""
     if len(header) != 13 or header[9] not in SAMPLES_A_PIXEL or header[12] > 1:
         raise Rejection(UNDECODABLE, "the header is broken")
     width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
@@ -132,7 +132,7 @@ def _count_bytes(header: memoryview, limits: ImageLimits) -> int:
 
 
 def _unpack(unpacker: zlib._Decompress, packed: memoryview, missing: int) -> int:
-    """How many bytes a part of the zlib stream holds; stops soon after those that are missing."""
+    """Counts the bytes in a part of the zlib stream; stops soon after the missing number."""
     count, rest = 0, bytes(packed)
     try:
         while rest and count <= missing:
@@ -144,7 +144,7 @@ def _unpack(unpacker: zlib._Decompress, packed: memoryview, missing: int) -> int
 
 
 def keep_pixels(content: bytes, with_facts: bool) -> bytes:
-    """A PNG of the intact chunks that decide the pixels; if asked for, facts about it first.
+    """Makes a PNG of the intact chunks that decide the pixels; if asked for, with facts about it first.
 
     Raises:
         Rejection: see `read_chunks`.

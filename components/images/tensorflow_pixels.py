@@ -19,7 +19,7 @@ _is_postponed = False
 
 
 def postpone_tensorflow() -> None:
-    """From now on, this process inspects without TensorFlow: what needs it is rejected as `POSTPONED`, for another."""
+    """Makes this process inspect without TensorFlow: files that need it are rejected as `POSTPONED`."""
     global _is_postponed
     _is_postponed = True
 
@@ -31,7 +31,7 @@ def refuse_where_postponed() -> None:
 
 
 def decode_with_tensorflow(content: bytes) -> np.ndarray | str:
-    """TensorFlow's pixels, uint8 [height, width, 3], as the transform graph will see them; or what it complains of."""
+    """Decodes pixels, uint8 [height, width, 3], as the transform graph will; or returns TensorFlow's complaint."""
     refuse_where_postponed()
     import tensorflow as tf
 
@@ -43,7 +43,7 @@ def decode_with_tensorflow(content: bytes) -> np.ndarray | str:
 
 
 def agrees_with_pillow(content: bytes, form: str, plain: Image) -> bool:
-    """Whether TensorFlow sees the pixels that Pillow sees.
+    """Tells whether TensorFlow sees the pixels that Pillow sees.
 
     Args:
         content: the file.
@@ -62,7 +62,7 @@ def agrees_with_pillow(content: bytes, form: str, plain: Image) -> bool:
 
 
 def are_equal(seen: np.ndarray, pixels: np.ndarray) -> bool:
-    """Whether two pictures, uint8 [h, w, 3], are the same; some rows at a time, or large ones take their size again."""
+    """Tells whether two pictures, uint8 [h, w, 3], are the same; some rows at a time, to save memory."""
     step = max(1, COMPARED // max(1, pixels[:1].size))
     return seen.shape == pixels.shape and all(
         np.array_equal(seen[row : row + step], pixels[row : row + step]) for row in range(0, len(pixels), step)

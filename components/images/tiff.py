@@ -27,7 +27,7 @@ TAILS = bytes(range(1, 255)), b"\xff" * 254  # two things that may follow a stri
 
 
 def check_tiff_kind(tags: Any) -> None:
-    """Refuses what would be read as a picture that is not the one that is meant.
+    """Refuses TIFFs that would be read as another picture than the one that is meant.
 
     Args:
         tags: of the first page, as Pillow has them.
@@ -42,7 +42,7 @@ def check_tiff_kind(tags: Any) -> None:
 
 
 def check_strips(content: bytes, tags: Any) -> None:
-    """Reads what libtiff is lenient with once more.
+    """Reads the strips that libtiff is lenient with once more.
 
     Args:
         content: a file that Pillow decoded.

@@ -29,7 +29,7 @@ ARCHIVES = "an archive (.zip, .tar, .tar.gz, .tgz)"
 
 
 def list_sources(path: str, options: DataOptions) -> Listing:
-    """Lists what a data path holds.
+    """Lists the labelled sources at a data path.
 
     Args:
         path: a folder, archive, manifest or TFRecord file, local or with a scheme such as `gs://`.
@@ -77,7 +77,7 @@ def _find_layout(tree: Tree, names: list[str], shape: FolderShape, options: Data
 
 
 def list_images(path: str, options: DataOptions) -> list[Source]:
-    """All that may be an image at a path, whatever its folders mean; no label and no second class is needed.
+    """Lists all that may be images at a path, whatever the folders mean; no label is needed.
 
     Args:
         path: a folder, archive or TFRecord file, local or with a scheme such as `gs://`.
@@ -96,7 +96,7 @@ def list_images(path: str, options: DataOptions) -> list[Source]:
 
 
 def find_tree(path: str, options: DataOptions) -> Tree:
-    """All that is at a path, of whatever kind it is, what no layout reads left aside; sorted by name.
+    """Finds all files at a path of any kind, without those that no layout reads; sorted by name.
 
     In the order of the disk, what is said and asked would differ from machine to machine.
 
@@ -169,7 +169,7 @@ def _name_uniquely(listing: Listing) -> None:
 
 
 def unique_names(names: list[str]) -> list[str]:
-    """The names, all different: `a`, `a#2`, `a#3`; those that were unique stay as they are."""
+    """Makes all names different: `a`, `a#2`, `a#3`; names that were unique stay as they are."""
     taken = set(names)
     if len(taken) == len(names):
         return names

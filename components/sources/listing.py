@@ -1,4 +1,4 @@
-"""What a data set is before anything is read: things that may be images, with their label, split and group.
+"""Data sets before anything is read: sources that may be images, with their label, split and group.
 
 `IngestFormat` is what each format of the data has in common; `table.py` lists the formats.
 """
@@ -36,7 +36,7 @@ IGNORED = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One thing that may be an image: a file, a member of an archive, or a record.
+    """A file, a member of an archive, or a record that may be an image.
 
     Attributes:
         name: unique in its listing; relative to the data folder with `/` where there is a folder.
@@ -73,7 +73,7 @@ class Source:
 
 @dataclass(slots=True)
 class Listing:
-    """What a data path holds.
+    """The sources at a data path.
 
     Attributes:
         root: the folder, manifest, archive or TFRecord file, as given.
@@ -133,7 +133,7 @@ Reader = Callable[[Any, int], bytes]  # from a `Source` and the most bytes that 
 
 
 class FileFormat(NamedTuple):
-    """How one file is told to be of a format, given alone or among the files of a folder or an archive.
+    """A rule that tells whether one file is of a format, alone or among the files of a folder or an archive.
 
     Attributes:
         container: `Listing.container` where the file is the data path.
@@ -174,7 +174,7 @@ class IngestFormat:
 
 
 def count_suffixes(names: Iterable[str]) -> str:
-    """How many files there are of each suffix, the most frequent first: `12 .xyz, 3 without a suffix`."""
+    """Counts the files of each suffix, the most frequent first: `12 .xyz, 3 without a suffix`."""
     counts = Counter(posixpath.splitext(name)[1].lower() or "without a suffix" for name in names).most_common()
     more = [f"{sum(count for _, count in counts[SHOWN_SUFFIXES:]):,} others"] if counts[SHOWN_SUFFIXES:] else []
     return ", ".join([f"{count:,} {suffix}" for suffix, count in counts[:SHOWN_SUFFIXES]] + more)

@@ -60,7 +60,7 @@ MOST_FILES = 2_000_000  # in archives inside others; no declared number is trust
 
 
 def open_archives(tree: Tree, options: DataOptions, depth: int = 0) -> None:
-    """Puts what the archives among a tree's files hold into the tree, and finds the TFRecords among them.
+    """Puts the content of archives among the files of a tree into the tree, and finds the TFRecords among them.
 
     Raises:
         InputError: an archive that must hold the data cannot be read.
@@ -91,7 +91,7 @@ def open_archives(tree: Tree, options: DataOptions, depth: int = 0) -> None:
 
 
 def leave_aside(tree: Tree) -> None:
-    """Takes the files out that no layout reads."""
+    """Takes the files that no layout reads out of a tree."""
     whys = [why_ignored(file.name) for file in tree.files]
     tree.ignored += [(file.name, why) for file, why in zip(tree.files, whys, strict=True) if why]
     tree.aside = [file for file, why in zip(tree.files, whys, strict=True) if why]
@@ -99,12 +99,12 @@ def leave_aside(tree: Tree) -> None:
 
 
 def say_aside(ignored: list[tuple[str, str]]) -> str:
-    """The first file that was left aside though it may hold what is missing, and why; for the end of a sentence."""
+    """Describes the first file left aside that may hold what is missing; for the end of a sentence."""
     return "".join(f"; {line}" for line in say_left(ignored)[:1])
 
 
 def say_left(ignored: list[tuple[str, str]]) -> list[str]:
-    """The archives and TFRecords that were left aside, a line a reason."""
+    """Describes the archives and TFRecords that were left aside, a line a reason."""
     left = {why: sorted(name for name, reason in ignored if reason == why) for why in ("archive", "records")}
     more = {why: f" and {len(names) - 1:,} more" if len(names) > 1 else "" for why, names in left.items()}
     return [f"left aside: {names[0]}{more[why]}, {IGNORED[why]}" for why, names in left.items() if names]
@@ -120,7 +120,7 @@ def _is_image_name(name: str) -> bool:
 
 
 def _kinds(files: list[Source], layout: str) -> tuple[dict[Source, str], bool]:
-    """What files are by their content, and whether images are among them.
+    """Finds the kind of each file by content, and whether images are among them.
 
     Where there are images, only files that are named like archives or records are looked into.
     """
@@ -199,13 +199,13 @@ def _shown(tree: Tree, file: Source) -> str:
 
 
 def refusal(name: str, kind: str) -> str:
-    """What is said of a file that is packed in a way that nothing here reads."""
+    """Describes a file that is packed in a way that nothing here reads, with the way out."""
     way = UNPACK if kind in PACKED.values() else "Write its images into a folder a class, or into TFRecords."
     return f"data.path: {name} is {kind}, which cannot be read here.\n{way}"
 
 
 def _open_all(tree: Tree, archives: dict[Source, str], options: DataOptions, depth: int) -> dict[Source, Tree]:
-    """What the archives among a tree's files hold."""
+    """Lists the content of the archives among the files of a tree."""
     opened, total = dict[Source, Tree](), 0
     for file, kind in archives.items():
         if kind not in READ:

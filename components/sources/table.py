@@ -56,7 +56,7 @@ def read_source(source: Source, max_bytes: int) -> bytes:
 
 
 def is_sequential(source: Source) -> bool:
-    """Whether a source is only fast to read in the order of storage: packed, all before it is unpacked for it.
+    """Tells whether a source is only fast to read in the order of storage: packed, all before it is unpacked for it.
 
     So is what is in an archive inside another one, which may be packed there.
     """

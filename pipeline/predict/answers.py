@@ -26,7 +26,7 @@ READERS = 8  # threads; local files need few, files on a network more
 
 @dataclass(frozen=True)
 class Prediction:
-    """One image's answer, or why there is none.
+    """The answer for one image, or why there is none.
 
     Attributes:
         path: as it was given, or found in a folder that was given.
@@ -47,7 +47,7 @@ class Prediction:
     flags: tuple[str, ...] = ()
 
     def ranked(self, count: int = 0) -> list[tuple[str, float]]:
-        """Classes and probabilities, the most probable first; the first `count` of them, or all."""
+        """Ranks classes by probability; the first `count` of them, or all."""
         return sorted(self.probabilities.items(), key=lambda pair: -pair[1])[: count or None]
 
 
@@ -86,7 +86,7 @@ class Model:
 
 
 def load_model(model: str) -> Model:
-    """Loads what `find_model` means by a path.
+    """Loads the model that `find_model` finds for a path.
 
     Raises:
         InputError: there is no such model, it is not as it was pushed, or Graft did not make it.
@@ -101,7 +101,7 @@ def load_model(model: str) -> Model:
 def predict_files(
     model: str, paths: Iterable[str], batch_size: int = BATCH, explain: Path | None = None
 ) -> Iterator[Prediction]:
-    """Answers in the order of the paths; a bad file gets an error and takes no other down.
+    """Yields answers in the order of the paths; a bad file gets an error and takes no other down.
 
     Files are read and checked ahead while the model answers; memory does not grow with their number.
 
@@ -135,7 +135,7 @@ def answer_batch(model: Model, images: list[Image], overlays: Overlays | None = 
 
 
 def _answer(model: Model, images: list[Image], overlays: Overlays | None) -> list[Prediction]:
-    """One answer an image. What TensorFlow refuses although it was checked fails alone, not with its batch."""
+    """Answers for each image. An image that TensorFlow refuses although it was checked fails alone."""
     import tensorflow as tf
 
     if not images:
@@ -155,7 +155,7 @@ def _answer(model: Model, images: list[Image], overlays: Overlays | None) -> lis
 
 
 def to_prediction(name: str, row: Any, names: list[str], overlay: str = "") -> Prediction:
-    """From a row of probabilities to an answer."""
+    """Makes an answer of a row of probabilities."""
     probabilities = {label: float(value) for label, value in zip(names, row, strict=True)}
     label = max(probabilities, key=lambda name: probabilities[name])
     return Prediction(name, label, probabilities[label], probabilities, overlay=overlay)

@@ -48,7 +48,7 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True)
 class PredictionJob:
-    """What is to be done.
+    """A job of prediction on Beam.
 
     Attributes:
         model: a version's folder, readable by all workers.
@@ -71,7 +71,7 @@ class PredictionJob:
 
 @dataclass(frozen=True)
 class PredictionCounts:
-    """How many images there were, how many of them got no answer, and the shards."""
+    """The number of images, of those without an answer, and the shards."""
 
     images: int
     failed: int
@@ -117,7 +117,7 @@ def predict_on_beam(job: PredictionJob, paths: Iterable[str]) -> PredictionCount
 
 
 def list_wanted(paths: Iterable[str]) -> list[Wanted]:
-    """All that may be an image, each named by where it is.
+    """Lists all that may be images, each named by its place.
 
     Raises:
         InputError: nothing is.
@@ -173,7 +173,7 @@ class ReadImages(beam.DoFn):
         self._worklist, self._limits = worklist, limits
 
     def process(self, place: Range) -> Iterator[Image]:
-        """Gives an image, or why it is none, for each line; what is no image by any account gets no row."""
+        """Yields an image, or its error, for each line; files that are no image by any account get no row."""
         offset, length = place
         with tf.io.gfile.GFile(self._worklist, "rb") as file:
             file.seek(offset)
@@ -194,7 +194,7 @@ class SavedModelHandler(ModelHandler[Image, Prediction, Model]):
         self._batch_size = batch_size
 
     def load_model(self) -> Model:
-        """Once a process."""
+        """Loads the model, once a process."""
         return load_model(self._model)
 
     def run_inference(
@@ -204,12 +204,12 @@ class SavedModelHandler(ModelHandler[Image, Prediction, Model]):
         return answer_batch(model, list(batch))
 
     def batch_elements_kwargs(self) -> dict[str, int]:
-        """A fixed size: Beam's own choice goes by speed, and not by memory."""
+        """Fixes the batch size: Beam's own choice goes by speed, and not by memory."""
         return {"min_batch_size": self._batch_size, "max_batch_size": self._batch_size}
 
 
 def write_rows(rows: beam.PCollection, job: PredictionJob) -> None:
-    """Sharded files in one of the forms."""
+    """Writes answers as sharded files of one form."""
     prefix, shape = os.path.join(job.output, "predictions"), job.shape
     if job.form == "jsonl":
         lines = rows | "ToJson" >> beam.Map(to_json, shape)
@@ -222,17 +222,17 @@ def write_rows(rows: beam.PCollection, job: PredictionJob) -> None:
 
 
 def to_json(row: Prediction, shape: AnswerShape) -> str:
-    """A line of JSON."""
+    """Writes a row as a line of JSON."""
     return json.dumps(shape.to_object(row), ensure_ascii=True)
 
 
 def to_columns(row: Prediction, shape: AnswerShape) -> dict[str, Any]:
-    """A row of Parquet, by column."""
+    """Writes a row as columns of Parquet."""
     return dict(zip(shape.columns(), map(to_utf_8, shape.to_cells(row)), strict=True))
 
 
 def count_answers(shards: list[str], job: PredictionJob, wanted: list[Wanted]) -> PredictionCounts:
-    """Reads the shards again, and holds the answers against what was asked: counters count what is tried twice twice.
+    """Counts the answers in the shards, and compares them with the work list; counters count retries twice.
 
     Raises:
         RuntimeError: an image has no row, or one too many.

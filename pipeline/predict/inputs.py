@@ -1,4 +1,4 @@
-"""Which images are meant: files, folders, globs and manifests, one path at a time; no list of all is ever made."""
+"""Finds the images that are meant: files, folders, globs and manifests, one path at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MANIFEST_FORM = (
 
 
 def find_inputs(paths: Iterable[str]) -> Iterator[str]:
-    """The files that are meant, in the order given; folders sorted by name.
+    """Yields the files that are meant, in the order given; folders sorted by name.
 
     Args:
         paths: files (also missing ones: they get an error row), folders (all images below them), globs with `*`, `?`
@@ -44,7 +44,7 @@ def find_inputs(paths: Iterable[str]) -> Iterator[str]:
 
 
 def count_inputs(paths: Iterable[str]) -> int:
-    """How many files `find_inputs` gives.
+    """Counts the files that `find_inputs` gives.
 
     Raises:
         InputError: none, or one of them is in an object store.
@@ -91,7 +91,7 @@ def _match(pattern: str) -> Iterator[str]:
 
 
 def read_manifest(path: str) -> Iterator[str]:
-    """The paths in a manifest, relative ones taken from its folder.
+    """Yields the paths in a manifest, relative ones taken from its folder.
 
     Raises:
         InputError: no UTF-8, no column `path`, or a row without one; says the line.

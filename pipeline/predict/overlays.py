@@ -25,7 +25,7 @@ STRONGEST = 0.65  # opacity where the evidence is 1
 
 
 def colour(activation: np.ndarray) -> np.ndarray:
-    """float [h, w] in 0..1 to colours, float32 [h, w, 3] in 0..255."""
+    """Colours float [h, w] in 0..1: float32 [h, w, 3] in 0..255."""
     places = np.linspace(0.0, 1.0, len(STOPS))
     return np.stack([np.interp(activation, places, STOPS[:, channel]) for channel in range(3)], axis=-1)
 
@@ -60,7 +60,7 @@ def draw_overlay(
 
 
 def seen_part(stored: tuple[int, int], shown: tuple[int, ...], crop: tuple[int, int] | None) -> tuple[slice, slice]:
-    """Rows and columns that the model sees of a picture; heights and widths in px.
+    """Finds rows and columns that the model sees of a picture; heights and widths in px.
 
     Args:
         stored: of the picture in its file, turned upright, where the window is cut.
@@ -79,7 +79,7 @@ def _scale(start: int, length: int, scale: float) -> slice:
 
 
 def blend(pixels: np.ndarray, activation: np.ndarray) -> np.ndarray:
-    """uint8 [height, width, 3] with an activation, float [h, w] in 0..1, as colour over all of it; uint8 again."""
+    """Blends uint8 [height, width, 3] with an activation, float [h, w] in 0..1, as colour over all of it."""
     from PIL import Image as Pillow
 
     size = (pixels.shape[1], pixels.shape[0])
@@ -90,7 +90,7 @@ def blend(pixels: np.ndarray, activation: np.ndarray) -> np.ndarray:
 
 
 def overlay_name(name: str) -> str:
-    """A file name for an image's overlay: its stem, and a digest of its whole path, so that no two collide."""
+    """Makes the file name of an image's overlay: its stem, and a digest of its path, so that no two collide."""
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
     stem = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in PurePath(name).stem)
     return f"{stem[:80]}-{digest}.jpg"

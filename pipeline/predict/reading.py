@@ -1,4 +1,4 @@
-"""From a file to what the model takes: checked and converted exactly as ingest does it for training."""
+"""Reads a file to what the model takes: checked and converted exactly as ingest does it for training."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _one_at_a_time = threading.Lock()  # Pillow's limits, which the check lifts, are
 
 @dataclass(frozen=True)
 class Image:
-    """One image, or why there is none.
+    """An image, or why there is none.
 
     Attributes:
         name: as it was given.
@@ -63,7 +63,7 @@ def _check(name: str, content: bytes, limits: findings.ImageLimits) -> Image:
 
 
 def limits_for(model: Path) -> findings.ImageLimits:
-    """What is taken for a model, read as the pictures that it learned from."""
+    """Returns the limits of images for a model, read as the pictures that it learned from."""
     reading = reading_of(model)
     return replace(DEFAULT_LIMITS, upright=reading["orientation"] == "apply", alpha=reading["alpha"])
 
@@ -87,7 +87,7 @@ def check_source(source: Source, limits: findings.ImageLimits = DEFAULT_LIMITS) 
 def read_ahead(
     pool: ThreadPoolExecutor, paths: Iterable[str], ahead: int, limits: findings.ImageLimits = DEFAULT_LIMITS
 ) -> Iterator[Image]:
-    """Images in the order of their paths, while up to `ahead` more are being read."""
+    """Yields images in the order of their paths, while up to `ahead` more are being read."""
     waiting: deque[Future[Image]] = deque()
     rest = iter(paths)
     while True:

@@ -22,7 +22,7 @@ ROW_GROUP = 4096  # rows of a Parquet file that are held before they are written
 
 @dataclass(frozen=True)
 class AnswerShape:
-    """What a row holds.
+    """The columns of an answer.
 
     Attributes:
         names: of the classes, in the order of the label index.
@@ -35,7 +35,7 @@ class AnswerShape:
     overlays: bool = False
 
     def to_object(self, row: Prediction) -> dict[str, Any]:
-        """A row as JSON has it: an answer or an error."""
+        """Makes the JSON object of a row: an answer or an error."""
         if row.error:
             return {"path": row.path, "error": row.error}
         ranked = dict(row.ranked(self.top_k)) if self.top_k else row.probabilities
@@ -44,7 +44,7 @@ class AnswerShape:
         return answer | ({"overlay": row.overlay} if self.overlays else {}) | said
 
     def columns(self) -> list[str]:
-        """The columns of CSV and Parquet. A class whose name is a column's gets `class:` before it."""
+        """Lists the columns of CSV and Parquet. A class whose name is a column's gets `class:` before it."""
         fixed = ["path", "label", "probability"]
         last = ["overlay", "error", "flags"] if self.overlays else ["error", "flags"]
         if self.top_k:
@@ -54,7 +54,7 @@ class AnswerShape:
         return [*fixed, *(f"class:{name}" if name in taken else name for name in self.names), *last]
 
     def to_cells(self, row: Prediction) -> list[Any]:
-        """A row's values, one a column; None where there is none."""
+        """Lists a row's values, one a column; None where there is none."""
         last = [row.error or None, " ".join(row.flags) or None]
         if self.overlays:
             last.insert(0, row.overlay or None)
@@ -196,7 +196,7 @@ class ParquetWriter:
 
 
 def parquet_schema(shape: AnswerShape) -> Any:
-    """The columns of a Parquet file with their types."""
+    """Returns the columns of a Parquet file with their types."""
     import pyarrow as pa
 
     texts = {"path", "label", "overlay", "error", "flags"} | {f"label_{rank}" for rank in range(2, shape.top_k + 1)}
@@ -204,7 +204,7 @@ def parquet_schema(shape: AnswerShape) -> Any:
 
 
 def to_utf_8(cell: Any) -> Any:
-    """A cell whose text is UTF-8: names of files may be any bytes."""
+    """Makes the text of a cell UTF-8: names of files may be any bytes."""
     return cell.encode("utf-8", "backslashreplace").decode() if isinstance(cell, str) else cell
 
 
@@ -218,7 +218,7 @@ FORMS: dict[str, Any] = {
 
 
 def form_of(form: str | None, output: Path | None) -> str:
-    """The form that is meant: as said, or by the suffix of the output; a table where nothing is said.
+    """Returns the form of answers: as said, or by the suffix of the output; a table where nothing is said.
 
     Raises:
         InputError: Parquet without a file.
@@ -233,7 +233,7 @@ def form_of(form: str | None, output: Path | None) -> str:
 
 @contextmanager
 def open_writer(form: str, output: Path | None, shape: AnswerShape) -> Iterator[Writer]:
-    """A writer on standard output, or on a file that appears under its name only when it is whole."""
+    """Opens a writer on standard output, or on a file that gets its name only when it is whole."""
     if output is None:
         writer: Writer = FORMS[form](sys.stdout, shape)
         yield writer

@@ -1,1 +1,1 @@
-"""Which images belong together, and the side of the split that each falls on. Pure functions over arrays."""
+"""Finds images that belong together, and draws the side of the split for each. Pure functions over arrays."""

@@ -1,4 +1,4 @@
-"""Which images are copies of one another, nearly the same, or of one group: pure functions over small arrays.
+"""Finds images that are copies, nearly the same, or of one group: pure functions over small arrays.
 
 Near-duplicates are pairs whose PDQ hashes (Facebook, "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing
 Algorithm", 2019) differ in few of 256 bits. They are found exactly, without comparing all pairs, by the pigeonhole
@@ -61,7 +61,7 @@ class Neighbours:
         return [group.tolist() for group in _runs(self.near) if len(np.unique(self.digests[group])) > 1]
 
     def leaks(self, sides: Sequence[str]) -> list[Leak]:
-        """The train images that are direct neighbours of an eval image, by index.
+        """Returns the train images that are direct neighbours of an eval image, by index.
 
         Of several eval neighbours that with the smallest distance is named, then that with the smallest index. In a
         crowd (more than `hamming.CROWD` hashes with a band in common) it may be another one within the distance.
@@ -96,7 +96,7 @@ class Neighbours:
 
 
 def exact_groups(digests: Sequence[str]) -> list[list[int]]:
-    """Indices of images with equal bytes, groups of two and more, ordered by first index.
+    """Finds images with equal bytes: their indices, in groups of two and more, ordered by first index.
 
     Args:
         digests: sha256 of each image, 64 hex digits.

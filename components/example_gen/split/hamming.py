@@ -25,7 +25,7 @@ _COUNTS = np.array([bin(value).count("1") for value in range(1 << 16)], np.uint8
 
 
 def pack_hex(texts: Sequence[str]) -> np.ndarray:
-    """64 hex digits each, to uint64 [n, 4].
+    """Packs texts of 64 hex digits each into uint64 [n, 4].
 
     Raises:
         ValueError: not hex digits, or not 64 of them.
@@ -40,7 +40,7 @@ def pack_hex(texts: Sequence[str]) -> np.ndarray:
 
 
 def number_rows(words: np.ndarray) -> np.ndarray:
-    """int32 [n]: equal numbers, from 0, for equal rows of uint64 [n, 4]."""
+    """Numbers the rows of uint64 [n, 4] from 0, int32 [n]: equal rows get equal numbers."""
     order = np.lexsort(words.T)
     ordered = words[order]
     changes = np.any(ordered[1:] != ordered[:-1], axis=1)
@@ -50,12 +50,12 @@ def number_rows(words: np.ndarray) -> np.ndarray:
 
 
 def distances(words: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """uint16 [pairs]: differing bits, 0..256, of rows `left` and `right` of uint64 [n, words]."""
+    """Counts the differing bits, uint16 [pairs] of 0..256, of rows `left` and `right` of uint64 [n, words]."""
     return _count_bits(words[left] ^ words[right])
 
 
 def join_components(labels: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Labels (int32 [n], 0..n-1) after joining the components of `left` and `right`."""
+    """Joins the components of `left` and `right`; returns all labels, int32 [n] of 0..n-1."""
     from scipy.sparse import coo_matrix, csgraph
 
     shape = (len(labels), len(labels))
@@ -64,7 +64,7 @@ def join_components(labels: np.ndarray, left: np.ndarray, right: np.ndarray) -> 
 
 
 def connect_near(words: np.ndarray, distance: int) -> np.ndarray:
-    """int32 [n]: the connected component of each hash, where edges are pairs that differ in at most `distance` bits.
+    """Finds the component of each hash, int32 [n]; pairs that differ in at most `distance` bits are connected.
 
     Args:
         words: uint64 [n, 4].
@@ -88,7 +88,7 @@ def connect_near(words: np.ndarray, distance: int) -> np.ndarray:
 def nearest_across(
     words: np.ndarray, queries: np.ndarray, targets: np.ndarray, distance: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each query that has a target within `distance`: the rows of the query, and of its nearest target.
+    """Finds the nearest target of each query that has one within `distance`: the rows of both.
 
     Ties go to the smaller row. In a crowd it is some target within the distance, the same in each call.
 
@@ -148,7 +148,7 @@ class _Band:
         return (counts > 0) & (np.maximum(self.sizes, counts) > CROWD)
 
     def crowds(self) -> Iterator[np.ndarray]:
-        """The rows of large buckets, each with its partners."""
+        """Yields the rows of large buckets, each with its partners."""
         for bucket in np.flatnonzero(self._are_crowds()):
             head, size = self.heads[bucket], self.sizes[bucket]
             start, count = self.low[head], self.counts[head]
@@ -157,7 +157,7 @@ class _Band:
             yield np.concatenate([self.order[head : head + size], self.order[start : start + count]])
 
     def pairs(self, distance: int, labels: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, ...]]:
-        """Rows `left`, `right` and their distance, of the pairs within `distance`, from small buckets.
+        """Yields rows `left`, `right` and their distance, of the pairs within `distance`, from small buckets.
 
         Args:
             distance: in bits.

@@ -1,4 +1,4 @@
-"""Which side of the split an image falls on, where the data does not say."""
+"""Draws the side of the split for images whose data does not say it, and finds where the shares are odd."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def assign_sides(
     remembered: Sequence[str],
     eval_fraction: float,
 ) -> tuple[list[str], list[int]]:
-    """The side of each image; clusters stay whole, and no image ever leaves the side that is remembered.
+    """Assigns a side to each image; clusters stay whole, and no image ever leaves its remembered side.
 
     - Clusters without a remembered image are drawn, so that eval has its share of each class together with the images
       that are remembered there (`draw_eval`).
@@ -99,7 +99,7 @@ def _number_draws(digests: Sequence[str], members: np.ndarray) -> list[int]:
 
 
 def _count_classes(members: np.ndarray, classes: np.ndarray) -> list[SplitUnit]:
-    """How many images of which classes each cluster has.
+    """Counts the images of each class in each cluster.
 
     Args:
         members: int [n], the cluster of each image, 0 and up without a gap.
@@ -119,7 +119,7 @@ TOLERANCE = 0.5  # of the smaller side's share: 0.2 may become 0.1 to 0.3
 def find_odd_shares(
     rows: list[Row], clusters: np.ndarray, remembered: list[str], eval_fraction: float
 ) -> list[dict[str, Any]]:
-    """All classes together, then each class, where eval has far too many or too few images, or a side has none.
+    """Finds the classes, all together first, of which eval has far too many or too few images, or a side none.
 
     Args:
         rows: [n] examples on either side, and rejected ones, which do not count.

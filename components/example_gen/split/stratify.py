@@ -18,7 +18,7 @@ MOVES = 4  # that a unit may make, so that classes which units tie together are 
 
 
 def draw_eval(units: Sequence[SplitUnit], draws: Sequence[int], placed: np.ndarray, eval_fraction: float) -> list[bool]:
-    """Whether each unit goes to eval; the order of the units does not matter.
+    """Draws the units that go to eval; the order of the units does not matter.
 
     1. By their draws, those go that are not larger than what is missing, in any of their classes.
     2. Then, from the smallest on, those cross over that bring the shares nearer to `eval_fraction`.
@@ -68,30 +68,30 @@ class _Table:
         self.missing = [eval_fraction * sum(pair) - pair[True] for pair in self.counts]
 
     def fits(self, index: int) -> bool:
-        """Whether a unit is not larger than what eval lacks, in any of its classes."""
+        """Tells whether a unit is not larger than what eval lacks, in any of its classes."""
         for label, count in self.units[index]:  # noqa: SIM110  a generator takes three times as long, a million times
             if count > self.missing[label] + EPSILON:
                 return False
         return True
 
     def cost(self, index: int) -> float:
-        """What crossing over adds to the sum of the classes' squared errors of the share."""
+        """Returns what moving a unit adds to the sum of the classes' squared errors of the share."""
         sign, cost = -1 if self.on_eval[index] else 1, 0.0
         for label, count in self.units[index]:
             cost += count * (count - sign * 2 * self.missing[label]) / self._totals[label] ** 2
         return cost
 
     def emptied_by(self, index: int) -> list[int]:
-        """The classes that would have no image left on the unit's side if it crossed over."""
+        """Lists the classes that would have no image left on the unit's side if the unit moved."""
         side = self.on_eval[index]
         return [label for label, count in self.units[index] if self.counts[label][side] == count]
 
     def holds_all(self, index: int, label: int) -> bool:
-        """Whether a unit has all images of a class."""
+        """Tells whether a unit has all images of a class."""
         return (label, self._totals[label]) in self.units[index]
 
     def move(self, index: int) -> None:
-        """Lets a unit cross over."""
+        """Moves a unit to the other side."""
         side = self.on_eval[index]
         for label, count in self.units[index]:
             self.counts[label][side] -= count

@@ -22,13 +22,13 @@ CHECKSUM = struct.Struct("<I")
 
 
 def mask_checksum(data: bytes) -> int:
-    """CRC-32C of the data, 0..2**32-1, masked as TFRecords have it."""
+    """Computes CRC-32C of the data, 0..2**32-1, masked as TFRecords have it."""
     crc = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def length_of(header: bytes) -> int | None:
-    """The length that the 12 bytes of a header give, None where they are none."""
+    """Reads the length, in bytes, from the 12 bytes of a header; None where they are no header."""
     if len(header) < HEADER.size:
         return None
     length, checksum = HEADER.unpack_from(header)
@@ -39,7 +39,7 @@ READ_BYTES = 1 << 16  # bytes
 
 
 class _Seekable(io.RawIOBase):
-    """What the streams here have in common: they are read, and know their place."""
+    """Base of the streams here: they are read, and keep their place."""
 
     _place = 0
 
@@ -101,7 +101,7 @@ PACKINGS: dict[bytes, tuple[str, Callable[[IO[bytes]], Any]]] = {
 
 
 def unpack_file(file: IO[bytes]) -> IO[bytes]:
-    """The content of a file, unpacked if it is gzip, bzip2, xz or zlib by its first bytes.
+    """Opens the content of a file, unpacked if it is gzip, bzip2, xz or zlib by its first bytes.
 
     The length of a record may look like the start of any of them, so its checksum is asked first.
     """
@@ -114,7 +114,7 @@ def unpack_file(file: IO[bytes]) -> IO[bytes]:
 
 
 class _Unpacker(_Seekable):
-    """Gives what is unpacked so far, up to where a cut file ends, and closes the packed file with itself."""
+    """Reads unpacked content, up to where a cut file ends, and closes the packed file with itself."""
 
     def __init__(self, packing: str, stream: Any, file: IO[bytes]) -> None:
         self.packing, self._stream, self._file = packing, stream, file
@@ -137,7 +137,7 @@ class _Unpacker(_Seekable):
 
 
 def part_of(file: IO[bytes], start: int, size: int) -> IO[bytes]:
-    """`size` bytes of a file from `start` on, as a file of its own, which closes that one with itself."""
+    """Opens `size` bytes of a file from `start` on as a file of its own, which closes the other with itself."""
     return io.BufferedReader(_Window(file, start, size))
 
 
@@ -164,6 +164,6 @@ class _Window(_Seekable):
 
 
 def packing_of(stream: IO[bytes]) -> str:
-    """`gzip`, `bzip2`, `xz`, `zlib` or an empty string, of a stream of `unpack_file`."""
+    """Names the packing of a stream of `unpack_file`: `gzip`, `bzip2`, `xz`, `zlib` or empty."""
     unpacker = getattr(stream, "raw", None)
     return unpacker.packing if isinstance(unpacker, _Unpacker) else ""

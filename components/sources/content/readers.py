@@ -44,7 +44,7 @@ def read_with(reader: Reader, source: Source, max_bytes: int) -> bytes:
 
 
 def describe_error(error: Exception) -> str:
-    """What is wrong, in words and without the path."""
+    """Describes an error in words, without the path."""
     number = error.errno if isinstance(error, OSError) else None
     return os.strerror(number) if number else remote.one_line(error)
 
@@ -54,13 +54,13 @@ def _too_large(size: str, max_bytes: int) -> TooLarge:
 
 
 def read_file(source: Source, max_bytes: int) -> bytes:
-    """A whole file. What is no regular file is refused, and does not hold the run as a pipe could."""
+    """Reads a whole file. Pipes and devices are refused, and do not hold the run."""
     with open_binary(source.path) as file:
         return _read(file, _size_of(file), max_bytes)
 
 
 def read_zip(source: Source, max_bytes: int) -> bytes:
-    """The member of a zip archive with the index `position`."""
+    """Reads the member of a zip archive with the index `position`."""
     archive = open_zip(source.path)
     members = archive.infolist()
     if source.position >= len(members):
@@ -73,7 +73,7 @@ def read_zip(source: Source, max_bytes: int) -> bytes:
 
 
 def read_stream(source: Source, max_bytes: int) -> bytes:
-    """`size` bytes from the offset `position` of an unpacked stream: a member of a tar archive, or of a record."""
+    """Reads `size` bytes from the offset `position` of an unpacked stream: of a tar archive, or of records."""
     if source.size > max_bytes:
         raise _too_large(f"{source.size:,}", max_bytes)
     with open_stream(source.path) as stream:
@@ -85,7 +85,7 @@ def read_stream(source: Source, max_bytes: int) -> bytes:
 
 
 def read_sparse(source: Source, max_bytes: int) -> bytes:
-    """A file in a tar archive that was stored without its holes; `position` is that of its header."""
+    """Reads a file in a tar archive that was stored without its holes; `position` is that of its header."""
     if source.size > max_bytes:
         raise _too_large(f"{source.size:,}", max_bytes)
     with open_stream(source.path) as stream:

@@ -37,12 +37,12 @@ DENIED = re.compile(r"denied|forbidden|invalid_access_key|signature|credential|t
 
 
 def is_remote(path: str) -> bool:
-    """Whether a path has a scheme."""
+    """Tells whether a path has a scheme."""
     return "://" in path
 
 
 def remote_kind(path: str) -> str:
-    """`folder`, `file`, or an empty string where there is nothing.
+    """Looks up a remote path: `folder`, `file`, or an empty string where there is nothing.
 
     Raises:
         InputError: the scheme is unknown, there is no such bucket, or the service refuses or cannot be reached.
@@ -73,7 +73,7 @@ def _is_missing(system: Any, bucket: str) -> bool:
 
 
 def walk(root: str) -> Tree:
-    """All files below a remote folder, with size and time, by pages of the service's own lists.
+    """Lists all files below a remote folder, with size and time, by pages of the service's own lists.
 
     Raises:
         InputError: the service refuses or cannot be reached.
@@ -97,12 +97,12 @@ def walk(root: str) -> Tree:
 
 
 def join(folder: str, name: str) -> str:
-    """The path of a name below a folder."""
+    """Joins the path of a folder and a name below it."""
     return f"{folder.rstrip('/')}/{name}"
 
 
 def stat_source(name: str, path: str) -> Source:
-    """A source for a remote file; one that is not there, is a folder, or cannot be reached has a problem."""
+    """Makes the source of a remote file; a missing or unreachable file, or a folder, has a problem."""
     from pyarrow.fs import FileType
 
     try:
@@ -122,7 +122,7 @@ def _source(name: str, path: str, info: Any) -> Source:
 
 
 def open_file(path: str) -> io.BufferedReader:
-    """A remote file as Python's libraries expect one: seekable, buffered, read by ranges.
+    """Opens a remote file as Python's libraries expect it: seekable, buffered, read by ranges.
 
     Raises:
         OSError: it cannot be opened; reading raises it, too.
@@ -135,7 +135,7 @@ def open_file(path: str) -> io.BufferedReader:
 
 
 def scheme_of(path: str) -> str:
-    """What stands before `://`, in small letters."""
+    """Returns the scheme of a path, before `://`, in lower case."""
     return path.partition("://")[0].lower()
 
 
@@ -176,7 +176,7 @@ def _file_system(_process: int, scheme: str, bucket: str, address: str) -> Any:
 
 
 def _find_region(bucket: str) -> str | None:
-    """Where Amazon keeps a bucket; None where it does not say: the profile's region then counts."""
+    """Looks up the region of an Amazon bucket; None where Amazon does not say: the profile's then counts."""
     from pyarrow import fs
 
     try:
@@ -206,5 +206,5 @@ def _in_words(path: str) -> Iterator[None]:
 
 
 def one_line(error: Exception) -> str:
-    """An error's text, of whatever shape, on one line of at most 200 characters."""
+    """Shortens an error's text to one line of at most 200 characters."""
     return (" ".join(str(error).split()) or type(error).__name__)[:200]

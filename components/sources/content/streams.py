@@ -49,7 +49,7 @@ class Unreadable(OSError):
 
 
 def open_binary(place: str) -> IO[bytes]:
-    """A file of any file system, or a member of an archive, for reading.
+    """Opens a file of any file system, or a member of an archive, for reading.
 
     Raises:
         OSError: it cannot be opened, or is a pipe, a socket or a device.
@@ -72,12 +72,12 @@ def _open_at_once(path: str, flags: int) -> int:
 
 
 def open_unpacked(place: str) -> IO[bytes]:
-    """A file's content as a seekable stream, unpacked if it is packed."""
+    """Opens the content of a file as a seekable stream, unpacked if it is packed."""
     return unpack_file(open_binary(place))
 
 
 def member_path(source: Source) -> str:
-    """The place of a file or a member of an archive that holds several images."""
+    """Returns the place of a file or a member of an archive that holds several images."""
     if source.kind == "file":
         return source.path
     return f"{source.path}{MEMBER}{source.kind}:{source.position}:{source.size}"
@@ -116,7 +116,7 @@ class _Bounded:
 
 
 def list_zip(file: IO[bytes]) -> zipfile.ZipFile:
-    """A zip archive with its list of members read, which is bounded where the archive is inside another one."""
+    """Opens a zip archive and reads its list of members, bounded where the archive is inside another one."""
     try:
         file.fileno()
     except OSError:
@@ -127,7 +127,7 @@ def list_zip(file: IO[bytes]) -> zipfile.ZipFile:
 
 
 def list_tar(stream: IO[bytes]) -> tarfile.TarFile:
-    """A tar archive at the stream's position, its first header read."""
+    """Opens a tar archive at the stream's position, its first header read."""
     bounded = _Bounded(stream, LARGEST_HEADER, tarfile.ReadError)
     return tarfile.TarFile(fileobj=bounded, encoding="utf-8", errors="surrogateescape")  # type: ignore[arg-type]
 
@@ -139,7 +139,7 @@ _zips_lock = threading.Lock()
 
 @contextmanager
 def open_stream(place: str) -> Iterator[IO[bytes]]:
-    """The thread's own stream: streams have a position, and going back in a packed one means starting anew."""
+    """Opens the thread's own stream: it has a position, and going back in a packed one means starting anew."""
     key = (os.getpid(), place, _state(place))
     streams: dict[Any, IO[bytes]] = _local.__dict__.setdefault("streams", {})
     stream = streams.pop(key, None) or open_unpacked(place)
@@ -150,7 +150,7 @@ def open_stream(place: str) -> Iterator[IO[bytes]]:
 
 
 def open_zip(place: str) -> zipfile.ZipFile:
-    """The process's own archive: threads may share it, and its list of members can be long.
+    """Opens the process's own archive: threads may share it, and its list of members can be long.
 
     One that is inside another archive is the thread's own, as its stream is.
     """
@@ -173,7 +173,7 @@ def _keep(zips: dict[tuple[int, str], tuple[Any, zipfile.ZipFile]], place: str, 
 
 
 def _state(place: str) -> Any:
-    """What changes when a file is replaced; a remote file is taken to stay."""
+    """Returns what changes when a file is replaced; a remote file is taken to stay."""
     path = place.partition(MEMBER)[0]
     if remote.is_remote(path):
         return None

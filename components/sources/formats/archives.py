@@ -35,7 +35,7 @@ READ_ERRORS = (OSError, *UNPACK_ERRORS)
 
 
 def archive_kind(place: str) -> str:
-    """`zip` or `tar` by the content, an empty string for any other file.
+    """Tells the kind of an archive by content, `zip` or `tar`; empty for any other file.
 
     Raises:
         OSError: the file cannot be read.
@@ -54,7 +54,7 @@ def archive_kind(place: str) -> str:
 
 
 def is_tar(block: bytes) -> bool:
-    """Whether the first 512 bytes of a file are the header of a tar archive."""
+    """Tells whether the first 512 bytes of a file are the header of a tar archive."""
     try:
         tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except (tarfile.TarError, ValueError):
@@ -63,7 +63,7 @@ def is_tar(block: bytes) -> bool:
 
 
 def walk_archive(place: str, kind: str, shown: str = "") -> Tree:
-    """All members of an archive.
+    """Lists all members of an archive.
 
     Args:
         place: a path, or that of a member of another archive.
@@ -108,7 +108,7 @@ def _walk_zip(place: str, file: IO[bytes], facts: dict[str, Any]) -> Tree:
 
 
 def _link_target(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
-    """Where a link leads; an empty string where that cannot be read."""
+    """Reads the target of a link; empty where it cannot be read."""
     try:
         with archive.open(info) as member:
             return os.fsdecode(member.read(LONGEST_PATH))
@@ -117,7 +117,7 @@ def _link_target(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
 
 
 def zip_name(info: zipfile.ZipInfo) -> str:
-    """A member's name; where it is not declared as UTF-8 but is, as many tools write it, it is taken for that."""
+    """Reads a member's name; one that is UTF-8 without saying so, as many tools write it, is taken as that."""
     if info.flag_bits & UTF8_NAME:
         return info.filename
     try:
@@ -194,7 +194,7 @@ def _headers_of_one(archive: tarfile.TarFile) -> Generator[tarfile.TarInfo, None
 
 
 def _skip_zeros(stream: IO[bytes], offset: int) -> int | None:
-    """Where another archive begins after the zeros that end one; None: there is none."""
+    """Finds where another archive begins after the zeros that end the first; None: there is none."""
     for place in range(offset + tarfile.BLOCKSIZE, offset + MOST_ZEROS, tarfile.BLOCKSIZE):
         block = stream.read(tarfile.BLOCKSIZE)
         if block != bytes(tarfile.BLOCKSIZE):
@@ -223,7 +223,7 @@ def _add(tree: Tree, source: Source, is_folder: bool) -> None:
 
 
 def clean_name(name: str) -> str | None:
-    """A member's name as a relative POSIX path; None where it leaves the archive, or would on some system.
+    """Makes a member's name a relative POSIX path; None where it leaves the archive, or would on some system.
 
     A backslash separates as a slash does: that is how Windows' own tools write zip archives.
     """

@@ -1,4 +1,4 @@
-"""What one record of a TFRecord file says: the image and the class in a serialized tf.Example."""
+"""Reads one record of a TFRecord file: the image and the class in a serialized tf.Example."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _parse(data: bytes) -> Any:
 
 
 def find_picture(data: bytes, options: DataOptions) -> RecordImage:
-    """The image and the label of a serialized tf.Example, by the features that the options name.
+    """Finds image and label of a serialized tf.Example, by the features that the options name.
 
     An empty `label_feature`: the label does not matter.
     """
@@ -66,13 +66,13 @@ def _label(feature: Any) -> tuple[str, int]:
 
 
 def is_empty(data: bytes) -> bool:
-    """Whether a record is a tf.Example without a feature; one of no bytes is."""
+    """Tells whether a record is a tf.Example without a feature; one of no bytes is."""
     found = _parse(data)
     return found is not None and not found
 
 
 def guess_features(data: bytes, options: DataOptions) -> DataOptions:
-    """The options with the features that a record seems to have, where they name none themselves."""
+    """Returns the options with the features that a record seems to have, where the options name none."""
     found = _parse(data) or {}
     usual, update = DataOptions(), dict[str, str]()
     pictures = [name for name in found if any(map(sniff_format, found[name].bytes_list.value))]

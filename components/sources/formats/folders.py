@@ -19,7 +19,7 @@ Identity = tuple[int, int]  # device and inode
 
 
 def walk_folder(root: str) -> Tree:
-    """All files below a folder. Links are followed, but not to a folder that the link is in.
+    """Lists all files below a folder. Links are followed, but not to a folder that the link is in.
 
     Raises:
         InputError: the folder itself cannot be listed.
@@ -76,7 +76,7 @@ def _add_entries(entries: Any, folder: str, chain: tuple[Identity, ...], tree: T
 
 
 def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
-    """What a name leads to; None for a link to nothing, which is left for the reader to fail at."""
+    """Looks up the target of a name; None for a link to nothing, at which the reader will fail."""
     try:
         return entry.stat()
     except OSError:
@@ -84,7 +84,7 @@ def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
 
 
 def local_source(name: str, path: str, status: os.stat_result | None, problem: str = "") -> Source:
-    """A source for a local file; without a status nothing is known of it."""
+    """Makes the source of a local file; without a status it has no facts."""
     if status is None:
         return Source(name, "", path, problem=problem)
     return Source(
@@ -93,7 +93,7 @@ def local_source(name: str, path: str, status: os.stat_result | None, problem: s
 
 
 def stat_file(name: str, path: str) -> Source:
-    """A source for a local file that was not found by listing; one that is no file has a problem."""
+    """Makes the source of a local file that was not found by listing; anything but a file has a problem."""
     try:
         status = os.stat(path)
     except FileNotFoundError:

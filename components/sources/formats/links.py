@@ -65,7 +65,7 @@ def _folders_around(name: str) -> Iterator[str]:
 
 
 def _resolve(name: str, aims: dict[str, str]) -> str:
-    """Where links lead in the end, those in the middle of a path among them; an empty string: they go round."""
+    """Follows links to the end, also those in the middle of a path; empty: they go round."""
     for _ in range(MOST_STEPS):
         hop = next((part for part in (name, *_folders_around(name)) if part in aims), "")
         if not hop:

@@ -32,18 +32,18 @@ OTHER_FEATURES = 1 << 20  # bytes that a record may have besides its image
 
 
 def is_tfrecord_name(name: str) -> bool:
-    """Whether a file's name is one that TFRecords usually have."""
+    """Tells whether a file's name is one that TFRecords usually have."""
     return TFRECORD_NAME.fullmatch(name.rpartition("/")[2]) is not None
 
 
 def are_records(tree: Tree, shape: FolderShape) -> bool:
-    """Whether a tree holds TFRecords, by content; or by their names, where no file is named like an image."""
+    """Tells whether a tree holds TFRecords, by content; or by their names, where no file is named like an image."""
     has_images = IMAGE_FILE in shape.values()
     return tree.holds == TFRECORD or (not has_images and any(is_tfrecord_name(file.name) for file in tree.files))
 
 
 class Frame(NamedTuple):
-    """One record, or what is wrong with it.
+    """One record, or the problem with it.
 
     Attributes:
         offset: of its data, in bytes from the start of the unpacked stream.
@@ -59,7 +59,7 @@ class Frame(NamedTuple):
 
 
 def walk_frames(stream: IO[bytes], max_bytes: int) -> Iterator[Frame]:
-    """All records of a stream, in order.
+    """Yields all records of a stream, in order.
 
     Args:
         stream: unpacked, seekable forwards.
@@ -95,7 +95,7 @@ def _read_frame(stream: IO[bytes], offset: int, length: int, max_bytes: int) -> 
 
 
 def list_pictures(file: Source, split: str, options: DataOptions) -> Iterator[Source]:
-    """The images in one TFRecord file.
+    """Yields the images in one TFRecord file.
 
     Args:
         file: the TFRecord file, or the member of an archive that is one.
@@ -121,7 +121,7 @@ def _most_bytes(options: DataOptions) -> int:
 
 
 def settle_features(files: list[Source], options: DataOptions) -> DataOptions:
-    """The options, with the features that hold image and class in the first record that holds anything.
+    """Returns the options with the features of image and class in the first record that is not empty.
 
     Where the usual ones are not there and no others are asked for, the one feature that holds an image is the image,
     and the one that is named like a class is the class.
@@ -161,7 +161,7 @@ def _wrong_features(name: str, problem: str) -> InputError:
 
 
 def side_of_name(name: str) -> str:
-    """`train`, `eval` or `test` by the name of a TFRecord file, or an empty string.
+    """Tells the side by the name of a TFRecord file: `train`, `eval`, `test` or empty.
 
     The innermost folder called like a split, or `Split-` and such a name, decides; without one, the last such word in
     the file's own name, between dots, dashes and underscores, and without its number:
@@ -174,7 +174,7 @@ def side_of_name(name: str) -> str:
 
 
 def list_records(tree: Tree, _: Any, options: DataOptions) -> Listing | None:
-    """The records of all TFRecord files of a folder or archive, or of one file.
+    """Lists the records of all TFRecord files of a folder or archive, or of one file.
 
     Raises:
         InputError: the features are not there, or some files tell their split and others do not.
@@ -221,7 +221,7 @@ def name_classes(listing: Listing, tree: Tree) -> None:
 
 
 def place_shards(names: list[str], root: str) -> dict[str, Placement]:
-    """The side of each file, or archive, by its name; none of any where not both sides are there.
+    """Places each file, or archive, on a side by its name; on none where not both sides are there.
 
     Raises:
         InputError: some tell their side and others do not.

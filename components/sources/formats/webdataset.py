@@ -29,7 +29,7 @@ Sample = dict[str, Source]  # its files by their fields, such as `jpg`, `cls`, `
 
 
 def has_samples(tree: Tree, *_: Any) -> bool:
-    """Whether most images have a file with their class beside them; JSON, of other uses too, counts in tar archives."""
+    """Tells whether most images have a file with their class beside them; JSON counts in tar archives only."""
     if not any(map(_may_hold_class, tree.files)):
         return False
     samples = [sample for sample in _group(tree.files).values() if _images(sample)]
@@ -64,7 +64,7 @@ def _images(sample: Sample) -> list[str]:
 
 
 def list_samples(tree: Tree, *_: Any) -> Listing | None:
-    """The images of all samples, with their class. What has only one of the two is there with its problem.
+    """Lists the images of all samples, with their class; an image or a class alone has a problem.
 
     Raises:
         InputError: some shards tell their split and others do not.
@@ -112,7 +112,7 @@ def _read_sample(sample: Sample) -> Iterator[Source]:
 
 
 def _label_of(sample: Sample) -> tuple[str, str]:
-    """The class of a sample, and what is wrong with it."""
+    """Reads the class of a sample, and the problem with it."""
     field = next((field for field in (*TEXT_FIELDS, JSON) if field in sample), "")
     if not field:
         return "", NO_CLASS

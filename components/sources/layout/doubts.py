@@ -1,4 +1,4 @@
-"""What is said of folders: how they are read; and where that is doubtful, what a person is asked.
+"""Describes how folders are read; and where that is doubtful, asks a person.
 
 A class that is none makes a wrong model, so folders that can be read in more than one way are not guessed.
 
@@ -43,7 +43,7 @@ def refuse_doubtful(root: str, names: list[str], shape: FolderShape, plan: Folde
 
 
 def find_doubt(shape: FolderShape, plan: FolderPlan) -> str:
-    """What is doubtful about a plan, in words; empty: nothing."""
+    """Describes the doubt about a plan; empty: there is none."""
     if plan.by_name:
         return ""
     if plan.level and plan.sides is not None and (doubt := _doubt_sides(shape, plan)):
@@ -65,7 +65,7 @@ def find_doubt(shape: FolderShape, plan: FolderPlan) -> str:
 
 
 def _doubt_sides(shape: FolderShape, plan: FolderPlan) -> str:
-    """What is doubtful about a level of splits."""
+    """Describes the doubt about a level of splits; empty: there is none."""
     level, telling = plan.level, telling_of(shape)
     if level is None:
         return ""
@@ -149,7 +149,7 @@ LEFT = {
 
 
 def say_understood(plan: FolderPlan, layout: str, ignored: Iterable[tuple[str, str]], shape: FolderShape) -> list[str]:
-    """What is said of a plan that was carried out.
+    """Describes a plan that was carried out, in a few lines.
 
     Args:
         plan: of the folders.
@@ -165,12 +165,12 @@ def say_understood(plan: FolderPlan, layout: str, ignored: Iterable[tuple[str, s
 
 
 def count_images(count: int) -> str:
-    """A number of images, in words."""
+    """Counts images in words."""
     return f"{count:,} image{'s' * (count != 1)}"
 
 
 def describe_plan(plan: FolderPlan) -> str:
-    """What a plan makes of the folders, on one line."""
+    """Describes classes and sides of a plan, on one line."""
     labels = set(map(canonical, plan.labels))
     words = f"{len(labels):,} class{'es' * (len(labels) != 1)}, {quote(labels)}"
     if plan.prefix:
@@ -179,7 +179,7 @@ def describe_plan(plan: FolderPlan) -> str:
 
 
 def describe_sides(plan: FolderPlan) -> str:
-    """Where each split folder goes; empty: there are none."""
+    """Describes where each split folder goes; empty: there are none."""
     if plan.level is None or plan.sides is None:
         return ""
     goes: defaultdict[str, list[str]] = defaultdict(list)
@@ -190,7 +190,7 @@ def describe_sides(plan: FolderPlan) -> str:
 
 
 def quote(names: Iterable[str]) -> str:
-    """A few names, quoted, and how many more there are."""
+    """Quotes a few names, and counts the others."""
     names = sorted(names)
     more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
     return ", ".join(f"'{name}'" for name in names[:NAMES_SHOWN]) + more

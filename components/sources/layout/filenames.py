@@ -1,4 +1,4 @@
-"""What names tell by themselves: classes (Kaggle's `cat.0.jpg`), and files and folders that systems and tools write."""
+"""Names that tell by themselves: classes (Kaggle's `cat.0.jpg`), and files of systems and tools."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ CAMERA = re.compile(r"img|images?|dsc[nf]?|p|pic|picture|photo|foto|scan|frame|f
 
 
 def label_of_name(name: str) -> str:
-    """The class in a file's name: what stands before its number; empty where one of them is missing."""
+    """Returns the class in a file's name, before its number; empty where either is missing."""
     found = NUMBERED.fullmatch(os.path.splitext(name.rpartition("/")[2])[0])
     return found[1] if found and any(map(str.isalpha, found[1])) else ""
 
 
 def tell_classes(names: Iterable[str]) -> bool:
-    """Whether the names of all files are `<class>.<number>`, of two classes or more, each of two files or more."""
+    """Tells whether all names of files are `<class>.<number>`, of two classes or more, each of two files or more."""
     counts: dict[str, int] = {}
     for name in names:
         stem = os.path.splitext(name.rpartition("/")[2])[0]
@@ -31,7 +31,7 @@ def tell_classes(names: Iterable[str]) -> bool:
 
 
 def may_be_classes(labels: Iterable[str], files: int) -> bool:
-    """Whether what stands before the numbers may be classes: not what a camera writes, nor another one in each file."""
+    """Tells whether texts before numbers may be classes: not from a camera, nor different in each file."""
     labels = list(labels)
     return 2 * len(labels) <= files and not any(map(CAMERA.fullmatch, labels))
 
@@ -59,7 +59,7 @@ SYSTEM_PATTERN = re.compile(r"found\.\d{3}|.*(@synoresource|@synoeastream|:zone\
 
 
 def why_ignored(name: str) -> str:
-    """Why a file is left aside whatever the layout: a key of `IGNORED`, or an empty string.
+    """Tells why a file is left aside whatever the layout: a key of `IGNORED`, or an empty string.
 
     Args:
         name: relative to the data, with `/`: one hidden or system folder in it is enough.

@@ -1,4 +1,4 @@
-"""Which class and which side a file belongs to, told from names alone: one set of rules for folders and archives.
+"""Tells class and side of each file from names alone: one set of rules for folders and archives.
 
 1. A `manifest.csv`, `.tsv` or `.jsonl` at the root says everything (`reading.py`).
 2. So do other formats that the rows of `table.FORMATS` tell by content or names, such as TFRecords.
@@ -47,7 +47,7 @@ MANIFESTS = ("manifest.csv", "manifest.tsv", "manifest.jsonl")
 
 
 class Placement(NamedTuple):
-    """Where the files of a folder belong: a class, or `ignored` says why to none."""
+    """The class and side of the files in a folder, or why they are left aside (`ignored`)."""
 
     label: str = ""
     split: str = ""
@@ -55,7 +55,7 @@ class Placement(NamedTuple):
 
 
 def settle_test(splits: Iterable[str]) -> dict[str, Placement]:
-    """The side of each split that was found: `test` is the eval side only where no validation split is."""
+    """Returns the side of each split that was found: `test` is the eval side only without a validation split."""
     found = set(splits)
     places = {split: Placement(split=split) for split in found if split in features.SPLITS}
     if TEST in found:
@@ -69,7 +69,7 @@ OUTSIDE = Placement(ignored="outside_classes")
 
 @dataclass(frozen=True)
 class FolderPlan:
-    """How folders are read.
+    """A reading of folders.
 
     Attributes:
         places: of each folder.
@@ -103,7 +103,7 @@ def find_layout(names: list[str], shape: FolderShape) -> str:
 
 
 def find_manifest(names: list[str], shape: FolderShape) -> str:
-    """The name of the manifest, empty if there is none."""
+    """Finds the name of the manifest; empty if there is none."""
     found = {name for name in names if name.rpartition("/")[2] in MANIFESTS}
     prefixes = wrappers(shape)
     tops = tops_below(shape, prefixes[-1])
@@ -114,7 +114,7 @@ def find_manifest(names: list[str], shape: FolderShape) -> str:
 
 
 def plan_folders(shape: FolderShape, layout: str, names: Iterable[str] = ()) -> FolderPlan | None:
-    """How the folders of a shape are read in one of the folder layouts; None where they are not of that layout.
+    """Plans how the folders of a shape are read in a folder layout; None where they are not of that layout.
 
     Args:
         shape: of all files.
@@ -147,7 +147,7 @@ def plan_folders(shape: FolderShape, layout: str, names: Iterable[str] = ()) -> 
 
 
 def _settle_sides(labelled: set[str], found: set[str]) -> dict[str, Placement]:
-    """Where each kind of split goes; without both sides the content decides. No kind: no level of splits.
+    """Returns where each kind of split goes; without both sides the content decides. No kind: no splits.
 
     Args:
         labelled: the kinds with classes in them.
@@ -223,7 +223,7 @@ def _top_level(shape: FolderShape) -> Level | None:
 
 
 class FolderLayout(NamedTuple):
-    """How folders and the names of files tell the class.
+    """A rule by which folders and the names of files tell the class.
 
     Attributes:
         example: of paths, for people.

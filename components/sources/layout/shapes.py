@@ -1,4 +1,4 @@
-"""What names of files tell of the folders they are in: where images are, what wraps them, what a class is called."""
+"""Reads folders from the names of their files: where images are, what wraps them, how a class is called."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FolderShape = dict[str, int]  # folder -> one of them; the root is the empty str
 
 
 def shape_of(names: Iterable[str], folders: Iterable[str] = ()) -> FolderShape:
-    """What the names of the files in each folder tell; hidden ones must have been taken out.
+    """Returns the most telling kind of file in each folder; hidden files must have been taken out.
 
     Args:
         names: of files, relative with `/`.
@@ -31,7 +31,7 @@ def shape_of(names: Iterable[str], folders: Iterable[str] = ()) -> FolderShape:
 
 
 def kind_of_file(name: str) -> int:
-    """How telling a file's name is."""
+    """Tells the kind of a file by its name: `IMAGE_FILE`, `BARE_FILE` or `OTHER_FILE`."""
     suffix = os.path.splitext(name)[1].lower()
     return IMAGE_FILE if suffix in IMAGE_SUFFIXES else OTHER_FILE if suffix else BARE_FILE
 
@@ -43,12 +43,12 @@ def _add_folder(shape: FolderShape, folder: str) -> None:
 
 
 def telling_of(shape: FolderShape) -> int:
-    """The least that counts as an image's name."""
+    """Returns the least telling kind of file that counts as an image: bare names only where no suffix does."""
     return IMAGE_FILE if IMAGE_FILE in shape.values() else BARE_FILE
 
 
 def wrappers(shape: FolderShape) -> list[str]:
-    """The prefixes that may be looked through, outermost first: `["", "data/", "data/images/"]`."""
+    """Lists the prefixes that may be looked through, outermost first: `["", "data/", "data/images/"]`."""
     prefixes, telling = [""], telling_of(shape)
     while True:
         tops = tops_below(shape, prefixes[-1])
@@ -61,18 +61,18 @@ def wrappers(shape: FolderShape) -> list[str]:
 
 
 def tops_below(shape: FolderShape, prefix: str, least: int = NO_FILE) -> set[str]:
-    """The folders directly below a prefix that hold a file at least as telling, at any depth."""
+    """Returns the folders directly below a prefix that hold a file at least as telling, at any depth."""
     names = (folder for folder, kind in shape.items() if kind >= least and is_below(folder, prefix))
     return {name[len(prefix) :].partition("/")[0] for name in names}
 
 
 def is_below(folder: str, prefix: str) -> bool:
-    """Whether a folder is below that of a prefix."""
+    """Tells whether a folder is below that of a prefix."""
     return folder.startswith(prefix) and len(folder) > len(prefix)
 
 
 def find_wrapper(shape: FolderShape) -> str:
-    """Rule 3: the prefix that is looked through, such as `data/`; empty where there is none."""
+    """Finds the prefix that is looked through by rule 3, such as `data/`; empty where there is none."""
     prefix = wrappers(shape)[-1]
     while inner := _only_holder(shape, prefix):
         prefix = inner + wrappers(look_below(shape, inner))[-1]
@@ -91,17 +91,17 @@ def _only_holder(shape: FolderShape, prefix: str) -> str:
 
 
 def look_below(shape: FolderShape, prefix: str) -> FolderShape:
-    """The shape of the folders below a prefix."""
+    """Returns the shape of the folders below a prefix."""
     return {folder[len(prefix) :]: kind for folder, kind in shape.items() if is_below(folder, prefix)}
 
 
 def top_labels(shape: FolderShape) -> dict[str, str]:
-    """Rule 5: the class of each folder is its first level."""
+    """Labels each folder by its first level (rule 5)."""
     return {folder: folder.partition("/")[0] for folder in shape}
 
 
 def nested_labels(shape: FolderShape) -> dict[str, str]:
-    """Rule 6: the class of each folder is its path, without the levels that are the same for all; empty: none.
+    """Labels each folder by its path, without the levels that all paths share (rule 6); empty: no class.
 
     A folder is a class where an image is directly in it, or where it is the innermost and no folder around it is one.
     """
@@ -121,18 +121,18 @@ def _class_of(folder: str, classes: set[str]) -> str:
 
 
 def leaf_labels(shape: FolderShape) -> dict[str, str]:
-    """The class of each folder is the innermost folder on its path that holds images; empty: none."""
+    """Labels each folder by the innermost folder on its path that holds images; empty: no class."""
     return {folder: label.rpartition("/")[2] for folder, label in nested_labels(shape).items()}
 
 
 def merge_levels(path: str) -> str:
-    """The path, where a folder in one of the same name is one level: `cats/cats` is `cats`."""
+    """Merges a folder in one of the same name into one level: `cats/cats` is `cats`."""
     parts = path.split("/")
     return "/".join(part for n, part in enumerate(parts) if not n or key_of(part) != key_of(parts[n - 1]))
 
 
 def shorten_paths(paths: list[str]) -> list[str]:
-    """The paths without the levels that are the same for all; at least one level is left, and none become the same."""
+    """Removes the levels that all paths share; at least one is left, and no two paths become the same."""
     split = [path.split("/") for path in paths]
     for end in (0, -1):
         while split and min(map(len, split)) > 1 and len({path[end] for path in split}) == 1:

@@ -51,7 +51,7 @@ SHORT_WORDS = {
 
 
 def _plain(text: str) -> str:
-    """Without accents and what is invisible, so that `Validación` is `Validacion`."""
+    """Removes accents and invisible characters, so that `Validación` is `Validacion`."""
     return "".join(
         char for char in unicodedata.normalize("NFKD", text) if unicodedata.category(char) not in ("Mn", "Cf")
     )
@@ -75,7 +75,7 @@ LONG_ENDS = re.compile(r".+(train|training|validation|testing)(?<!strain)(?<!qua
 
 @lru_cache(maxsize=65536)
 def words_of(name: str) -> tuple[str, ...]:
-    """The words in a name, without accents and in lower case; numbers count nothing."""
+    """Splits a name into words, without accents and in lower case; numbers count nothing."""
     runs = LETTERS.findall(HELD_OUT.sub(r"\1\2", _plain(name)))
     return tuple(word for run in runs for word in _words_of_run(run))
 
@@ -90,7 +90,7 @@ def _words_of_run(run: str) -> list[str]:
 
 
 def split_kind(name: str) -> str:
-    """`train`, `eval`, `test` or `unlabelled` of a name that is nothing but a split's; else an empty string."""
+    """Tells the split of a name that names nothing else: `train`, `eval`, `test`, `unlabelled` or empty."""
     kinds, rest = _read(name)
     return next(iter(kinds)) if len(kinds) == 1 and not rest else ""
 
@@ -102,24 +102,24 @@ def _read(name: str) -> tuple[set[str], tuple[str, ...]]:
 
 
 def split_of_word(word: str) -> str:
-    """`train`, `eval` or `test` of a split's name in any of its spellings, else an empty string."""
+    """Tells the split of a word in any spelling: `train`, `eval`, `test` or empty."""
     kind = split_kind(word)
     return kind if kind != UNLABELLED else ""
 
 
 def has_side(name: str) -> bool:
-    """Whether a name has a word of a split in it, or at the end of one."""
+    """Tells whether a name has a word of a split in it, or at the end of one."""
     return any(WORD_KINDS.get(word) in SPLIT_KINDS or LONG_ENDS.fullmatch(word) for word in words_of(name))
 
 
 def looks_like_split(name: str) -> bool:
-    """Whether a name has a word of a split in it, or no word but those of parts and of holders: no plain class."""
+    """Tells whether a name has a word of a split, or no words but those of parts and of holders: no plain class."""
     kinds = {WORD_KINDS.get(word) for word in words_of(name)}
     return has_side(name) or (bool(kinds & {PART, HOLDER}) and kinds <= {*FILLERS})
 
 
 def read_level(names: Iterable[str]) -> dict[str, str]:
-    """The kind of each name, among those of one level of folders, that is a split's.
+    """Returns the kind of each split among the names of one level of folders.
 
     Where two splits share what else is in their names, those are understood: it says nothing of them.
     """
@@ -135,7 +135,7 @@ def read_level(names: Iterable[str]) -> dict[str, str]:
 
 
 def sharing_splits(names: Iterable[str]) -> list[dict[str, str]]:
-    """Names of several kinds of split that share all else, with their kinds: `mytrain` and `mytest`."""
+    """Groups names of several kinds of split that share all other words: `mytrain` and `mytest`."""
     sharing: defaultdict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
     for name in names:
         for rest, kind in _readings(name):
@@ -144,7 +144,7 @@ def sharing_splits(names: Iterable[str]) -> list[dict[str, str]]:
 
 
 def _readings(name: str) -> list[tuple[tuple[str, ...], str]]:
-    """What else is in a name that has a split's in it, and the split: as a word, or at an end of one (`mytrain`)."""
+    """Lists the readings of a name as a split: its other words, and the kind (`mytrain`: `my`, train)."""
     found, rest = _read(name)
     if found:
         return [(rest, found.pop())] if len(found) == 1 else []
@@ -170,7 +170,7 @@ class Level(NamedTuple):
     repeats: int = 0
 
     def cut(self, folder: str) -> tuple[str, str]:
-        """The kind of split that a folder is in, and its path without that level; no kind: it is in none."""
+        """Cuts the level out of a path: the kind of split that a folder is in (empty: in none), and the rest."""
         parts = folder.split("/")
         name = parts[self.depth] if len(parts) > self.depth else ""
         kind = self.kinds.get(name, "")
@@ -178,7 +178,7 @@ class Level(NamedTuple):
         return kind, "/".join((*parts[: self.depth], *inner)) if kind else folder
 
     def says_again(self, path: list[str], repeats: int) -> bool:
-        """Whether a folder so many levels below the split has its name, or one of its kind; or the path ends before."""
+        """Tells whether the folder some levels below a split has its name or kind; or the path ends before."""
         depth = self.depth + repeats
         return (
             len(path) <= depth
@@ -188,7 +188,7 @@ class Level(NamedTuple):
 
 
 def find_level(shape: FolderShape, partly: bool = False) -> Level | None:
-    """The level at which the path to every image names a split; partly: some do, of train and another side."""
+    """Finds the level at which the path to every image names a split; partly: train and another side do."""
     telling = telling_of(shape)
     paths = [folder.split("/") for folder, kind in shape.items() if kind >= telling and folder]
     for depth in range(max(map(len, paths), default=0)):
@@ -211,7 +211,7 @@ def _with_repeats(level: Level, paths: list[list[str]]) -> Level:
 
 
 def kinds_with_classes(cut: Iterable[tuple[str, str]]) -> set[str]:
-    """The kinds of split with class folders in them; a `test/images/` or `test/unlabeled/` is none.
+    """Returns the kinds of split with class folders in them; `test/images/` or `test/unlabeled/` is none.
 
     Args:
         cut: of folders: the kind of split, and the path below it.

@@ -1,4 +1,4 @@
-"""What the columns of a table mean: by the names that people give them, and by what is in them.
+"""Finds the meaning of the columns of a table: by the names that people give them, and by their cells.
 
 Names are compared without case, blanks and punctuation, and in the singular: `File Name`, `file_name` and `filenames`
 are one. What is not clear is refused with the columns that were seen, never guessed.
@@ -18,7 +18,7 @@ from components.sources.tables.sheets import FORM, Sheet, names_image
 
 
 def squeeze(column: str) -> str:
-    """A column's name to compare: `File Names` and `data.file_name` are `filename`."""
+    """Shortens a column's name to compare: `File Names` and `data.file_name` are `filename`."""
     name = re.sub(r"[\W_]+", "", re.split(r"[./]", column)[-1].casefold())
     return name[:-1] if name.endswith("s") and not name.endswith("ss") else name
 
@@ -77,7 +77,7 @@ YES, NO = ("1", "1.0", "1.", "true", "yes"), ("0", "0.0", "0.", "false", "no", "
 
 
 class Columns(NamedTuple):
-    """Which column is what: names as the sheet has them; empty: there is none.
+    """The columns of a table by their meaning, with names as the sheet has them; empty: there is none.
 
     Attributes:
         path: of the image.
@@ -96,7 +96,7 @@ class Columns(NamedTuple):
     rest: bool = False
 
     def describe(self) -> str:
-        """In words, for people."""
+        """Describes the columns for people."""
         if self.rest:
             return f"no header, paths in column {self.path}"
         label = f"a column each for {len(self.classes)} classes" if self.classes else f"the class in '{self.label}'"
@@ -105,7 +105,7 @@ class Columns(NamedTuple):
 
 
 def find_columns(sheet: Sheet, options: DataOptions) -> Columns:
-    """Which column of a table is what.
+    """Finds the meaning of the columns of a table.
 
     Raises:
         InputError: the path or the class is not told by one column; names the columns that were seen.
@@ -126,7 +126,7 @@ def find_columns(sheet: Sheet, options: DataOptions) -> Columns:
 
 
 def find_path(sheet: Sheet, rows: list[dict[str, Any]], options: DataOptions) -> str:
-    """The column of paths.
+    """Finds the column of paths.
 
     Raises:
         InputError: there is none, or it is not clear which it is.
@@ -144,7 +144,7 @@ def find_path(sheet: Sheet, rows: list[dict[str, Any]], options: DataOptions) ->
 
 
 def name_path(columns: Iterable[str]) -> str | None:
-    """The column of paths by its name alone; None: none is called like one."""
+    """Finds the column of paths by its name alone; None: no column is called like one."""
     squeezed = [(squeeze(column), column) for column in columns]
     return next((column for key in PATHS for name, column in squeezed if name == key), None)
 
@@ -179,12 +179,12 @@ def _is_flag(value: Any) -> bool:
 
 
 def is_yes(value: Any) -> bool:
-    """Whether a cell of yes and no says yes."""
+    """Tells whether a cell of yes and no says yes."""
     return str(value).strip().lower() in YES
 
 
 def read_side(column: str, value: str) -> str | None:
-    """`train`, `eval`, `test` or an empty string by a cell of the split column; None: it is none of them."""
+    """Reads a cell of the split column: `train`, `eval`, `test` or empty; None: it is none of them."""
     if squeeze(column) in FLAG_COLUMNS:
         side = FLAG_COLUMNS[squeeze(column)]
         other = features.EVAL_SPLIT if side == features.TRAIN_SPLIT else features.TRAIN_SPLIT

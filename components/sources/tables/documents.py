@@ -34,7 +34,7 @@ class Document(NamedTuple):
 
 
 def read_document(text: str) -> Rows:
-    """The rows of a JSON document of a known kind: {column: value}, a list where an image has several classes.
+    """Reads the rows of a JSON document: {column: value}, a list where an image has several classes.
 
     Raises:
         NotUnderstood: it is none.
@@ -57,7 +57,7 @@ def read_document(text: str) -> Rows:
 
 
 def flatten(record: dict[str, Any], prefix: str = "", depth: int = DEPTH) -> dict[str, Any]:
-    """An object with the keys of its inner objects joined by dots: `{"a": {"b": 1}}` has the column `a.b`."""
+    """Joins the keys of inner objects by dots: `{"a": {"b": 1}}` has the column `a.b`."""
     flat: dict[str, Any] = {}
     for key, value in record.items():
         if isinstance(value, dict) and depth:

@@ -1,4 +1,4 @@
-"""Which table labels the images of a folder or an archive, and whether its folders say otherwise.
+"""Chooses the table that labels the images of a folder or an archive, unless its folders say otherwise.
 
 A table labels images where the paths in it lead to files that are there, whatever it is called and whatever else lies
 beside it. Only the starts of tables near the root are read to know that.
@@ -78,14 +78,14 @@ class Table:
 
 
 def is_table_name(name: str) -> bool:
-    """Whether a file is taken for a table by its suffix."""
+    """Tells whether a file is taken for a table by its suffix."""
     return name.lower().endswith(TABLE_SUFFIXES)
 
 
 def choose_labels(
     tree: Tree, shape: FolderShape, options: DataOptions, by_folders: Callable[[], Listing | None]
 ) -> Choice:
-    """Whether the images of a folder or an archive are labelled by tables or by their folders.
+    """Decides whether the images of a folder or an archive are labelled by tables or by their folders.
 
     Args:
         tree: of the folder or archive.
@@ -120,7 +120,7 @@ def choose_labels(
 
 
 def find_tables(tree: Tree, options: DataOptions) -> list[Table]:
-    """All tables near the root whose paths lead to files of the tree."""
+    """Finds all tables near the root whose paths lead to files of the tree."""
     known = {file.name: file for file in tree.files}
     tables = (_look_at(source, known, options) for source in _candidates(tree))
     return [table for table in tables if table]
@@ -186,7 +186,7 @@ def _names_images(rows: list[dict[str, object]], column: str) -> bool:
 
 
 def leads(finder: PathFinder, rows: list[dict[str, object]], column: str) -> bool:
-    """Whether at least half of the paths in a column lead to files of the tree."""
+    """Tells whether at least half of the paths in a column lead to files of the tree."""
     paths = [str(row[column]) for row in rows if row.get(column) not in (None, "")]
     finder.settle(paths)
     found = sum(not finder.find(path).problem for path in paths)
@@ -194,7 +194,7 @@ def leads(finder: PathFinder, rows: list[dict[str, object]], column: str) -> boo
 
 
 def pick_tables(tables: list[Table], root: str, has_folders: bool = False) -> list[Table]:
-    """The tables that label a data set together: one, or one a side.
+    """Picks the tables that label a data set together: one, or one a side.
 
     Raises:
         InputError: there are several, and which is meant is not clear.
@@ -281,7 +281,7 @@ def _ask(tree: Tree, found: str, tables: list[Table], has_folders: bool = True) 
 
 
 def load_table(source: Source, options: DataOptions) -> tuple[list[TableRow], str]:
-    """All rows of a table, and how they were understood; for people.
+    """Reads all rows of a table, and describes how they were understood.
 
     Raises:
         InputError: it cannot be read, or a row is wrong.
@@ -299,5 +299,5 @@ def load_table(source: Source, options: DataOptions) -> tuple[list[TableRow], st
 
 
 def place_of(source: Source) -> str:
-    """Where a table is, for people."""
+    """Describes where a table is."""
     return source.path if source.kind == "file" else f"{source.name} in {source.path}"

@@ -38,7 +38,7 @@ BESIDE = re.compile(r"(annotation|label|list|meta|metadata|split|table)s?", re.I
 
 
 def simplify(path: str) -> str:
-    """A path as written on any system, without what only that system knows: a drive, a scheme, backslashes."""
+    """Simplifies a path of any system to what all systems share: without drive, scheme and backslashes."""
     path = windows_text(path).strip()
     if studio := LABEL_STUDIO.search(path):
         path = unquote(studio[1])
@@ -50,7 +50,7 @@ def simplify(path: str) -> str:
 
 
 def fold_case(name: str) -> str:
-    """Returns a path to compare: in any case, composed or decomposed. Width and blanks count, as on a disk."""
+    """Folds a path to compare it in any case and Unicode form. Width and blanks count, as on a disk."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -92,7 +92,7 @@ class PathFinder:
 
     @property
     def folder(self) -> str:
-        """Of the table, below the data folder."""
+        """Folder of the table, below the data folder."""
         return self.table.name.rpartition("/")[0]
 
     @property
@@ -101,7 +101,7 @@ class PathFinder:
         return self.table.path[: len(self.table.path) - len(self.table.name)] if self.table.kind == "file" else ""
 
     def find_all(self, paths: list[str]) -> Iterator[Source]:
-        """The file of each path; one with a problem where there is none."""
+        """Yields the file of each path; one with a problem where there is none."""
         if not any(remote.is_remote(path) for path in (self.root, *paths)):
             self.settle(paths)
             yield from map(self.find, paths)
@@ -111,7 +111,7 @@ class PathFinder:
             yield from pool.map(self.find, paths)
 
     def settle(self, paths: list[str], in_turn: Callable[..., Iterable[Source | None]] = map) -> None:
-        """Finds out what is cut off at the start of the paths, by a sample of those that are not right as they are."""
+        """Finds the start that all paths of a sample have too much, by those that do not lead to files as they are."""
         sample = paths[:: max(1, len(paths) // SAMPLED_PATHS)][:SAMPLED_PATHS]
         lost = [
             simplify(path) for path, source in zip(sample, in_turn(self._at_hand, sample), strict=True) if not source
@@ -157,7 +157,7 @@ class PathFinder:
         return name.removeprefix(os.path.abspath(self.root).rstrip("/") + "/") if self.root else name
 
     def find(self, path: str) -> Source:
-        """The file of one path; one with a problem where there is none."""
+        """Finds the file of one path; one with a problem where there is none."""
         source = self._at_hand(path)
         if source is not None:
             return source
@@ -224,7 +224,7 @@ class PathFinder:
         return self._nearest(names, rest)
 
     def _nearest(self, names: list[str], rest: str) -> list[str]:
-        """Of several files those spelled as the row is, or in a folder that the table's own name speaks of."""
+        """Chooses of several files those spelled as the row is, or in a folder that the table's name mentions."""
         if len(names) < 2:
             return names
         words = set(re.split(r"[^a-z0-9]+", fold_case(self.table.name.rpartition("/")[2])))

@@ -19,7 +19,7 @@ Named = list[tuple[TableRow, Source]]
 
 
 def list_manifest(tree: Tree, shape: FolderShape, options: DataOptions) -> Listing | None:
-    """The rows of a table, or of one a side, as sources. Files beside it that it does not name are left aside.
+    """Lists the rows of a table, or of one a side, as sources; other files beside it are left aside.
 
     Args:
         tree: a folder or archive with a table in it, or the table alone.

@@ -39,7 +39,7 @@ class TableRow(NamedTuple):
 
 
 def parse_table(content: bytes, name: str, options: DataOptions) -> list[TableRow]:
-    """The rows of a table.
+    """Reads the rows of a table.
 
     Args:
         content: of the file.
@@ -54,7 +54,7 @@ def parse_table(content: bytes, name: str, options: DataOptions) -> list[TableRo
 
 
 def parse_rows(sheet: Sheet, columns: Columns) -> list[TableRow]:
-    """The rows of a sheet whose columns are known.
+    """Reads the rows of a sheet by its columns.
 
     Raises:
         InputError: as `parse_table`.

@@ -51,7 +51,7 @@ class Sheet:
     coding: str = ""
 
     def sample(self) -> list[dict[str, Any]]:
-        """The first rows; those before one that is wrong."""
+        """Returns the first rows; those before a wrong row."""
         rows = []
         with suppress(InputError):
             for _, row in islice(self.read(), SAMPLED_ROWS):
@@ -64,7 +64,7 @@ class Sheet:
 
 
 def names_image(value: Any) -> bool:
-    """Whether a cell is the path of an image by its suffix, or an address in a bucket."""
+    """Tells whether a cell is the path of an image by its suffix, or an address in a bucket."""
     if not isinstance(value, str):
         return False
     _, dot, suffix = value.strip().rpartition(".")
@@ -72,7 +72,7 @@ def names_image(value: Any) -> bool:
 
 
 def read_sheet(content: bytes, name: str, place: str = "") -> Sheet:
-    """The rows of a table.
+    """Reads the rows of a table.
 
     Args:
         content: of the file, or its start.
@@ -104,7 +104,7 @@ def _text_sheet(text: str, name: str, place: str) -> Sheet:
 
 
 def decode_text(content: bytes, name: str) -> str:
-    """The text of a table: UTF-8, or UTF-16 where it says so, as Excel's "Unicode text".
+    """Decodes the text of a table: UTF-8, or UTF-16 where it says so, as Excel's "Unicode text".
 
     Bytes that are no UTF-8 stay as surrogates, since paths may be any bytes; `windows_text` reads them.
 
@@ -119,7 +119,7 @@ def decode_text(content: bytes, name: str) -> str:
 
 
 def windows_text(value: str) -> str:
-    """A text of a table that is no UTF-8 as Excel writes it on Windows: in code page 1252."""
+    """Decodes text of a table that is no UTF-8, as Excel writes it on Windows: code page 1252."""
     if value.isascii() or not NOT_UTF_8.search(value):
         return value
     content = value.encode("utf-8", "surrogateescape")
