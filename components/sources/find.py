@@ -70,9 +70,7 @@ def _find_layout(tree: Tree, names: list[str], shape: FolderShape, options: Data
     layout = layouts.find_layout(names, shape)
     asked = options.model_copy(update={"layout": layout})
     again = replace(tree, ignored=list(tree.ignored))
-    choice = finding.choose_labels(
-        tree, shape, options, lambda: INGEST_FORMATS[layout].list_sources(again, shape, asked)
-    )
+    choice = finding.choose_labels(tree, options, lambda: INGEST_FORMATS[layout].list_sources(again, shape, asked))
     return ("manifest" if choice.by_tables else layout), choice
 
 

@@ -77,7 +77,7 @@ class Listing:
 
     Attributes:
         root: the folder, manifest, archive or TFRecord file, as given.
-        layout: a key of `table.FORMATS`.
+        layout: a key of `table.INGEST_FORMATS`.
         sources: what may be an image, sorted by name.
         ignored: names of the files left aside, each with why: a key of `IGNORED`.
         folders: names of all class folders, empty ones too.
@@ -151,7 +151,7 @@ class FileFormat(NamedTuple):
 
 @dataclass(frozen=True)
 class IngestFormat:
-    """A form in which data comes with its labels; a module defines one, a row of `table.FORMATS` makes it known.
+    """A form in which data comes with its labels; a module defines one, a row of `table.INGEST_FORMATS` adds it.
 
     Attributes:
         name: the value of `data.layout` that asks for it.

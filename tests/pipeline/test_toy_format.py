@@ -1,4 +1,4 @@
-"""A row of `table.INGEST_FORMATS` is all that a format takes: a toy format goes through every stage that reads data."""
+"""A row of `INGEST_FORMATS` is all that a format takes: a toy goes through every stage that reads data."""
 
 import json
 

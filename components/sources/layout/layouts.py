@@ -1,7 +1,7 @@
 """Tells class and side of each file from names alone: one set of rules for folders and archives.
 
 1. A `manifest.csv`, `.tsv` or `.jsonl` at the root says everything (`reading.py`).
-2. So do other formats that the rows of `table.FORMATS` tell by content or names, such as TFRecords.
+2. So do other formats that `table.INGEST_FORMATS` tells by content or names, such as TFRecords.
 3. A single top folder without an image directly in it is a wrapper, usual in archives, and is looked through; so is the
    only one that holds images, where several folders below it do.
 4. Split folders: a level at which the path to every image has the name of a split (`splits.py`), be it above the

@@ -20,16 +20,14 @@ from components.options.data import DataOptions
 from components.sources.content.readers import read_stored
 from components.sources.content.streams import UNPACK_ERRORS, Unreadable, member_path, open_unpacked
 from components.sources.formats.tfrecords import side_of_name
-from components.sources.layout import layouts, shapes
-from components.sources.layout.layouts import FolderShape
+from components.sources.layout import shapes
 from components.sources.listing import Listing, Source, Tree
 from components.sources.tables.columns import PATHS, Columns, find_columns, squeeze
 from components.sources.tables.paths import PathFinder
-from components.sources.tables.rows import TableRow, parse_rows
+from components.sources.tables.rows import LARGEST_TABLE, TableRow, load_table
 from components.sources.tables.sheets import Sheet, names_image, read_sheet
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
-LARGEST_TABLE = 1 << 30  # bytes of a table
 TABLE_START = 1 << 18  # bytes that tell whether it is one
 MANY = 50  # tables in a folder: they are data, one an image
 NO_LABELS = re.compile(r"submission", re.IGNORECASE)  # of Kaggle: what an answer looks like, with made-up classes
@@ -82,23 +80,17 @@ def is_table_name(name: str) -> bool:
     return name.lower().endswith(TABLE_SUFFIXES)
 
 
-def choose_labels(
-    tree: Tree, shape: FolderShape, options: DataOptions, by_folders: Callable[[], Listing | None]
-) -> Choice:
+def choose_labels(tree: Tree, options: DataOptions, by_folders: Callable[[], Listing | None]) -> Choice:
     """Decides whether the images of a folder or an archive are labelled by tables or by their folders.
 
     Args:
-        tree: of the folder or archive.
-        shape: of the tree's names.
+        tree: of the folder or archive, without a manifest at its root.
         options: names of columns.
         by_folders: reads the tree by its folders; None, or an `InputError`, where they say nothing.
 
     Raises:
         InputError: tables and folders say different things, or a table or which one is not understood.
     """
-    names = [file.name for file in tree.files]
-    if layouts.find_manifest(names, shape):
-        return Choice(True)
     found = find_tables(tree, options)
     if not found:
         return Choice(False)
@@ -278,26 +270,3 @@ def _ask(tree: Tree, found: str, tables: list[Table], has_folders: bool = True) 
         f"data.path: which classes are meant in {tree.root}? {found[0].upper()}{found[1:]}.\n"
         f"Go by the table: {how}{columns}{_or_folders(has_folders)}"
     )
-
-
-def load_table(source: Source, options: DataOptions) -> tuple[list[TableRow], str]:
-    """Reads all rows of a table, and describes how they were understood.
-
-    Raises:
-        InputError: it cannot be read, or a row is wrong.
-    """
-    place = place_of(source)
-    try:
-        content = read_stored(source, LARGEST_TABLE)
-    except Unreadable as error:
-        raise InputError(
-            f"data.path: cannot read the manifest {place}: {error}.\nGive a file that you may read."
-        ) from error
-    sheet = read_sheet(content, source.name, place)
-    columns = find_columns(sheet, options)
-    return parse_rows(sheet, columns), f"{source.name}: {columns.describe()}{sheet.coding and ', '}{sheet.coding}"
-
-
-def place_of(source: Source) -> str:
-    """Describes where a table is."""
-    return source.path if source.kind == "file" else f"{source.name} in {source.path}"

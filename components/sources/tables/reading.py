@@ -10,9 +10,9 @@ from components.images.findings import UNLABELLED
 from components.options.data import DataOptions
 from components.sources.layout.layouts import FolderShape, Placement, find_manifest, settle_test
 from components.sources.listing import FileFormat, IngestFormat, Listing, Source, Tree
-from components.sources.tables.finding import find_tables, is_table_name, load_table, pick_tables, place_of
+from components.sources.tables.finding import find_tables, is_table_name, pick_tables
 from components.sources.tables.paths import PathFinder
-from components.sources.tables.rows import TableRow
+from components.sources.tables.rows import TableRow, load_table, place_of
 
 CONTAINER = "manifest"  # of a listing of a manifest that is given alone
 Named = list[tuple[TableRow, Source]]

@@ -8,13 +8,17 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from components.contract.secrets import ADVICE, find_secret
-from components.errors import did_you_mean
+from components.errors import InputError, did_you_mean
 from components.options.data import DataOptions
+from components.sources.content.readers import read_stored
+from components.sources.content.streams import Unreadable
 from components.sources.layout.layouts import EVAL_FOLDERS, TRAIN_FOLDERS
+from components.sources.listing import Source
 from components.sources.tables.columns import Columns, find_columns, is_yes, read_side
 from components.sources.tables.sheets import FORM, Sheet, read_sheet, windows_text
 
 WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+LARGEST_TABLE = 1 << 30  # bytes of a table
 NO_CLASS_IN_ROW = "its row gives no class"
 
 
@@ -38,19 +42,42 @@ class TableRow(NamedTuple):
     problem: str = ""
 
 
-def parse_table(content: bytes, name: str, options: DataOptions) -> list[TableRow]:
-    """Reads the rows of a table.
+def load_table(source: Source, options: DataOptions) -> tuple[list[TableRow], str]:
+    """Reads all rows of a table, and describes how they were understood.
+
+    Raises:
+        InputError: it cannot be read, or a row is wrong.
+    """
+    place = place_of(source)
+    try:
+        content = read_stored(source, LARGEST_TABLE)
+    except Unreadable as error:
+        raise InputError(
+            f"data.path: cannot read the manifest {place}: {error}.\nGive a file that you may read."
+        ) from error
+    return parse_table(content, source.name, options, place)
+
+
+def place_of(source: Source) -> str:
+    """Describes where a table is."""
+    return source.path if source.kind == "file" else f"{source.name} in {source.path}"
+
+
+def parse_table(content: bytes, name: str, options: DataOptions, place: str = "") -> tuple[list[TableRow], str]:
+    """Reads the rows of a table, and describes how they were understood.
 
     Args:
         content: of the file.
-        name: of the file, for its suffix and for errors.
+        name: of the file, for its suffix.
         options: names of columns.
+        place: where the file is, for errors; its name where it is empty.
 
     Raises:
         InputError: says the line, what was expected and what was found there.
     """
-    sheet = read_sheet(content, name)
-    return parse_rows(sheet, find_columns(sheet, options))
+    sheet = read_sheet(content, name, place)
+    columns = find_columns(sheet, options)
+    return parse_rows(sheet, columns), f"{name}: {columns.describe()}{sheet.coding and ', '}{sheet.coding}"
 
 
 def parse_rows(sheet: Sheet, columns: Columns) -> list[TableRow]:

@@ -17,7 +17,7 @@ ROWS = "path,label\na.jpg,cats\nb.jpg,dogs\n"
 
 def parse(text, name="m.csv"):
     content = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
-    return [tuple(row)[:5] for row in parse_table(content, name, DataOptions())]
+    return [tuple(row)[:5] for row in parse_table(content, name, DataOptions())[0]]
 
 
 def listed(path):
