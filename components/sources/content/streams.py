@@ -17,13 +17,11 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from components.sources.content import remote
 from components.sources.content.packing import part_of, unpack_file
-
-if TYPE_CHECKING:
-    from components.sources.listing import Source
+from components.sources.listing import Source
 
 NOT_REGULAR = "a pipe, a socket or a device"
 MEMBER = "\0"  # between an archive's path and a member's place: no file system has it in a name
