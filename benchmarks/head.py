@@ -41,9 +41,9 @@ def measure(devices: str, images: int, classes: int, arguments: argparse.Namespa
 
     from components.options.trainer import TrainerOptions
     from components.trainer.devices.strategy import make_strategy
-    from components.trainer.heads.boards import TensorBoardWriter
-    from components.trainer.heads.plan import Recipe
-    from components.trainer.heads.task import HeadTask
+    from components.trainer.heads.epochs import HeadTask
+    from components.trainer.training.loop import TensorBoardWriter
+    from components.trainer.training.schedule import Recipe
 
     draw = np.random.default_rng(0)
     values = draw.normal(size=[images, arguments.width]).astype(np.float32)

@@ -21,18 +21,18 @@ from components.exports.table import load_forms
 from components.options.trainer import TrainerOptions
 from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import Facts, Frozen, freeze
-from components.trainer.devices.cluster import is_chief
 from components.trainer.devices.strategy import describe_devices, make_strategy, repeat_exactly
-from components.trainer.devices.waiting import with_crew
+from components.trainer.devices.tf_config import is_chief
+from components.trainer.devices.worker_pool import with_crew
 from components.trainer.export.proof import check_parity, exported_embed, parity_limit, sample_rows
 from components.trainer.export.write import Graft, export
 from components.trainer.features.backbone_pass import Features, gather_features
 from components.trainer.features.data import Split, image_size, in_content_order, names_by_index, read_split, take_rows
 from components.trainer.features.inputs import gather_inputs, make_pass
 from components.trainer.fine_tune.stage import FineTuned, fine_tune
-from components.trainer.heads.checkpoints import remove_checkpoints
 from components.trainer.heads.head import Head, hold_out, train_head
 from components.trainer.hyperparameters import tuned_values, with_values
+from components.trainer.training.checkpoints import remove_checkpoints
 
 progress = logging.getLogger("graft.progress")
 

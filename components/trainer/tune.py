@@ -26,18 +26,18 @@ from components.options.trainer import TrainerOptions
 from components.options.tuner import SearchRange, TunerOptions
 from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import freeze
-from components.trainer.devices.cluster import read_cluster
 from components.trainer.devices.strategy import make_strategy
+from components.trainer.devices.tf_config import read_cluster
 from components.trainer.features.augment import FreshViews
 from components.trainer.features.data import image_size, names_by_index, read_split
 from components.trainer.features.inputs import gather_inputs, make_pass
-from components.trainer.heads.boards import TensorBoardWriter
-from components.trainer.heads.checkpoints import TrainingState
+from components.trainer.heads.epochs import HeadTask
 from components.trainer.heads.head import hold_out
-from components.trainer.heads.penalty import find_penalty
-from components.trainer.heads.plan import Recipe
-from components.trainer.heads.task import HeadTask
+from components.trainer.heads.scaling import find_penalty
 from components.trainer.hyperparameters import tuned_values, with_values
+from components.trainer.training.checkpoints import TrainingState
+from components.trainer.training.loop import TensorBoardWriter
+from components.trainer.training.schedule import Recipe
 
 progress = logging.getLogger("graft.progress")
 

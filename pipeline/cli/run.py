@@ -49,7 +49,7 @@ def run(
     changes = [*(settings or []), *(["tuner.enabled=true"] if tune else [])]
     checked = load_config(config, changes, data)  # first: its errors are instant
 
-    from pipeline.run.crew import run_among_workers
+    from pipeline.run.multi_worker import run_among_workers
     from pipeline.run.planning import RunOptions
 
     options = RunOptions(enable_cache=cache, verify=verify, if_changed=if_changed, override=overridden)

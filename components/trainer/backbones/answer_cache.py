@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.files.atomic import file_errors, make_folder, seal, unseal, write_atomically
-from components.trainer.devices.cluster import is_chief
+from components.trainer.devices.tf_config import is_chief
 
 FOLDER = "known"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from components.errors import InputError
-from components.trainer.devices.cluster import read_cluster
+from components.trainer.devices.tf_config import read_cluster
 
 _joined: tf.distribute.MultiWorkerMirroredStrategy | None = None
 

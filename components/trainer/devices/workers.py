@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.errors import InputError
-from components.trainer.devices.cluster import is_chief, read_cluster
+from components.trainer.devices.tf_config import is_chief, read_cluster
 
 
 def add_up(strategy: tf.distribute.Strategy, numbers: np.ndarray) -> np.ndarray:

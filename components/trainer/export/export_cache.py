@@ -34,7 +34,7 @@ from tensorflow.python.saved_model import fingerprinting_utils  # there is no pu
 
 from components.files.atomic import file_errors, make_folder, seal, unseal, write_atomically
 from components.trainer.backbones.answer_cache import AnswerCache
-from components.trainer.devices.cluster import is_chief
+from components.trainer.devices.tf_config import is_chief
 from components.trainer.features.keys import known_transform
 from components.trainer.features.store import EXPORT, USED
 from components.trainer.heads.head import Head

@@ -14,8 +14,8 @@ from components.options.trainer import TrainerOptions
 from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import Facts, Frozen
 from components.trainer.backbones.precision import build_half
-from components.trainer.devices.cluster import is_chief
 from components.trainer.devices.strategy import feature_batch_size
+from components.trainer.devices.tf_config import is_chief
 from components.trainer.features.arrays import reorder
 from components.trainer.features.augment import Augmentation, FreshViews, View, describe_cost
 from components.trainer.features.backbone_pass import (

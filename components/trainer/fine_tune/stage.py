@@ -22,16 +22,16 @@ from components.errors import InputError
 from components.options.trainer import TrainerOptions
 from components.trainer.backbones.build import BuiltBackbone, digest_weights
 from components.trainer.backbones.precision import build_half
-from components.trainer.devices.cluster import is_chief
+from components.trainer.devices.tf_config import is_chief
 from components.trainer.devices.workers import broadcast, same_everywhere
 from components.trainer.features.data import Split, image_size
 from components.trainer.features.keys import digest_transform
+from components.trainer.fine_tune.epochs import FineTuneTask
 from components.trainer.fine_tune.layers import Trunk, choose_layers, unfreeze, why_not_repeatable
-from components.trainer.fine_tune.task import FineTuneTask
-from components.trainer.heads.boards import TensorBoardWriter
-from components.trainer.heads.checkpoints import Checkpoints, TrainingState, checkpoints_of, digest_training
 from components.trainer.heads.head import Head, hold_out
-from components.trainer.heads.loop import unpack
+from components.trainer.training.checkpoints import Checkpoints, TrainingState, checkpoints_of, digest_training
+from components.trainer.training.loop import TensorBoardWriter
+from components.trainer.training.step import unpack
 
 progress = logging.getLogger("graft.progress")
 

@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from components.trainer.features.augment import Augmentation, augment_pixels
 from components.trainer.fine_tune.layers import Trunk
-from components.trainer.heads.loop import LARGEST, LoopState, adam, unpack
-from components.trainer.heads.plan import Recipe
+from components.trainer.training.schedule import Recipe
+from components.trainer.training.step import LARGEST, LoopState, adam, unpack
 
 MASKS = 1 << 16  # dropout masks of this stage are numbered from here on: they are not those of the first
 

@@ -12,16 +12,16 @@ import tensorflow as tf
 
 from components.errors import InputError
 from components.options.trainer import TrainerOptions
-from components.trainer.devices.cluster import is_chief
+from components.trainer.devices.tf_config import is_chief
 from components.trainer.devices.workers import broadcast, same_everywhere
 from components.trainer.features.augment import FreshViews
 from components.trainer.features.data import Split
-from components.trainer.heads.boards import TensorBoardWriter
-from components.trainer.heads.checkpoints import Checkpoints, TrainingState, checkpoints_of, digest_training
-from components.trainer.heads.loop import unpack
-from components.trainer.heads.penalty import find_penalty
-from components.trainer.heads.plan import Recipe
-from components.trainer.heads.task import HeadTask
+from components.trainer.heads.epochs import HeadTask
+from components.trainer.heads.scaling import find_penalty
+from components.trainer.training.checkpoints import Checkpoints, TrainingState, checkpoints_of, digest_training
+from components.trainer.training.loop import TensorBoardWriter
+from components.trainer.training.schedule import Recipe
+from components.trainer.training.step import unpack
 
 AT_ONCE = 4096  # images
 

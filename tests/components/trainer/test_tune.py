@@ -13,8 +13,8 @@ from components.errors import InputError
 from components.options.trainer import AugmentOptions, TrainerOptions
 from components.options.tuner import TunerOptions
 from components.trainer import tune
+from components.trainer.heads.epochs import HeadTask
 from components.trainer.heads.head import hold_out
-from components.trainer.heads.task import HeadTask
 from components.trainer.hyperparameters import tuned_values, with_values
 from components.trainer.tune import HeadTuner, Problem, make_oracle, search_space, tuner_fn
 from tests.components.trainer.toys import toy, toy_options

@@ -418,7 +418,7 @@ def test_an_interrupted_run_says_that_it_can_be_continued(monkeypatch, tmp_path)
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.run.crew.run_pipeline", interrupt)
+    monkeypatch.setattr("pipeline.run.multi_worker.run_pipeline", interrupt)
     config = pictures.write(tmp_path / "my.yaml", b"trainer: {weights: none}")
     done = CliRunner().invoke(app, ["run", str(config), "--workdir", str(tmp_path / "work")])
     assert done.exit_code == 130

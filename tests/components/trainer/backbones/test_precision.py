@@ -13,14 +13,14 @@ from components.trainer.backbones.build import make_backbone
 from components.trainer.backbones.precision import START, LossScale, build_half
 from components.trainer.features.augment import Augmentation
 from components.trainer.features.data import pixel_batches, read_split
+from components.trainer.fine_tune.epochs import FineTuneTask
 from components.trainer.fine_tune.layers import unfreeze
 from components.trainer.fine_tune.stage import fine_tune
 from components.trainer.fine_tune.step import Batch, TuneStep
-from components.trainer.fine_tune.task import FineTuneTask
-from components.trainer.heads.checkpoints import TrainingState
 from components.trainer.heads.head import Head, hold_out
-from components.trainer.heads.loop import LoopState
-from components.trainer.heads.plan import Recipe
+from components.trainer.training.checkpoints import TrainingState
+from components.trainer.training.schedule import Recipe
+from components.trainer.training.step import LoopState
 from tests.conftest import ALPHA, SIDE
 
 LAST = {"from_layer": "Conv_1", "learning_rate": 1e-3, "epochs": 2, "batch_size": 8}

@@ -18,14 +18,14 @@ from components.trainer.backbones.build import BuiltBackbone, make_backbone
 from components.trainer.features.augment import Augmentation
 from components.trainer.features.backbone_pass import compute_features, fold_backbone
 from components.trainer.features.data import pixel_batches, read_split
-from components.trainer.fine_tune.data import shuffled_batches
+from components.trainer.fine_tune.inputs import shuffled_batches
 from components.trainer.fine_tune.layers import Trunk, choose_layers, unfreeze, why_not_repeatable
 from components.trainer.fine_tune.stage import bits_may_differ, fine_tune, graft
 from components.trainer.fine_tune.step import Batch, TuneStep
-from components.trainer.heads.checkpoints import Checkpoints, TrainingState
 from components.trainer.heads.head import Head, hold_out
-from components.trainer.heads.loop import LoopState
-from components.trainer.heads.plan import Recipe
+from components.trainer.training.checkpoints import Checkpoints, TrainingState
+from components.trainer.training.schedule import Recipe
+from components.trainer.training.step import LoopState
 from tests.conftest import ALPHA, SIDE
 
 LAST = {"from_layer": "block_16_expand"}  # seven layers with weights from here on, three of them convolutions

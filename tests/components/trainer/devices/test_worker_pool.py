@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components.trainer.devices import waiting
+from components.trainer.devices import worker_pool as waiting
 
 
 @pytest.fixture

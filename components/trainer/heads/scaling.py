@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from components.trainer.devices.workers import broadcast
 from components.trainer.features.data import Split
-from components.trainer.heads.plan import weigh_classes
 from components.trainer.heads.standard import Scale
+from components.trainer.training.schedule import weigh_classes
 
 RATIOS = 10.0 ** np.arange(-2.0, 3.0, 0.5)  # of noise to signal: ridges in units of the features' variance, all told
 AT_MOST = 4096  # images

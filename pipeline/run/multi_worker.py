@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.errors import InputError
-from components.trainer.devices.cluster import Cluster, read_cluster
+from components.trainer.devices.tf_config import Cluster, read_cluster
 from pipeline.config.configuration import Config
 from pipeline.process.progress import output_to
 from pipeline.process.signals import left_to_the_system
@@ -35,7 +35,7 @@ def run_among_workers(config: Config, root: Path, options: RunOptions) -> int:
 def _lead(config: Config, root: Path, options: RunOptions, cluster: Cluster) -> int:
     print(f"chief of {cluster.workers} workers: waiting for the others to join", flush=True)
     with output_to(_log(root, cluster)), left_to_the_system():  # TensorFlow waits for the others
-        from components.trainer.devices import waiting
+        from components.trainer.devices import worker_pool as waiting
 
         waiting.gather(config.trainer.devices)
     code = 1
@@ -53,7 +53,7 @@ def _follow(config: Config, root: Path, cluster: Cluster) -> int:
     log = _log(root, cluster)
     with output_to(log) as console, left_to_the_system():
         console.print(f"{cluster.kind} {cluster.index} of {cluster.workers} workers: waiting for the others to join")
-        from components.trainer.devices import waiting
+        from components.trainer.devices import worker_pool as waiting
         from components.trainer.train import run_fn
 
         code = waiting.serve(config.trainer.devices, run_fn, lambda text: console.print(f"  {text}"))

@@ -17,13 +17,13 @@ from components.trainer.backbones.precision import LossScale
 from components.trainer.devices.strategy import global_batch_size
 from components.trainer.features.augment import DRAWS, Augmentation, View
 from components.trainer.features.data import Split, pixel_batches, readable_records
-from components.trainer.fine_tune.data import shuffled_batches
+from components.trainer.fine_tune.inputs import shuffled_batches
 from components.trainer.fine_tune.layers import Trunk
 from components.trainer.fine_tune.step import Batch, TuneStep
-from components.trainer.heads.boards import TensorBoardWriter
-from components.trainer.heads.checkpoints import TrainingState
-from components.trainer.heads.loop import LoopState
-from components.trainer.heads.plan import Recipe, learning_rates, weigh_classes
+from components.trainer.training.checkpoints import TrainingState
+from components.trainer.training.loop import TensorBoardWriter
+from components.trainer.training.schedule import Recipe, learning_rates, weigh_classes
+from components.trainer.training.step import LoopState
 
 progress = logging.getLogger("graft.progress")
 

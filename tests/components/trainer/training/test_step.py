@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.trainer.heads.loop import Loop, LoopState, adam, start_state, unpack
-from components.trainer.heads.plan import Recipe
 from components.trainer.heads.standard import Scale
+from components.trainer.training.schedule import Recipe
+from components.trainer.training.step import Loop, LoopState, adam, start_state, unpack
 from tests.components.trainer.toys import toy, toy_options
 
 SMOOTHING, L2, WEIGHTS = 0.1, 0.02, np.array([0.5, 1.0, 2.0])
@@ -81,7 +81,7 @@ def test_more_rows_than_a_batch_of_the_measurement_are_all_counted(loop, monkeyp
     mine, _, _ = loop("cpu:2")
     params, rows = start_state(WIDTHS, 1).params, np.arange(40)
     whole = mine.measure(params, rows)
-    monkeypatch.setattr("components.trainer.heads.loop.MEASURE_BATCH", 7)
+    monkeypatch.setattr("components.trainer.training.step.MEASURE_BATCH", 7)
     assert mine.measure(params, rows) == pytest.approx(whole, rel=1e-12)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as some
 from sklearn.utils.class_weight import compute_class_weight
 
 from components.options.trainer import TrainerOptions
-from components.trainer.heads.plan import (
+from components.trainer.training.schedule import (
     LEAST_STEPS,
     Recipe,
     fill_up,

@@ -6,8 +6,8 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 from components.trainer.features.data import Split
-from components.trainer.heads import penalty
-from components.trainer.heads.penalty import RATIOS, Penalty, choose_penalty, decompose, find_penalty
+from components.trainer.heads import scaling as penalty
+from components.trainer.heads.scaling import RATIOS, Penalty, choose_penalty, decompose, find_penalty
 from components.trainer.heads.standard import Scale
 from tests.components.trainer.toys import toy
 

@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from components.errors import InputError
-from components.trainer.heads.boards import TensorBoardWriter
-from components.trainer.heads.checkpoints import TrainingState
-from components.trainer.heads.loop import Loop, start_state
-from components.trainer.heads.plan import Recipe, learning_rates, passes, shuffle, stopped_early, weigh_classes
 from components.trainer.heads.standard import Scale
+from components.trainer.training.checkpoints import TrainingState
+from components.trainer.training.loop import TensorBoardWriter
+from components.trainer.training.schedule import Recipe, learning_rates, passes, shuffle, stopped_early, weigh_classes
+from components.trainer.training.step import Loop, start_state
 
 progress = logging.getLogger("graft.progress")
 

@@ -19,8 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 from components.trainer.features.arrays import share
-from components.trainer.heads.plan import Recipe, fill_up
 from components.trainer.heads.standard import Scale
+from components.trainer.training.schedule import Recipe, fill_up
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # those of keras.optimizers.Adam
 LARGEST = float(np.finfo(np.float32).max)  # beyond it the exported head would be infinite

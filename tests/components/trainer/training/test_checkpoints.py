@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.trainer.heads.checkpoints import (
+from components.trainer.heads.head import train_head
+from components.trainer.training.checkpoints import (
     Checkpoints,
     TrainingState,
     digest_training,
@@ -19,8 +20,7 @@ from components.trainer.heads.checkpoints import (
     seal,
     unseal,
 )
-from components.trainer.heads.head import train_head
-from components.trainer.heads.loop import LoopState
+from components.trainer.training.step import LoopState
 from tests.components.trainer.toys import toy, toy_options, train_toy
 
 
@@ -240,7 +240,9 @@ def newest_epoch(folder):
 def test_ten_kills_at_random_moments_change_nothing(tmp_path):
     """Processes are forked from one that has loaded TensorFlow but not used it, which saves ten times its import."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["components.trainer.heads.head", "tests.components.trainer.heads.test_checkpoints"])
+    context.set_forkserver_preload(
+        ["components.trainer.heads.head", "tests.components.trainer.training.test_checkpoints"]
+    )
     process, receiver = start_training(context, "")
     unbroken = receiver.recv()
     process.join()

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.files.atomic import seal, unseal
-from components.trainer.heads.loop import LoopState
+from components.trainer.training.step import LoopState
 
 progress = logging.getLogger("graft.progress")
 log = logging.getLogger("graft.run")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.trainer.heads.loop import unpack
+from components.trainer.training.step import unpack
 
 
 class TensorBoardWriter:
