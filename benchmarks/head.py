@@ -41,20 +41,19 @@ def measure(devices: str, images: int, classes: int, arguments: argparse.Namespa
 
     from components.options.trainer import TrainerOptions
     from components.trainer.devices.strategy import make_strategy
-    from components.trainer.heads.epochs import HeadTask
-    from components.trainer.training.loop import TensorBoardWriter
+    from components.trainer.heads.epochs import HeadData, HeadTraining
     from components.trainer.training.schedule import Recipe
 
     draw = np.random.default_rng(0)
     values = draw.normal(size=[images, arguments.width]).astype(np.float32)
     labels = draw.permutation(images) % classes
     options = TrainerOptions(epochs=arguments.epochs, batch_size=arguments.batch_size, early_stopping_patience=0)
-    held = np.zeros(images, bool)
-    task = HeadTask(make_strategy(devices), Recipe.of(options), values, labels, held, classes)
-    board, course, seconds = TensorBoardWriter("", False, False), task.start(), []
-    while not task.is_done(course):
+    data = HeadData(values, labels, np.zeros(images, bool), classes)
+    training = HeadTraining(make_strategy(devices), Recipe.of(options), data)
+    state, seconds = training.start(), []
+    while not training.is_done(state):
         began = time.monotonic()
-        course = task.run_epoch(course, board)
+        (state,) = training.run_epoch(state)
         seconds.append(time.monotonic() - began)
     return seconds[0], sum(seconds[1:]) / len(seconds[1:])
 

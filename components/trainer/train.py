@@ -10,34 +10,32 @@ import logging
 import os
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.contract import features
 from components.exports.table import load_forms
 from components.options.trainer import TrainerOptions
-from components.trainer.backbones.answer_cache import AnswerCache
-from components.trainer.backbones.frozen import Facts, Frozen, freeze
-from components.trainer.devices.strategy import describe_devices, make_strategy, repeat_exactly
+from components.options.tuner import tuned_values, with_values
+from components.trainer.backbones.frozen import Facts, Frozen
+from components.trainer.devices.strategy import describe_devices, make_strategy
 from components.trainer.devices.tf_config import is_chief
-from components.trainer.devices.worker_pool import with_crew
+from components.trainer.devices.worker_pool import with_workers
 from components.trainer.export.proof import check_parity, exported_embed, parity_limit, sample_rows
 from components.trainer.export.write import Graft, export
 from components.trainer.features.backbone_pass import Features, gather_features
-from components.trainer.features.data import Split, image_size, in_content_order, names_by_index, read_split, take_rows
-from components.trainer.features.inputs import gather_inputs, make_pass
+from components.trainer.features.data import Split, in_content_order, take_rows
+from components.trainer.features.inputs import make_pass
 from components.trainer.fine_tune.stage import FineTuned, fine_tune
 from components.trainer.heads.head import Head, hold_out, train_head
-from components.trainer.hyperparameters import tuned_values, with_values
+from components.trainer.prepare import prepare
 from components.trainer.training.checkpoints import remove_checkpoints
 
 progress = logging.getLogger("graft.progress")
 
 
-@with_crew
+@with_workers
 def run_fn(fn_args: FnArgs) -> None:
     """Grafts a head onto the frozen backbone and exports the whole.
 
@@ -51,18 +49,10 @@ def run_fn(fn_args: FnArgs) -> None:
     found_by_search = tuned_values(fn_args.hyperparameters)
     options = with_values(options, found_by_search)
     strategy = make_strategy(options.devices)  # before TensorFlow is first used: several workers must meet
-    keras.utils.set_random_seed(options.seed)
-    if options.deterministic and tf.config.get_visible_devices("GPU"):
-        repeat_exactly()  # on a CPU the ops used here repeat anyway, and tf.data would lose its parallel calls
-    transform = tft.TFTransformOutput(fn_args.transform_output)
-    train, evaluation = read_split(fn_args.train_files), read_split(fn_args.eval_files)
-    classes, size = names_by_index(train), image_size(transform)
-
-    progress.info("looking up %s at %d x %d", options.backbone, *size)
-    known = AnswerCache(fn_args.custom_config.get("features_dir", ""))
-    backbone = freeze(options, size, known)
-    exact = make_pass(strategy, backbone, transform, options)
-    inputs = gather_inputs(exact, backbone.facts, options, (train, evaluation), known)
+    given = (fn_args.train_files, fn_args.eval_files, fn_args.transform_output)
+    train, evaluation, transform, classes, size, backbone, inputs, known = prepare(
+        options, strategy, *given, fn_args.custom_config.get("features_dir", "")
+    )
     checkpoints = fn_args.custom_config.get("checkpoint_dir", "")
     head = train_head(
         strategy, inputs.values, inputs.learned, len(classes), options, fn_args.model_run_dir, checkpoints
@@ -100,7 +90,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
     rates = describe_features(strategy, len(inputs.everyone), inputs.found, inputs.views, parity)
     rates |= {"deterministic": options.deterministic and (tuned is None or tuned.deterministic)}
-    rates |= {"l2": head.l2} | (describe_tuning(tuned) if tuned else {})
+    rates |= {"l2": head.l2} | (describe_stage(tuned) if tuned else {})
     record_run(fn_args.model_run_dir, head, rates, ordered, probabilities)
     accuracy = float((probabilities.argmax(axis=1) == ordered.labels).mean())
     to_learn_from = int((~hold_out(inputs.learned, options.held_out)).sum())
@@ -112,13 +102,13 @@ def run_fn(fn_args: FnArgs) -> None:
 
 
 def take_sample(split: Split, found: Features) -> tuple[Split, np.ndarray]:
-    """What the export is held against: some images of the split, and their features float32 [k, d]."""
+    """Takes some images of the split, and their features float32 [k, d], which the export is held against."""
     rows = sample_rows(found.kept)
     return take_rows(split, rows), found.values[rows]
 
 
 def prove(path: str, sample: Split, values: np.ndarray, options: TrainerOptions) -> float:
-    """Holds features that the head learned from against those of the export, on a sample; the largest difference.
+    """Compares features that the head learned from with those of the export, on a sample; the largest difference.
 
     Raises:
         RuntimeError: they are not the same.
@@ -131,7 +121,7 @@ def prove(path: str, sample: Split, values: np.ndarray, options: TrainerOptions)
 def describe_model(
     options: TrainerOptions, size: tuple[int, int], classes: list[str], backbone: Facts, head: Head
 ) -> dict[str, Any]:
-    """What the model is made of, for the export's `assets/graft.json`."""
+    """Describes what the model is made of, for the export's `assets/graft.json`."""
     return {
         "classes": classes,
         "backbone": options.backbone,
@@ -151,8 +141,8 @@ def describe_model(
     }
 
 
-def describe_tuning(tuned: FineTuned) -> dict[str, Any]:
-    """What the second stage came to, for the record."""
+def describe_stage(tuned: FineTuned) -> dict[str, Any]:
+    """Describes the second stage, for the record."""
     return {
         "fine_tune": {
             "kept": tuned.kept,
@@ -167,7 +157,7 @@ def describe_tuning(tuned: FineTuned) -> dict[str, Any]:
 def describe_features(
     strategy: tf.distribute.Strategy, images: int, found: Features, views: list[Features], parity: float
 ) -> dict[str, Any]:
-    """Counts and rates of the feature pass, for the record."""
+    """Describes counts and rates of the feature pass, for the record."""
     computed = found.computed + sum(view.computed for view in views)
     seconds = found.seconds + sum(view.seconds for view in views)
     return {

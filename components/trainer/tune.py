@@ -11,11 +11,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import keras
 import keras_tuner
 import numpy as np
 import tensorflow as tf
-import tensorflow_transform as tft
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import TrialStatus
 from tfx.components.trainer.fn_args_utils import FnArgs
@@ -23,20 +21,16 @@ from tfx.components.tuner.component import TunerFnResult
 
 from components.errors import InputError, first_line
 from components.options.trainer import TrainerOptions
-from components.options.tuner import SearchRange, TunerOptions
-from components.trainer.backbones.answer_cache import AnswerCache
-from components.trainer.backbones.frozen import freeze
+from components.options.tuner import SearchRange, TunerOptions, tuned_values, with_values
 from components.trainer.devices.strategy import make_strategy
 from components.trainer.devices.tf_config import read_cluster
 from components.trainer.features.augment import FreshViews
-from components.trainer.features.data import image_size, names_by_index, read_split
-from components.trainer.features.inputs import gather_inputs, make_pass
-from components.trainer.heads.epochs import HeadTask
+from components.trainer.heads.epochs import HeadData, HeadTraining
 from components.trainer.heads.head import hold_out
 from components.trainer.heads.scaling import find_penalty
-from components.trainer.hyperparameters import tuned_values, with_values
+from components.trainer.prepare import prepare
 from components.trainer.training.checkpoints import TrainingState
-from components.trainer.training.loop import TensorBoardWriter
+from components.trainer.training.loop import train
 from components.trainer.training.schedule import Recipe
 
 progress = logging.getLogger("graft.progress")
@@ -70,19 +64,13 @@ class Problem:
     Attributes:
         strategy: the replicas.
         options: of the Trainer, with an L2; a trial's values take the place of theirs.
-        values: float32 [n, d], of the train split and its kept views.
-        labels: int64 [n].
-        held: bool [n], True for the images that decide.
-        classes: how many there are.
+        data: features of the train split and of its kept views; the held-out images decide.
         even: on which scale, see `Penalty`.
     """
 
     strategy: tf.distribute.Strategy
     options: TrainerOptions
-    values: np.ndarray
-    labels: np.ndarray
-    held: np.ndarray
-    classes: int
+    data: HeadData
     even: bool = False
 
     def train(
@@ -91,7 +79,7 @@ class Problem:
         """Trains one head.
 
         Args:
-            name: for the output.
+            name: for the log.
             values: options of the Trainer.
             start: how far it has come already; None: nowhere.
             epochs: where it stops at the latest; None: where the options say. Learning rates follow the options.
@@ -100,24 +88,20 @@ class Problem:
             InputError: the loss is not finite.
         """
         recipe = Recipe.of(with_values(self.options, values), even=self.even)
-        data = (self.values, self.labels, self.held, self.classes)
-        task = HeadTask(self.strategy, recipe, *data, name=name)
-        board, course = TensorBoardWriter("", scalars=False, histograms=False), start or task.start()
-        while not task.is_done(course) and (epochs is None or course.epoch < epochs):
-            course = task.run_epoch(course, board)
-        return course
+        training = HeadTraining(self.strategy, recipe, self.data, name=name)
+        return train(training, start or training.start(), until=epochs)
 
-    def measure(self, course: TrainingState) -> dict[str, float]:
-        """`val_loss` and `val_accuracy` of the head that the Trainer would take: the best, or else the last epoch's."""
-        losses = course.history["val_loss"]
+    def measure(self, state: TrainingState) -> dict[str, float]:
+        """Gives `val_loss` and `val_accuracy` of the head that the Trainer would take: best or last epoch."""
+        losses = state.history["val_loss"]
         epoch = int(np.argmin(losses)) if self.options.early_stopping_patience else len(losses) - 1
-        return {name: course.history[name][epoch] for name in ("val_loss", "val_accuracy")}
+        return {name: state.history[name][epoch] for name in ("val_loss", "val_accuracy")}
 
 
 def gather_problem(
     fn_args: FnArgs, options: TrainerOptions, wish: TunerOptions, strategy: tf.distribute.Strategy
 ) -> Problem:
-    """The features of the train split, from the store or through the backbone, as the Trainer has them.
+    """Gathers the features of the train split, from the store or through the backbone, as the Trainer does.
 
     Raises:
         InputError: views that are fresh each epoch, several workers, or nothing that decides.
@@ -126,13 +110,9 @@ def gather_problem(
         raise InputError(
             "tuner: expected one worker, TF_CONFIG names several.\nSearch without it, or leave out --tune."
         )
-    keras.utils.set_random_seed(options.seed)
-    transform = tft.TFTransformOutput(fn_args.transform_graph_path)
-    train, evaluation = read_split(fn_args.train_files), read_split(fn_args.eval_files)
-    classes, known = names_by_index(train), AnswerCache(fn_args.custom_config.get("features_dir", ""))
-    backbone = freeze(options, image_size(transform), known)
-    exact = make_pass(strategy, backbone, transform, options)
-    inputs = gather_inputs(exact, backbone.facts, options, (train, evaluation), known)
+    given = (fn_args.train_files, fn_args.eval_files, fn_args.transform_graph_path)
+    prepared = prepare(options, strategy, *given, fn_args.custom_config.get("features_dir", ""))
+    inputs, classes = prepared.inputs, len(prepared.classes)
     if isinstance(inputs.values, FreshViews):
         raise InputError(
             "tuner: views that are fresh each epoch (trainer.augment.views: 0) cost a pass through the backbone an "
@@ -142,18 +122,18 @@ def gather_problem(
     if not held.any():
         raise InputError(
             f"tuner.validation_fraction: expected images to be held out, {wish.validation_fraction:g} of "
-            f"{len(train):,} are none.\nSet a larger share."
+            f"{len(prepared.train):,} are none.\nSet a larger share."
         )
-    open_ones: dict[str, Any] = {} if options.held_out else {"early_stopping_patience": 0}  # nor will the Trainer stop
-    found = find_penalty(strategy, inputs.values, inputs.learned, held, len(classes), options.class_weights)
+    left_open: dict[str, Any] = {} if options.held_out else {"early_stopping_patience": 0}  # nor will the Trainer stop
+    found = find_penalty(strategy, inputs.values, inputs.learned, held, classes, options.class_weights)
     if options.l2 is None:
-        open_ones["l2"] = found.l2
-    options = with_values(options, open_ones)
-    return Problem(strategy, options, inputs.values, inputs.learned.labels, held, len(classes), found.even)
+        left_open["l2"] = found.l2
+    data = HeadData(inputs.values, inputs.learned.labels, held, classes)
+    return Problem(strategy, with_values(options, left_open), data, found.even)
 
 
 def search_space(wish: TunerOptions, options: TrainerOptions) -> keras_tuner.HyperParameters:
-    """KerasTuner's space; defaults are what the Trainer's options say, as near as the space has it."""
+    """Builds KerasTuner's space; defaults are what the Trainer's options say, as near as the space has it."""
     space = keras_tuner.HyperParameters()
     for name, values in sorted(wish.space.items()):
         now = getattr(options, name)
@@ -172,7 +152,7 @@ class AsConfiguredFirst:
     """An oracle whose first trial is the configuration itself, so that the search says what it gains."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """The values of the next trial."""
+        """Chooses the values of the next trial."""
         if self.trials:  # type: ignore[attr-defined]
             return super().populate_space(trial_id)  # type: ignore[misc]
         space = self.hyperparameters.space  # type: ignore[attr-defined]
@@ -189,7 +169,7 @@ class BayesianOracle(AsConfiguredFirst, keras_tuner.oracles.BayesianOptimization
 
 
 def make_oracle(wish: TunerOptions, options: TrainerOptions) -> keras_tuner.Oracle:
-    """What chooses the trials; the same choices for the same seed and the same measurements."""
+    """Makes what chooses the trials; the same choices for the same seed and the same measurements."""
     common: dict[str, Any] = {
         "objective": keras_tuner.Objective(wish.objective, "min" if wish.objective == "val_loss" else "max"),
         "hyperparameters": search_space(wish, options),
@@ -212,10 +192,10 @@ class TrialBrokenError(keras_tuner.errors.FatalError):
 
 @dataclass
 class Tally:
-    """What the search has seen."""
+    """The states that trials ended in, and how many failed."""
 
     started: float = field(default_factory=time.monotonic)
-    courses: dict[str, TrainingState] = field(default_factory=dict)
+    states: dict[str, TrainingState] = field(default_factory=dict)
     failed: int = 0
 
 
@@ -223,7 +203,7 @@ class HeadTuner(BaseTuner):
     """Tries heads one after the other."""
 
     def on_search_begin(self) -> None:
-        """Begins to count."""
+        """Starts the tally."""
         self.tally = Tally()
 
     def run_trial(self, trial: Any, problem: Problem) -> dict[str, float]:
@@ -235,20 +215,20 @@ class HeadTuner(BaseTuner):
         """
         values = trial.hyperparameters.values
         try:
-            start = self.tally.courses.get(values.get(GOES_ON_FROM, ""))
+            start = self.tally.states.get(values.get(GOES_ON_FROM, ""))
             name = f"trial {int(trial.trial_id) + 1}{self._so_far()}"
-            course = problem.train(name, tuned_values({"values": values}), start, values.get(EPOCHS))
+            state = problem.train(name, tuned_values({"values": values}), start, values.get(EPOCHS))
         except InputError as error:
             self.tally.failed += 1
             raise keras_tuner.errors.FailedTrialError(str(error)) from error
         except Exception as error:
             raise TrialBrokenError(f"trial {trial.trial_id}: {first_line(error)}") from error
         if EPOCHS in values:
-            self.tally.courses[trial.trial_id] = course
-        return problem.measure(course)
+            self.tally.states[trial.trial_id] = state
+        return problem.measure(state)
 
     def on_search_end(self) -> None:
-        """Tells what the search came to.
+        """Tells the log the best values and score.
 
         Raises:
             InputError: no trial was finished.

@@ -1,4 +1,4 @@
-"""What a search for hyper-parameters came to, for the summary and the terminal."""
+"""The trials of a search for hyper-parameters, for the summary and the terminal."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from components.trainer.hyperparameters import tuned_values
+from components.options.tuner import tuned_values
 
 SHOWN = 10  # trials on the terminal; summary.json has all
 
 
 def read_tuning(hyperparameters: str, results: str) -> dict[str, Any]:
-    """The best values and all trials, as TFX's Tuner wrote them.
+    """Reads the best values and all trials, as TFX's Tuner wrote them.
 
     Args:
         hyperparameters: uri of the `best_hyperparameters` artifact.
@@ -43,7 +43,7 @@ def _values_of(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_tuning(console: Console, tuning: dict[str, Any]) -> None:
-    """The trials as a table, and how to keep the best values: a run without a search does not use them."""
+    """Prints the trials as a table, and how to keep the best values: a run without a search does not use them."""
     names = sorted(tuning["values"])
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in ("trial", "score", *names):

@@ -35,9 +35,9 @@ def run_among_workers(config: Config, root: Path, options: RunOptions) -> int:
 def _lead(config: Config, root: Path, options: RunOptions, cluster: Cluster) -> int:
     print(f"chief of {cluster.workers} workers: waiting for the others to join", flush=True)
     with output_to(_log(root, cluster)), left_to_the_system():  # TensorFlow waits for the others
-        from components.trainer.devices import worker_pool as waiting
+        from components.trainer.devices import worker_pool
 
-        waiting.gather(config.trainer.devices)
+        worker_pool.join_workers(config.trainer.devices)
     code = 1
     try:
         code = run_pipeline(config, root, options).code
@@ -45,7 +45,7 @@ def _lead(config: Config, root: Path, options: RunOptions, cluster: Cluster) -> 
         code = 2
         raise
     finally:
-        waiting.dismiss(code)
+        worker_pool.release_workers(code)
     return code
 
 
@@ -53,10 +53,10 @@ def _follow(config: Config, root: Path, cluster: Cluster) -> int:
     log = _log(root, cluster)
     with output_to(log) as console, left_to_the_system():
         console.print(f"{cluster.kind} {cluster.index} of {cluster.workers} workers: waiting for the others to join")
-        from components.trainer.devices import worker_pool as waiting
+        from components.trainer.devices import worker_pool
         from components.trainer.train import run_fn
 
-        code = waiting.serve(config.trainer.devices, run_fn, lambda text: console.print(f"  {text}"))
+        code = worker_pool.follow_chief(config.trainer.devices, run_fn, lambda text: console.print(f"  {text}"))
         console.print(f"The chief's run is over, exit code {code}; what was logged here: {log}", soft_wrap=True)
     return code
 

@@ -1,17 +1,18 @@
-"""`trainer.devices` to a `tf.distribute` strategy."""
+"""`trainer.devices` to a `tf.distribute` strategy, and what its workers tell one another through it."""
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from components.errors import InputError
-from components.trainer.devices.tf_config import read_cluster
+from components.trainer.devices.tf_config import is_chief, read_cluster
 
 _joined: tf.distribute.MultiWorkerMirroredStrategy | None = None
 
 
 def make_strategy(devices: str) -> tf.distribute.Strategy:
-    """One replica a device; on every worker, where `TF_CONFIG` names several.
+    """Makes the strategy of one replica a device, on every worker where `TF_CONFIG` names several.
 
     With several workers this must be the first thing that the process asks of TensorFlow, and it waits for the others.
 
@@ -36,13 +37,13 @@ def make_strategy(devices: str) -> tf.distribute.Strategy:
 
 
 def global_batch_size(strategy: tf.distribute.Strategy, batch_size: int) -> int:
-    """The batch size, rounded up so that every replica gets the same share."""
+    """Rounds the batch size up so that every replica gets the same share."""
     replicas = strategy.num_replicas_in_sync
     return -(-batch_size // replicas) * replicas
 
 
 def feature_batch_size(strategy: tf.distribute.Strategy) -> int:
-    """The batch of the pass through the backbone, global, where the options name none.
+    """Gives the global batch of the pass through the backbone, in images, where the options name none.
 
     A GPU is only busy with a large one. A CPU is 6 % faster with 32 than with 16, for 110 MB more (docs/benchmarks.md).
     """
@@ -51,7 +52,7 @@ def feature_batch_size(strategy: tf.distribute.Strategy) -> int:
 
 
 def describe_devices(strategy: tf.distribute.Strategy, batch_size: int) -> str:
-    """For the closing line: replicas, workers, and the global batch with the share of a replica."""
+    """Describes replicas, workers, and the global batch with the share of a replica, for the closing line."""
     replicas, workers = strategy.num_replicas_in_sync, read_cluster().workers
     if replicas == 1:
         return f"1 replica, batch {batch_size}"
@@ -153,3 +154,56 @@ def _cpu_devices(count: int) -> list[str]:
                 "Split the CPU before TensorFlow is first used: graft run does so for trainer.devices."
             ) from error
     return [f"/cpu:{index}" for index in range(count)]
+
+
+def add_up(strategy: tf.distribute.Strategy, numbers: np.ndarray) -> np.ndarray:
+    """Adds numbers up over the workers, for all of them.
+
+    Args:
+        strategy: the replicas; a worker counts once, however many it has.
+        numbers: int64 [k], with the same k everywhere.
+    """
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return numbers
+    local = strategy.num_replicas_in_sync // read_cluster().workers
+
+    def give(mine: tf.Tensor) -> tf.Tensor:
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        return mine * tf.cast(tf.equal(replica % local, 0), tf.int64)
+
+    @tf.function(autograph=False)
+    def total(mine: tf.Tensor) -> tf.Tensor:
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(give, (mine,)), axis=None)
+
+    return total(tf.constant(numbers, tf.int64)).numpy()
+
+
+def broadcast(strategy: tf.distribute.Strategy, content: bytes) -> bytes:
+    """Gives every worker the chief's bytes; what the others hand in is ignored."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return content
+    length = int(add_up(strategy, np.array([len(content) if is_chief() else 0]))[0])
+    words = np.zeros(-(-length // 8), np.int64)
+    if is_chief():
+        words.view(np.uint8)[:length] = np.frombuffer(content, np.uint8)
+    return add_up(strategy, words).tobytes()[:length] if length else b""
+
+
+def same_everywhere(strategy: tf.distribute.Strategy, digest: str) -> None:
+    """Refuses workers that would train on different things.
+
+    Args:
+        strategy: the replicas.
+        digest: of features, labels and options.
+
+    Raises:
+        InputError: on every worker, when one of them has another digest than the chief.
+    """
+    differs = broadcast(strategy, digest.encode()) != digest.encode()
+    count = int(add_up(strategy, np.array([int(differs)]))[0])
+    if count:
+        raise InputError(
+            f"All workers must train on the same features, labels and options; {count} of "
+            f"{read_cluster().workers} have others than the chief.\n"
+            "Give all of them the same configuration, examples and weights, on a file system that all can read."
+        )

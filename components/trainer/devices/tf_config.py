@@ -1,4 +1,4 @@
-"""What `TF_CONFIG` says of the workers that train together; nothing here needs TensorFlow."""
+"""`TF_CONFIG`: which workers train together, read and checked without TensorFlow."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Cluster:
 
 
 def read_cluster() -> Cluster:
-    """What `TF_CONFIG` says; without it, a cluster of one.
+    """Reads `TF_CONFIG`; without it, a cluster of one.
 
     Raises:
         InputError: it is no JSON, names no workers, or a task that is not among them.
@@ -82,5 +82,5 @@ def _malformed(found: str) -> InputError:
 
 
 def is_chief() -> bool:
-    """Whether this process writes: the chief, or worker 0 where none is named; always without `TF_CONFIG`."""
+    """Tells whether this process writes: the chief, or worker 0 where none is named; always without `TF_CONFIG`."""
     return read_cluster().kind == "chief"

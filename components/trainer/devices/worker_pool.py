@@ -1,4 +1,4 @@
-"""`graft run` on several workers: the chief does everything, the others wait until there is something to train.
+"""The worker pool of a `graft run`: the chief does everything, the others wait until there is something to train.
 
 All of them join before TensorFlow is first used, as it demands. Orders go the way that sums of gradients go: no file or
 port beside those of `TF_CONFIG`, and a worker that waits notices when the chief is gone.
@@ -16,8 +16,7 @@ from typing import Any
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components.trainer.devices.strategy import make_strategy
-from components.trainer.devices.workers import broadcast
+from components.trainer.devices.strategy import broadcast, make_strategy
 
 log = logging.getLogger("graft.run")
 
@@ -27,45 +26,45 @@ GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledE
 
 
 @dataclass
-class Crew:
+class WorkerPool:
     """The other workers, as the chief of a `graft run` sees them.
 
     Attributes:
         strategy: that joins them.
-        busy: whether they are at a training that was not ended: they cannot hear another order then.
+        busy: whether they are in a training that was not ended: they cannot hear another order then.
     """
 
     strategy: tf.distribute.Strategy
     busy: bool = False
 
     def order(self, message: dict[str, Any]) -> None:
-        """Tells all workers something that `serve` understands."""
+        """Tells all workers something that `follow_chief` understands."""
         broadcast(self.strategy, json.dumps(message).encode())
 
 
-_crew: Crew | None = None
+_pool: WorkerPool | None = None
 
 
-def gather(devices: str) -> None:
-    """For the chief, before it uses TensorFlow: waits for all workers and joins them.
+def join_workers(devices: str) -> None:
+    """Waits, in the chief before it uses TensorFlow, for all workers to join.
 
     Args:
         devices: as `make_strategy` takes them.
     """
-    global _crew
-    _crew = Crew(make_strategy(devices))
+    global _pool
+    _pool = WorkerPool(make_strategy(devices))
 
 
-def dismiss(code: int) -> None:
-    """For the chief, at its end: the workers end with the same exit code; those that are at a training by an error."""
-    global _crew
-    crew, _crew = _crew, None
-    if crew and not crew.busy:
-        crew.order({"code": code})
+def release_workers(code: int) -> None:
+    """Tells the workers to end with the chief's exit code; those in a broken training end by an error of their own."""
+    global _pool
+    pool, _pool = _pool, None
+    if pool and not pool.busy:
+        pool.order({"code": code})
 
 
-def serve(devices: str, train: Callable[[FnArgs], None], tell: Callable[[str], None]) -> int:
-    """For the other workers: takes part in each training that the chief orders.
+def follow_chief(devices: str, train: Callable[[FnArgs], None], tell: Callable[[str], None]) -> int:
+    """Takes part, in a worker that is not the chief, in each training that the chief orders.
 
     Args:
         devices: as `make_strategy` takes them.
@@ -81,7 +80,7 @@ def serve(devices: str, train: Callable[[FnArgs], None], tell: Callable[[str], N
     strategy = make_strategy(devices)
     tell("joined; waiting for the chief's Trainer")
     while True:
-        message = json.loads(_heard(broadcast)(strategy, b""))
+        message = json.loads(_explain_lost_workers(broadcast)(strategy, b""))
         if "code" in message:
             return int(message["code"])
         tell("training")
@@ -89,26 +88,26 @@ def serve(devices: str, train: Callable[[FnArgs], None], tell: Callable[[str], N
         tell("trained; waiting for the end of the run")
 
 
-def with_crew(run_fn: Callable[[FnArgs], None]) -> Callable[[FnArgs], None]:
-    """A `run_fn` that the workers of a `graft run` take part in, and that says so where one of them is lost.
+def with_workers(run_fn: Callable[[FnArgs], None]) -> Callable[[FnArgs], None]:
+    """Wraps a `run_fn` so that the workers of a `graft run` take part in it; an error says where one of them is lost.
 
-    Elsewhere, as on a cluster where each worker is started with its own `run_fn`, it is the function itself.
+    Nothing is sent elsewhere, as on a cluster where each worker is started with its own `run_fn`.
     """
 
     @functools.wraps(run_fn)
     def together(fn_args: FnArgs) -> None:
-        if _crew:
-            _crew.order({name: getattr(fn_args, name) for name in SENT})
-            _crew.busy = True
-        _heard(run_fn)(fn_args)
-        if _crew:
-            _crew.busy = False
+        if _pool:
+            _pool.order({name: getattr(fn_args, name) for name in SENT})
+            _pool.busy = True
+        _explain_lost_workers(run_fn)(fn_args)
+        if _pool:
+            _pool.busy = False
 
     return together
 
 
-def _heard(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, with TensorFlow's errors about lost workers in the user's words."""
+def _explain_lost_workers(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wraps a function so that TensorFlow's errors about lost workers are in the user's words."""
 
     def call(*arguments: Any) -> Any:
         try:

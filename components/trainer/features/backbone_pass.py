@@ -20,8 +20,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from components.trainer.backbones.build import scale_pixels
 from components.trainer.backbones.table import Scaling
-from components.trainer.devices.strategy import global_batch_size
-from components.trainer.devices.workers import same_everywhere
+from components.trainer.devices.strategy import global_batch_size, same_everywhere
 from components.trainer.features.arrays import aligned_zeros
 from components.trainer.features.augment import View, augment_pixels
 from components.trainer.features.averaging import average_views

@@ -1,191 +1,162 @@
-"""The second stage's epochs: who is learned from and who is watched, what a step sees, and how it is told."""
+"""The second stage's training: backbone and head together, step by step over the images themselves."""
 
 from __future__ import annotations
 
 import dataclasses
-import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_transform as tft
 
-from components.errors import InputError
 from components.options.trainer import TrainerOptions
 from components.trainer.backbones.precision import LossScale
 from components.trainer.devices.strategy import global_batch_size
-from components.trainer.features.augment import DRAWS, Augmentation, View
-from components.trainer.features.data import Split, pixel_batches, readable_records
-from components.trainer.fine_tune.inputs import shuffled_batches
+from components.trainer.features.augment import Augmentation, augment_pixels
+from components.trainer.fine_tune.inputs import Images
 from components.trainer.fine_tune.layers import Trunk
-from components.trainer.fine_tune.step import Batch, TuneStep
+from components.trainer.heads.head import Head
 from components.trainer.training.checkpoints import TrainingState
-from components.trainer.training.loop import TensorBoardWriter
-from components.trainer.training.schedule import Recipe, learning_rates, weigh_classes
-from components.trainer.training.step import LoopState
+from components.trainer.training.loop import TensorBoardWriter, Training
+from components.trainer.training.schedule import Recipe, weigh_classes
+from components.trainer.training.step import AdamState, Batch, TrainingStep
 
-progress = logging.getLogger("graft.progress")
+NAME = "fine-tuning"
 
 
-class FineTuneTask:
-    """Turns a `TrainingState` into the one after the next epoch, with stops on the way."""
+class TrunkFeatures:
+    """Features of a backbone whose last layers learn; a batch has pixels, and the draws for their views.
 
-    def __init__(  # noqa: PLR0913  a problem, each part of another kind
+    The backbone computes in float32, or in half precision while it learns: replicas agree as far as it does.
+    """
+
+    first_mask = 1 << 16  # its dropout masks are not those of the first stage
+
+    def __init__(self, trunk: Trunk, augmentation: Augmentation) -> None:
+        """Takes the backbone, and how far a view may be from its image."""
+        self.size, self._trunk, self._augmentation = sum(trunk.sizes), trunk, augmentation
+
+    def features(self, params: tf.Tensor, batch: Batch, learning: bool) -> tf.Tensor:
+        """Passes a replica's share of a batch through the backbone: float64 [places, d]."""
+        pixels, draws = batch.inputs
+        if learning and self._augmentation.changes_anything:
+            pixels = augment_pixels(pixels, draws, self._augmentation)
+        trunk = self._trunk.half if learning and self._trunk.half else self._trunk
+        return tf.cast(trunk.features(params[: self.size], pixels), tf.float64)
+
+
+class FineTuning(Training):
+    """Trains the trunk's weights with the head's; parameters: the trunk's, then the head's."""
+
+    subject, watched = "Fine-tuning: the", "held-out loss"
+
+    def __init__(
         self,
         strategy: tf.distribute.Strategy,
         trunk: Trunk,
-        widths: tuple[int, ...],
-        split: Split,
-        held: np.ndarray,
-        transform: tft.TFTransformOutput,
+        head: Head,
+        images: Images,
         options: TrainerOptions,
-        spread: np.ndarray | None = None,
+        board: TensorBoardWriter | None = None,
     ) -> None:
         """Takes what does not change.
 
         Args:
             strategy: the replicas.
             trunk: what of the backbone is trained.
-            widths: of the head: features, hidden units if any, classes.
-            split: in the order of its files.
-            held: bool [n], True for the images that are only watched.
-            transform: the transform graph.
+            head: of the first stage: its widths count, and the scale of the penalty.
+            images: what is learned from, and watched.
             options: of the Trainer.
-            spread: of the features that the head learned from, see `Head`.
+            board: takes the curves; None: nothing does.
         """
-        wish, view = options.fine_tune, options.augment
-        self._rows, self._held, self._split, self._transform = np.flatnonzero(~held), held, split, transform
-        self._batch = min(wish.batch_size, len(self._rows))
-        self._places = global_batch_size(strategy, self._batch)
-        self._steps = -(-len(self._rows) // self._batch)
-        self._recipe = dataclasses.replace(
-            Recipe.of(options), learning_rate=wish.learning_rate, epochs=wish.epochs, batch_size=self._batch
+        wish, self._images, self._precision = options.fine_tune, images, options.precision
+        batch = min(wish.batch_size, len(images.learned))
+        self._places, self._every = global_batch_size(strategy, batch), wish.checkpoint_steps
+        recipe = dataclasses.replace(
+            Recipe.of(options),
+            learning_rate=wish.learning_rate,
+            epochs=wish.epochs,
+            batch_size=batch,
+            early_stopping_patience=0,  # all epochs run, and the best of them counts
         )
-        self._every, self._precision = wish.checkpoint_steps, options.precision
-        self._augmentation = Augmentation(view.flip, view.rotation, view.zoom, view.brightness, view.contrast)
-        weights = weigh_classes(split.labels[self._rows], widths[-1], options.class_weights)
-        self._step = TuneStep(strategy, trunk, self._recipe, widths, split.labels, weights, self._augmentation, spread)
+        steps, source = -(-len(images.learned) // batch), TrunkFeatures(trunk, images.augmentation)
+        super().__init__(NAME, recipe, head.widths, steps, source.size, board)
+        labels = images.split.labels
+        weights = weigh_classes(labels[images.learned], head.widths[-1], options.class_weights)
+        self._step = TrainingStep(strategy, recipe, head.widths, labels, weights, source, head.spread)
 
     def start(self, params: np.ndarray) -> TrainingState:
-        """Before the first step; `params`: float64 [p], trunk and head."""
-        scale = dataclasses.astuple(LossScale.first(self._precision))
-        return TrainingState(LoopState(params, np.zeros_like(params), np.zeros_like(params)), best=params, scale=scale)
-
-    def is_done(self, course: TrainingState) -> bool:
-        """All epochs are over."""
-        return course.epoch >= self._recipe.epochs
+        """Gives the state before the first step; `params`: float64 [p], trunk and head."""
+        return TrainingState.first(params, dataclasses.astuple(LossScale.first(self._precision)))
 
     def measure(self, params: np.ndarray) -> dict[str, float]:
-        """`loss` and `accuracy` of the held-out images, without dropout, penalty and views."""
+        """Measures `loss` and `accuracy` of the held-out images."""
         sums, count = np.zeros(2), 0
-        for batch in self._checked(pixel_batches(self._split, self._transform, self._places, self._held)):
-            sums += self._step.measure(params, batch)
-            count += int((batch.index.numpy() >= 0).sum())
-        self._check_count(count, int(self._held.sum()))
+        for batch, real in self._images.watched_batches(self._places):
+            sums, count = sums + self._step.measure(params, batch), count + real
         return {"loss": float(sums[0] / count), "accuracy": float(sums[1] / count)}
 
-    def run_epoch(self, course: TrainingState, board: TensorBoardWriter) -> Iterator[TrainingState]:
+    def run_epoch(self, state: TrainingState) -> Iterator[TrainingState]:
         """Learns from what is left of an epoch, measures, and tells.
 
         Yields:
-            The course after every `checkpoint_steps` steps, and after the epoch.
+            The state after every `checkpoint_steps` steps, and after the epoch.
 
         Raises:
             InputError: the loss or a weight is no longer finite.
             RuntimeError: the records are not those of the split any more.
         """
-        epoch, first = course.epoch, course.step
-        rates, began = learning_rates(self._recipe, self._steps, epoch), time.monotonic()
-        state, sums, done, scale = course.state, np.array(course.sums), 0, LossScale(*course.scale)
-        for step, batch in enumerate(self._batches(epoch, first), first + 1):
-            tried = self._learn(state, batch, (rates[step - 1], epoch * self._steps + step - 1), scale)
+        epoch, rates, began = state.epoch, self.rates(state.epoch), time.monotonic()
+        adam, sums, done, scale = state.adam, np.array(state.sums), 0, LossScale(*state.loss_scale)
+        shape = (self._recipe.batch_size, self._places)
+        batches = self._images.learned_batches(shape, self._recipe.seed, epoch, state.step)
+        for step, (batch, real) in enumerate(batches, state.step):
+            tried = self._learn(adam, batch, (rates[step], epoch * self._steps + step), scale)
             if tried is None:
-                raise self._not_finite("loss", epoch, step)
-            state, found, scale = tried
-            sums, done = sums + found, done + int((batch.index.numpy() >= 0).sum())
-            if step % self._every == 0 and step < self._steps:
-                self._tell_progress(epoch, step, done / (time.monotonic() - began))
-                reached = dataclasses.replace(course, state=_fetch(state), step=step, sums=tuple(sums.tolist()))
-                yield dataclasses.replace(reached, scale=dataclasses.astuple(scale))
-        self._check_count(first * self._batch + done, len(self._rows))
-        rate, fetched = done / (time.monotonic() - began), _fetch(state)
-        logs = self._finish(epoch, fetched, sums / len(self._rows))
-        board.write_epoch(epoch, logs, {"learning_rate": rates[-1], "examples_per_second": rate})
-        self._tell_epoch(epoch, logs, rate)
-        scaled = dataclasses.replace(course, scale=dataclasses.astuple(scale))
-        yield dataclasses.replace(scaled, step=0, sums=(0.0, 0.0)).after(fetched, logs)
+                raise self.not_finite("loss", epoch, step)
+            adam, found, scale = tried
+            sums, done = sums + found, done + real
+            if (step + 1) % self._every == 0 and step + 1 < self._steps:
+                speed = done / (time.monotonic() - began)
+                self.tell(epoch, f"step {step + 1:,} of {self._steps:,}, {speed:,.0f} images/s")
+                reached = dataclasses.replace(state, adam=_fetch(adam), step=step + 1, sums=tuple(sums.tolist()))
+                yield dataclasses.replace(reached, loss_scale=dataclasses.astuple(scale))
+        speed, scaled = done / (time.monotonic() - began), dataclasses.astuple(scale)
+        means = sums / len(self._images.learned)
+        yield self.end_epoch(dataclasses.replace(state, loss_scale=scaled), _fetch(adam), means, speed)
+
+    def describe_epoch(self, logs: dict[str, float], speed: float) -> str:
+        """Says all losses and accuracies, and the speed."""
+        return ", ".join(f"{name} {value:.4f}" for name, value in logs.items()) + f", {speed:,.0f} images/s"
+
+    def advise(self, rows: np.ndarray | None) -> str:
+        """Asks for smaller steps, or a wider type."""
+        narrow = self._precision == "mixed_float16"
+        return (
+            f"Try a lower trainer.fine_tune.learning_rate (now {self._recipe.learning_rate:.3g}; a tenth of it is a "
+            "good next step), fewer trainer.fine_tune.layers, or trainer.warmup_epochs: 1."
+            + ("\nOr trainer.precision: mixed_bfloat16, which holds larger numbers than float16." if narrow else "")
+        )
 
     def _learn(
-        self, state: LoopState, batch: Batch, place: tuple[float, int], scale: LossScale
-    ) -> tuple[LoopState, np.ndarray, LossScale] | None:
-        """One step, taken again with a smaller scale where float16 overflows; None: no scale makes it finite.
+        self, adam: AdamState, batch: Batch, place: tuple[float, int], scale: LossScale
+    ) -> tuple[AdamState, np.ndarray, LossScale] | None:
+        """Takes one step, again with a smaller scale where float16 overflows; None: no scale makes it finite.
 
         Args:
-            state: before it.
+            adam: before it.
             batch: what is learned from.
             place: the learning rate, and which step it is.
             scale: of the loss.
         """
         trying: LossScale | None = scale
         while trying is not None:
-            after, found, sane = self._step.learn(state, batch, *place, trying.value)
-            if sane:
+            after, found, finite = self._step.learn(adam, batch, *place, trying.value)
+            if finite:
                 return after, found, trying.after_step(self._precision)
             trying = trying.smaller()
         return None
 
-    def _finish(self, epoch: int, state: LoopState, means: np.ndarray) -> dict[str, float]:
-        watched = self.measure(state.params)
-        if not np.isfinite(watched["loss"]):
-            raise self._not_finite("held-out loss", epoch, self._steps)
-        logs = {"loss": float(means[0]), "accuracy": float(means[1])}
-        return logs | {f"val_{name}": value for name, value in watched.items()}
 
-    def _batches(self, epoch: int, first: int) -> Iterator[Batch]:
-        """What the steps from `first` on see, in this epoch's order and views."""
-        draws = np.zeros([len(self._split), 0], np.float32)
-        if self._augmentation.changes_anything:
-            draws = np.zeros([len(self._split), DRAWS], np.float32)
-            view = View(self._augmentation, self._recipe.seed, epoch + 1)
-            draws[self._rows] = view.draws(self._split.digests()[self._rows])
-        seed = int(np.random.default_rng([self._recipe.seed, epoch]).integers(2**31))
-        shape = (self._batch, self._places)
-        batches = shuffled_batches(self._split, self._transform, self._rows, shape, seed, first)
-        for batch in self._checked(batches):
-            yield batch._replace(draws=tf.constant(draws[np.maximum(batch.index.numpy(), 0)]))
-
-    def _checked(self, batches: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Iterator[Batch]:
-        with readable_records():
-            for index, pixels in batches:
-                if (index.numpy() < -1).any():
-                    raise RuntimeError("The examples changed while they were read: they stand in another order now.")
-                yield Batch(index, pixels, tf.zeros([self._places, 0]))
-
-    def _check_count(self, found: int, expected: int) -> None:
-        if found < expected:
-            raise RuntimeError(f"The examples changed while they were read: expected {expected} images, got {found}.")
-
-    def _tell_progress(self, epoch: int, step: int, rate: float) -> None:
-        place = f"epoch {epoch + 1} of {self._recipe.epochs}, step {step:,} of {self._steps:,}"
-        progress.info("fine-tuning: %s, %s images/s", place, f"{rate:,.0f}")
-
-    def _tell_epoch(self, epoch: int, logs: dict[str, float], rate: float) -> None:
-        values = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
-        place = f"epoch {epoch + 1} of {self._recipe.epochs}"
-        progress.info("fine-tuning: %s, %s, %s images/s", place, values, f"{rate:,.0f}")
-
-    def _not_finite(self, what: str, epoch: int, step: int) -> InputError:
-        rate = learning_rates(self._recipe, self._steps, epoch)[step - 1]
-        narrow = self._precision == "mixed_float16"
-        return InputError(
-            f"Fine-tuning: the {what} is not finite at step {epoch * self._steps + step:,} (epoch {epoch + 1}, "
-            f"learning rate {rate:.3g}): expected numbers that a float32 holds.\n"
-            f"Try a lower trainer.fine_tune.learning_rate (now {self._recipe.learning_rate:.3g}; a tenth of it is a "
-            "good next step), fewer trainer.fine_tune.layers, or trainer.warmup_epochs: 1."
-            + ("\nOr trainer.precision: mixed_bfloat16, which holds larger numbers than float16." if narrow else "")
-        )
-
-
-def _fetch(state: LoopState) -> LoopState:
-    return LoopState(*(np.asarray(part) for part in state))
+def _fetch(adam: AdamState) -> AdamState:
+    return AdamState(*(np.asarray(part) for part in adam))

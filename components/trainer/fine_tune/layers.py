@@ -1,4 +1,4 @@
-"""Which of the backbone's weights the second stage trains, and whether their training can be repeated exactly."""
+"""The backbone's weights that the second stage trains, and whether their training can be repeated exactly."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Trunk:
         model: from scaled pixels to feature maps or vectors.
         scaling: of its pixels.
         pooling: of its feature maps.
-        variables: those that are given.
-        half: the same in half precision, with the same weights: what is learned with, while this one measures and is
-            kept; None: this one does both.
+        variables: that are given with each call.
+        half: the same backbone in half precision, which computes while the weights learn; this one measures and is
+            kept. None: this one computes then, too.
     """
 
     model: keras.Model
@@ -44,20 +44,20 @@ class Trunk:
 
     @cached_property
     def sizes(self) -> list[int]:
-        """Numbers in each variable."""
+        """Counts the numbers in each variable."""
         return [int(np.prod(variable.shape)) for variable in self.variables]
 
     def read(self) -> np.ndarray:
-        """The variables' values, one after the other: float64 [p], which holds every float32 exactly."""
+        """Reads the variables' values, one after the other: float64 [p], which holds every float32 exactly."""
         return np.concatenate([variable.numpy().ravel() for variable in self.variables]).astype(np.float64)
 
     def write(self, params: np.ndarray) -> None:
-        """The inverse of `read`, rounded to what the variables hold."""
+        """Writes what `read` gives into the variables, rounded to their type."""
         for variable, part in zip(self.variables, np.split(params, np.cumsum(self.sizes)[:-1]), strict=True):
             variable.assign(part.reshape(variable.shape).astype(variable.dtype))
 
     def features(self, params: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
-        """Pooled features float32 [batch, d] under these weights.
+        """Computes pooled features float32 [batch, d] under given weights.
 
         Args:
             params: float64 [p], in the order of `read`.
@@ -75,7 +75,7 @@ class Trunk:
 def unfreeze(
     backbone: BuiltBackbone, pooling: Pooling, wish: FineTuneOptions, half: BuiltBackbone | None = None
 ) -> Trunk:
-    """The backbone with the weights that the options ask to train; none of a batch norm.
+    """Chooses the weights that the options ask to train, none of a batch norm, and wraps the backbone around them.
 
     Args:
         backbone: in float32.
@@ -98,7 +98,7 @@ def unfreeze(
 
 
 def choose_layers(model: keras.Model, wish: FineTuneOptions) -> list[keras.layers.Layer]:
-    """The last layers, or those from the named one on, in the order of the model.
+    """Chooses the last layers, or the named layer and all after it, in the order of the model.
 
     Raises:
         InputError: a SavedModel, or no layer has that name.
@@ -121,7 +121,7 @@ def choose_layers(model: keras.Model, wish: FineTuneOptions) -> list[keras.layer
 
 
 def why_not_repeatable(strategy: tf.distribute.Strategy, layers: list[keras.layers.Layer], deterministic: bool) -> str:
-    """Why training these layers twice may give other bits; empty where it gives the same.
+    """Says why training these layers twice may give other bits; empty where it gives the same.
 
     Args:
         strategy: the replicas.
@@ -141,7 +141,7 @@ def why_not_repeatable(strategy: tf.distribute.Strategy, layers: list[keras.laye
 
 
 def _weights_of(layer: keras.layers.Layer) -> list[Any]:
-    """The weights that a layer would train if it were not frozen; it is left frozen."""
+    """Lists the weights that a layer would train if it were not frozen; it is left frozen."""
     if isinstance(layer, keras.layers.BatchNormalization):
         return []
     was, layer.trainable = layer.trainable, True

@@ -22,20 +22,21 @@ from components.errors import InputError
 from components.options.trainer import TrainerOptions
 from components.trainer.backbones.build import BuiltBackbone, digest_weights
 from components.trainer.backbones.precision import build_half
+from components.trainer.devices.strategy import same_everywhere
 from components.trainer.devices.tf_config import is_chief
-from components.trainer.devices.workers import broadcast, same_everywhere
 from components.trainer.features.data import Split, image_size
 from components.trainer.features.keys import digest_transform
-from components.trainer.fine_tune.epochs import FineTuneTask
+from components.trainer.fine_tune.epochs import NAME, FineTuning
+from components.trainer.fine_tune.inputs import Images, augmentation_of
 from components.trainer.fine_tune.layers import Trunk, choose_layers, unfreeze, why_not_repeatable
 from components.trainer.heads.head import Head, hold_out
-from components.trainer.training.checkpoints import Checkpoints, TrainingState, checkpoints_of, digest_training
+from components.trainer.training.checkpoints import checkpoints_of, digest_training, resume
 from components.trainer.training.loop import TensorBoardWriter
+from components.trainer.training.loop import train as train_epochs
 from components.trainer.training.step import unpack
 
 progress = logging.getLogger("graft.progress")
 
-STAGE = "fine-tuning"
 LOGS = "fine_tune"  # folder of its TensorBoard curves, beside those of the head
 
 
@@ -64,11 +65,11 @@ class FineTuned:
     reason: str
 
     def describe(self) -> str:
-        """A few words for the closing line."""
+        """Says in a few words for the closing line what it came to."""
         change = f"held-out loss {self.before['loss']:.4f} to {self.after['loss']:.4f}"
         change += f", accuracy {self.before['accuracy']:.3f} to {self.after['accuracy']:.3f}"
         exact = f"; does not repeat exactly: {self.reason}" if self.reason else ""
-        return f"{STAGE}: {change}: {'kept' if self.kept else 'no better, not kept'}{exact}"
+        return f"{NAME}: {change}: {'kept' if self.kept else 'no better, not kept'}{exact}"
 
 
 def fine_tune(  # noqa: PLR0913  a stage's inputs, each of another kind
@@ -104,29 +105,31 @@ def fine_tune(  # noqa: PLR0913  a stage's inputs, each of another kind
     trunk = unfreeze(backbone, options.pooling, options.fine_tune, half)
     layers = choose_layers(backbone.model, options.fine_tune)
     reason = why_not_repeatable(strategy, layers, options.deterministic)
-    start = np.concatenate([trunk.read(), *(part.ravel() for layer in head.layers for part in layer)])
+    start = np.concatenate([trunk.read(), head.params()])
     digest = digest_training(start, train.labels, held, *_facts(strategy, backbone, trunk, train, transform, options))
     same_everywhere(strategy, digest)
-    widths = (head.layers[0][0].shape[0], *(bias.shape[0] for _, bias in head.layers))
-    task = FineTuneTask(strategy, trunk, widths, train, held, transform, options, head.spread)
-    kept_at = checkpoints_of(checkpoint_dir, digest, STAGE) if checkpoint_dir and is_chief() else None
-    progress.info("%s: %d weights of the last %d layers, with the head's", STAGE, sum(trunk.sizes), len(layers))
+    images = Images(train, held, transform, augmentation_of(options))
+    curves = bool(log_dir) and options.tensorboard and is_chief()
+    board = TensorBoardWriter(os.path.join(log_dir, LOGS), curves, histograms=False)
+    training = FineTuning(strategy, trunk, head, images, options, board)
+    checkpoints = checkpoints_of(checkpoint_dir, digest, NAME)
+    progress.info("%s: %d weights of the last %d layers, with the head's", NAME, sum(trunk.sizes), len(layers))
 
-    with bits_may_differ(bool(reason)), closing(_board(log_dir, options)) as board:
-        before = task.measure(start)
-        course = train_on(task, resume(strategy, kept_at) or task.start(start), kept_at, board)
-    best = int(np.argmin(course.history["val_loss"]))
-    after = {name: course.history[f"val_{name}"][best] for name in ("loss", "accuracy")}
+    with bits_may_differ(bool(reason)), closing(board):
+        before = training.measure(start)
+        state = train_epochs(training, resume(strategy, checkpoints, NAME) or training.start(start), checkpoints)
+    best = int(np.argmin(state.history["val_loss"]))
+    after = {name: state.history[f"val_{name}"][best] for name in ("loss", "accuracy")}
     kept = (after["loss"], -after["accuracy"]) < (before["loss"], -before["accuracy"])
     if kept:
-        backbone, head = graft(backbone, trunk, head, course.best, widths)
-    done = FineTuned(backbone, head, kept, before, after, course.history, not reason, reason)
+        backbone, head = graft(backbone, trunk, head, state.best)
+    done = FineTuned(backbone, head, kept, before, after, state.history, not reason, reason)
     progress.info(done.describe())
     return done
 
 
 def check_held_out(train: Split, fraction: float) -> np.ndarray:
-    """Which images are held out, bool [n]: the same as in the first stage, in any order of the split.
+    """Chooses the held-out images, bool [n]: the same as in the first stage, in any order of the split.
 
     Raises:
         InputError: none.
@@ -141,36 +144,11 @@ def check_held_out(train: Split, fraction: float) -> np.ndarray:
     return held
 
 
-def train_on(
-    task: FineTuneTask, course: TrainingState, kept_at: Checkpoints | None, board: TensorBoardWriter
-) -> TrainingState:
-    """Runs what is left of the epochs, with a checkpoint after every few steps."""
-    while not task.is_done(course):
-        for later in task.run_epoch(course, board):
-            course = later
-            if kept_at:
-                kept_at.save(course)
-    return course
-
-
-def resume(strategy: tf.distribute.Strategy, kept_at: Checkpoints | None) -> TrainingState | None:
-    """How far an earlier training came, as the chief finds it and tells the other workers; None: there is none."""
-    course = kept_at.load() if kept_at else None
-    content = broadcast(strategy, course.to_bytes() if course else b"")
-    if not content:
-        return None
-    course = TrainingState.from_bytes(content)
-    progress.info("%s: going on after epoch %d, step %d, from a checkpoint", STAGE, course.epoch, course.step)
-    return course
-
-
-def graft(
-    backbone: BuiltBackbone, trunk: Trunk, head: Head, params: np.ndarray, widths: tuple[int, ...]
-) -> tuple[BuiltBackbone, Head]:
+def graft(backbone: BuiltBackbone, trunk: Trunk, head: Head, params: np.ndarray) -> tuple[BuiltBackbone, Head]:
     """Writes the parameters, float64 [p], trunk and head, into the backbone's model and a new head."""
     size = sum(trunk.sizes)
     trunk.write(params[:size])
-    layers = unpack(params[size:].astype(np.float32), widths)
+    layers = unpack(params[size:].astype(np.float32), head.widths)
     (kernel, bias), hidden = layers[-1], layers[0] if head.hidden else None
     head = dataclasses.replace(head, kernel=kernel, bias=bias, hidden=hidden)
     return dataclasses.replace(backbone, digest=digest_weights(backbone.model)), head
@@ -199,7 +177,7 @@ def _facts(
     transform: tft.TFTransformOutput,
     options: TrainerOptions,
 ) -> list[str]:
-    """What decides where the training goes, beside its start and the labels."""
+    """Lists what decides where the training goes, beside its start and the labels."""
     return [
         backbone.digest,
         *(variable.path for variable in trunk.variables),
@@ -208,9 +186,3 @@ def _facts(
         options.model_copy(update={"tensorboard": False, "histograms": False}).to_json(),
         str(strategy.num_replicas_in_sync),
     ]
-
-
-def _board(folder: str, options: TrainerOptions) -> TensorBoardWriter:
-    return TensorBoardWriter(
-        os.path.join(folder, LOGS), bool(folder) and options.tensorboard and is_chief(), histograms=False
-    )

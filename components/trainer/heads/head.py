@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -12,20 +11,18 @@ import tensorflow as tf
 
 from components.errors import InputError
 from components.options.trainer import TrainerOptions
+from components.trainer.devices.strategy import same_everywhere
 from components.trainer.devices.tf_config import is_chief
-from components.trainer.devices.workers import broadcast, same_everywhere
 from components.trainer.features.augment import FreshViews
 from components.trainer.features.data import Split
-from components.trainer.heads.epochs import HeadTask
+from components.trainer.heads.epochs import HeadData, HeadTraining
 from components.trainer.heads.scaling import find_penalty
-from components.trainer.training.checkpoints import Checkpoints, TrainingState, checkpoints_of, digest_training
-from components.trainer.training.loop import TensorBoardWriter
+from components.trainer.training.checkpoints import checkpoints_of, digest_training, resume
+from components.trainer.training.loop import TensorBoardWriter, train
 from components.trainer.training.schedule import Recipe
 from components.trainer.training.step import unpack
 
 AT_ONCE = 4096  # images
-
-progress = logging.getLogger("graft.progress")
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,8 @@ class Head:
         history: per epoch, a list a name: `loss`, `accuracy`, and `val_*` where images were held out.
         hidden: kernel float32 [d, units] and bias float32 [units] of the layer before, or None.
         l2: the penalty that it learned under, on the kernel of features on their `Scale`.
-        spread: float64 [d], what these were divided by; None: nothing. The kernels here take features as they are.
+        spread: float64 [d], what features were divided by while it learned; None: nothing. The kernels here take
+            features as they are.
     """
 
     kernel: np.ndarray
@@ -55,25 +53,34 @@ class Head:
         """(kernel, bias) of each layer, in the order of the data; a ReLU stands between two of them."""
         return [*([self.hidden] if self.hidden else []), (self.kernel, self.bias)]
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Features, hidden units if any, classes."""
+        return (self.layers[0][0].shape[0], *(bias.shape[0] for _, bias in self.layers))
+
+    def params(self) -> np.ndarray:
+        """Joins all weights into one vector, in the order of `unpack`."""
+        return np.concatenate([part.ravel() for layer in self.layers for part in layer])
+
     def digest(self) -> str:
-        """sha256 over the weights' bytes."""
+        """Gives the sha256 of the weights' bytes."""
         return hashlib.sha256(b"".join(array.tobytes() for layer in self.layers for array in layer)).hexdigest()
 
     def logits(self, values: tf.Tensor) -> tf.Tensor:
-        """float32 [n, classes] from features float32 [n, d]."""
+        """Computes logits float32 [n, classes] from features float32 [n, d]."""
         for kernel, bias in self.layers[:-1]:
             values = tf.nn.relu(tf.matmul(values, kernel) + bias)
         return tf.matmul(values, self.kernel) + self.bias
 
     def probabilities(self, values: np.ndarray) -> np.ndarray:
-        """float32 [n, classes] from features float32 [n, d], which TensorFlow copies a part at a time."""
+        """Computes softmax float32 [n, classes] of features float32 [n, d], a part at a time: TensorFlow copies."""
         starts = range(0, max(len(values), 1), AT_ONCE)
         parts = [tf.nn.softmax(self.logits(values[start : start + AT_ONCE])).numpy() for start in starts]
         return np.concatenate(parts)
 
 
 def hold_out(split: Split, fraction: float) -> np.ndarray:
-    """Which images of the train split early stopping watches: bool [n], by content, so copies stay together.
+    """Chooses the images of the train split that are held out, bool [n], by content, so copies stay together.
 
     A class of which chance would leave nothing to learn from is not held out at all.
     """
@@ -114,26 +121,22 @@ def train_head(
     check_labels(split.labels, classes)
     views = values if isinstance(values, FreshViews) else None
     plain = values.plain if isinstance(values, FreshViews) else values
-    held = hold_out(split, options.held_out)
-    recipe = Recipe.of(options, *find_penalty(strategy, plain, split, held, classes, options.class_weights))
-    task = HeadTask(strategy, recipe, plain, split.labels, held, classes, views.refresh if views else None)
+    data = HeadData(plain, split.labels, hold_out(split, options.held_out), classes, views.refresh if views else None)
+    recipe = Recipe.of(options, *find_penalty(strategy, plain, split, data.held, classes, options.class_weights))
     facts = (recipe.to_json(), str(classes), str(strategy.num_replicas_in_sync), views.facts if views else "")
-    digest = digest_training(plain, split.labels, held, *facts)
+    digest = digest_training(plain, split.labels, data.held, *facts)
     same_everywhere(strategy, digest)
 
-    kept = checkpoints_of(checkpoint_dir, digest) if checkpoint_dir and is_chief() else None
-    course = resume(strategy, kept) or task.start()
-    with closing(
-        TensorBoardWriter(log_dir, options.tensorboard and is_chief(), options.histograms and is_chief())
-    ) as board:
-        while not task.is_done(course):
-            course = task.run_epoch(course, board)
-            if kept:
-                kept.save(course)
-    first, *others = unpack(task.result(course), task.widths)
-    doubles = [task.scale.fold(*first), *others]
-    layers = [(kernel.astype(np.float32), bias.astype(np.float32)) for kernel, bias in doubles]
-    return Head(*layers[-1], course.history, layers[0] if others else None, recipe.l2, task.scale.spread)
+    board = TensorBoardWriter(log_dir, options.tensorboard and is_chief(), options.histograms and is_chief())
+    with closing(board):
+        training = HeadTraining(strategy, recipe, data, board)
+        checkpoints = checkpoints_of(checkpoint_dir, digest, training.name)
+        state = train(training, resume(strategy, checkpoints, training.name) or training.start(), checkpoints)
+    # The exported head takes features as the backbone gives them, in float32: the scale goes into its first layer.
+    first, *others = unpack(training.result(state), training.widths)
+    folded = [training.scale.fold(*first), *others]
+    layers = [(kernel.astype(np.float32), bias.astype(np.float32)) for kernel, bias in folded]
+    return Head(*layers[-1], state.history, layers[0] if others else None, recipe.l2, training.scale.spread)
 
 
 def check_labels(labels: np.ndarray, classes: int) -> None:
@@ -157,14 +160,3 @@ def check_labels(labels: np.ndarray, classes: int) -> None:
             f"The labels of {classes} classes are 0 to {classes - 1}; the train split has {found[0]} to {found[-1]}.\n"
             "Run the ingest again (--no-cache)."
         )
-
-
-def resume(strategy: tf.distribute.Strategy, kept: Checkpoints | None) -> TrainingState | None:
-    """How far an earlier training came, as the chief finds it and tells the other workers; None: there is none."""
-    course = kept.load() if kept else None
-    content = broadcast(strategy, course.to_bytes() if course else b"")
-    if not content:
-        return None
-    course = TrainingState.from_bytes(content)
-    progress.info("head: going on after epoch %d, from a checkpoint", course.epoch)
-    return course

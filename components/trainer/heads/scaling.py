@@ -1,29 +1,83 @@
-"""How strong the head's L2 penalty is where the options leave it open, and on which scale: what serves images left out.
+"""The scale on which a head learns, and how strong its L2 penalty is where the options leave it open.
 
-A softmax that is unsure is a ridge regression with one column a class: its curvature is 1 / classes, so l2 shrinks as a
-ridge of 2 * classes * n * l2 does. The error of a ridge regression on each image that was left out, alone, follows from
-one fit to all in closed form (Golub, Heath and Wahba, 1979), and one decomposition a scale gives it for every ridge.
+Each feature is less its mean, and half-way to a deviation of 1, or all the way. Half-way, a feature is divided by the
+geometric mean of its own deviation and of that of all: as they are, a few large ones drown the rest; all at 1, the many
+small ones are as loud as those that the backbone found worth it. Where scales say nothing about worth, 1 is right. One
+learning rate and one number of steps then serve features of any backbone. The finished head has the scale in its first
+layer (`fold`): what is exported takes features as the backbone gives them.
+
+Scale and penalty are those that serve images left out. A softmax that is unsure is a ridge regression with one column a
+class: its curvature is 1 / classes, so l2 shrinks as a ridge of 2 * classes * n * l2 does. The error of a ridge
+regression on each image that was left out, alone, follows from one fit to all in closed form (Golub, Heath and Wahba,
+1979), and one decomposition a scale gives it for every ridge.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from components.trainer.devices.workers import broadcast
+from components.trainer.devices.strategy import broadcast
 from components.trainer.features.data import Split
-from components.trainer.heads.standard import Scale
 from components.trainer.training.schedule import weigh_classes
 
+AT_ONCE = 1024  # images
+# Of a feature's mean, and of the deviation of all: what varies by less stays small. Blown up to the size of others it
+# would carry what float32 rounds away into the answers, and training and serving would differ.
+LEAST = 1e-3
 RATIOS = 10.0 ** np.arange(-2.0, 3.0, 0.5)  # of noise to signal: ridges in units of the features' variance, all told
-AT_MOST = 4096  # images
+AT_MOST = 4096  # images that the penalty is found from
 DIGITS = ".1e"  # kept of the penalty: another processor rounds the decomposition in another way
 
 
+@dataclass(frozen=True)
+class Scale:
+    """Mean and spread of a set of features.
+
+    Attributes:
+        mean: float64 [d].
+        spread: float64 [d], > 0: what they are divided by.
+    """
+
+    mean: np.ndarray
+    spread: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, rows: np.ndarray, even: bool = False) -> Scale:
+        """Measures some rows, int [k], of features, float32 [n, d], a part at a time; `even`: to a deviation of 1 each.
+
+        A feature that is not finite for some image keeps its own scale, so that no other image is blamed for it.
+        """
+        with np.errstate(invalid="ignore", over="ignore"):
+            mean = _mean(values, rows, lambda part: part)
+            own = np.sqrt(_mean(values, rows, lambda part: (part - mean) ** 2))
+        varied = np.isfinite(own) & (own > LEAST * np.abs(mean))
+        of_all = np.sqrt(np.mean(own[varied] ** 2)) if varied.any() else 1.0
+        usable = varied & (own > LEAST * of_all)
+        spread = np.where(usable, own if even else np.sqrt(np.where(usable, own, 0.0) * of_all), of_all)
+        return cls(np.where(np.isfinite(mean), mean, 0.0), spread)
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Scales features float32 [k, d] to float64 [k, d]."""
+        return (values - self.mean) / self.spread
+
+    def fold(self, kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Turns a layer on scaled features into one on the features as they are: float64, the same shapes."""
+        own = kernel / self.spread[:, None]
+        return own, bias - self.mean @ own
+
+
+def _mean(values: np.ndarray, rows: np.ndarray, of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    parts = (rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE))
+    return np.sum([of(values[part].astype(np.float64)).sum(axis=0) for part in parts], axis=0) / len(rows)
+
+
 class Penalty(NamedTuple):
-    """What serves images that were left out.
+    """The penalty and the scale that serve images that were left out.
 
     Attributes:
         l2: on the kernel.
@@ -37,7 +91,7 @@ class Penalty(NamedTuple):
 def find_penalty(
     strategy: tf.distribute.Strategy, values: np.ndarray, split: Split, held: np.ndarray, classes: int, how: str
 ) -> Penalty:
-    """The penalty for the images that are learned from, as the chief finds it and tells the other workers.
+    """Finds the penalty for the images that are learned from, in the chief, and tells the other workers.
 
     Args:
         strategy: the replicas.
@@ -56,7 +110,7 @@ def find_penalty(
 
 
 def choose_penalty(values: np.ndarray, labels: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> Penalty:
-    """That of the ridge and the scale with the least squared error on images that are left out, one at a time.
+    """Chooses the ridge and the scale with the least squared error on images that are left out, one at a time.
 
     Args:
         values: float32 [n, d].
@@ -77,7 +131,7 @@ def choose_penalty(values: np.ndarray, labels: np.ndarray, rows: np.ndarray, wei
 
 
 def try_ridges(features: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
-    """The least squared error on rows that are left out, one at a time, and the ridge that does for a softmax.
+    """Gives the least squared error on rows that are left out, one at a time, and the ridge that does for a softmax.
 
     Args:
         features: float64 [n, d], on their scale.
@@ -98,7 +152,7 @@ def try_ridges(features: np.ndarray, targets: np.ndarray) -> tuple[float, float]
 
 
 def decompose(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """float64 [n, d] along its principal directions, [n, r], and the sum of squares along each, [r]; r = min(n, d)."""
+    """Turns float64 [n, d] to its r = min(n, d) principal directions, [n, r]; and the sum of squares along each."""
     if len(values) > values.shape[1]:
         strengths, directions = np.linalg.eigh(values.T @ values)
         return values @ directions, np.maximum(strengths, 0)

@@ -19,7 +19,9 @@ import numpy as np
 import tensorflow as tf
 
 from components.files.atomic import seal, unseal
-from components.trainer.training.step import LoopState
+from components.trainer.devices.strategy import broadcast
+from components.trainer.devices.tf_config import is_chief
+from components.trainer.training.step import AdamState
 
 progress = logging.getLogger("graft.progress")
 log = logging.getLogger("graft.run")
@@ -34,52 +36,56 @@ class TrainingState:
     """How far a training has come.
 
     Attributes:
-        state: parameters and moments after `epoch` epochs.
-        epoch: how many are done.
-        best: float64 [p], the parameters with the lowest validation loss; those of `state` where nothing is held out.
-        history: per epoch, a list a name.
-        step: how many steps of the epoch after those are done.
+        adam: parameters and moments after `epoch` epochs and `step` steps.
+        epoch: how many epochs are done.
+        best: float64 [p], the parameters with the lowest validation loss; the latest where nothing is held out.
+        history: a list a name, of a number an epoch.
+        step: how many steps of the next epoch are done.
         sums: over the images of these steps, the loss, and how many were right.
-        scale: of the loss in float16, and the steps since it was last changed; see `precision.LossScale`.
+        loss_scale: in float16, and the steps since it was last changed; see `precision.LossScale`.
     """
 
-    state: LoopState
+    adam: AdamState
     epoch: int = 0
     best: np.ndarray = field(default_factory=lambda: np.zeros(0))
     history: dict[str, list[float]] = field(default_factory=dict)
     step: int = 0
     sums: tuple[float, ...] = (0.0, 0.0)
-    scale: tuple[float, int] = (1.0, 0)
+    loss_scale: tuple[float, int] = (1.0, 0)
 
-    def after(self, state: LoopState, logs: dict[str, float]) -> TrainingState:
-        """One epoch later; without `val_loss` in the logs the latest parameters are the best."""
+    @classmethod
+    def first(cls, params: np.ndarray, loss_scale: tuple[float, int] = (1.0, 0)) -> TrainingState:
+        """Gives the state before the first step, from parameters float64 [p]."""
+        return cls(AdamState.first(params), best=params, loss_scale=loss_scale)
+
+    def after(self, adam: AdamState, logs: dict[str, float]) -> TrainingState:
+        """Gives the state one epoch later; without `val_loss` in the logs the latest parameters are the best."""
         losses = self.history.get("val_loss", [])
         better = "val_loss" not in logs or not losses or logs["val_loss"] < min(losses)
         history = {name: [*self.history.get(name, []), value] for name, value in logs.items()}
-        best = state.params if better else self.best
-        return TrainingState(state, self.epoch + 1, best, history, scale=self.scale)
+        best = adam.params if better else self.best
+        return TrainingState(adam, self.epoch + 1, best, history, loss_scale=self.loss_scale)
 
     def to_bytes(self) -> bytes:
-        """The inverse of `from_bytes`."""
-        place = {"epoch": self.epoch, "step": self.step, "sums": self.sums, "scale": self.scale}
+        """Packs the state into a NumPy archive: the inverse of `from_bytes`."""
+        place = {"epoch": self.epoch, "step": self.step, "sums": self.sums, "scale": self.loss_scale}
         facts = json.dumps({**place, "history": self.history})
         buffer = io.BytesIO()
-        np.savez(buffer, facts=np.frombuffer(facts.encode(), np.uint8), best=self.best, **self.state._asdict())
+        np.savez(buffer, facts=np.frombuffer(facts.encode(), np.uint8), best=self.best, **self.adam._asdict())
         return buffer.getvalue()
 
     @classmethod
     def from_bytes(cls, content: bytes) -> TrainingState:
-        """The inverse of `to_bytes`; floats come back bit for bit.
+        """Reads what `to_bytes` packed; floats come back bit for bit.
 
         Raises:
             ValueError, KeyError, OSError: these are not such bytes.
         """
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             facts = json.loads(stored["facts"].tobytes())
-            state = LoopState(*(stored[name] for name in LoopState._fields))
-            place = {"epoch": facts["epoch"], "step": facts["step"]}
-            place |= {name: tuple(facts[name]) for name in ("sums", "scale")}
-            return cls(state, best=stored["best"], history=facts["history"], **place)
+            adam = AdamState(*(stored[name] for name in AdamState._fields))
+            sums, loss_scale = tuple(facts["sums"]), tuple(facts["scale"])
+            return cls(adam, facts["epoch"], stored["best"], facts["history"], facts["step"], sums, loss_scale)
 
 
 @dataclass(frozen=True)
@@ -88,24 +94,24 @@ class Checkpoints:
 
     Attributes:
         folder: local or remote; one training's own, see `checkpoints_of`.
-        stage: what is trained, in words for the output.
+        name: what is trained, in words for the log.
     """
 
     folder: str
-    stage: str = "head"
+    name: str
 
-    def save(self, course: TrainingState) -> None:
+    def save(self, state: TrainingState) -> None:
         """Writes a checkpoint and keeps the last two.
 
         A disk that is full costs the checkpoint, not the training.
         """
-        within = f"-step-{course.step:06d}" if course.step else ""
-        path = os.path.join(self.folder, f"epoch-{course.epoch:06d}{within}.ckpt")
+        within = f"-step-{state.step:06d}" if state.step else ""
+        path = os.path.join(self.folder, f"epoch-{state.epoch:06d}{within}.ckpt")
         scratch = f"{path}.tmp-{os.getpid()}"
         try:
             tf.io.gfile.makedirs(self.folder)
             with tf.io.gfile.GFile(scratch, "wb") as file:
-                file.write(seal(course.to_bytes()))
+                file.write(seal(state.to_bytes()))
             tf.io.gfile.rename(scratch, path, overwrite=True)
             for old in self._paths()[:-KEPT]:
                 tf.io.gfile.remove(old)
@@ -113,7 +119,7 @@ class Checkpoints:
             log.warning("checkpoint %s could not be written, training goes on without it: %s", path, error)
 
     def load(self) -> TrainingState | None:
-        """The newest checkpoint that is sound; damaged ones are set aside and named."""
+        """Reads the newest checkpoint that is sound; sets damaged ones aside and names them."""
         if not tf.io.gfile.isdir(self.folder):
             return None
         for path in tf.io.gfile.glob(os.path.join(self.folder, "*.tmp-*")):
@@ -129,7 +135,7 @@ class Checkpoints:
     def _set_aside(self, path: str, error: Exception) -> None:
         aside = f"{path}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}"
         tf.io.gfile.rename(path, aside, overwrite=True)
-        progress.info("%s: checkpoint %s is damaged, going back one", self.stage, os.path.basename(path))
+        progress.info("%s: checkpoint %s is damaged, going back one", self.name, os.path.basename(path))
         log.warning("checkpoint %s is damaged (%s): kept as %s, the one before is used", path, error, aside)
 
     def _paths(self) -> list[str]:
@@ -140,16 +146,31 @@ class Checkpoints:
 
 
 def digest_training(values: np.ndarray, labels: np.ndarray, held: np.ndarray, *facts: str) -> str:
-    """sha256 of all that decides where a training goes: features, labels, who is held out, options."""
+    """Gives the sha256 of all that decides where a training goes: features, labels, who is held out, options."""
     digest = hashlib.sha256(json.dumps([list(values.shape), *facts, tf.__version__, np.__version__]).encode())
     for array in (values, labels, held):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
-def checkpoints_of(folder: str, digest: str, stage: str = "head") -> Checkpoints:
-    """The checkpoints of the training with this digest: another one finds nothing and starts from scratch."""
-    return Checkpoints(os.path.join(folder, digest[:32]), stage)
+def checkpoints_of(folder: str, digest: str, name: str) -> Checkpoints | None:
+    """Gives the checkpoints of the training with this digest: another training finds nothing there.
+
+    None for a worker that is not the chief, which alone writes, or without a folder.
+    """
+    return Checkpoints(os.path.join(folder, digest[:32]), name) if folder and is_chief() else None
+
+
+def resume(strategy: tf.distribute.Strategy, checkpoints: Checkpoints | None, name: str) -> TrainingState | None:
+    """Reads how far an earlier training came, in the chief, which tells the other workers; None: there is none."""
+    found = checkpoints.load() if checkpoints else None
+    content = broadcast(strategy, found.to_bytes() if found else b"")
+    if not content:
+        return None
+    state = TrainingState.from_bytes(content)
+    place = f"epoch {state.epoch}" + (f", step {state.step}" if state.step else "")
+    progress.info("%s: going on after %s, from a checkpoint", name, place)
+    return state
 
 
 def remove_checkpoints(folder: str) -> None:

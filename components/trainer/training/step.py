@@ -1,37 +1,29 @@
-"""The head's training loop: a whole epoch is one call into a graph, on any number of replicas and workers.
+"""One training step, of a head alone or of a backbone's layers with it, on any number of replicas and workers.
 
 Replicas agree because nothing depends on how many there are: batches and dropout masks are drawn for the global batch
 and then cut, a replica returns sums, and the one division and the one step of the optimizer follow after the reduction.
-All of it is in float64: the order of a sum then changes the weights by 1e-12, where float32 would let runs drift apart.
-
-The state is plain tensors in a loop of the graph, and Adam is written out, because Keras (3.12 and later) refuses
-`stateless_apply` on TensorFlow, and its `fit` cannot trace several steps at once on several replicas.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from components.trainer.features.arrays import share
-from components.trainer.heads.standard import Scale
-from components.trainer.training.schedule import Recipe, fill_up
+from components.trainer.training.schedule import Recipe
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # those of keras.optimizers.Adam
 LARGEST = float(np.finfo(np.float32).max)  # beyond it the exported head would be infinite
-MEASURE_BATCH = 1024
 
 
-class LoopState(NamedTuple):
+class AdamState(NamedTuple):
     """What a step of Adam reads and writes: float64 [p] each.
 
     Attributes:
-        params: all layers' kernels and biases, see `unpack`.
+        params: weights of the feature source, then kernels and biases of the head's layers, see `unpack`.
         mean: running mean of the gradient.
         square: running mean of its square.
     """
@@ -40,26 +32,49 @@ class LoopState(NamedTuple):
     mean: Any
     square: Any
 
+    @classmethod
+    def first(cls, params: np.ndarray) -> AdamState:
+        """Gives the state before the first step."""
+        return cls(params, np.zeros_like(params), np.zeros_like(params))
 
-@dataclass(frozen=True)
-class Epoch:
-    """What an epoch came to.
+
+class Batch(NamedTuple):
+    """A global batch, filled up to a multiple of the replicas.
 
     Attributes:
-        loss: mean over the images, with the L2 penalty.
-        accuracy: share of images that were right when their batch came, under dropout.
-        broken_at: the step (from 0, within the epoch) whose loss or weights are not finite in float32; None: all are.
+        index: int64 [places], rows of the split; below 0 where a place is empty.
+        inputs: tensors [places, ...] that the feature source needs beside the index.
     """
 
-    loss: float
-    accuracy: float
-    broken_at: int | None
+    index: Any
+    inputs: tuple[Any, ...] = ()
 
 
-def unpack(params: Any, widths: tuple[int, ...]) -> list[tuple[Any, Any]]:
-    """(kernel [in, out], bias [out]) of each layer, from [p]; `widths`: features, hidden units if any, classes."""
+class FeatureSource(Protocol):
+    """Gives the head its features: kept ones, or those of a backbone whose last layers learn too.
+
+    Attributes:
+        size: how many of the parameters are the source's own; they stand before the head's.
+        first_mask: number of the first dropout mask, so that two stages do not drop the same.
+    """
+
+    size: int
+    first_mask: int
+
+    def features(self, params: tf.Tensor, share: Batch, learning: bool) -> tf.Tensor:
+        """Computes the features float64 [places, d] of one replica's share of a batch; all 0, or any, where empty."""
+
+
+def unpack(params: Any, widths: tuple[int, ...], start: int = 0) -> list[tuple[Any, Any]]:
+    """Cuts parameters into (kernel [in, out], bias [out]) of each layer of the head.
+
+    Args:
+        params: [p].
+        widths: features, hidden units if any, classes.
+        start: where the head's parameters begin.
+    """
     reshape = np.reshape if isinstance(params, np.ndarray) else tf.reshape
-    layers, start = [], 0
+    layers = []
     for before, after in pairwise(widths):
         middle, end = start + before * after, start + (before + 1) * after
         layers.append((reshape(params[start:middle], [before, after]), params[middle:end]))
@@ -67,154 +82,145 @@ def unpack(params: Any, widths: tuple[int, ...]) -> list[tuple[Any, Any]]:
     return layers
 
 
-def start_state(widths: tuple[int, ...], seed: int) -> LoopState:
-    """The last layer, biases and moments are 0; a hidden layer is as Glorot and Bengio (2010) and Keras' Dense have it.
+def start_head(widths: tuple[int, ...], seed: int) -> np.ndarray:
+    """Draws a head's first parameters, float64 [p].
 
-    What a random start puts into directions that few images vary in, they never unlearn.
+    The last layer and biases are 0; a hidden layer is as Glorot and Bengio (2010) and Keras' Dense have it. What a
+    random start puts into directions that few images vary in, training never unlearns.
     """
     pieces: list[np.ndarray] = []
     for before, after in pairwise(widths[:-1]):
         initializer = keras.initializers.GlorotUniform(seed=seed)
         pieces += [np.asarray(initializer([before, after])).ravel(), np.zeros(after)]
-    params = np.concatenate([*pieces, np.zeros((widths[-2] + 1) * widths[-1])]).astype(np.float64)
-    return LoopState(params, np.zeros_like(params), np.zeros_like(params))
+    return np.concatenate([*pieces, np.zeros((widths[-2] + 1) * widths[-1])]).astype(np.float64)
 
 
-def adam(state: LoopState, gradient: tf.Tensor, rate: tf.Tensor, step: tf.Tensor) -> LoopState:
-    """One step of Adam (Kingma and Ba, 2015, arXiv:1412.6980, section 2's efficient order), `step` counted from 0."""
+def adam(state: AdamState, gradient: tf.Tensor, rate: tf.Tensor, step: tf.Tensor) -> AdamState:
+    """Takes a step of Adam (Kingma and Ba, 2015, arXiv:1412.6980, section 2's efficient order), counted from 0.
+
+    Written out on plain tensors in float64, because Keras (3.12 and later) refuses `stateless_apply` in a
+    `tf.function`, keeps its learning rate in float32, and cannot trace several steps at once on several replicas.
+    """
     time = tf.cast(step + 1, tf.float64)
     mean = BETA_1 * state.mean + (1 - BETA_1) * gradient
     square = BETA_2 * state.square + (1 - BETA_2) * gradient * gradient
     pace = rate * tf.sqrt(1 - BETA_2**time) / (1 - BETA_1**time)
-    return LoopState(state.params - pace * mean / (tf.sqrt(square) + EPSILON), mean, square)
+    return AdamState(state.params - pace * mean / (tf.sqrt(square) + EPSILON), mean, square)
 
 
-def _call(function: Any, *inputs: Any) -> Any:
+def call_graph(function: Any, *inputs: Any) -> Any:
     """Calls a `tf.function` by its graph: else TensorFlow warns that many heads in a process are one traced anew."""
     return function.get_concrete_function(*inputs)(*inputs)
 
 
-class Loop:
-    """Trains and measures one head on one set of features."""
+class TrainingStep:
+    """Learns from a batch, and measures one. The loss takes logits."""
 
     def __init__(
         self,
         strategy: tf.distribute.Strategy,
         recipe: Recipe,
         widths: tuple[int, ...],
-        values: np.ndarray,
         labels: np.ndarray,
         weights: np.ndarray,
-        scale: Scale,
+        source: FeatureSource,
+        spread: np.ndarray | None = None,
     ) -> None:
         """Takes what does not change.
 
         Args:
             strategy: the replicas.
-            recipe: dropout, L2, label smoothing, seed.
+            recipe: dropout, L2, label smoothing, seed, and the batch size, before batches are filled up.
             widths: features, hidden units if any, classes.
-            values: float32 [n, d]; read where they are if they can be, see `arrays.share`.
             labels: int64 [n].
             weights: float64 [classes], what an image of each class counts.
-            scale: on which the head sees the values.
+            source: of the features.
+            spread: float64 [d], what the penalty takes features to be divided by, see `Scale`; None: nothing.
         """
         self._strategy, self._recipe, self._widths = strategy, recipe, widths
-        self._replicas = strategy.num_replicas_in_sync
-        with tf.device("/cpu:0"):  # a GPU gets the rows of a batch, never all of them
-            self._values, self._labels = tf.Variable(share(values), trainable=False), tf.constant(labels)
-        self._weights, self._scale = weights, scale
-        self._penalty = np.concatenate([np.repeat([recipe.l2, 0.0], [a * b, b]) for a, b in pairwise(widths)])
-        self._graph_epoch = tf.function(self._run_steps, autograph=False)
-        self._graph_measure = tf.function(self._measure_steps, autograph=False)
+        self._source, self._weights, self._replicas = source, weights, strategy.num_replicas_in_sync
+        with tf.device("/cpu:0"):
+            self._labels = tf.constant(labels)
+        penalty = [np.repeat([recipe.l2, 0.0], [a * b, b]) for a, b in pairwise(widths)]
+        if spread is not None:
+            penalty[0][: widths[0] * widths[1]] *= np.repeat(spread**2, widths[1])
+        self._penalty = np.concatenate([np.zeros(source.size), *penalty])
+        self._graph_learn = tf.function(self.step, autograph=False)
+        self._graph_measure = tf.function(self.score, autograph=False)
 
-    def run_epoch(
-        self, state: LoopState, rows: np.ndarray, rates: np.ndarray, batch_size: int, first: int
-    ) -> tuple[LoopState, Epoch]:
-        """Learns from each row once.
+    def learn(
+        self, state: AdamState, batch: Batch, rate: float, number: int, loss_scale: float = 1.0
+    ) -> tuple[AdamState, np.ndarray, bool]:
+        """Takes one step, see `step`; the state stays where it was computed, as tensors."""
+        given = AdamState(*(tf.convert_to_tensor(x, tf.float64) for x in state))
+        numbers = (tf.constant(rate, tf.float64), tf.constant(number, tf.int64), tf.constant(loss_scale, tf.float64))
+        after, sums, finite = call_graph(self._graph_learn, given, batch, *numbers)
+        return after, sums.numpy(), bool(finite)
+
+    def measure(self, params: Any, batch: Batch) -> np.ndarray:
+        """Measures a batch, see `score`."""
+        return call_graph(self._graph_measure, tf.convert_to_tensor(params, tf.float64), batch).numpy()
+
+    def step(
+        self, state: AdamState, batch: Batch, rate: tf.Tensor, number: tf.Tensor, loss_scale: Any = 1.0
+    ) -> tuple[AdamState, tf.Tensor, tf.Tensor]:
+        """Traces one step into a graph.
 
         Args:
-            state: before the epoch.
-            rows: int [n], in this epoch's order.
-            rates: float64 [steps], learning rates.
-            batch_size: rows a step, global.
-            first: steps before this epoch.
+            state: before it.
+            batch: with at least one image.
+            rate: learning rate, float64.
+            number: of the step, counted from 0 over all epochs, int64.
+            loss_scale: what the loss is multiplied by while gradients are computed, see `LossScale`.
 
         Returns:
-            The state after it, as NumPy arrays, and what it came to.
+            The state after it; over the images the sums of the loss with the L2 penalty and of those that were right,
+            float64 [2]; whether loss and weights are numbers that a float32 holds.
         """
-        batches = fill_up(rows, batch_size, self._replicas)
-        given = LoopState(*(tf.constant(x, tf.float64) for x in state))
-        inputs = (given, tf.constant(batches), tf.constant(rates), tf.constant(first, tf.int64))
-        steps, sane, *after, totals = _call(self._graph_epoch, *inputs, batch_size)
-        loss, right = totals.numpy() / len(rows)
-        broken_at = None if bool(sane) else int(steps) - 1
-        return LoopState(*(x.numpy() for x in after)), Epoch(float(loss), float(right), broken_at)
-
-    def replace_values(self, values: np.ndarray) -> None:
-        """Takes other features of the same images, float32 [n, d], from now on."""
-        self._values.assign(share(values))
-
-    def measure(self, params: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
-        """Loss (without dropout and penalty) and accuracy over these rows, n > 0."""
-        batches = fill_up(rows, min(MEASURE_BATCH, len(rows)), self._replicas)
-        loss, right = _call(self._graph_measure, tf.constant(params), tf.constant(batches)).numpy() / len(rows)
-        return float(loss), float(right)
-
-    def _run_steps(
-        self, state: LoopState, batches: tf.Tensor, rates: tf.Tensor, first: tf.Tensor, batch_size: int
-    ) -> Any:
         size, penalty = len(self._penalty), tf.constant(self._penalty)
+        sums = self._reduce(self._learn, (state.params, batch, number, loss_scale))
+        real = tf.reduce_sum(tf.cast(batch.index >= 0, tf.float64))
+        loss = sums[size] / real + tf.reduce_sum(penalty * state.params**2)
+        after = adam(state, sums[:size] / real + 2 * penalty * state.params, rate, number)
+        finite = (tf.abs(loss) <= LARGEST) & tf.reduce_all(tf.abs(after.params) <= LARGEST)  # false for NaN too
+        return after, tf.stack([loss * real, sums[size + 1]]), finite
 
-        def one(step: tf.Tensor, sane: tf.Tensor, *rest: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            now, totals = LoopState(*rest[:3]), rest[3]
-            seed = tf.stack([tf.constant(self._recipe.seed, tf.int64), first + step])
-            index = batches[step]
-            sums = self._reduce(self._learn, (now.params, index, seed, batch_size))
-            real = tf.reduce_sum(tf.cast(index >= 0, tf.float64))
-            loss = sums[size] / real + tf.reduce_sum(penalty * now.params**2)
-            after = adam(now, sums[:size] / real + 2 * penalty * now.params, rates[step], first + step)
-            sane = (tf.abs(loss) <= LARGEST) & tf.reduce_all(tf.abs(after.params) <= LARGEST)  # false for NaN too
-            return (step + 1, sane, *after, totals + tf.stack([loss * real, sums[size + 1]]))
+    def score(self, params: tf.Tensor, batch: Batch) -> tf.Tensor:
+        """Traces a measurement into a graph.
 
-        def more(step: tf.Tensor, sane: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
-            return sane & (step < tf.shape(batches, tf.int64)[0])
-
-        start = (tf.constant(0, tf.int64), tf.constant(True), *state, tf.zeros([2], tf.float64))
-        return tf.while_loop(more, one, start, parallel_iterations=1)
-
-    def _measure_steps(self, params: tf.Tensor, batches: tf.Tensor) -> tf.Tensor:
-        def one(step: tf.Tensor, totals: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return step + 1, totals + self._reduce(self._score, (params, batches[step]))
-
-        start = (tf.constant(0), tf.zeros([2], tf.float64))
-        return tf.while_loop(lambda step, _: step < tf.shape(batches)[0], one, start, parallel_iterations=1)[1]
+        Returns:
+            Over a batch the sums of the loss, without dropout and penalty, and of the right images: float64 [2].
+        """
+        return self._reduce(self._score, (params, batch))
 
     def _reduce(self, function: Any, arguments: tuple[Any, ...]) -> tf.Tensor:
+        # Sums in float64: their order then changes the weights by 1e-12, where float32 would let replicas drift apart.
         return self._strategy.reduce(tf.distribute.ReduceOp.SUM, self._strategy.run(function, arguments), axis=None)
 
-    def _learn(self, params: tf.Tensor, index: tf.Tensor, seed: tf.Tensor, batch_size: int) -> tf.Tensor:
+    def _learn(self, params: tf.Tensor, batch: Batch, number: tf.Tensor, loss_scale: Any) -> tf.Tensor:
         """Sums over this replica's share of a batch: gradient [p], loss, images that are right."""
+        masks = [self._mask(number, layer, batch.index.shape[0]) for layer in range(len(self._widths) - 1)]
         with tf.GradientTape() as tape:
             tape.watch(params)
-            loss, right = self._loss(params, index, lambda layer: self._mask(seed, layer, batch_size, index.shape[0]))
-        return tf.concat([tape.gradient(loss, params), tf.stack([loss, right])], axis=0)
+            loss, right = self._loss(params, self._cut(batch), masks)
+            scaled = loss * loss_scale
+        return tf.concat([tape.gradient(scaled, params) / loss_scale, tf.stack([loss, right])], axis=0)
 
-    def _score(self, params: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-        return tf.stack(self._loss(params, index, lambda layer: None))
+    def _score(self, params: tf.Tensor, batch: Batch) -> tf.Tensor:
+        return tf.stack(self._loss(params, self._cut(batch), None))
 
-    def _loss(self, params: tf.Tensor, index: tf.Tensor, mask_of: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Summed loss and number of images that are right; a share without an image gives 0 and 0."""
-        mine = self._cut(index)
-        real = mine >= 0
+    def _loss(
+        self, params: tf.Tensor, share: Batch, masks: list[tf.Tensor | None] | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Summed cross-entropy and number of images that are right; empty places count 0. `masks`: None to measure."""
+        real = share.index >= 0
         with tf.device("/cpu:0"):
-            rows, labels = (tf.gather(x, tf.maximum(mine, 0)) for x in (self._values, self._labels))
-        signal = (tf.cast(rows, tf.float64) - self._scale.mean) / self._scale.spread
-        signal = tf.where(real[:, None], signal, 0.0)
-        layers = unpack(params, self._widths)
+            labels = tf.gather(self._labels, tf.maximum(share.index, 0))
+        signal = self._source.features(params, share, learning=masks is not None)
+        layers = unpack(params, self._widths, self._source.size)
         for number, (kernel, bias) in enumerate(layers):
-            mask = mask_of(number)
-            signal = signal if mask is None else signal * mask
-            signal = tf.matmul(signal, kernel) + bias
+            mask = masks[number] if masks else None
+            signal = tf.matmul(signal if mask is None else signal * mask, kernel) + bias
             signal = signal if number == len(layers) - 1 else tf.nn.relu(signal)
         smoothing, classes = self._recipe.label_smoothing, self._widths[-1]
         targets = tf.one_hot(labels, classes, dtype=tf.float64) * (1 - smoothing) + smoothing / classes
@@ -222,19 +228,25 @@ class Loop:
         right = real & (tf.argmax(signal, axis=1) == labels)
         return tf.reduce_sum(tf.where(real, losses, 0.0)), tf.reduce_sum(tf.cast(right, tf.float64))
 
-    def _mask(self, seed: tf.Tensor, layer: int, batch_size: int, padded: int) -> tf.Tensor | None:
-        """0 or 1 / (1 - rate) for each input of a layer, drawn for the global batch."""
-        rate = self._recipe.dropout
+    def _mask(self, number: tf.Tensor, layer: int, places: int) -> tf.Tensor | None:
+        """This replica's share of a dropout mask, 0 or 1 / (1 - rate) for each input of a layer of the head."""
+        rate, size = self._recipe.dropout, self._recipe.batch_size
         if not rate:
             return None
-        drawn = tf.random.stateless_uniform(
-            [batch_size, self._widths[layer]], seed + tf.constant([layer << 32, 0], tf.int64)
-        )
+        # Drawn for the whole batch from the seed, the layer and the step, so that neither the number of replicas nor a
+        # training that is resumed changes what is dropped.
+        stream = self._recipe.seed + ((self._source.first_mask + layer) << 32)
+        seed = tf.stack([tf.constant(stream, tf.int64), number])
+        drawn = tf.random.stateless_uniform([size, self._widths[layer]], seed)
         mask = tf.where(drawn >= rate, tf.constant(1 / (1 - rate), tf.float64), 0.0)
-        return self._cut(tf.pad(mask, [[0, padded - batch_size], [0, 0]]))
+        return self._share(tf.pad(mask, [[0, places - size], [0, 0]]))
 
-    def _cut(self, batch: tf.Tensor) -> tf.Tensor:
+    def _cut(self, batch: Batch) -> Batch:
+        with tf.device("/cpu:0"):  # a GPU gets its share of a batch, never all of it
+            return Batch(self._share(batch.index), tuple(self._share(part) for part in batch.inputs))
+
+    def _share(self, part: tf.Tensor) -> tf.Tensor:
         """This replica's share of the first axis, which is a multiple of the replicas."""
-        share = batch.shape[0] // self._replicas
+        share = part.shape[0] // self._replicas
         start = tf.distribute.get_replica_context().replica_id_in_sync_group * share
-        return batch[start : start + share]
+        return part[start : start + share]

@@ -11,11 +11,10 @@ from tfx.types import standard_artifacts
 
 from components.errors import InputError
 from components.options.trainer import AugmentOptions, TrainerOptions
-from components.options.tuner import TunerOptions
+from components.options.tuner import TunerOptions, tuned_values, with_values
 from components.trainer import tune
-from components.trainer.heads.epochs import HeadTask
+from components.trainer.heads.epochs import HeadData, HeadTraining
 from components.trainer.heads.head import hold_out
-from components.trainer.hyperparameters import tuned_values, with_values
 from components.trainer.tune import HeadTuner, Problem, make_oracle, search_space, tuner_fn
 from tests.components.trainer.toys import toy, toy_options
 from tests.conftest import TRAIN_COUNT, artifact
@@ -31,7 +30,7 @@ def problem(strategies):
 def make_problem(strategies, devices="cpu", **options):
     values, split = toy(noise=1.5)
     held = hold_out(split, 0.3)
-    return Problem(strategies[devices], toy_options(epochs=4, **options), values, split.labels, held, 3)
+    return Problem(strategies[devices], toy_options(epochs=4, **options), HeadData(values, split.labels, held, 3))
 
 
 def search(problem, folder, **wish):
@@ -63,10 +62,10 @@ def test_the_first_trial_is_the_configuration_and_the_best_is_the_best(problem, 
 
 def test_a_score_is_that_of_the_head_which_the_trainer_would_train(problem, tmp_path):
     (values, score), *_ = rows(search(problem, tmp_path, trials=1))
-    course = problem.train("trial", values)
-    assert score == min(course.history["val_loss"])
+    state = problem.train("trial", values)
+    assert score == min(state.history["val_loss"])
     last = Problem(**{**vars(problem), "options": toy_options(epochs=4, early_stopping_patience=0)})
-    assert last.measure(course) == {name: course.history[name][-1] for name in ("val_loss", "val_accuracy")}
+    assert last.measure(state) == {name: state.history[name][-1] for name in ("val_loss", "val_accuracy")}
 
 
 def test_accuracy_can_be_the_objective(problem, tmp_path):
@@ -82,9 +81,9 @@ def test_hyperband_goes_on_from_where_a_trial_stopped(problem, tmp_path, monkeyp
     train = Problem.train
 
     def spy(self, name, values, start=None, epochs=None):
-        course = train(self, name, values, start, epochs)
-        seen.append((start.epoch if start else 0, epochs, course.epoch, values))
-        return course
+        state = train(self, name, values, start, epochs)
+        seen.append((start.epoch if start else 0, epochs, state.epoch, values))
+        return state
 
     monkeypatch.setattr(Problem, "train", spy)
     tuner = search(problem, tmp_path, algorithm="hyperband")
@@ -226,13 +225,13 @@ def test_the_search_starts_from_what_the_trainer_would_do_where_options_leave_it
 
 def test_kept_views_are_learned_from(given, trained, monkeypatch):
     seen = []
-    start = HeadTask.__init__
+    start = HeadTraining.__init__
 
-    def spy(self, strategy, recipe, values, labels, held, classes, name):
-        seen.append((values, held))
-        start(self, strategy, recipe, values, labels, held, classes, name=name)
+    def spy(self, strategy, recipe, data, name):
+        seen.append((data.values, data.held))
+        start(self, strategy, recipe, data, name=name)
 
-    monkeypatch.setattr(HeadTask, "__init__", spy)  # TFX loads the module of a tuner_fn again
+    monkeypatch.setattr(HeadTraining, "__init__", spy)  # TFX loads the module of a tuner_fn again
     augment = AugmentOptions(flip="both", views=2)  # other views than those of test_train.py, which shares the store
     given(trained.options.model_copy(update={"epochs": 2, "augment": augment}), trials=1)
     ((values, held),) = seen

@@ -13,14 +13,14 @@ from components.trainer.backbones.build import make_backbone
 from components.trainer.backbones.precision import START, LossScale, build_half
 from components.trainer.features.augment import Augmentation
 from components.trainer.features.data import pixel_batches, read_split
-from components.trainer.fine_tune.epochs import FineTuneTask
+from components.trainer.fine_tune.epochs import FineTuning, TrunkFeatures
+from components.trainer.fine_tune.inputs import Images
 from components.trainer.fine_tune.layers import unfreeze
 from components.trainer.fine_tune.stage import fine_tune
-from components.trainer.fine_tune.step import Batch, TuneStep
 from components.trainer.heads.head import Head, hold_out
 from components.trainer.training.checkpoints import TrainingState
 from components.trainer.training.schedule import Recipe
-from components.trainer.training.step import LoopState
+from components.trainer.training.step import AdamState, Batch, TrainingStep
 from tests.conftest import ALPHA, SIDE
 
 LAST = {"from_layer": "Conv_1", "learning_rate": 1e-3, "epochs": 2, "batch_size": 8}
@@ -54,13 +54,6 @@ def halves(options):
     return {precision: build_half(options(precision), (SIDE, SIDE)) for precision in HALF}
 
 
-class NoBoard:
-    """Of which nothing is seen."""
-
-    def write_epoch(self, *_):
-        """Nowhere."""
-
-
 def first_head():
     kernel = np.random.default_rng(1).normal(size=(1280, 3)) * 0.05
     return Head(kernel.astype(np.float32), np.zeros(3, np.float32), {"loss": [1.0]})
@@ -69,7 +62,9 @@ def first_head():
 def steps(strategies, split, trunk):
     """A step over the split's first six images, the parameters before, and the images."""
     recipe = Recipe.of(TrainerOptions(dropout=0.0, batch_size=6))
-    step = TuneStep(strategies["cpu"], trunk, recipe, (1280, 3), split.labels, np.ones(3), Augmentation())
+    step = TrainingStep(
+        strategies["cpu"], recipe, (1280, 3), split.labels, np.ones(3), TrunkFeatures(trunk, Augmentation())
+    )
     head = first_head()
     return step, np.concatenate([trunk.read(), head.kernel.ravel(), head.bias])
 
@@ -77,7 +72,7 @@ def steps(strategies, split, trunk):
 @pytest.fixture
 def batch(split, transform):
     index, pixels = next(iter(pixel_batches(split, transform, 6)))
-    return Batch(index, pixels, tf.zeros([6, 0]))
+    return Batch(index, (pixels, tf.zeros([6, 0])))
 
 
 @pytest.mark.parametrize("precision", HALF)
@@ -90,7 +85,7 @@ def test_a_step_learns_in_half_precision_and_measures_in_float32(strategies, spl
     plain, params = steps(strategies, split, unfreeze(exact, "avg", wish))
     mixed, same = steps(strategies, split, unfreeze(exact, "avg", wish, half))
     np.testing.assert_array_equal(params, same)
-    state = LoopState(params, params * 0, params * 0)
+    state = AdamState.first(params)
     scale = LossScale.first(precision).value
     (after, sums, sane), (expected, exactly, _) = (
         mixed.learn(state, batch, 1e-3, 0, scale),
@@ -113,14 +108,16 @@ def test_the_second_stage_in_half_precision_helps_and_is_exact_when_measured(
     assert done.kept
     assert done.backbone.model.compute_dtype == "float32"
     trunk = unfreeze(done.backbone, "avg", chosen.fine_tune)
-    task = FineTuneTask(strategies["cpu"], trunk, (1280, 3), split, hold_out(split, 0.3), transform, chosen)
-    params = np.concatenate([trunk.read(), done.head.kernel.ravel(), done.head.bias])
-    assert task.measure(params)["loss"] == pytest.approx(done.after["loss"], rel=1e-5)
+    images = Images(split, hold_out(split, 0.3), transform, Augmentation())
+    params = np.concatenate([trunk.read(), done.head.params()])
+    assert FineTuning(strategies["cpu"], trunk, done.head, images, chosen).measure(params)["loss"] == pytest.approx(
+        done.after["loss"], rel=1e-5
+    )
 
 
 @pytest.fixture
 def epoch(strategies, split, transform, options, exact, monkeypatch):
-    """The courses of an epoch whose steps are only sane up to a scale, and the scales that were tried."""
+    """The states of an epoch whose steps are only sane up to a scale, and the scales that were tried."""
 
     def run(largest):
         scales = []
@@ -129,27 +126,29 @@ def epoch(strategies, split, transform, options, exact, monkeypatch):
             scales.append(scale)
             return state, np.zeros(2), scale <= largest
 
-        monkeypatch.setattr(TuneStep, "learn", learn)
+        monkeypatch.setattr(TrainingStep, "learn", learn)
         trunk, held = unfreeze(exact, "avg", FineTuneOptions(**LAST)), np.arange(len(split)) < 5
         chosen = options("mixed_float16", checkpoint_steps=1)
-        task = FineTuneTask(strategies["cpu"], trunk, (1280, 3), split, held, transform, chosen)
-        return task.run_epoch(task.start(np.zeros(sum(trunk.sizes) + 1281 * 3)), NoBoard()), scales
+        training = FineTuning(
+            strategies["cpu"], trunk, first_head(), Images(split, held, transform, Augmentation()), chosen
+        )
+        return training.run_epoch(training.start(np.zeros(sum(trunk.sizes) + 1281 * 3))), scales
 
     return run
 
 
 def test_an_overflow_takes_the_step_again_with_half_the_scale(epoch):
-    courses, scales = epoch(START / 4)
-    course = next(courses)
+    states, scales = epoch(START / 4)
+    state = next(states)
     assert scales == [START, START / 2, START / 4]
-    assert course.scale == (START / 4, 1)
-    assert TrainingState.from_bytes(course.to_bytes()).scale == course.scale
+    assert state.loss_scale == (START / 4, 1)
+    assert TrainingState.from_bytes(state.to_bytes()).loss_scale == state.loss_scale
 
 
 def test_numbers_that_no_scale_makes_finite_stop_the_run(epoch):
-    courses, scales = epoch(0.5)
+    states, scales = epoch(0.5)
     with pytest.raises(InputError, match=r"loss is not finite at step 1 \(epoch 1, learning rate 0\.001\)") as caught:
-        next(courses)
+        next(states)
     assert "Or trainer.precision: mixed_bfloat16, which holds larger numbers" in str(caught.value)
     assert scales[-1] == 1.0
 
@@ -190,6 +189,6 @@ def test_a_saved_model_folder_is_refused(tmp_path):
     assert "or use float32" in str(caught.value)
 
 
-def test_a_course_without_a_scale_is_that_of_float32():
-    course = TrainingState(LoopState(*(np.arange(2.0) for _ in range(3))), best=np.arange(2.0))
-    assert dataclasses.astuple(LossScale()) == course.scale == TrainingState.from_bytes(course.to_bytes()).scale
+def test_a_state_without_a_scale_is_that_of_float32():
+    state = TrainingState.first(np.arange(2.0))
+    assert dataclasses.astuple(LossScale()) == state.loss_scale == TrainingState.from_bytes(state.to_bytes()).loss_scale

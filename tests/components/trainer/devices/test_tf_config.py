@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from components.errors import InputError
+from components.trainer.devices.strategy import add_up, broadcast, same_everywhere
 from components.trainer.devices.tf_config import Cluster, is_chief, read_cluster
-from components.trainer.devices.workers import add_up, broadcast, same_everywhere
 
 TWO = ["a:1", "b:2"]
 

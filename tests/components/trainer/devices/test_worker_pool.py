@@ -7,18 +7,18 @@ import pytest
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components.trainer.devices import worker_pool as waiting
+from components.trainer.devices import worker_pool
 
 
 @pytest.fixture
 def told(monkeypatch):
     """The messages of the chief; several workers need processes of their own, see tests/e2e/test_workers.py."""
     messages = []
-    monkeypatch.setattr(waiting, "make_strategy", lambda devices: f"strategy of {devices}")
+    monkeypatch.setattr(worker_pool, "make_strategy", lambda devices: f"strategy of {devices}")
     monkeypatch.setattr(
-        waiting, "broadcast", lambda strategy, content: messages.append((strategy, json.loads(content)))
+        worker_pool, "broadcast", lambda strategy, content: messages.append((strategy, json.loads(content)))
     )
-    monkeypatch.setattr(waiting, "_crew", None)
+    monkeypatch.setattr(worker_pool, "_pool", None)
     return messages
 
 
@@ -27,10 +27,10 @@ ARGUMENTS = FnArgs(train_files=["a*"], eval_files=["b*"], transform_output="t", 
 
 def test_the_chief_orders_each_training_and_dismisses_with_its_exit_code(told):
     ran = []
-    run_fn = waiting.with_crew(ran.append)
-    waiting.gather("cpu")
+    run_fn = worker_pool.with_workers(ran.append)
+    worker_pool.join_workers("cpu")
     run_fn(ARGUMENTS)
-    waiting.dismiss(3)
+    worker_pool.release_workers(3)
     assert ran == [ARGUMENTS]
     assert [strategy for strategy, _ in told] == ["strategy of cpu"] * 2
     assert FnArgs(**told[0][1]) == ARGUMENTS
@@ -39,8 +39,8 @@ def test_the_chief_orders_each_training_and_dismisses_with_its_exit_code(told):
 
 def test_without_workers_nothing_is_sent(told):
     ran = []
-    waiting.with_crew(ran.append)(ARGUMENTS)
-    waiting.dismiss(0)
+    worker_pool.with_workers(ran.append)(ARGUMENTS)
+    worker_pool.release_workers(0)
     assert (ran, told) == ([ARGUMENTS], [])
 
 
@@ -48,10 +48,10 @@ def test_workers_that_are_in_a_broken_training_are_not_spoken_to(told):
     def broken(fn_args):
         raise ValueError("as it is")
 
-    waiting.gather("cpu")
+    worker_pool.join_workers("cpu")
     with pytest.raises(ValueError, match="as it is"):
-        waiting.with_crew(broken)(ARGUMENTS)
-    waiting.dismiss(1)
+        worker_pool.with_workers(broken)(ARGUMENTS)
+    worker_pool.release_workers(1)
     assert len(told) == 1
 
 
@@ -61,16 +61,16 @@ def test_a_lost_worker_is_said(told, error, caplog):
         raise error(None, None, "Socket closed")
 
     with pytest.raises(RuntimeError, match="A worker of TF_CONFIG is gone before the training was over") as caught:
-        waiting.with_crew(broken)(ARGUMENTS)
+        worker_pool.with_workers(broken)(ARGUMENTS)
     assert "goes on from its last checkpoint" in str(caught.value)
     assert caplog.records[-1].levelno == logging.ERROR
 
 
 def test_a_worker_trains_as_often_as_it_is_told_and_ends_with_the_chief(monkeypatch):
-    orders = [dict.fromkeys(waiting.SENT), dict.fromkeys(waiting.SENT, "x"), {"code": 3}]
-    monkeypatch.setattr(waiting, "make_strategy", lambda devices: "both")
-    monkeypatch.setattr(waiting, "broadcast", lambda strategy, content: json.dumps(orders.pop(0)).encode())
+    orders = [dict.fromkeys(worker_pool.SENT), dict.fromkeys(worker_pool.SENT, "x"), {"code": 3}]
+    monkeypatch.setattr(worker_pool, "make_strategy", lambda devices: "both")
+    monkeypatch.setattr(worker_pool, "broadcast", lambda strategy, content: json.dumps(orders.pop(0)).encode())
     ran, said = [], []
-    assert waiting.serve("cpu", ran.append, said.append) == 3
-    assert ran == [FnArgs(), FnArgs(**dict.fromkeys(waiting.SENT, "x"))]
+    assert worker_pool.follow_chief("cpu", ran.append, said.append) == 3
+    assert ran == [FnArgs(), FnArgs(**dict.fromkeys(worker_pool.SENT, "x"))]
     assert said[1:3] == ["training", "trained; waiting for the end of the run"]

@@ -18,14 +18,14 @@ from components.trainer.backbones.build import BuiltBackbone, make_backbone
 from components.trainer.features.augment import Augmentation
 from components.trainer.features.backbone_pass import compute_features, fold_backbone
 from components.trainer.features.data import pixel_batches, read_split
+from components.trainer.fine_tune.epochs import TrunkFeatures
 from components.trainer.fine_tune.inputs import shuffled_batches
 from components.trainer.fine_tune.layers import Trunk, choose_layers, unfreeze, why_not_repeatable
 from components.trainer.fine_tune.stage import bits_may_differ, fine_tune, graft
-from components.trainer.fine_tune.step import Batch, TuneStep
 from components.trainer.heads.head import Head, hold_out
 from components.trainer.training.checkpoints import Checkpoints, TrainingState
 from components.trainer.training.schedule import Recipe
-from components.trainer.training.step import LoopState
+from components.trainer.training.step import AdamState, Batch, TrainingStep
 from tests.conftest import ALPHA, SIDE
 
 LAST = {"from_layer": "block_16_expand"}  # seven layers with weights from here on, three of them convolutions
@@ -153,7 +153,7 @@ def test_what_does_not_help_is_undone_bit_for_bit(tune, built):
 
 def test_held_out_images_are_never_learned_from(tune, split, monkeypatch):
     learned, watched = [], []
-    learn, measure = TuneStep.learn, TuneStep.measure
+    learn, measure = TrainingStep.learn, TrainingStep.measure
 
     def spy(of, into):
         def call(self, given, batch, *rest):
@@ -162,8 +162,8 @@ def test_held_out_images_are_never_learned_from(tune, split, monkeypatch):
 
         return call
 
-    monkeypatch.setattr(TuneStep, "learn", spy(learn, learned))
-    monkeypatch.setattr(TuneStep, "measure", spy(measure, watched))
+    monkeypatch.setattr(TrainingStep, "learn", spy(learn, learned))
+    monkeypatch.setattr(TrainingStep, "measure", spy(measure, watched))
     tune(tune_options())
     held = hold_out(split, 0.3)
     assert set(np.concatenate(watched)) - {-1} == set(np.flatnonzero(held))
@@ -188,23 +188,23 @@ def test_replicas_agree(tune, built, reused):
 def step_of(strategies, built, transform, split, spread=None, **options):
     recipe = Recipe.of(tune_options(**{"batch_size": 6, "dropout": 0.0, **options}))
     trunk = unfreeze(built, "avg", FineTuneOptions(**LAST))
-    parts = (recipe, (1280, 3), split.labels, np.ones(3), Augmentation(), spread)
-    step = TuneStep(strategies["cpu"], trunk, *parts)
+    source = TrunkFeatures(trunk, Augmentation())
+    step = TrainingStep(strategies["cpu"], recipe, (1280, 3), split.labels, np.ones(3), source, spread)
     index, pixels = next(iter(pixel_batches(split, transform, 6)))
     head = first_head()
-    params = np.concatenate([trunk.read(), head.kernel.ravel(), head.bias]) * 1.0
-    return step, params, Batch(index, pixels, tf.zeros([6, 0])), trunk, head
+    params = np.concatenate([trunk.read(), head.params()])
+    return step, params, Batch(index, (pixels, tf.zeros([6, 0]))), trunk, head
 
 
 def test_the_loss_takes_the_head_s_logits(strategies, built, transform, split):
     """The known bug: a loss `from_logits` on probabilities can hardly fall below 0.55 for three classes."""
     step, params, batch, trunk, _ = step_of(strategies, built, transform, split)
     size = sum(trunk.sizes)
-    logits = trunk.features(tf.constant(params[:size]), batch.pixels).numpy() @ params[size:-3].reshape(1280, 3)
+    logits = trunk.features(tf.constant(params[:size]), batch.inputs[0]).numpy() @ params[size:-3].reshape(1280, 3)
     labels = split.labels[:6]
     shifted = logits - logits.max(axis=1, keepdims=True)
     losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(6), labels]
-    _, sums, sane = step.learn(LoopState(params, params * 0, params * 0), batch, 1e-3, 0)
+    _, sums, sane = step.learn(AdamState.first(params), batch, 1e-3, 0)
     assert sane
     np.testing.assert_allclose(sums, [losses.sum(), (logits.argmax(axis=1) == labels).sum()], rtol=1e-5)
     np.testing.assert_allclose(step.measure(params, batch), sums, rtol=1e-9)
@@ -217,15 +217,15 @@ def test_the_loss_takes_the_head_s_logits(strategies, built, transform, split):
 def test_penalty_and_dropout_are_of_the_head_alone(strategies, built, transform, split):
     step, params, batch, _, head = step_of(strategies, built, transform, split, l2=0.5)
     plain = step.measure(params, batch)[0]
-    _, sums, _ = step.learn(LoopState(params, params * 0, params * 0), batch, 1e-3, 0)
+    _, sums, _ = step.learn(AdamState.first(params), batch, 1e-3, 0)
     assert sums[0] == pytest.approx(plain + 6 * 0.5 * (head.kernel.astype(np.float64) ** 2).sum(), rel=1e-6)
     spread = np.linspace(0.1, 2, 1280)
     scaled, *_ = step_of(strategies, built, transform, split, spread, l2=0.5)
-    _, sums, _ = scaled.learn(LoopState(params, params * 0, params * 0), batch, 1e-3, 0)
+    _, sums, _ = scaled.learn(AdamState.first(params), batch, 1e-3, 0)
     on_scale = head.kernel.astype(np.float64) * spread[:, None]
     assert sums[0] == pytest.approx(plain + 6 * 0.5 * (on_scale**2).sum(), rel=1e-6)
     dropping, *_ = step_of(strategies, built, transform, split, dropout=0.5)
-    losses = [dropping.learn(LoopState(params, params * 0, params * 0), batch, 1e-3, at)[1][0] for at in (0, 0, 1)]
+    losses = [dropping.learn(AdamState.first(params), batch, 1e-3, at)[1][0] for at in (0, 0, 1)]
     assert losses[0] == losses[1] != losses[2]
     assert dropping.measure(params, batch)[0] == plain
 
@@ -240,15 +240,15 @@ def test_a_hidden_layer_learns_with_the_rest(strategies, built, transform, split
     _, _, batch, trunk, _ = step_of(strategies, built, transform, split)
     recipe = Recipe.of(tune_options(label_smoothing=0.1, dropout=0.0))
     weights = np.array([2.0, 1.0, 1.0])
-    step = TuneStep(strategies["cpu"], trunk, recipe, (1280, 32, 3), split.labels, weights, Augmentation())
+    source = TrunkFeatures(trunk, Augmentation())
+    step = TrainingStep(strategies["cpu"], recipe, (1280, 32, 3), split.labels, weights, source)
     head = first_head(hidden=32)
-    params = np.concatenate([trunk.read(), *(part.ravel() for layer in head.layers for part in layer)])
-    state, losses = LoopState(params, params * 0, params * 0), []
+    state, losses = AdamState.first(np.concatenate([trunk.read(), head.params()])), []
     for number in range(8):
         state, sums, _ = step.learn(state, batch, 3e-3, number)
         losses.append(sums[0])
     assert losses[-1] < 0.85 * losses[0]
-    done, grown = graft(built, trunk, head, state.params.numpy(), (1280, 32, 3))
+    done, grown = graft(built, trunk, head, state.params.numpy())
     assert done.digest != built.digest
     assert [kernel.shape for kernel, _ in grown.layers] == [(1280, 32), (32, 3)]
     assert all((new[0] != old[0]).any() for new, old in zip(grown.layers, head.layers, strict=True))
@@ -263,9 +263,9 @@ def test_a_run_that_was_broken_off_ends_as_the_unbroken_one(tune, tuned, tmp_pat
     options = tune_options(LAST | {"checkpoint_steps": 2})
     save = Checkpoints.save
 
-    def stop(self, course):
-        save(self, course)
-        if (course.epoch, course.step) == stop_at:
+    def stop(self, state):
+        save(self, state)
+        if (state.epoch, state.step) == stop_at:
             raise StopError
 
     monkeypatch.setattr(Checkpoints, "save", stop)
@@ -274,7 +274,8 @@ def test_a_run_that_was_broken_off_ends_as_the_unbroken_one(tune, tuned, tmp_pat
     monkeypatch.undo()
     caplog.set_level(logging.INFO, logger="graft.progress")  # the backbone was not touched yet
     resumed = tune(options, checkpoints=tmp_path / "kept")
-    assert "fine-tuning: going on after epoch {}, step {}, from a checkpoint".format(*stop_at) in caplog.messages
+    place = {(0, 2): "epoch 0, step 2", (1, 0): "epoch 1"}[stop_at]
+    assert f"fine-tuning: going on after {place}, from a checkpoint" in caplog.messages
     assert same_bits(resumed, tuned[0])
     assert resumed.history == tuned[0].history
 
@@ -320,9 +321,9 @@ def test_a_kill_changes_nothing(train_records, transform_uri, weights_file, tmp_
 
 
 def test_checkpoints_stand_in_the_order_of_their_steps(tmp_path):
-    kept, state = Checkpoints(str(tmp_path), "fine-tuning"), LoopState(*(np.arange(3.0) for _ in range(3)))
+    kept, adam = Checkpoints(str(tmp_path), "fine-tuning"), AdamState(*(np.arange(3.0) for _ in range(3)))
     for epoch, step in [(0, 50), (0, 100), (1, 0), (1, 50)]:
-        kept.save(TrainingState(state, epoch, state.params, {"loss": [1 / 3]}, step, (0.1, 2.0)))
+        kept.save(TrainingState(adam, epoch, adam.params, {"loss": [1 / 3]}, step, (0.1, 2.0)))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-000001-step-000050.ckpt", "epoch-000001.ckpt"]
     found = kept.load()
     assert (found.epoch, found.step, found.sums, found.history) == (1, 50, (0.1, 2.0), {"loss": [1 / 3]})

@@ -1,14 +1,14 @@
-"""The penalty that is found from the images."""
+"""The penalty that is found from the images, features on one scale, and heads on it as heads on the features."""
 
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
+from sklearn.preprocessing import StandardScaler
 
 from components.trainer.features.data import Split
-from components.trainer.heads import scaling as penalty
-from components.trainer.heads.scaling import RATIOS, Penalty, choose_penalty, decompose, find_penalty
-from components.trainer.heads.standard import Scale
+from components.trainer.heads import scaling
+from components.trainer.heads.scaling import RATIOS, Penalty, Scale, choose_penalty, decompose, find_penalty
 from tests.components.trainer.toys import toy
 
 
@@ -70,7 +70,7 @@ def test_the_scale_of_the_features_does_not_matter():
 def test_a_part_of_many_images_is_enough(monkeypatch):
     values, labels = problem(4000, 20, 3.0)
     whole = choose(values, labels).l2
-    monkeypatch.setattr(penalty, "AT_MOST", 1000)
+    monkeypatch.setattr(scaling, "AT_MOST", 1000)
     assert choose(values, labels).l2 == pytest.approx(whole, rel=4)
 
 
@@ -112,3 +112,44 @@ def test_two_images_are_enough():
     values, labels = problem(2, 40, 1.0)
     assert 0 < choose(values, labels).l2 < np.inf
     assert 0 < choose(np.ones([2, 4], np.float32), labels).l2 < np.inf
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 1024])
+def test_the_scale_is_half_way_to_that_of_scikit_learn(monkeypatch, at_once):
+    monkeypatch.setattr(scaling, "AT_ONCE", at_once)
+    values, _ = toy(count=60)
+    values *= np.arange(1, 9, dtype=np.float32)
+    rows = np.arange(0, 60, 2)
+    mine, wanted = Scale.of(values, rows), StandardScaler().fit(values[rows].astype(np.float64))
+    np.testing.assert_allclose(mine.mean, wanted.mean_, rtol=1e-9)
+    np.testing.assert_allclose(mine.spread, np.sqrt(wanted.scale_ * np.sqrt(np.mean(wanted.var_))), rtol=1e-9)
+    np.testing.assert_allclose(mine.apply(values), (values - wanted.mean_) / mine.spread, atol=1e-9)
+    np.testing.assert_allclose(Scale.of(values, rows, even=True).apply(values), wanted.transform(values), atol=1e-6)
+
+
+def test_a_folded_layer_gives_the_same_logits():
+    values, _ = toy(count=60)
+    scale, draw = Scale.of(values, np.arange(60)), np.random.default_rng(3)
+    kernel, bias = draw.normal(size=(8, 3)), draw.normal(size=3)
+    own, shifted = scale.fold(kernel, bias)
+    np.testing.assert_allclose(values @ own + shifted, scale.apply(values) @ kernel + bias, atol=1e-9)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_one_image_that_is_not_finite_spoils_no_other(bad):
+    values, _ = toy(count=60)
+    values[7, 3] = bad
+    found = Scale.of(values, np.arange(60)).apply(values)
+    assert np.flatnonzero(~np.isfinite(found).all(axis=1)).tolist() == [7]
+
+
+def test_what_varies_by_rounding_alone_is_not_blown_up():
+    values, _ = toy(count=60)
+    values[:, 1] = np.float32(1000) + np.arange(60, dtype=np.float32) % 2 * np.spacing(np.float32(1000))
+    values[:, 2] = 5.0
+    values[:, 3] *= 1e-6
+    scale = Scale.of(values, np.arange(60))
+    assert np.abs(scale.apply(values)[:, 1:3]).max() < 1e-3
+    for even in (True, False):
+        assert np.abs(Scale.of(values, np.arange(60), even).apply(values)[:, 3]).max() < 1e-3
+    assert np.isfinite(Scale.of(np.ones([5, 3], np.float32), np.arange(5)).apply(values[:, :3])).all()

@@ -20,18 +20,18 @@ from components.trainer.training.checkpoints import (
     seal,
     unseal,
 )
-from components.trainer.training.step import LoopState
+from components.trainer.training.step import AdamState
 from tests.components.trainer.toys import toy, toy_options, train_toy
 
 
-def course(epoch=1, loss=0.5):
+def reached(epoch=1, loss=0.5):
     draw = np.random.default_rng(epoch)
-    state = LoopState(*(draw.normal(size=7) * 1e-300 for _ in range(3)))
-    return TrainingState(state, epoch, state.params + 1, {"loss": [loss / 3] * epoch, "val_loss": [np.pi] * epoch})
+    adam = AdamState(*(draw.normal(size=7) * 1e-300 for _ in range(3)))
+    return TrainingState(adam, epoch, adam.params + 1, {"loss": [loss / 3] * epoch, "val_loss": [np.pi] * epoch})
 
 
 def same(first, second):
-    arrays = zip([*first.state, first.best], [*second.state, second.best], strict=True)
+    arrays = zip([*first.adam, first.best], [*second.adam, second.best], strict=True)
     return all(a.tobytes() == b.tobytes() for a, b in arrays) and (first.epoch, first.history) == (
         second.epoch,
         second.history,
@@ -40,7 +40,7 @@ def same(first, second):
 
 @pytest.fixture
 def kept(tmp_path):
-    return Checkpoints(str(tmp_path / "kept"))
+    return Checkpoints(str(tmp_path / "kept"), "head")
 
 
 def names(kept):
@@ -49,13 +49,13 @@ def names(kept):
 
 def test_what_is_saved_is_loaded_bit_for_bit(kept):
     assert kept.load() is None
-    kept.save(course(3))
-    assert same(kept.load(), course(3))
+    kept.save(reached(3))
+    assert same(kept.load(), reached(3))
 
 
 def test_the_last_two_are_kept(kept):
     for epoch in (1, 2, 9, 10, 11):
-        kept.save(course(epoch))
+        kept.save(reached(epoch))
     assert names(kept) == ["epoch-000010.ckpt", "epoch-000011.ckpt"]
     assert kept.load().epoch == 11
 
@@ -76,45 +76,45 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(kept, damage, caplog):
     caplog.set_level(logging.INFO)
-    kept.save(course(1))
-    kept.save(course(2))
+    kept.save(reached(1))
+    kept.save(reached(2))
     path = Path(kept.folder) / "epoch-000002.ckpt"
     path.write_bytes(DAMAGE[damage](path.read_bytes()))
-    assert same(kept.load(), course(1))
+    assert same(kept.load(), reached(1))
     assert names(kept)[0] == "epoch-000001.ckpt"
     assert names(kept)[1].startswith("epoch-000002.ckpt.corrupt-")
     told = {record.name: record for record in caplog.records}
     assert told["graft.progress"].getMessage() == "head: checkpoint epoch-000002.ckpt is damaged, going back one"
     assert told["graft.run"].levelno == logging.WARNING
     assert "the one before is used" in told["graft.run"].getMessage()
-    kept.save(course(2))
-    assert same(kept.load(), course(2))
+    kept.save(reached(2))
+    assert same(kept.load(), reached(2))
 
 
 def test_when_all_are_damaged_it_starts_from_scratch(kept):
     for epoch in (1, 2):
-        kept.save(course(epoch))
+        kept.save(reached(epoch))
         (Path(kept.folder) / f"epoch-00000{epoch}.ckpt").write_bytes(b"")
     assert kept.load() is None
     assert all(".corrupt-" in name for name in names(kept))
 
 
 def test_half_a_file_of_a_killed_writer_is_never_read(kept):
-    kept.save(course(1))
+    kept.save(reached(1))
     half = Path(kept.folder) / "epoch-000002.ckpt.tmp-77"
-    half.write_bytes(seal(course(2).to_bytes())[:100])
+    half.write_bytes(seal(reached(2).to_bytes())[:100])
     assert kept.load().epoch == 1
     assert not half.exists()
 
 
 def test_a_full_disk_costs_the_checkpoint_and_not_the_training(kept, monkeypatch, caplog):
-    kept.save(course(1))
+    kept.save(reached(1))
 
     def refuse(*_, **__):
         raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
 
     monkeypatch.setattr(tf.io.gfile, "rename", refuse)
-    kept.save(course(2))
+    kept.save(reached(2))
     assert "could not be written, training goes on without it: No space left on device" in caplog.text
     monkeypatch.undo()
     assert kept.load().epoch == 1
@@ -152,9 +152,9 @@ def train(strategies, tmp_path, monkeypatch):
         if stop_after:
             save = Checkpoints.save
 
-            def stop(self, course):
-                save(self, course)
-                if course.epoch == stop_after:
+            def stop(self, state):
+                save(self, state)
+                if state.epoch == stop_after:
                     raise StopError
 
             monkeypatch.setattr(Checkpoints, "save", stop)
