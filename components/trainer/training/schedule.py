@@ -1,4 +1,4 @@
-"""What the host decides before an epoch runs: who is in which batch, learning rates, weights of the classes.
+"""The schedule of a training: who is in which batch of an epoch, learning rates, weights of the classes.
 
 Everything is drawn from the seed and the epoch's number, never from a running generator: an epoch that is repeated
 after a crash, or computed by another worker, gets the same batches.
@@ -20,7 +20,10 @@ LEAST_STEPS = 50  # an epoch
 
 @dataclass(frozen=True)
 class Recipe:
-    """Those of the Trainer's options that decide which head comes out."""
+    """The options of the Trainer that decide which head comes out.
+
+    `even` is not an option but found from the images, see `heads.scaling.Penalty`.
+    """
 
     learning_rate: float
     epochs: int
@@ -40,14 +43,14 @@ class Recipe:
 
     @classmethod
     def of(cls, options: TrainerOptions, l2: float = 0.0, even: bool = False) -> Recipe:
-        """Takes the options of the same names; `l2` where they leave it open, `even` as `find_penalty` has it."""
+        """Takes the options of the same names; `l2` where they leave it open and `even` are those of `find_penalty`."""
         names = [f.name for f in dataclasses.fields(cls) if f.name != "even"]
         known: dict[str, Any] = {name: getattr(options, name) for name in names}
         known |= {"l2": l2 if options.l2 is None else options.l2, "validation_fraction": options.held_out}
         return cls(**known, even=even)
 
     def to_json(self) -> str:
-        """The same text for the same recipe."""
+        """Writes the recipe as text: the same text for the same recipe."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
 
@@ -71,18 +74,18 @@ def fill_up(rows: np.ndarray, size: int, multiple: int) -> np.ndarray:
 
 
 def passes(images: int, batch_size: int) -> int:
-    """How often an epoch passes over the images: once, or as often as `LEAST_STEPS` need where they are few."""
+    """Counts how often an epoch passes over the images: once, or as often as `LEAST_STEPS` need where they are few."""
     return -(-LEAST_STEPS * batch_size // images) if images < LEAST_STEPS * batch_size else 1
 
 
 def shuffle(rows: np.ndarray, seed: int, epoch: int, times: int = 1) -> np.ndarray:
-    """The rows in the order of this epoch (counted from 0), so many times over, each time in another order."""
+    """Puts the rows in the order of this epoch (counted from 0), so many times over, each time in another order."""
     draw = np.random.default_rng([seed, epoch])
     return np.concatenate([draw.permutation(rows) for _ in range(times)])
 
 
 def learning_rates(recipe: Recipe, steps: int, epoch: int) -> np.ndarray:
-    """The learning rate of each step of an epoch.
+    """Gives the learning rate of each step of an epoch.
 
     A linear warm-up, whose last step has the full rate, then constant, or a half cosine towards 0 over the remaining
     steps (Loshchilov and Hutter, 2017, arXiv:1608.03983, without restarts).
@@ -108,7 +111,7 @@ def learning_rates(recipe: Recipe, steps: int, epoch: int) -> np.ndarray:
 
 
 def weigh_classes(labels: np.ndarray, classes: int, how: str) -> np.ndarray:
-    """What an image of each class counts in the loss.
+    """Weighs the classes: the factor of an image of each class in the loss.
 
     Args:
         labels: int [n], of the images that are learned from.
@@ -125,5 +128,5 @@ def weigh_classes(labels: np.ndarray, classes: int, how: str) -> np.ndarray:
 
 
 def stopped_early(losses: list[float], patience: int) -> bool:
-    """Whether the best of these validation losses is `patience` epochs old; 0: never."""
+    """Tells whether the best of these validation losses is `patience` epochs old; 0: never."""
     return bool(patience and losses and len(losses) - 1 - int(np.argmin(losses)) >= patience)

@@ -99,6 +99,16 @@ def test_patience_counts_epochs_since_the_best(losses, patience, stops):
     assert stopped_early(losses, patience) is stops
 
 
+def test_a_recipe_is_written_as_ever():
+    """Checkpoints are found by a digest over this text: another text would start every broken-off training anew."""
+    assert Recipe.of(TrainerOptions(l2=0.5)).to_json() == (
+        '{"batch_size": 32, "class_weights": "none", "deterministic": true, "dropout": 0.0, '
+        '"early_stopping_patience": 5, "epochs": 20, "even": false, "hidden_units": 0, "l2": 0.5, '
+        '"label_smoothing": 0.0, "learning_rate": 0.003, "schedule": "cosine", "seed": 1, '
+        '"validation_fraction": 0.0, "warmup_epochs": 0.0}'
+    )
+
+
 def test_a_recipe_holds_what_decides_the_head_and_nothing_else():
     plain = Recipe.of(TrainerOptions())
     assert plain.to_json() == Recipe.of(TrainerOptions(tensorboard=False, feature_batch_size=3)).to_json()

@@ -48,16 +48,12 @@ def step(strategies):
     return TrainingStep(strategies["cpu"], recipe, (8, 3), split.labels, WEIGHTS, KeptFeatures(values, SCALE))
 
 
-@pytest.mark.parametrize("widths", [(8, 3), WIDTHS])
-@pytest.mark.parametrize("devices", ["cpu", "cpu:4"])
+@pytest.mark.parametrize(("devices", "widths"), [("cpu", (8, 3)), ("cpu:4", WIDTHS)])
 def test_an_epoch_without_dropout_is_what_keras_does(epochs, devices, widths):
     """Loss with weights, smoothing and penalty, gradient and Adam; the last batch is short."""
     mine, values, labels = epochs(devices, widths)
-    state, order, rates = (
-        AdamState.first(start_head(widths, 7)),
-        np.random.default_rng(0).permutation(40),
-        np.linspace(0.1, 0.01, 5),
-    )
+    state, order = AdamState.first(start_head(widths, 7)), np.random.default_rng(0).permutation(40)
+    rates = np.linspace(0.1, 0.01, 5)
     after, means, broken = mine.run_epoch(state, order, rates, 0)
     model = keras_model(state.params, widths)
     optimizer = keras.optimizers.Adam()
@@ -78,8 +74,7 @@ def test_an_epoch_without_dropout_is_what_keras_does(epochs, devices, widths):
     assert broken is None
 
 
-@pytest.mark.parametrize("devices", ["cpu", "cpu:2", "cpu:4"])
-@pytest.mark.parametrize("count", [1, 3, 40])
+@pytest.mark.parametrize(("devices", "count"), [("cpu", 40), ("cpu:2", 1), ("cpu:4", 3), ("cpu:4", 40)])
 def test_rows_are_measured_as_keras_measures(epochs, devices, count):
     mine, values, labels = epochs(devices, dropout=0.9)
     params, rows = start_head(WIDTHS, 1), np.arange(count)
