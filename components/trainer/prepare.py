@@ -43,7 +43,7 @@ class Prepared(NamedTuple):
     known: AnswerCache
 
 
-def prepare(
+def prepare_training(
     options: TrainerOptions,
     strategy: tf.distribute.Strategy,
     train_files: list[str],

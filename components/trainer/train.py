@@ -29,7 +29,7 @@ from components.trainer.features.data import Split, in_content_order, take_rows
 from components.trainer.features.inputs import make_pass
 from components.trainer.fine_tune.stage import FineTuned, fine_tune
 from components.trainer.heads.head import Head, hold_out, train_head
-from components.trainer.prepare import prepare
+from components.trainer.prepare import prepare_training
 from components.trainer.training.checkpoints import remove_checkpoints
 
 progress = logging.getLogger("graft.progress")
@@ -50,7 +50,7 @@ def run_fn(fn_args: FnArgs) -> None:
     options = with_values(options, found_by_search)
     strategy = make_strategy(options.devices)  # before TensorFlow is first used: several workers must meet
     given = (fn_args.train_files, fn_args.eval_files, fn_args.transform_output)
-    train, evaluation, transform, classes, size, backbone, inputs, known = prepare(
+    train, evaluation, transform, classes, size, backbone, inputs, known = prepare_training(
         options, strategy, *given, fn_args.custom_config.get("features_dir", "")
     )
     checkpoints = fn_args.custom_config.get("checkpoint_dir", "")

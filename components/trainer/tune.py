@@ -28,9 +28,9 @@ from components.trainer.features.augment import FreshViews
 from components.trainer.heads.epochs import HeadData, HeadTraining
 from components.trainer.heads.head import hold_out
 from components.trainer.heads.scaling import find_penalty
-from components.trainer.prepare import prepare
+from components.trainer.prepare import prepare_training
 from components.trainer.training.checkpoints import TrainingState
-from components.trainer.training.loop import train
+from components.trainer.training.loop import run_training
 from components.trainer.training.schedule import Recipe
 
 progress = logging.getLogger("graft.progress")
@@ -89,7 +89,7 @@ class Problem:
         """
         recipe = Recipe.of(with_values(self.options, values), even=self.even)
         training = HeadTraining(self.strategy, recipe, self.data, name=name)
-        return train(training, start or training.start(), until=epochs)
+        return run_training(training, start or training.start(), until=epochs)
 
     def measure(self, state: TrainingState) -> dict[str, float]:
         """Gives `val_loss` and `val_accuracy` of the head that the Trainer would take: best or last epoch."""
@@ -111,7 +111,7 @@ def gather_problem(
             "tuner: expected one worker, TF_CONFIG names several.\nSearch without it, or leave out --tune."
         )
     given = (fn_args.train_files, fn_args.eval_files, fn_args.transform_graph_path)
-    prepared = prepare(options, strategy, *given, fn_args.custom_config.get("features_dir", ""))
+    prepared = prepare_training(options, strategy, *given, fn_args.custom_config.get("features_dir", ""))
     inputs, classes = prepared.inputs, len(prepared.classes)
     if isinstance(inputs.values, FreshViews):
         raise InputError(

@@ -14,7 +14,7 @@ from pipeline.run.run import run_pipeline
 
 
 def run_among_workers(config: Config, root: Path, options: RunOptions) -> int:
-    """Runs the pipeline, or takes part in its training; the exit code, on all workers that of the chief.
+    """Runs the pipeline, or takes part in its training, and gives the exit code: on all workers that of the chief.
 
     Args:
         config: checked; all workers need the same, and the same paths to examples, weights and working directory.
@@ -35,7 +35,7 @@ def run_among_workers(config: Config, root: Path, options: RunOptions) -> int:
 def _lead(config: Config, root: Path, options: RunOptions, cluster: Cluster) -> int:
     print(f"chief of {cluster.workers} workers: waiting for the others to join", flush=True)
     with output_to(_log(root, cluster)), left_to_the_system():  # TensorFlow waits for the others
-        from components.trainer.devices import worker_pool
+        from components.trainer.devices import worker_pool  # loads TensorFlow, as below: only among workers, and logged
 
         worker_pool.join_workers(config.trainer.devices)
     code = 1

@@ -21,7 +21,7 @@ from components.trainer.training.loop import TensorBoardWriter, Training
 from components.trainer.training.schedule import Recipe, weigh_classes
 from components.trainer.training.step import AdamState, Batch, TrainingStep
 
-NAME = "fine-tuning"
+STAGE = "fine-tuning"
 
 
 class TrunkFeatures:
@@ -80,7 +80,7 @@ class FineTuning(Training):
             early_stopping_patience=0,  # all epochs run, and the best of them counts
         )
         steps, source = -(-len(images.learned) // batch), TrunkFeatures(trunk, images.augmentation)
-        super().__init__(NAME, recipe, head.widths, steps, source.size, board)
+        super().__init__(STAGE, recipe, head.widths, steps, source.size, board)
         labels = images.split.labels
         weights = weigh_classes(labels[images.learned], head.widths[-1], options.class_weights)
         self._step = TrainingStep(strategy, recipe, head.widths, labels, weights, source, head.spread)

@@ -26,14 +26,13 @@ from components.trainer.devices.strategy import same_everywhere
 from components.trainer.devices.tf_config import is_chief
 from components.trainer.features.data import Split, image_size
 from components.trainer.features.keys import digest_transform
-from components.trainer.fine_tune.epochs import NAME, FineTuning
+from components.trainer.fine_tune.epochs import STAGE, FineTuning
 from components.trainer.fine_tune.inputs import Images, augmentation_of
 from components.trainer.fine_tune.layers import Trunk, choose_layers, unfreeze, why_not_repeatable
 from components.trainer.heads.head import Head, hold_out
-from components.trainer.training.checkpoints import checkpoints_of, digest_training, resume
-from components.trainer.training.loop import TensorBoardWriter
-from components.trainer.training.loop import train as train_epochs
-from components.trainer.training.step import unpack
+from components.trainer.training.checkpoints import checkpoints_of, digest_training, resume_training
+from components.trainer.training.loop import TensorBoardWriter, run_training
+from components.trainer.training.step import unpack_layers
 
 progress = logging.getLogger("graft.progress")
 
@@ -69,7 +68,7 @@ class FineTuned:
         change = f"held-out loss {self.before['loss']:.4f} to {self.after['loss']:.4f}"
         change += f", accuracy {self.before['accuracy']:.3f} to {self.after['accuracy']:.3f}"
         exact = f"; does not repeat exactly: {self.reason}" if self.reason else ""
-        return f"{NAME}: {change}: {'kept' if self.kept else 'no better, not kept'}{exact}"
+        return f"{STAGE}: {change}: {'kept' if self.kept else 'no better, not kept'}{exact}"
 
 
 def fine_tune(  # noqa: PLR0913  a stage's inputs, each of another kind
@@ -112,12 +111,13 @@ def fine_tune(  # noqa: PLR0913  a stage's inputs, each of another kind
     curves = bool(log_dir) and options.tensorboard and is_chief()
     board = TensorBoardWriter(os.path.join(log_dir, LOGS), curves, histograms=False)
     training = FineTuning(strategy, trunk, head, images, options, board)
-    checkpoints = checkpoints_of(checkpoint_dir, digest, NAME)
-    progress.info("%s: %d weights of the last %d layers, with the head's", NAME, sum(trunk.sizes), len(layers))
+    checkpoints = checkpoints_of(checkpoint_dir, digest, STAGE)
+    progress.info("%s: %d weights of the last %d layers, with the head's", STAGE, sum(trunk.sizes), len(layers))
 
     with bits_may_differ(bool(reason)), closing(board):
         before = training.measure(start)
-        state = train_epochs(training, resume(strategy, checkpoints, NAME) or training.start(start), checkpoints)
+        state = resume_training(strategy, checkpoints, STAGE) or training.start(start)
+        state = run_training(training, state, checkpoints)
     best = int(np.argmin(state.history["val_loss"]))
     after = {name: state.history[f"val_{name}"][best] for name in ("loss", "accuracy")}
     kept = (after["loss"], -after["accuracy"]) < (before["loss"], -before["accuracy"])
@@ -148,7 +148,7 @@ def graft(backbone: BuiltBackbone, trunk: Trunk, head: Head, params: np.ndarray)
     """Writes the parameters, float64 [p], trunk and head, into the backbone's model and a new head."""
     size = sum(trunk.sizes)
     trunk.write(params[:size])
-    layers = unpack(params[size:].astype(np.float32), head.widths)
+    layers = unpack_layers(params[size:].astype(np.float32), head.widths)
     (kernel, bias), hidden = layers[-1], layers[0] if head.hidden else None
     head = dataclasses.replace(head, kernel=kernel, bias=bias, hidden=hidden)
     return dataclasses.replace(backbone, digest=digest_weights(backbone.model)), head

@@ -17,12 +17,12 @@ from components.trainer.features.augment import FreshViews
 from components.trainer.features.data import Split
 from components.trainer.heads.epochs import HeadData, HeadTraining
 from components.trainer.heads.scaling import find_penalty
-from components.trainer.training.checkpoints import checkpoints_of, digest_training, resume
-from components.trainer.training.loop import TensorBoardWriter, train
+from components.trainer.training.checkpoints import checkpoints_of, digest_training, resume_training
+from components.trainer.training.loop import TensorBoardWriter, run_training
 from components.trainer.training.schedule import Recipe
-from components.trainer.training.step import unpack
+from components.trainer.training.step import unpack_layers
 
-AT_ONCE = 4096  # images
+ANSWERED_AT_ONCE = 4096  # images
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Head:
         return (self.layers[0][0].shape[0], *(bias.shape[0] for _, bias in self.layers))
 
     def params(self) -> np.ndarray:
-        """Joins all weights into one vector, in the order of `unpack`."""
+        """Joins all weights into one vector, in the order of `unpack_layers`."""
         return np.concatenate([part.ravel() for layer in self.layers for part in layer])
 
     def digest(self) -> str:
@@ -74,8 +74,8 @@ class Head:
 
     def probabilities(self, values: np.ndarray) -> np.ndarray:
         """Computes softmax float32 [n, classes] of features float32 [n, d], a part at a time: TensorFlow copies."""
-        starts = range(0, max(len(values), 1), AT_ONCE)
-        parts = [tf.nn.softmax(self.logits(values[start : start + AT_ONCE])).numpy() for start in starts]
+        starts = range(0, max(len(values), 1), ANSWERED_AT_ONCE)
+        parts = [tf.nn.softmax(self.logits(values[start : start + ANSWERED_AT_ONCE])).numpy() for start in starts]
         return np.concatenate(parts)
 
 
@@ -131,9 +131,10 @@ def train_head(
     with closing(board):
         training = HeadTraining(strategy, recipe, data, board)
         checkpoints = checkpoints_of(checkpoint_dir, digest, training.name)
-        state = train(training, resume(strategy, checkpoints, training.name) or training.start(), checkpoints)
+        state = resume_training(strategy, checkpoints, training.name) or training.start()
+        state = run_training(training, state, checkpoints)
     # The exported head takes features as the backbone gives them, in float32: the scale goes into its first layer.
-    first, *others = unpack(training.result(state), training.widths)
+    first, *others = unpack_layers(training.result(state), training.widths)
     folded = [training.scale.fold(*first), *others]
     layers = [(kernel.astype(np.float32), bias.astype(np.float32)) for kernel, bias in folded]
     return Head(*layers[-1], state.history, layers[0] if others else None, recipe.l2, training.scale.spread)

@@ -25,7 +25,7 @@ from components.trainer.devices.strategy import broadcast
 from components.trainer.features.data import Split
 from components.trainer.training.schedule import weigh_classes
 
-AT_ONCE = 1024  # images
+SCALED_AT_ONCE = 1024  # images
 # Of a feature's mean, and of the deviation of all: what varies by less stays small. Blown up to the size of others it
 # would carry what float32 rounds away into the answers, and training and serving would differ.
 LEAST = 1e-3
@@ -72,7 +72,7 @@ class Scale:
 
 
 def _mean(values: np.ndarray, rows: np.ndarray, of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    parts = (rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE))
+    parts = (rows[start : start + SCALED_AT_ONCE] for start in range(0, len(rows), SCALED_AT_ONCE))
     return np.sum([of(values[part].astype(np.float64)).sum(axis=0) for part in parts], axis=0) / len(rows)
 
 

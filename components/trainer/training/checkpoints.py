@@ -27,7 +27,7 @@ progress = logging.getLogger("graft.progress")
 log = logging.getLogger("graft.run")
 
 KEPT = 2
-FILE_NAME = re.compile(r"epoch-(\d{6})(?:-step-(\d{6}))?\.ckpt")
+CHECKPOINT_NAME = re.compile(r"epoch-(\d{6})(?:-step-(\d{6}))?\.ckpt")
 DAMAGE = (ValueError, KeyError, OSError, EOFError, TypeError)  # what NumPy, zipfile and JSON raise on garbage
 
 
@@ -140,7 +140,7 @@ class Checkpoints:
 
     def _paths(self) -> list[str]:
         """Oldest first."""
-        found = (FILE_NAME.fullmatch(name) for name in tf.io.gfile.listdir(self.folder))
+        found = (CHECKPOINT_NAME.fullmatch(name) for name in tf.io.gfile.listdir(self.folder))
         names = sorted((int(match[1]), int(match[2] or 0), match[0]) for match in found if match)
         return [os.path.join(self.folder, name) for _, _, name in names]
 
@@ -161,8 +161,10 @@ def checkpoints_of(folder: str, digest: str, name: str) -> Checkpoints | None:
     return Checkpoints(os.path.join(folder, digest[:32]), name) if folder and is_chief() else None
 
 
-def resume(strategy: tf.distribute.Strategy, checkpoints: Checkpoints | None, name: str) -> TrainingState | None:
-    """Reads how far an earlier training came, in the chief, which tells the other workers; None: there is none."""
+def resume_training(
+    strategy: tf.distribute.Strategy, checkpoints: Checkpoints | None, name: str
+) -> TrainingState | None:
+    """Reads how far an earlier training came, in the chief, which tells the other workers; None if there is none."""
     found = checkpoints.load() if checkpoints else None
     content = broadcast(strategy, found.to_bytes() if found else b"")
     if not content:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from components.errors import InputError
 from components.trainer.training.checkpoints import Checkpoints, TrainingState
 from components.trainer.training.schedule import Recipe, learning_rates, stopped_early
-from components.trainer.training.step import AdamState, unpack
+from components.trainer.training.step import AdamState, unpack_layers
 
 progress = logging.getLogger("graft.progress")
 
@@ -101,7 +101,7 @@ class Training(ABC):
         if self._board:
             rate = self.rates(epoch)[-1]
             self._board.write_epoch(epoch, logs, {"learning_rate": rate, "examples_per_second": speed})
-            self._board.write_weights(epoch, unpack(adam.params, self.widths, self._size))
+            self._board.write_weights(epoch, unpack_layers(adam.params, self.widths, self._size))
         self.tell(epoch, self.describe_epoch(logs, speed))
         return state.after(adam, logs)
 
@@ -118,7 +118,7 @@ class Training(ABC):
         )
 
 
-def train(
+def run_training(
     training: Training, state: TrainingState, checkpoints: Checkpoints | None = None, until: int | None = None
 ) -> TrainingState:
     """Runs the epochs that are left, with a checkpoint of each state that is reached.

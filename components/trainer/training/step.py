@@ -16,14 +16,14 @@ import tensorflow as tf
 from components.trainer.training.schedule import Recipe
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # those of keras.optimizers.Adam
-LARGEST = float(np.finfo(np.float32).max)  # beyond it the exported head would be infinite
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)  # beyond it the exported head would be infinite
 
 
 class AdamState(NamedTuple):
     """What a step of Adam reads and writes: float64 [p] each.
 
     Attributes:
-        params: weights of the feature source, then kernels and biases of the head's layers, see `unpack`.
+        params: weights of the feature source, then kernels and biases of the head's layers, see `unpack_layers`.
         mean: running mean of the gradient.
         square: running mean of its square.
     """
@@ -65,7 +65,7 @@ class FeatureSource(Protocol):
         """Computes the features float64 [places, d] of one replica's share of a batch; all 0, or any, where empty."""
 
 
-def unpack(params: Any, widths: tuple[int, ...], start: int = 0) -> list[tuple[Any, Any]]:
+def unpack_layers(params: Any, widths: tuple[int, ...], start: int = 0) -> list[tuple[Any, Any]]:
     """Cuts parameters into (kernel [in, out], bias [out]) of each layer of the head.
 
     Args:
@@ -182,7 +182,8 @@ class TrainingStep:
         real = tf.reduce_sum(tf.cast(batch.index >= 0, tf.float64))
         loss = sums[size] / real + tf.reduce_sum(penalty * state.params**2)
         after = adam(state, sums[:size] / real + 2 * penalty * state.params, rate, number)
-        finite = (tf.abs(loss) <= LARGEST) & tf.reduce_all(tf.abs(after.params) <= LARGEST)  # false for NaN too
+        # Both are false for NaN, too.
+        finite = (tf.abs(loss) <= LARGEST_FLOAT32) & tf.reduce_all(tf.abs(after.params) <= LARGEST_FLOAT32)
         return after, tf.stack([loss * real, sums[size + 1]]), finite
 
     def score(self, params: tf.Tensor, batch: Batch) -> tf.Tensor:
@@ -217,7 +218,7 @@ class TrainingStep:
         with tf.device("/cpu:0"):
             labels = tf.gather(self._labels, tf.maximum(share.index, 0))
         signal = self._source.features(params, share, learning=masks is not None)
-        layers = unpack(params, self._widths, self._source.size)
+        layers = unpack_layers(params, self._widths, self._source.size)
         for number, (kernel, bias) in enumerate(layers):
             mask = masks[number] if masks else None
             signal = tf.matmul(signal if mask is None else signal * mask, kernel) + bias

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from pipeline.cli import app
 from pipeline.config.configuration import check_config, load_config, model_key
 from pipeline.report.tuning import SHOWN, describe_tuning, read_tuning
-from pipeline.run import crew
+from pipeline.run import multi_worker
 
 VALUES = {"learning_rate": 2.5e-05, "dropout": 0.25, "hidden_units": 64, "schedule": "cosine"}
 
@@ -46,7 +46,7 @@ def test_the_terminal_shows_the_best_trials_and_how_to_keep_the_values(tuning):
 
 def test_the_switch_is_a_setting(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(crew, "run_pipeline", lambda config, *_: seen.append(config) or exit(0))
+    monkeypatch.setattr(multi_worker, "run_pipeline", lambda config, *_: seen.append(config) or exit(0))
     config = tmp_path / "c.yaml"
     config.write_text(yaml.safe_dump({"tuner": {"trials": 3}}))
     for options in ([], ["--tune"]):

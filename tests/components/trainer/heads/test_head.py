@@ -345,7 +345,7 @@ def test_probabilities_do_not_depend_on_the_parts(monkeypatch):
     values = rng.normal(size=(50, 20)).astype(np.float32)
     one = Head(rng.normal(size=(20, 3)).astype(np.float32), rng.normal(size=3).astype(np.float32))
     whole = one.probabilities(values)
-    monkeypatch.setattr("components.trainer.heads.head.AT_ONCE", 7)
+    monkeypatch.setattr("components.trainer.heads.head.ANSWERED_AT_ONCE", 7)
     np.testing.assert_allclose(one.probabilities(values), whole, rtol=1e-6)
     np.testing.assert_allclose(whole.sum(axis=1), 1.0, rtol=1e-6)
     assert one.probabilities(values[:0]).shape == (0, 3)

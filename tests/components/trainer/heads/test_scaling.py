@@ -116,7 +116,7 @@ def test_two_images_are_enough():
 
 @pytest.mark.parametrize("at_once", [1, 7, 1024])
 def test_the_scale_is_half_way_to_that_of_scikit_learn(monkeypatch, at_once):
-    monkeypatch.setattr(scaling, "AT_ONCE", at_once)
+    monkeypatch.setattr(scaling, "SCALED_AT_ONCE", at_once)
     values, _ = toy(count=60)
     values *= np.arange(1, 9, dtype=np.float32)
     rows = np.arange(0, 60, 2)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from components.trainer.heads.epochs import EpochGraph, KeptFeatures
 from components.trainer.heads.scaling import Scale
 from components.trainer.training.schedule import Recipe
-from components.trainer.training.step import AdamState, Batch, TrainingStep, adam, start_head, unpack
+from components.trainer.training.step import AdamState, Batch, TrainingStep, adam, start_head, unpack_layers
 from tests.components.trainer.toys import toy, toy_options
 
 SMOOTHING, L2, WEIGHTS = 0.1, 0.02, np.array([0.5, 1.0, 2.0])
@@ -23,7 +23,7 @@ def keras_model(params, widths):
         regularizer = keras.regularizers.L2(L2)
         layers.append(keras.layers.Dense(width, None if last else "relu", kernel_regularizer=regularizer))
     model = keras.Sequential(layers)
-    model.set_weights([array for layer in unpack(params, widths) for array in layer])
+    model.set_weights([array for layer in unpack_layers(params, widths) for array in layer])
     return model
 
 
@@ -67,7 +67,7 @@ def test_an_epoch_without_dropout_is_what_keras_does(epochs, devices, widths):
         losses.append(float(loss) * len(rows))
         optimizer.learning_rate = rate
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-    for (kernel, bias), layer in zip(unpack(after.params, widths), model.layers, strict=True):
+    for (kernel, bias), layer in zip(unpack_layers(after.params, widths), model.layers, strict=True):
         np.testing.assert_allclose(kernel, layer.kernel.numpy(), atol=2e-5)
         np.testing.assert_allclose(bias, layer.bias.numpy(), atol=2e-5)
     assert means[0] == pytest.approx(sum(losses) / 40, rel=1e-5)
@@ -128,7 +128,7 @@ def test_adam_is_that_of_keras():
 
 def test_the_first_weights_are_those_of_a_dense_layer_and_the_last_layer_is_zero():
     params = start_head((100, 20, 4), 3)
-    (kernel, bias), last = unpack(params, (100, 20, 4))
+    (kernel, bias), last = unpack_layers(params, (100, 20, 4))
     limit = np.sqrt(6 / 120)
     assert np.abs(kernel).max() == pytest.approx(limit, rel=0.05)
     assert not any(part.any() for part in (bias, *last, start_head((100, 4), 3)))
@@ -138,7 +138,7 @@ def test_the_first_weights_are_those_of_a_dense_layer_and_the_last_layer_is_zero
 
 def test_parameters_of_the_source_stand_before_those_of_the_head():
     params = np.arange(5 + 12.0)
-    ((kernel, bias),) = unpack(params, (3, 3), start=5)
+    ((kernel, bias),) = unpack_layers(params, (3, 3), start=5)
     assert (kernel.ravel().tolist(), bias.tolist()) == ([*range(5, 14)], [14, 15, 16])
 
 
