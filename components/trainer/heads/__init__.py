@@ -1,1 +1,1 @@
-"""The classification head: its training loop, penalty, checkpoints and learning curve."""
+"""The classification head: the scale and the penalty that it learns under, its epochs, and its weights."""

@@ -1,1 +1,1 @@
-"""One training, of whatever learns: the step, its schedule, checkpoints, and the loop over epochs."""
+"""What head and second stage learn by: the training step, the schedule, checkpoints, and the loop over epochs."""
