@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InputError
-from components.files.atomic import PARTIAL
+from components.files.paths import PARTIAL
 from pipeline.report.summary import Summary
 from pipeline.workdir import Workdir
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import InputError
-from components.files.atomic import PARTIAL
+from components.files.paths import PARTIAL
 from components.trainer.features.store import BAD, EXPORT, KEY_FILE, PACK, USED
 
 UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}

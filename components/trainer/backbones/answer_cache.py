@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from components.files.atomic import file_errors, make_folder, seal, unseal, write_atomically
+from components.files.paths import file_errors, make_folder, seal, unseal, write_atomically
 from components.trainer.devices.tf_config import is_chief
 
 FOLDER = "known"

@@ -32,7 +32,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow.python.saved_model import fingerprinting_utils  # there is no public way to write it
 
-from components.files.atomic import file_errors, make_folder, seal, unseal, write_atomically
+from components.files.paths import file_errors, make_folder, seal, unseal, write_atomically
 from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.devices.tf_config import is_chief
 from components.trainer.features.keys import known_transform

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from components.errors import InputError, first_line
-from components.files.atomic import explained, file_errors, list_names, make_folder, write_atomically
+from components.files.paths import explained, file_errors, list_names, make_folder, write_atomically
 from components.trainer.features.arrays import aligned_zeros
 from components.trainer.features.packs import (
     DTYPES,

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
-from components.files.atomic import seal, unseal
+from components.files.paths import seal, unseal
 from components.trainer.devices.strategy import broadcast
 from components.trainer.devices.tf_config import is_chief
 from components.trainer.training.step import AdamState

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from components.errors import InputError
-from components.files import atomic
+from components.files import paths as atomic
 from components.trainer.features.packs import BadPack, check_vectors, encode_pack, read_table
 from components.trainer.features.store import FeatureStore, PackWriter, digest_key
 
