@@ -6,7 +6,7 @@ All three are measured in turn, round after round, so that what else the machine
 medians over the rounds. What two shares of the same cores allow is the harmonic combination 1 / (1/a + 1/b). The
 pass is measured as the Trainer runs it, with the transform graph that Transform writes, without start-up (loading and
 tracing), which is given on its own. CPU time is of all threads: it tells work from waiting, and its share of the folded
-backbone's holds on a machine that others use, too.
+backbone's holds on a machine that others use, too. The features of the pass are then kept and read back.
 """
 
 from __future__ import annotations
@@ -34,14 +34,19 @@ def main() -> None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     with tempfile.TemporaryDirectory() as scratch:
-        measurements = prepare(arguments, Path(scratch))
+        measurements, kept = prepare(arguments, Path(scratch))
         rounds: dict[str, list[dict[str, float]]] = {name: [] for name in measurements}
         for number in range(1, arguments.rounds + 1):
             for name, measure in measurements.items():
                 rounds[name].append(measure())
             rates = ", ".join(f"{name} {found[-1]['rate']:,.0f}" for name, found in rounds.items())
             print(f"round {number} of {arguments.rounds}: {rates} images/s", file=sys.stderr)
+        stored = kept()
     print_table(rounds, arguments)
+    print(
+        "Kept: {share:.3f} of the size of the features and their digests, "
+        "written in {write:.3f} s, read in {read:.3f} s.".format(**stored)
+    )
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -59,15 +64,17 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare(arguments: argparse.Namespace, scratch: Path) -> dict[str, Callable[[], dict[str, float]]]:
-    """Writes records and transform graph, builds the backbone; gives the three measurements."""
+def prepare(
+    arguments: argparse.Namespace, scratch: Path
+) -> tuple[dict[str, Callable[[], dict[str, float]]], Callable[[], dict[str, float]]]:
+    """Writes records and transform graph, builds the backbone; gives the three measurements, and that of the store."""
     import numpy as np
     import tensorflow as tf
     import tensorflow_transform as tft
 
     from components.trainer.backbones.build import build_backbone
     from components.trainer.devices.strategy import make_strategy, prepare_process
-    from components.trainer.features.backbone_pass import FeaturePass, fold_backbone
+    from components.trainer.features.backbone_pass import FeaturePass, fold_backbone, gather_features
     from components.trainer.features.data import pixel_batches, read_split
 
     prepare_process(arguments.devices)
@@ -100,11 +107,14 @@ def prepare(arguments: argparse.Namespace, scratch: Path) -> dict[str, Callable[
         for rows, _ in feature_pass.run(split, np.ones(len(split), bool)):
             yield len(rows)
 
+    def kept() -> dict[str, float]:
+        return measure_store(split.digests(), gather_features(feature_pass, split).values)
+
     return {
         "decode": functools.partial(measure, decoded),
         "folded": functools.partial(measure, folded),
         "pass": functools.partial(measure, passed),
-    }
+    }, kept
 
 
 def measure(batches: Callable[[], Iterator[int]]) -> dict[str, float]:
@@ -116,6 +126,26 @@ def measure(batches: Callable[[], Iterator[int]]) -> dict[str, float]:
     images = sum(counts)
     seconds, cpu = time.monotonic() - start, time.process_time() - cpu
     return {"rate": images / seconds, "cpu_ms": 1000 * cpu / images, "startup": start - began}
+
+
+def measure_store(digests: Any, values: Any, rounds: int = 7) -> dict[str, float]:
+    """The share of their size that features take in a store, and the median seconds to keep and to read them."""
+    from components.trainer.features.store import FeatureStore
+
+    seconds: dict[str, list[float]] = {"write": [], "read": []}
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            store, start = FeatureStore(folder, {}), time.monotonic()
+            store.keep(digests, values)
+            middle = time.monotonic()
+            found, good = store.read(digests, values.shape[1])
+            seconds["write"].append(middle - start)
+            seconds["read"].append(time.monotonic() - middle)
+            if not good.all() or found.tobytes() != values.tobytes():
+                raise SystemExit("what was read is not what was kept")
+            size = sum(path.stat().st_size for path in Path(store.folder).iterdir())
+    share = size / (values.nbytes + digests.nbytes)
+    return {"share": share, **{name: statistics.median(times) for name, times in seconds.items()}}
 
 
 def find_images(data: Path, limit: int) -> list[Path]:

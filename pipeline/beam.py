@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from components.errors import InputError
+from components.files.paths import is_remote
 from components.options.beam import BeamNodeOptions, BeamOptions
 
 BEAM_NODES = ("ImageExampleGen", "StatisticsGen", "Transform", "Evaluator")
@@ -145,7 +146,7 @@ def refuse_unseen(args: list[str], paths: Mapping[str, str], shared_path: str | 
     for name, path in paths.items() if reason else ():
         if (
             not path
-            or "://" in path
+            or is_remote(path)
             or (shared_path and Path(path).resolve().is_relative_to(Path(shared_path).resolve()))
         ):
             continue

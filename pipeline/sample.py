@@ -41,6 +41,7 @@ def write_sample(path: str, folder: Path) -> Path:
         )
     target = folder / name
     if not target.is_dir():
+        # A folder, not a file: it is filled beside its place and renamed.
         partial = folder / f".partial-{name}-{os.getpid()}"
         shutil.rmtree(partial, ignore_errors=True)
         _write_digits(partial, SAMPLES[name])

@@ -86,6 +86,7 @@ class Workdir:
         run = self.runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
         run.mkdir()
         (run / RESERVE).write_bytes(bytes(RESERVED))
+        # A symbolic link is replaced by renaming another one over it; `write_atomically` writes files only.
         pointer = self.runs / f".latest-{os.getpid()}"
         pointer.unlink(missing_ok=True)
         pointer.symlink_to(run.name)

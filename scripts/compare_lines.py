@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from components.registry import versions
-from components.trainer.features.packs import check_vectors, read_table
+from components.trainer.features.packs import Pack, checksum_of
 
 ACCURACY = 0.003  # by how much the accuracies of the lines may differ
 FEATURES = 1e-4  # by how much a feature may
@@ -67,14 +67,9 @@ def compare_features(store: Path) -> Row:
 def read_features(key: Path) -> dict[bytes, np.ndarray]:
     """float32 [d] of each image, by its sha256."""
     found: dict[bytes, np.ndarray] = {}
-    for path in key.glob("*.pack"):
-        with path.open("rb") as file:
-            table = read_table(file.read, path.stat().st_size)
-            file.seek(table.start)
-            values, good = check_vectors(table, file.read())
-        found |= {
-            bytes(name): vector for name, vector, is_good in zip(table.digests, values, good, strict=True) if is_good
-        }
+    for path in key.glob("*.parquet"):
+        pack = Pack(path.read_bytes(), checksum_of(path.read_bytes()))
+        found |= dict(zip(map(bytes, pack.digests), pack.vectors(), strict=True))
     return found
 
 

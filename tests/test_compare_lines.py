@@ -32,7 +32,7 @@ def write_features(workdir, key, vectors):
     folder = workdir / "features" / key
     folder.mkdir(parents=True)
     (folder / "key.json").write_text("{}")
-    (folder / "1.pack").write_bytes(encode_pack(DIGESTS, vectors))
+    (folder / "1.parquet").write_bytes(encode_pack(DIGESTS, vectors))
 
 
 def write_workdir(workdir, second_vectors=VECTORS, line="1.16", parent=1, **second):

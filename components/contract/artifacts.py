@@ -15,11 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tfx import types
-from tfx.dsl.io import fileio
 
 from components.contract import features
 from components.errors import Damaged, first_line
 from components.files.digests import CONTENT, digest_folder
+from components.files.paths import exists, read_bytes
 
 REMEDY = (
     "Run again: it is made anew; on a cluster, where kubeflow.nodes.<node>.cache is false for the task that made it."
@@ -46,8 +46,7 @@ def read_verdicts(uris: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """What each gate said: {gate: the content of its `verdict.json`}; the argument is {gate: its artifact's URI}."""
     verdicts = {}
     for gate, uri in uris.items():
-        with fileio.open(os.path.join(uri, features.VERDICT_FILE), "r") as file:
-            verdicts[gate] = json.load(file)
+        verdicts[gate] = json.loads(read_bytes(os.path.join(uri, features.VERDICT_FILE)))
     return verdicts
 
 
@@ -80,7 +79,7 @@ def find_damage(artifact: types.Artifact) -> str:
         return f"cannot be read: {first_line(error)}"
     if found == expected:
         return ""
-    if not fileio.exists(artifact.uri):
+    if not exists(artifact.uri):
         return "is gone"
     return f"is not as it was made (sha256 {found[:12]}, expected {expected[:12]})"
 

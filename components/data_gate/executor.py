@@ -24,6 +24,7 @@ from components.contract.limits import FLAT, check_bad_fraction, check_balance, 
 from components.data_gate.anomalies import list_anomalies, list_missing_classes
 from components.data_gate.drift import Shift, list_unmeasured, measure_shifts
 from components.errors import GateRefused
+from components.files.paths import exists, read_bytes
 from components.options.data import DataOptions
 from components.options.gates import DataGateOptions
 from components.registry import verify, versions
@@ -113,7 +114,7 @@ class Executor(base_executor.BaseExecutor):
 
 def judge_files(verdict: DataVerdict, uri: str, data: DataOptions, options: DataGateOptions) -> None:
     """Holds the manifest's counts against the limits of `data`, `data.classes` and one another."""
-    dataset = json.loads(_read(os.path.join(uri, features.DATASET_FILE)))
+    dataset = json.loads(read_bytes(os.path.join(uri, features.DATASET_FILE)))
     rejected = read_rows(os.path.join(uri, features.LEDGER_FILE))
     checks, verdict.files = check_bad_fraction(dataset, rejected, data.max_bad_fraction)
     found = read_rows(os.path.join(uri, features.MANIFEST_FILE))
@@ -132,7 +133,7 @@ def judge_anomalies(verdict: DataVerdict, anomalies: types.Artifact, schema: Sch
 
     for split in artifact_utils.decode_split_names(anomalies.split_names):
         path = os.path.join(artifact_utils.get_split_uri([anomalies], split), features.ANOMALIES_FILE)
-        found = list_anomalies(anomalies_pb2.Anomalies.FromString(_read(path)), schema, split)
+        found = list_anomalies(anomalies_pb2.Anomalies.FromString(read_bytes(path)), schema, split)
         kind = VERDICTS[options.on_anomaly]
         verdict.checks += [
             Check(f"anomaly/{row.place}", row.found, row.allowed or "as the schema says", kind, row.describe())
@@ -198,9 +199,9 @@ def read_statistics(uri: str) -> dict[str, Statistics]:
 
     paths = {split: os.path.join(uri, f"Split-{split}", features.STATISTICS_FILE) for split in features.SPLITS}
     return {
-        split: statistics_pb2.DatasetFeatureStatisticsList.FromString(_read(path))
+        split: statistics_pb2.DatasetFeatureStatisticsList.FromString(read_bytes(path))
         for split, path in paths.items()
-        if fileio.exists(path)
+        if exists(path)
     }
 
 
@@ -214,8 +215,3 @@ def read_rows(path: str) -> Iterator[dict[str, Any]]:
     with fileio.open(path, "r") as file:
         for line in file:
             yield json.loads(line)
-
-
-def _read(path: str) -> bytes:
-    with fileio.open(path, "rb") as file:
-        return file.read()

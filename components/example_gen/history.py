@@ -23,6 +23,7 @@ from urllib.parse import quote
 from components.contract import features
 from components.contract.names import key_of
 from components.example_gen.manifest import Row
+from components.files.paths import is_remote
 from components.images.findings import UNREADABLE, Inspection
 from components.sources.listing import Source
 
@@ -158,7 +159,7 @@ def _connect_or_replace(path: str) -> sqlite3.Connection:
 
 
 def _identity(source: Source) -> tuple[bytes, int, int, int]:
-    path = source.path if "://" in source.path else os.path.abspath(source.path)
+    path = source.path if is_remote(source.path) else os.path.abspath(source.path)
     place = path if source.kind == "file" else f"{path}\0{source.name}"
     return os.fsencode(place), source.size, source.mtime_ns, source.inode
 

@@ -23,6 +23,7 @@ from components.errors import InputError
 from components.example_gen.manifest import Row, parse_row
 from components.example_gen.scan import REMOTE_READERS, Scan
 from components.example_gen.shards import check_records, finish_splits, open_shards
+from components.files.paths import is_remote
 from components.images.convert import encode_for_tensorflow
 from components.images.findings import CONVERTED, Inspection
 from components.sources.content.streams import Unreadable
@@ -171,7 +172,7 @@ class WriteShards(beam.DoFn):
     def _read_records(self, unit: Unit) -> Iterator[tuple[Row, bytes]]:
         lines = read_worklist(self._worklist, unit)
         while batch := list(islice(lines, IMAGES_AT_ONCE)):
-            remote = "://" in batch[0][0].path  # mostly waited for; locally, threads would only fight for the lock
+            remote = is_remote(batch[0][0].path)  # mostly waited for; locally, threads would only fight for the lock
             yield from (self._pool.map if remote else map)(self._read, batch)
             self._done += len(batch)
             progress.info("%s of %s images written", f"{self._done:,}", f"{self._total:,}")

@@ -21,6 +21,7 @@ from components import images
 from components.example_gen.comparison import Findings, judge_rows
 from components.example_gen.history import ClassMap, History, map_classes
 from components.example_gen.manifest import Row, digest_rows, make_row, summarise_rows
+from components.files.paths import is_remote
 from components.images import findings, formats, inspection, tensorflow_pixels
 from components.options.data import DataOptions
 from components.process.machine import semaphore_problem
@@ -191,7 +192,7 @@ def _inspect_in_threads(
     if not sources:
         return
     looking.prepare()
-    threads = REMOTE_READERS if "://" in sources[0][1].path else os.cpu_count()
+    threads = REMOTE_READERS if is_remote(sources[0][1].path) else os.cpu_count()
     with ThreadPoolExecutor(threads) as pool:
         for batch in pool.map(lambda batch: inspect_batch(batch, limits), _batches(sources, 8)):
             yield from batch
@@ -206,7 +207,7 @@ def _processes_can_share_work() -> bool:
 
 
 def _suits_a_process(source: Source) -> bool:
-    return source.name.lower().endswith((".jpg", ".jpeg", ".png")) and "://" not in source.path
+    return source.name.lower().endswith((".jpg", ".jpeg", ".png")) and not is_remote(source.path)
 
 
 def _inspect_in_processes(

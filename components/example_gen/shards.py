@@ -12,13 +12,13 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import IO
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from components.contract import features
 from components.example_gen.manifest import Row
+from components.files.paths import opened
 from components.images.findings import CONVERTED
 from components.sources.formats.tfrecords import Frame, walk_frames
 
@@ -96,7 +96,7 @@ def check_records(uri: str, shards: Mapping[str, str], expected: Iterable[tuple[
     """
     paths = {split: os.path.join(uri, name) for split, name in shards.items()}
     with ExitStack() as stack:
-        files = {split: stack.enter_context(_open(path)) for split, path in paths.items()}
+        files = {split: stack.enter_context(opened(path)) for split, path in paths.items()}
         frames = {split: walk_frames(file, ANY_SIZE) for split, file in files.items()}
         for row, label in expected:
             if problem := compare_record(next(frames[row.split], None), row, label):
@@ -104,10 +104,6 @@ def check_records(uri: str, shards: Mapping[str, str], expected: Iterable[tuple[
         for split, rest in frames.items():
             if next(rest, None):
                 raise DamagedShards(paths[split], "there are more records than in the manifest")
-
-
-def _open(path: str) -> IO[bytes]:
-    return tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb")  # Python's own is faster
 
 
 def compare_record(frame: Frame | None, row: Row, label: int) -> str:

@@ -1,26 +1,30 @@
-"""Digests of files and of folders, local or remote; TensorFlow is only loaded for remote ones."""
+"""Digests of files and of folders, local or remote, and content that is sealed by its own digest."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-CHUNK = 1 << 20
+from components.files.paths import CHUNK, is_folder, opened, walk_files
+
 CONTENT = "content_sha256"  # custom property of an artifact: `digest_folder` of when it was made
 
 
 def digest_path(path: str | Path) -> str:
     """sha256 of a file, or of a folder of files, as hex digits."""
-    return digest_folder(str(path)) if _is_folder(str(path)) else digest_of(path)
+    return digest_folder(str(path)) if is_folder(str(path)) else digest_of(path)
 
 
 def digest_of(path: str | Path, algorithm: str = "sha256") -> str:
-    """Digest of a file's content, as hex digits; reads in pieces, so that size does not matter."""
+    """Digest of a file's content, as hex digits; reads in pieces, so that size does not matter.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     digest = hashlib.new(algorithm, usedforsecurity=False)
-    with _open(str(path)) as file:
+    with opened(str(path)) as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
@@ -34,14 +38,11 @@ def digest_folder(path: str) -> str:
 def digest_files(path: str, digest: Callable[[str], str] = digest_of) -> dict[str, str]:
     """sha256 of every file below a folder, by its path below it; none where there is no folder.
 
-    The empty objects that stand for folders in a bucket are no files.
-
     Args:
         path: of the folder.
         digest: of a file, by its path.
     """
-    files = (os.path.join(folder, name) for folder, _, names in _walk(path) for name in names if name.strip("/"))
-    return {os.path.relpath(file, path): digest(file) for file in files}
+    return {name: digest(os.path.join(path, name)) for name in walk_files(path)}
 
 
 def combine(files: Mapping[str, str]) -> str:
@@ -52,19 +53,18 @@ def combine(files: Mapping[str, str]) -> str:
     return digest.hexdigest()
 
 
-def _gfile() -> Any:
-    import tensorflow as tf
-
-    return tf.io.gfile
-
-
-def _is_folder(path: str) -> bool:
-    return bool(_gfile().isdir(path)) if "://" in path else os.path.isdir(path)
+def seal(content: bytes) -> bytes:
+    """Puts a line with its sha256 before the content."""
+    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
 
 
-def _walk(path: str) -> Iterable[Any]:
-    return _gfile().walk(path) if "://" in path else os.walk(path)
+def unseal(sealed: bytes) -> bytes:
+    """Gives back the content that was sealed.
 
-
-def _open(path: str) -> Any:
-    return _gfile().GFile(path, "rb") if "://" in path else open(path, "rb")
+    Raises:
+        ValueError: the bytes are not those that were sealed.
+    """
+    digest, _, content = sealed.partition(b"\n")
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        raise ValueError("its sha256 is not that of its content")
+    return content

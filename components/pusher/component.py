@@ -23,6 +23,7 @@ from tfx.utils import json_utils
 from components.contract.artifacts import DataVerdict, Manifest, contents_of, read_verdicts
 from components.contract.gates import DATA, QUALITY, SERVABILITY, lets_through, used_override
 from components.errors import InputError
+from components.files.paths import is_remote
 from components.pusher.verdicts import check_judged, judged_files
 from components.registry.passport import Data
 from components.registry.publish import publish_model
@@ -76,7 +77,7 @@ def local_folder(serving_dir: str) -> Path:
     Raises:
         InputError: it is remote; object stores rename no folder, so a version could be half there.
     """
-    if "://" in serving_dir:
+    if is_remote(serving_dir):
         raise InputError(
             f"Pusher: expected a folder on a mounted file system to push to, got {serving_dir}.\n"
             "An object store cannot rename a folder, so a server might load half a version. Mount a volume."

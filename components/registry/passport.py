@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.contract import features
+from components.files.paths import opened
 from components.process.lines import library_versions, line_name
-from components.registry.staging import open_source
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def describe_data(manifest: str) -> dict[str, Any]:
     """
     dataset = read_json(os.path.join(manifest, features.DATASET_FILE))
     digest, sides = hashlib.sha256(), []
-    with open_source(os.path.join(manifest, features.MANIFEST_FILE)) as file:
+    with opened(os.path.join(manifest, features.MANIFEST_FILE)) as file:
         for line in file:
             digest.update(line)
             row = json.loads(line)
@@ -109,5 +109,5 @@ def describe_data(manifest: str) -> dict[str, Any]:
 
 def read_json(path: str) -> dict[str, Any]:
     """The object in a local or remote JSON file."""
-    with open_source(path) as file:
+    with opened(path) as file:
         return dict(json.loads(file.read().decode("utf-8")))

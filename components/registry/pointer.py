@@ -236,6 +236,8 @@ def locked(serving: Path) -> Iterator[None]:
 def write_synced(path: Path, text: str) -> None:
     """Writes a file that is either as it was or complete, also after a power cut.
 
+    `components.files.paths.write_atomically` does not wait for the disk; what servers follow must.
+
     Raises:
         OSError: it could not be written; nothing is left of it.
     """

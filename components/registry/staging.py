@@ -16,13 +16,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from components.files.paths import CHUNK, opened, walk_files
 from components.registry import pointer
 
 PARTIAL_PREFIX = ".partial-"
 LOCK_SUFFIX = ".lock"
-CHUNK = 1 << 20  # bytes that are copied at a time
 ABANDONED = 86400.0  # seconds after which a folder of another machine, whose locks may not reach us, has no writer
 
 
@@ -90,42 +90,20 @@ def copy_tree(source: str, target: Path) -> dict[str, str]:
     Raises:
         OSError: a file cannot be read or written.
     """
-    return {name: copy_file(os.path.join(source, name), target / name) for name in sorted(_list_files(source))}
+    return {name: copy_file(os.path.join(source, name), target / name) for name in sorted(walk_files(source))}
 
 
 def copy_file(source: str, target: Path) -> str:
     """Copies one file, local or remote, and waits until it is on the disk; sha256 of what was read."""
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
-    with open_source(source) as reader, open(target, "xb") as writer:
+    with opened(source) as reader, open(target, "xb") as writer:
         while chunk := reader.read(CHUNK):
             digest.update(chunk)
             writer.write(chunk)
         writer.flush()
         os.fsync(writer.fileno())
     return digest.hexdigest()
-
-
-def _list_files(source: str) -> list[str]:
-    """Files below a folder, as paths below it; the empty objects that stand for folders are none."""
-    from_here = len(source.rstrip("/")) + 1
-    if "://" in source:
-        from tfx.dsl.io import fileio
-
-        walked: Any = fileio.walk(source)
-    else:
-        walked = os.walk(source)
-    return [os.path.join(folder, name)[from_here:] for folder, _, names in walked for name in names if name.strip("/")]
-
-
-def open_source(path: str) -> IO[bytes]:
-    """A local or remote file, for reading its bytes. TFX is loaded for a remote one only."""
-    if "://" not in path:
-        return open(path, "rb")
-    from tfx.dsl.io import fileio
-
-    opened: IO[bytes] = fileio.open(path, "rb")
-    return opened
 
 
 def sync_folders(folder: Path) -> None:

@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import replace
 
 from components.errors import InputError
+from components.files.paths import is_remote
 from components.options.data import DataOptions
 from components.sources import nested
 from components.sources.content import remote
@@ -108,7 +109,7 @@ def find_tree(path: str, options: DataOptions) -> Tree:
 
 
 def _find_at(path: str, options: DataOptions) -> Tree:
-    kind = remote.remote_kind(path) if remote.is_remote(path) else _kind_of(path)
+    kind = remote.remote_kind(path) if is_remote(path) else _kind_of(path)
     if kind == "folder":
         return walk_folder(path)
     if not kind:
@@ -130,7 +131,7 @@ def _kind_of(path: str) -> str:
 
 def _find_in_file(path: str, options: DataOptions) -> Tree:
     name = path.rstrip("/").rpartition("/")[2]
-    if remote.is_remote(path):
+    if is_remote(path):
         source = remote.stat_source(name, path)
     else:
         source = local_source(name, path, os.stat(path))

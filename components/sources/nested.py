@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from components.errors import InputError
+from components.files.paths import is_remote
 from components.images.formats import IMAGE_SUFFIXES, sniff_format
 from components.options.data import DataOptions
 from components.sources import table
@@ -137,9 +138,9 @@ def _kinds(files: list[Source], layout: str) -> tuple[dict[Source, str], bool]:
 def _sniff_all(files: list[Source]) -> Iterator[tuple[Source, str]]:
     """Each file with its kind, in the order of storage, up to the first that is an image without a suffix."""
     files = sorted(files, key=lambda file: (file.path, file.position))
-    is_remote = any(remote.is_remote(file.path) for file in files[:1])
+    at_once = any(is_remote(file.path) for file in files[:1])
     with ThreadPoolExecutor(remote.CALLS) as pool:
-        for file, kind in zip(files, (pool.map if is_remote else map)(_sniff, files), strict=True):
+        for file, kind in zip(files, (pool.map if at_once else map)(_sniff, files), strict=True):
             yield file, kind
             if kind == IMAGE:
                 return

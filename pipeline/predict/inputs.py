@@ -11,6 +11,7 @@ from pathlib import Path
 
 from components.contract.secrets import refuse_secrets
 from components.errors import InputError
+from components.files.paths import is_remote
 from components.images import formats
 from components.sources.layout.filenames import why_ignored
 from components.sources.tables.columns import name_path
@@ -50,7 +51,7 @@ def count_inputs(paths: Iterable[str]) -> int:
         InputError: none, or one of them is in an object store.
     """
     paths = list(paths)
-    if away := [path for path in paths if "://" in path]:
+    if away := [path for path in paths if is_remote(path)]:
         raise InputError(
             f"Expected local images, found {away[0]}.\n"
             "Add --beam --output DIR, which reads s3:// and gs:// as ingest does, or copy them to a folder."

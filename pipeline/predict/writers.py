@@ -239,6 +239,7 @@ def open_writer(form: str, output: Path | None, shape: AnswerShape) -> Iterator[
         yield writer
         writer.close()
         return
+    # Rows are streamed and may not fit into memory, so `write_atomically`, which takes whole contents, cannot serve.
     partial = output.with_name(f".{output.name}.partial")
     options: dict[str, Any] = {"mode": "wb"} if form == "parquet" else {"mode": "w", "encoding": "utf-8"}
     if form != "parquet":

@@ -12,6 +12,7 @@ from components.contract import features
 from components.contract.gates import QUALITY, lets_through, used_override
 from components.errors import first_line
 from components.files.digests import digest_of
+from components.files.paths import write_atomically
 from components.registry import versions
 from pipeline.process import signals
 from pipeline.report.tuning import read_tuning
@@ -58,9 +59,7 @@ class Summary:
         self.peak_rss_mb = round(peak_rss_mb(), 1)
         path = run / "summary.json"
         (run / RESERVE).unlink(missing_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps({"schema": 1, **self.__dict__}, indent=2) + "\n", "utf-8")
-        partial.replace(path)
+        write_atomically(str(path), json.dumps({"schema": 1, **self.__dict__}, indent=2) + "\n")
         return path
 
 

@@ -18,7 +18,7 @@ from pipeline.workdir import Workdir
 LOCK_SECONDS = 5.0  # that another program may hold the database
 COMPLETE = "SELECT id FROM Execution WHERE last_known_state IN (3, 5)"  # COMPLETE, CACHED
 TABLES = {"Artifact", "Association", "Attribution", "Context", "Event", "EventPath", "Execution", "MLMDEnv", "Type"}
-PARTIAL_FILES = ("runs/.latest-*", "runs/*/summary.partial", ".write-*", "sample/.partial-*", f"features/*/*{PARTIAL}")
+PARTIAL_FILES = ("runs/.latest-*", f"runs/*/*{PARTIAL}", ".write-*", "sample/.partial-*", f"features/*/*{PARTIAL}")
 KILLED = "the run was killed, or the machine went down: the run said nothing of its end"
 
 

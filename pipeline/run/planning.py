@@ -8,6 +8,7 @@ from pathlib import Path
 from components.contract.gates import Override
 from components.example_gen.scan import Scan
 from components.files.digests import digest_path
+from components.files.paths import is_remote
 from components.options.trainer import TrainerOptions
 from components.process.lines import library_versions
 from components.registry import verify, versions
@@ -99,4 +100,4 @@ def find_baselines(serving: Path, key: str, enable_cache: bool) -> tuple[int | N
 
 def absolute(path: str) -> str:
     """A local path in full, so that it means the same for every node; a remote one as it is."""
-    return path if "://" in path else str(Path(path).resolve())
+    return path if is_remote(path) else str(Path(path).resolve())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components.errors import InputError
 from components.files.paths import PARTIAL
-from components.trainer.features.store import BAD, EXPORT, KEY_FILE, PACK, USED
+from components.trainer.features.store import BAD, EXPORT, KEY_FILE, OLD_PACK, PACK, USED
 
 UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -99,7 +99,7 @@ def prune_features(
     now = time.time()
     kept = [*root.glob(f"*/*{PACK}"), *root.glob(f"*/*{EXPORT}")]
     removed, left = choose([read_pack(path) for path in kept], now, older_than, max_size)
-    rubbish = sorted(root.glob(f"*/*{PACK}{BAD}"))
+    rubbish = sorted(path for name in (PACK + BAD, OLD_PACK, OLD_PACK + BAD) for path in root.glob(f"*/*{name}"))
     rubbish += sorted(path for path in root.glob(f"*/*{PARTIAL}") if now - _modified(path) > ABANDONED)
     if not dry_run:
         try:
@@ -142,7 +142,10 @@ def describe(pruned: PrunedFeatures, dry_run: bool) -> str:
     """What was removed and what is left, in a few lines."""
     verb = "would be removed" if dry_run else "removed"
     lines = [f"{pack.path.parent.name[:12]}/{pack.path.name}  {_megabytes([pack])}  {verb}" for pack in pruned.removed]
-    lines += [f"{path.parent.name[:12]}/{path.name}  {verb} (damaged or unfinished)" for path in pruned.rubbish]
+    lines += [
+        f"{path.parent.name[:12]}/{path.name}  {verb} (damaged, unfinished or of an earlier Graft)"
+        for path in pruned.rubbish
+    ]
     lines.append(
         f"{len(pruned.removed)} packs ({_megabytes(pruned.removed)}) {verb}; "
         f"{len(pruned.left)} packs ({_megabytes(pruned.left)}) are left."

@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from components.errors import InputError
+from components.files.paths import join, scheme_of
 from components.sources.listing import Source, Tree
 
 CALLS = 32  # at once: a remote file system is mostly waited for
@@ -34,11 +35,6 @@ CREDENTIALS = {
     "gs": "GOOGLE_APPLICATION_CREDENTIALS, `gcloud auth application-default login`, or the machine's service account",
 }
 DENIED = re.compile(r"denied|forbidden|invalid_access_key|signature|credential|token|oauth|\b40[13]\b", re.IGNORECASE)
-
-
-def is_remote(path: str) -> bool:
-    """Tells whether a path has a scheme."""
-    return "://" in path
 
 
 def remote_kind(path: str) -> str:
@@ -96,11 +92,6 @@ def walk(root: str) -> Tree:
     return tree
 
 
-def join(folder: str, name: str) -> str:
-    """Joins the path of a folder and a name below it."""
-    return f"{folder.rstrip('/')}/{name}"
-
-
 def stat_source(name: str, path: str) -> Source:
     """Makes the source of a remote file; a missing or unreachable file, or a folder, has a problem."""
     from pyarrow.fs import FileType
@@ -132,11 +123,6 @@ def open_file(path: str) -> io.BufferedReader:
         return io.BufferedReader(system.open_input_file(place), BUFFER)
     except ValueError as error:  # an unknown scheme, or a path that no service takes
         raise OSError(one_line(error)) from error
-
-
-def scheme_of(path: str) -> str:
-    """Returns the scheme of a path, before `://`, in lower case."""
-    return path.partition("://")[0].lower()
 
 
 def _locate(path: str) -> tuple[Any, str]:

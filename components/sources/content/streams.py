@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
+from components.files.paths import is_remote
 from components.sources.content import remote
 from components.sources.content.packing import part_of, unpack_file
 from components.sources.listing import Source
@@ -55,7 +56,7 @@ def open_binary(place: str) -> IO[bytes]:
     archive, _, member = place.rpartition(MEMBER)
     if archive:
         return _open_member(archive, *member.split(":"))
-    if remote.is_remote(place):
+    if is_remote(place):
         return remote.open_file(place)
     file = open(place, "rb", opener=_open_at_once)  # noqa: SIM115  the caller closes it
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -173,7 +174,7 @@ def _keep(zips: dict[tuple[int, str], tuple[Any, zipfile.ZipFile]], place: str, 
 def _state(place: str) -> Any:
     """Returns what changes when a file is replaced; a remote file is taken to stay."""
     path = place.partition(MEMBER)[0]
-    if remote.is_remote(path):
+    if is_remote(path):
         return None
     status = os.stat(path)
     return status.st_ino, status.st_size, status.st_mtime_ns

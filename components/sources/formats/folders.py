@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from components.errors import InputError
+from components.files.paths import is_remote
 from components.sources.content import remote
 from components.sources.content.readers import describe_error
 from components.sources.content.streams import NOT_REGULAR
@@ -24,7 +25,7 @@ def walk_folder(root: str) -> Tree:
     Raises:
         InputError: the folder itself cannot be listed.
     """
-    if remote.is_remote(root):
+    if is_remote(root):
         return remote.walk(root)
     tree = Tree(root)
     pending: list[tuple[str, tuple[Identity, ...]]] = [("", _parents(root))]

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from urllib.parse import unquote
 
+from components.files.paths import is_remote
 from components.images.formats import IMAGE_SUFFIXES
 from components.sources.content import remote
 from components.sources.formats.archives import LEAVES
@@ -102,7 +103,7 @@ class PathFinder:
 
     def find_all(self, paths: list[str]) -> Iterator[Source]:
         """Yields the file of each path; one with a problem where there is none."""
-        if not any(remote.is_remote(path) for path in (self.root, *paths)):
+        if not any(is_remote(path) for path in (self.root, *paths)):
             self.settle(paths)
             yield from map(self.find, paths)
             return
@@ -140,7 +141,7 @@ class PathFinder:
 
     def _at_hand(self, path: str) -> Source | None:
         """The file at a path as it is written; None where there is none. A remote path is not asked for."""
-        if remote.is_remote(path):
+        if is_remote(path):
             return None
         name = self._name(path)
         if name in self.known or self.table.kind != "file":
@@ -150,7 +151,7 @@ class PathFinder:
 
     def _stat(self, name: str) -> Source:
         path = name if name.startswith("/") else self.root + name
-        return remote.stat_source(name, path) if remote.is_remote(path) else stat_file(name, path)
+        return remote.stat_source(name, path) if is_remote(path) else stat_file(name, path)
 
     def _name(self, path: str) -> str:
         name = posixpath.normpath(posixpath.join(self.folder, path))
@@ -161,7 +162,7 @@ class PathFinder:
         source = self._at_hand(path)
         if source is not None:
             return source
-        if remote.is_remote(path) and not self.has_copies:
+        if is_remote(path) and not self.has_copies:
             return remote.stat_source(path, path)
         simple = simplify(path)
         rest = simple[len(self.cut) :] if simple.startswith(self.cut) else simple
@@ -181,7 +182,7 @@ class PathFinder:
 
     def _lost(self, path: str, several: list[str]) -> Source:
         problem = f"no single file is meant: {several[0]}, {several[1]}" if several else "no such file"
-        if remote.is_remote(path):
+        if is_remote(path):
             return Source(path, "", path, problem=problem)
         name = self._name(path)
         if self.table.kind == "file":
@@ -201,7 +202,7 @@ class PathFinder:
 
     def _around(self, up: str) -> dict[str, Source]:
         """The files below the table's folder, or the one above it; nothing where none is named like an image."""
-        if up and remote.is_remote(self.root):
+        if up and is_remote(self.root):
             return {}
         found = walk_folder(self.root + up or ".").files
         files = {up + file.name: replace(file, name=up + file.name) for file in found}

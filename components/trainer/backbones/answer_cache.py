@@ -16,7 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from components.files.paths import file_errors, make_folder, seal, unseal, write_atomically
+from components.files.digests import seal, unseal
+from components.files.paths import make_folder, read_bytes, write_atomically
 from components.trainer.devices.tf_config import is_chief
 
 FOLDER = "known"
@@ -56,12 +57,9 @@ class AnswerCache:
         return os.path.join(self.root, FOLDER, f"{hashlib.sha256(text.encode()).hexdigest()}.json")
 
     def _read(self, path: str) -> Any:
-        import tensorflow as tf
-
-        with suppress(ValueError, *file_errors()):
+        with suppress(ValueError, OSError):
             if self.root:
-                with tf.io.gfile.GFile(path, "rb") as file:
-                    return json.loads(unseal(file.read()))
+                return json.loads(unseal(read_bytes(path)))
         return None
 
     def _keep(self, path: str, answer: Any) -> None:
@@ -70,5 +68,5 @@ class AnswerCache:
         try:
             make_folder(os.path.dirname(path))
             write_atomically(path, seal(json.dumps(answer).encode()))
-        except file_errors() as error:
+        except OSError as error:
             log.warning("%s could not be written, it is found out again next time: %s", path, error)

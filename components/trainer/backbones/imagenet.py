@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from components.errors import InputError, first_line
-from components.files.digests import CHUNK, digest_of
+from components.files.digests import digest_of
+from components.files.paths import CHUNK
 from components.process.surroundings import NO_FOLDER
 from components.trainer.backbones.table import check_request, find_backbone
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from components.errors import InputError, did_you_mean
+from components.files.paths import is_remote
 
 Scaling = Literal["-1..1", "0..1", "torch", "caffe", "inside"]
 ScalingOption = Literal["auto", "-1..1", "0..1", "torch", "caffe", "inside"]
@@ -165,7 +166,7 @@ def choose_scaling(name: str, option: ScalingOption) -> Scaling:
 
 
 def _check_saved(path: str, arguments: dict[str, Any]) -> None:
-    if "://" not in path and not Path(path).exists():
+    if not is_remote(path) and not Path(path).exists():
         raise InputError(
             f"trainer.backbone: expected a row of the table, a .keras file or a SavedModel; there is no {path}.\n"
             "Relative paths in a configuration file are meant from its folder, those of --set from where you stand."

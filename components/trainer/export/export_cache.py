@@ -32,7 +32,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow.python.saved_model import fingerprinting_utils  # there is no public way to write it
 
-from components.files.paths import file_errors, make_folder, seal, unseal, write_atomically
+from components.files.digests import seal, unseal
+from components.files.paths import make_folder, read_bytes, write_atomically
 from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.devices.tf_config import is_chief
 from components.trainer.features.keys import known_transform
@@ -74,11 +75,10 @@ class KeptExport:
             buffer = io.BytesIO()
             with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
                 for name in _files_of(export):
-                    with tf.io.gfile.GFile(os.path.join(export, name), "rb") as file:
-                        archive.writestr(name, file.read())
+                    archive.writestr(name, read_bytes(os.path.join(export, name)))
             make_folder(os.path.dirname(self.path))
             write_atomically(self.path, seal(buffer.getvalue()))
-        except file_errors() as error:
+        except OSError as error:
             log.warning("%s could not be kept, the next export is traced again: %s", self.path, error)
 
     def write_with(self, head: Head, export: str) -> bool:
@@ -87,15 +87,14 @@ class KeptExport:
         Raises:
             OSError, tf.errors.OpError: the export cannot be written.
         """
-        unusable: tuple[type[Exception], ...] = (ValueError, KeyError, zipfile.BadZipFile, *file_errors())
+        unusable: tuple[type[Exception], ...] = (ValueError, KeyError, OSError, tf.errors.OpError, zipfile.BadZipFile)
         with tempfile.TemporaryDirectory() as scratch:
             try:
-                with tf.io.gfile.GFile(self.path, "rb") as file:
-                    content = unseal(file.read())
+                content = unseal(read_bytes(self.path))
                 with zipfile.ZipFile(io.BytesIO(content)) as archive:
                     archive.extractall(scratch)
                 names, values = _with_head(os.path.join(scratch, VARIABLES, VARIABLES), head)
-            except tf.errors.NotFoundError:
+            except FileNotFoundError:
                 return False
             except unusable as error:
                 log.warning("%s is not usable, the export is traced again: %s", self.path, error)
@@ -108,7 +107,7 @@ class KeptExport:
                 file.write(Path(scratch, GRAPH).read_bytes())
         fingerprinting_utils.write_fingerprint(export)
         if is_chief():
-            with suppress(*file_errors()):
+            with suppress(OSError):
                 write_atomically(self.path + USED, f"{time.time():.0f}".encode())
         return True
 

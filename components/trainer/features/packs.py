@@ -1,176 +1,111 @@
-"""One pack of kept features: a file of digests, checksums and vectors that is written once and never changed.
+"""One pack of kept features: a Parquet file that is written once, never changed, and named after its checksum.
 
-    magic | length of the header, uint32 | crc32c of header and table, uint32
-    header: JSON {"count", "width", "dtype", "block"}
-    table: count x 32 bytes, sha256 of each image
-           a row a block of vectors: crc32c of its bytes, how many they are, how many when unpacked, uint32 each
-    blocks: of "block" vectors each, fewer in the last
+    sha256   raw sha256 of an image, 32 bytes
+    nonzero  a bit a value of its vector: whether it stands in `values`
+    values   those that are not 0.0, float32
 
-The table can be read without the vectors, so looking up a million images reads 32 MB.
-
-A block is Zstandard over two parts: a bit a value, whether any of its own bits is set; then the values that have one,
-all their first bytes, all their second bytes, and so on. Behind a ReLU every third value is zero, and the bytes with
-the exponents are alike: 1,280 features of MobileNetV2 take 2.8 kB instead of 5.1, to the bit what they were.
+Behind a ReLU every third value is zero, and split into streams the bytes with the exponents are alike: 1,280 features
+of MobileNetV2 take 2.8 kB instead of 5.1, to the bit what they were. Vectors in half precision are kept as float32 of
+which Zstandard packs the empty bits.
 """
 
 from __future__ import annotations
 
-import json
-import struct
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import google_crc32c
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-FORMAT = 2  # part of the store's keys: what an older Graft kept is neither read nor touched
-MAGIC = b"GRAFTPK2"
-BLOCK = 256  # vectors that are packed, and damaged, together
-PREFIX = struct.Struct("<8sII")
 DIGEST = np.dtype("S32")  # raw sha256; NumPy drops zero bytes at the end when it shows one, not when it compares
-BLOCK_ROW = np.dtype([("checksum", "<u4"), ("packed", "<u4"), ("raw", "<u4")])
 FeatureDtype = Literal["float32", "float16"]
-DTYPES: dict[str, np.dtype] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 
 
 class BadPack(ValueError):
     """A pack that must not be trusted; the message says what is wrong with it."""
 
 
-@dataclass(frozen=True)
-class PackTable:
-    """What a pack holds.
-
-    Attributes:
-        digests: S32 [n], raw sha256.
-        blocks: `BLOCK_ROW` [ceil(n / block)].
-        block: vectors a block.
-        width: values a vector.
-        dtype: of the values.
-        start: offset of the first block, in bytes.
-    """
-
-    digests: np.ndarray
-    blocks: np.ndarray
-    block: int
-    width: int
-    dtype: np.dtype
-    start: int
-
-
-def encode_pack(digests: np.ndarray, values: np.ndarray, block: int = BLOCK) -> bytes:
-    """The bytes of a pack.
+def encode_pack(digests: np.ndarray, values: np.ndarray) -> bytes:
+    """Packs vectors into the bytes of a Parquet file.
 
     Args:
         digests: S32 [n].
-        values: float32 or float16 [n, d].
-        block: vectors that are packed together.
+        values: float32 [n, d].
     """
-    values = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False))
-    facts = {"count": len(values), "width": int(values.shape[1]), "dtype": values.dtype.name, "block": block}
-    header = json.dumps(facts, sort_keys=True).encode()
-    rows, blocks = [], []
-    for start in range(0, len(values), block):
-        packed, raw = encode_block(values[start : start + block])
-        rows.append((google_crc32c.value(packed), len(packed), raw))
-        blocks.append(packed)
-    table = header + digests.astype(DIGEST).tobytes() + np.array(rows, BLOCK_ROW).tobytes()
-    return b"".join([PREFIX.pack(MAGIC, len(header), google_crc32c.value(table)), table, *blocks])
+    values = np.ascontiguousarray(values, np.float32)
+    nonzero = values.view(np.uint32) != 0  # true of minus zero, too
+    nonzero[:, 0] |= ~nonzero.any(axis=1)  # pyarrow 10 cannot read empty lists whose bytes are split into streams
+    bits, ends = np.packbits(nonzero, axis=1), np.cumsum(nonzero.sum(axis=1))
+    columns = {
+        "sha256": _fixed_size(digests.astype(DIGEST)),
+        "nonzero": _fixed_size(bits),
+        "values": pa.ListArray.from_arrays(np.append(0, ends).astype(np.int32), values[nonzero]),
+    }
+    table, buffer = pa.table(columns, metadata={"width": str(values.shape[1])}), pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        buffer,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=False,
+        write_statistics=False,
+        use_byte_stream_split=["values.list.element"],
+        use_compliant_nested_type=True,  # else pyarrow 10 calls the column values.list.item
+    )
+    return buffer.getvalue().to_pybytes()
 
 
-def encode_block(values: np.ndarray) -> tuple[bytes, int]:
-    """The bytes of a block of vectors [k, d], little-endian, and how many they are when unpacked."""
-    bits = values.view(f"<u{values.itemsize}")
-    any_bit = bits != 0  # of minus zero, too
-    planes = bits[any_bit].view(np.uint8).reshape(-1, values.itemsize).T
-    raw = np.packbits(any_bit).tobytes() + planes.tobytes()
-    return pa.Codec("zstd", compression_level=1).compress(raw, asbytes=True), len(raw)
+def _fixed_size(rows: np.ndarray) -> pa.Array:
+    kind = pa.binary(rows.nbytes // len(rows))
+    return pa.Array.from_buffers(kind, len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))])
 
 
-def decode_block(packed: bytes, raw_size: int, count: int, width: int, dtype: np.dtype) -> np.ndarray:
-    """The vectors of a block, [count, width].
+class Pack:
+    """The content of a pack that is as it was written.
 
-    Raises:
-        ValueError, OSError: the bytes are of no such block.
+    Attributes:
+        digests: S32 [n], raw sha256 of the images.
+        width: values a vector.
     """
-    raw = np.frombuffer(pa.Codec("zstd").decompress(packed, raw_size, asbytes=True), np.uint8)
-    bitmap = -(-count * width // 8)
-    any_bit = np.unpackbits(raw[:bitmap], count=count * width).astype(bool)
-    bits = np.zeros(count * width, f"<u{dtype.itemsize}")
-    bits[any_bit] = np.ascontiguousarray(raw[bitmap:].reshape(dtype.itemsize, -1).T).view(bits.dtype).ravel()
-    return bits.view(dtype).reshape(count, width)
+
+    def __init__(self, content: bytes, checksum: str) -> None:
+        """Opens a pack; its vectors are unpacked when they are asked for.
+
+        Raises:
+            BadPack: the content has another CRC32C than its name says, or is no pack.
+        """
+        if checksum_of(content) != checksum:  # the only guard: pyarrow 10 writes no checksums of pages
+            raise BadPack(f"a wrong checksum of its {len(content):,} bytes")
+        try:
+            self._file = pq.ParquetFile(pa.BufferReader(content))
+            self.width = int((self._file.metadata.metadata or {})[b"width"])
+            self.digests = self._read("sha256").view(DIGEST).ravel()
+        except (pa.ArrowException, KeyError) as error:
+            raise BadPack("not a pack of features") from error
+
+    def _read(self, column: str) -> np.ndarray:
+        """A column of values of a fixed size, uint8 [n, size]."""
+        chunks = self._file.read([column], use_threads=False)[column].combine_chunks()
+        size = chunks.type.byte_width
+        return np.frombuffer(chunks.buffers()[1], np.uint8, len(chunks) * size).reshape(-1, size)
+
+    def find(self, digests: np.ndarray) -> np.ndarray:
+        """The row of each digest, or -1; `digests` are sorted."""
+        by_digest = np.argsort(self.digests, kind="stable")
+        mine = self.digests[by_digest]
+        places = np.minimum(np.searchsorted(mine, digests), max(len(mine) - 1, 0))
+        return np.where(mine[places] == digests, by_digest[places], -1) if len(mine) else np.full(len(digests), -1)
+
+    def vectors(self) -> np.ndarray:
+        """All vectors, float32 [n, d]."""
+        bits = self._read("nonzero")
+        values = np.zeros([len(bits), self.width], np.float32)
+        packed = self._file.read(["values"], use_threads=False)["values"].combine_chunks()
+        values[np.unpackbits(bits, axis=1, count=self.width).view(bool)] = packed.flatten().to_numpy()
+        return values
 
 
-def read_table(read: Callable[[int], bytes], size: int) -> PackTable:
-    """The table of a pack.
-
-    Args:
-        read: gives the next n bytes of the file.
-        size: of the file, in bytes.
-
-    Raises:
-        BadPack: cut off, not a pack, or a wrong checksum.
-    """
-    prefix = read(PREFIX.size)
-    if len(prefix) != PREFIX.size:
-        raise BadPack(f"only {size} bytes")
-    magic, header_size, checksum = PREFIX.unpack(prefix)
-    if magic != MAGIC or header_size > 1 << 16:
-        raise BadPack("not a pack of features")
-    header = read(header_size)
-    count, width, dtype, block = _parse_header(header)
-    block_count = -(-count // block)
-    table_size = count * DIGEST.itemsize + block_count * BLOCK_ROW.itemsize
-    start = PREFIX.size + header_size + table_size
-    if size < start:
-        raise BadPack(f"expected more than {start:,} bytes, found {size:,}")
-    table = read(table_size)
-    if google_crc32c.value(header + table) != checksum:
-        raise BadPack("wrong checksum of its table")
-    digests = np.frombuffer(table, DIGEST, count)
-    blocks = np.frombuffer(table, BLOCK_ROW, block_count, digests.nbytes)
-    expected = start + int(blocks["packed"].sum(dtype=np.int64))
-    if size != expected:
-        raise BadPack(f"expected {expected:,} bytes, found {size:,}")
-    return PackTable(digests, blocks, block, width, dtype, start)
-
-
-def _parse_header(header: bytes) -> tuple[int, int, np.dtype, int]:
-    try:
-        facts: dict[str, Any] = json.loads(header)
-        count, width, block = int(facts["count"]), int(facts["width"]), int(facts["block"])
-        dtype = DTYPES[facts["dtype"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadPack("a header that cannot be read") from error
-    if count < 0 or width < 1 or block < 1:
-        raise BadPack("a header that makes no sense")
-    return count, width, dtype, block
-
-
-def check_vectors(table: PackTable, body: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """The vectors of a pack, and which of them are what was written; a damaged block takes all of its own along.
-
-    Args:
-        table: of the pack.
-        body: what follows the table.
-
-    Returns:
-        [n, d] in the pack's dtype, and bool [n]; the rows of a damaged block are zeros.
-
-    Raises:
-        BadPack: vectors are missing at the end.
-    """
-    count = len(table.digests)
-    if len(body) != int(table.blocks["packed"].sum(dtype=np.int64)):
-        raise BadPack("vectors are missing")
-    values, good = np.zeros((count, table.width), table.dtype), np.zeros(count, bool)
-    place = 0
-    for number, (checksum, size, raw_size) in enumerate(table.blocks.tolist()):
-        packed, place = body[place : place + size], place + size
-        rows = slice(number * table.block, min((number + 1) * table.block, count))
-        if google_crc32c.value(packed) == checksum:
-            values[rows] = decode_block(packed, raw_size, rows.stop - rows.start, table.width, table.dtype)
-            good[rows] = True
-    return values, good
+def checksum_of(content: bytes) -> str:
+    """CRC32C of a pack, as it stands at the end of its name."""
+    return f"{google_crc32c.value(content):08x}"

@@ -1,9 +1,9 @@
 """The feature store: features that were computed once are kept, by the content of the image they belong to.
 
-    features/<key>/key.json                 what the key stands for
-    features/<key>/<time>-<random>.pack     features of up to 32 MB of vectors, see `packs.py`
-    features/<key>/<...>.pack.used          when the pack was last read, in seconds since 1970
-    features/<key>/<...>.pack.bad           a pack that was damaged; nothing reads it
+    features/<key>/key.json                          what the key stands for
+    features/<key>/<time>-<random>-<crc32c>.parquet  a pack: features of up to 32 MB of vectors, see `packs.py`
+    features/<key>/<...>.parquet.used                when the pack was last read, in seconds since 1970
+    features/<key>/<...>.parquet.bad                 a pack that was damaged; nothing reads it
 
 The key is a digest over all that decides a feature but the image: weights, scaling, pooling, size, transform graph,
 augmentation and view, precision, library versions. Packs are only ever added, under names of their own, and appear by
@@ -27,26 +27,18 @@ from typing import Any
 import numpy as np
 
 from components.errors import InputError, first_line
-from components.files.paths import explained, file_errors, list_names, make_folder, write_atomically
+from components.files.paths import list_names, make_folder, read_bytes, remove, rename, write_atomically
 from components.trainer.features.arrays import aligned_zeros
-from components.trainer.features.packs import (
-    DTYPES,
-    FORMAT,
-    BadPack,
-    FeatureDtype,
-    PackTable,
-    check_vectors,
-    encode_pack,
-    read_table,
-)
+from components.trainer.features.packs import BadPack, FeatureDtype, Pack, checksum_of, encode_pack
 
 progress = logging.getLogger("graft.progress")
 
 PACK_BYTES = 32_000_000  # of vectors: large enough for object stores, small enough to be read and written at once
 PACK_SECONDS = 60.0  # a killed run loses no more than this, or a pack
 KEY_FILE = "key.json"
-PACK, USED, BAD = ".pack", ".used", ".bad"
-EXPORT = ".export"  # what `templates.py` keeps beside them
+PACK, USED, BAD = ".parquet", ".used", ".bad"
+OLD_PACK = ".pack"  # a form that Graft wrote before Parquet; nothing reads it, and `graft features prune` removes it
+EXPORT = ".export"  # what `export_cache.py` keeps beside them
 
 
 def digest_key(ingredients: dict[str, Any]) -> str:
@@ -77,7 +69,7 @@ class FeatureStore:
     @property
     def facts(self) -> dict[str, Any]:
         """All that the key is a digest of."""
-        return {**self.ingredients, "dtype": self.dtype, "packs": FORMAT}
+        return {**self.ingredients, "dtype": self.dtype, "packs": 2}  # the number stays: another is another key
 
     def read(self, digests: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
         """What is kept of some images. Damaged entries count as missing, and are said.
@@ -94,21 +86,24 @@ class FeatureStore:
         for name in list_names(self.folder, PACK):
             path = os.path.join(self.folder, name)
             try:
-                pack = _Pack(path, width)
+                pack = Pack(read_bytes(path), name.removesuffix(PACK).rpartition("-")[2])
+                if pack.width != width:
+                    raise BadPack(f"expected {width} values an image, found {pack.width}")
                 hits = pack.find(digests[order])
                 hits[found[order]] = -1
                 rows, places = order[hits >= 0], hits[hits >= 0]
                 if len(rows):
-                    kept, good = pack.load()
-                    values[rows], found[rows] = kept[places], good[places]
+                    values[rows] = pack.vectors()[places]
+                    found[rows] = True
                     self._touch(path)
-                    if not good.all():
-                        self._mend(path, pack.table.digests[good], kept[good], int((~good).sum()))
             except BadPack as error:
                 progress.info("kept features: %s is damaged (%s), its images are computed again", name, error)
                 self._set_aside(path)
-            except file_errors() as error:  # deleted by someone meanwhile, or not readable: computed again
+            except OSError as error:  # deleted by someone meanwhile, or not readable: computed again
                 progress.info("kept features: %s cannot be read (%s)", name, first_line(error))
+        if old := list_names(self.folder, OLD_PACK):
+            text = "kept features: %d packs of an earlier Graft are not read; graft features prune removes them"
+            progress.info(text, len(old))
         return values, found
 
     @contextmanager
@@ -120,10 +115,9 @@ class FeatureStore:
         """
         writer = PackWriter(self)
         if self.writable:
-            with explained(self.folder):
+            with _explained(self.folder):
                 make_folder(self.folder)
-                text = json.dumps(self.facts, indent=2, sort_keys=True)
-                write_atomically(os.path.join(self.folder, KEY_FILE), text.encode())
+                write_atomically(os.path.join(self.folder, KEY_FILE), json.dumps(self.facts, indent=2, sort_keys=True))
         try:
             yield writer
         except BaseException:
@@ -144,30 +138,23 @@ class FeatureStore:
         """
         if not self.writable or not len(digests):
             return
-        path = os.path.join(self.folder, f"{time.time_ns():020d}-{uuid.uuid4().hex}{PACK}")
-        with explained(self.folder):
+        content = encode_pack(digests, values.astype(self.dtype, copy=False))
+        name = f"{time.time_ns():020d}-{uuid.uuid4().hex}-{checksum_of(content)}{PACK}"
+        with _explained(self.folder):
             make_folder(self.folder)  # someone may have pruned it
-            write_atomically(path, encode_pack(digests, values.astype(DTYPES[self.dtype], copy=False)))
+            write_atomically(os.path.join(self.folder, name), content)
 
     def _touch(self, path: str) -> None:
         """Says that a pack was of use; a store that can only be read is of use, too."""
         if self.writable:
-            with suppress(*file_errors()):
-                write_atomically(path + USED, f"{time.time():.0f}".encode())
-
-    def _mend(self, path: str, digests: np.ndarray, values: np.ndarray, lost: int) -> None:
-        text = "kept features: %d of %d in %s are damaged and computed again"
-        progress.info(text, lost, lost + len(digests), os.path.basename(path))
-        self.keep(digests, values)
-        self._set_aside(path)
+            with suppress(OSError):
+                write_atomically(path + USED, f"{time.time():.0f}")
 
     def _set_aside(self, path: str) -> None:
-        import tensorflow as tf
-
         if self.writable:
-            with suppress(*file_errors()):
-                tf.io.gfile.rename(path, path + BAD, overwrite=True)
-                tf.io.gfile.remove(path + USED)
+            with suppress(OSError):
+                rename(path, path + BAD)
+                remove(path + USED)
 
 
 @dataclass
@@ -191,7 +178,7 @@ class PackWriter:
         """
         self._digests.append(digests)
         self._values.append(values)
-        self._bytes += values.size * DTYPES[self.store.dtype].itemsize
+        self._bytes += values.nbytes
         if self._bytes >= self.pack_bytes or time.monotonic() - self._since >= self.pack_seconds:
             self.flush()
 
@@ -204,29 +191,18 @@ class PackWriter:
         self._since = time.monotonic()
 
 
-class _Pack:
-    """An open pack: its table now, its vectors when they are asked for."""
+@contextmanager
+def _explained(folder: str) -> Iterator[None]:
+    """Says what to do where kept features cannot be written.
 
-    def __init__(self, path: str, width: int) -> None:
-        import tensorflow as tf
-
-        self.path = path
-        with tf.io.gfile.GFile(path, "rb") as file:
-            self.table: PackTable = read_table(file.read, file.size())
-        if self.table.width != width:
-            raise BadPack(f"expected {width} values an image, found {self.table.width}")
-
-    def find(self, digests: np.ndarray) -> np.ndarray:
-        """The row of each digest, or -1; `digests` are sorted."""
-        by_digest = np.argsort(self.table.digests, kind="stable")
-        mine = self.table.digests[by_digest]
-        places = np.minimum(np.searchsorted(mine, digests), max(len(mine) - 1, 0))
-        return np.where(mine[places] == digests, by_digest[places], -1) if len(mine) else np.full(len(digests), -1)
-
-    def load(self) -> tuple[np.ndarray, np.ndarray]:
-        """All vectors, [n, d], and which of them are as they were written."""
-        import tensorflow as tf
-
-        with tf.io.gfile.GFile(self.path, "rb") as file:
-            file.seek(self.table.start)
-            return check_vectors(self.table, file.read())
+    Raises:
+        InputError: for any error of the file system.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"features: expected to write kept features into {folder}, got: {first_line(error)}.\n"
+            "Nothing half-written is trusted. Make room (graft features prune WORKDIR) or the folder writable, and "
+            "start the run again: it continues with what is complete."
+        ) from error

@@ -18,7 +18,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
-from components.files.paths import seal, unseal
+from components.files.digests import seal, unseal
+from components.files.paths import (
+    PARTIAL,
+    list_names,
+    make_folder,
+    read_bytes,
+    remove,
+    remove_folder,
+    rename,
+    write_atomically,
+)
 from components.trainer.devices.strategy import broadcast
 from components.trainer.devices.tf_config import is_chief
 from components.trainer.training.step import AdamState
@@ -107,40 +117,34 @@ class Checkpoints:
         """
         within = f"-step-{state.step:06d}" if state.step else ""
         path = os.path.join(self.folder, f"epoch-{state.epoch:06d}{within}.ckpt")
-        scratch = f"{path}.tmp-{os.getpid()}"
         try:
-            tf.io.gfile.makedirs(self.folder)
-            with tf.io.gfile.GFile(scratch, "wb") as file:
-                file.write(seal(state.to_bytes()))
-            tf.io.gfile.rename(scratch, path, overwrite=True)
+            make_folder(self.folder)
+            write_atomically(path, seal(state.to_bytes()))
             for old in self._paths()[:-KEPT]:
-                tf.io.gfile.remove(old)
-        except (tf.errors.OpError, OSError) as error:
+                remove(old)
+        except OSError as error:
             log.warning("checkpoint %s could not be written, training goes on without it: %s", path, error)
 
     def load(self) -> TrainingState | None:
         """Reads the newest checkpoint that is sound; sets damaged ones aside and names them."""
-        if not tf.io.gfile.isdir(self.folder):
-            return None
-        for path in tf.io.gfile.glob(os.path.join(self.folder, "*.tmp-*")):
-            tf.io.gfile.remove(path)
+        for name in list_names(self.folder, PARTIAL):
+            remove(os.path.join(self.folder, name))
         for path in reversed(self._paths()):
             try:
-                with tf.io.gfile.GFile(path, "rb") as file:
-                    return TrainingState.from_bytes(unseal(file.read()))
+                return TrainingState.from_bytes(unseal(read_bytes(path)))
             except DAMAGE as error:
                 self._set_aside(path, error)
         return None
 
     def _set_aside(self, path: str, error: Exception) -> None:
         aside = f"{path}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}"
-        tf.io.gfile.rename(path, aside, overwrite=True)
+        rename(path, aside)
         progress.info("%s: checkpoint %s is damaged, going back one", self.name, os.path.basename(path))
         log.warning("checkpoint %s is damaged (%s): kept as %s, the one before is used", path, error, aside)
 
     def _paths(self) -> list[str]:
         """Oldest first."""
-        found = (CHECKPOINT_NAME.fullmatch(name) for name in tf.io.gfile.listdir(self.folder))
+        found = (CHECKPOINT_NAME.fullmatch(name) for name in list_names(self.folder))
         names = sorted((int(match[1]), int(match[2] or 0), match[0]) for match in found if match)
         return [os.path.join(self.folder, name) for _, _, name in names]
 
@@ -177,5 +181,4 @@ def resume_training(
 
 def remove_checkpoints(folder: str) -> None:
     """Removes the checkpoints of all trainings: for the end of a run, when the model is written."""
-    if tf.io.gfile.isdir(folder):
-        tf.io.gfile.rmtree(folder)
+    remove_folder(folder)

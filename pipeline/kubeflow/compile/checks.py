@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from components.errors import InputError, did_you_mean
+from components.files.paths import is_remote
 from components.trainer.backbones.table import is_saved_model
 from pipeline.beam import BEAM_NODES, beam_args, workers_share_the_disk
 from pipeline.config.configuration import Config
@@ -56,8 +57,8 @@ def _root(config: Config, service: Service) -> Iterator[str]:
     allowed = " or ".join(f"{scheme}://" for scheme in schemes)
     if not root:
         yield f"kubeflow.pipeline_root: expected a {allowed} folder for the artifacts; there is none"
-    elif root.partition("://")[0] not in schemes or "://" not in root:
-        found = root if "://" in root else f"the local path {root}, which no pod shares with another"
+    elif root.partition("://")[0] not in schemes or not is_remote(root):
+        found = root if is_remote(root) else f"the local path {root}, which no pod shares with another"
         yield f"kubeflow.pipeline_root: expected {allowed}BUCKET/FOLDER, found {found}"
 
 
@@ -72,7 +73,7 @@ def _files(config: Config, service: Service) -> Iterator[str]:
     named.append(("beam.shared_path", "beam.shared_path", config.beam.shared_path or ""))
     for key, mended_by, path in named:
         given = path in (cluster.data_path, cluster.weights)  # the image may hold it: the user has said so
-        if not path or is_sample(path) or "://" in path or (given and path.startswith("/")):
+        if not path or is_sample(path) or is_remote(path) or (given and path.startswith("/")):
             continue
         if not service.has_path(config, path):
             fix = f"say where it lies in a pod with {mended_by}: {service.POD_PATHS}"

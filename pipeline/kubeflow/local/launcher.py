@@ -23,6 +23,7 @@ from typing import Any
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as proto
 
+from components.files.paths import is_remote
 from pipeline.fingerprint import ROOT
 from pipeline.kubeflow.compiled import Task
 from pipeline.kubeflow.local.driver import EXECUTOR_LOGS, Driver, local_copy
@@ -200,7 +201,7 @@ class Launcher:
 
 def _read_answer(output_file: str, disk: Path) -> Any:
     """Reads what the executor said of its outputs; nothing where it said nothing."""
-    path = local_copy(disk, output_file) if "://" in output_file else Path(output_file)
+    path = local_copy(disk, output_file) if is_remote(output_file) else Path(output_file)
     try:
         return json_format.Parse(path.read_text("utf-8") if path.is_file() else "{}", proto.ExecutorOutput())
     except json_format.ParseError as error:

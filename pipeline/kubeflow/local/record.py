@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from components.contract.gates import DATA, QUALITY, SERVABILITY, lets_through
 from components.errors import InputError
+from components.files.paths import is_remote
 from components.registry import versions
 from pipeline.kubeflow.compile.checks import PLAN_NODE
 from pipeline.kubeflow.compiled import CompiledPipeline, read_compiled
@@ -57,7 +58,7 @@ def execute_file(
     store = open_store(root)
     workdir = Workdir(check_workdir(values, given))
     values["workdir"] = str(workdir.root)
-    if "://" not in values["data_path"] and not values["data_path"].startswith("sample:"):
+    if not is_remote(values["data_path"]) and not values["data_path"].startswith("sample:"):
         values["data_path"] = str(Path(values["data_path"]).resolve())
     workdir.create()
     with workdir.locked(), scratch_folder() as scratch:

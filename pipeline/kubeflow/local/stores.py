@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from components.errors import InputError, first_line
-from components.files.digests import CHUNK, combine
+from components.files.digests import combine
+from components.files.paths import CHUNK, is_remote
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -125,7 +126,7 @@ def open_store(root: str, scheme: str = "gs") -> Store:
     """
     if root.startswith("s3://"):
         return _open_bucket(root.rstrip("/"))
-    if "://" in root:
+    if is_remote(root):
         raise InputError(f"--root: expected a folder or s3://BUCKET/PREFIX, found {root}.")
     from pyarrow.fs import LocalFileSystem
 

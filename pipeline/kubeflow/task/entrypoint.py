@@ -29,6 +29,7 @@ from tfx.utils import import_utils
 from components.contract.artifacts import TYPES, check_contents, read_verdicts, record_contents
 from components.contract.gates import lets_through
 from components.errors import GateRefused
+from components.files.paths import is_remote
 from components.pusher.component import VERDICTS
 from pipeline.beam import workers_share_the_disk
 from pipeline.kubeflow.compile import pointers
@@ -139,7 +140,7 @@ def to_local_paths(given: proto.ExecutorInput) -> None:
                 artifact.uri = pod.to_local(artifact.uri)
     for found in given.outputs.artifacts.values():
         for artifact in found.artifacts:
-            if "://" not in artifact.uri:
+            if not is_remote(artifact.uri):
                 Path(artifact.uri).mkdir(parents=True, exist_ok=True)
 
 

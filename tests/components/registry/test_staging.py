@@ -93,16 +93,16 @@ def test_a_file_system_without_locks_is_said_and_used(tmp_path, monkeypatch, cap
     assert "has no locks ([Errno 37] No locks available): let one push at a time use it" in caplog.text
 
 
-def test_remote_trees_are_read_by_tfx(tmp_path, monkeypatch):
+def test_remote_trees_are_read_by_tensorflow(tmp_path, monkeypatch):
     """The empty objects that stand for folders in an object store are no files."""
     import io
 
-    from tfx.dsl.io import fileio
+    import tensorflow as tf
 
     content = {"gs://b/m/saved_model.pb": b"graph", "gs://b/m/variables/index": b"i"}
     walked = [("gs://b/m", ["variables"], ["saved_model.pb", "/"]), ("gs://b/m/variables", [], ["index", ""])]
-    monkeypatch.setattr(fileio, "walk", lambda _: walked)
-    monkeypatch.setattr(fileio, "open", lambda path, _: io.BytesIO(content[path]))
+    monkeypatch.setattr(tf.io.gfile, "walk", lambda _: walked)
+    monkeypatch.setattr(tf.io.gfile, "GFile", lambda path, _: io.BytesIO(content[path]))
     digests = copy_tree("gs://b/m/", tmp_path / "copy")
     assert list(digests) == ["saved_model.pb", "variables/index"]
     assert (tmp_path / "copy" / "variables" / "index").read_bytes() == b"i"

@@ -66,8 +66,8 @@ def test_without_metadata_old_outputs_do_not_meet_new_numbers(workdir, spoil):
 
 
 def test_partial_files_go_and_a_run_without_a_record_gets_one(workdir):
-    partial = ["runs/1/summary.partial", "features/abc/x.pack.1.partial", "sample/.partial-digits-7/0/1.png"]
-    kept = ["features/abc/x.pack", "sample/digits/0/1.png", "runs/2/summary.json", "serving/.partial-1/file"]
+    partial = ["runs/1/summary.json.1.partial", "features/abc/x.parquet.1.partial", "sample/.partial-digits-7/0/1.png"]
+    kept = ["features/abc/x.parquet", "sample/digits/0/1.png", "runs/2/summary.json", "serving/.partial-1/file"]
     lay(workdir, *partial, *kept)
     (workdir.runs / ".latest-7").symlink_to("1")
     (workdir.runs / "latest").symlink_to("2")

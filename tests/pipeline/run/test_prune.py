@@ -18,12 +18,12 @@ def pack_of(workdir, key, name, size, age_days, used_days=None):
     folder = workdir / "features" / key
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "key.json").touch()
-    path = folder / f"{name}.pack"
+    path = folder / f"{name}.parquet"
     path.write_bytes(bytes(size))
     then = time.time() - age_days * DAY
     os.utime(path, (then, then))
     if used_days is not None:
-        (folder / f"{name}.pack.used").write_text(f"{time.time() - used_days * DAY:.0f}")
+        (folder / f"{name}.parquet.used").write_text(f"{time.time() - used_days * DAY:.0f}")
     return path
 
 
@@ -36,7 +36,7 @@ def workdir(tmp_path):
 
 
 def left(workdir):
-    return sorted(path.stem for path in workdir.glob("features/*/*.pack"))
+    return sorted(path.stem for path in workdir.glob("features/*/*.parquet"))
 
 
 def test_kept_exports_go_with_the_packs(workdir):
@@ -48,7 +48,7 @@ def test_kept_exports_go_with_the_packs(workdir):
         os.utime(path, (then, then))
         path.with_name(f"{name}.export.used").write_text(f"{time.time() - used_days * DAY:.0f}")
     pruned = prune_features(workdir, older_than=30 * DAY)
-    assert sorted(pack.path.name for pack in pruned.removed) == ["1.pack", "old.export"]
+    assert sorted(pack.path.name for pack in pruned.removed) == ["1.parquet", "old.export"]
     assert sorted(path.name for path in (workdir / "features" / "exports").iterdir()) == [
         "new.export",
         "new.export.used",
@@ -82,23 +82,23 @@ def test_what_was_not_used_lately_or_is_too_much_goes(workdir, limits, kept):
 
 
 def test_a_small_old_pack_does_not_stay_where_a_larger_newer_one_went(workdir):
-    packs = [read_pack(path) for path in workdir.glob("features/*/*.pack")]
+    packs = [read_pack(path) for path in workdir.glob("features/*/*.parquet")]
     removed, kept = choose(packs, time.time(), None, 1500)
     assert (names(removed), names(kept)) == (["1", "2"], ["3"])
 
 
 def test_what_killed_runs_and_damage_left_goes_too(workdir):
     folder = workdir / "features" / ("a" * 64)
-    for name, age in (("x.pack.bad", 0), ("old.pack.00.partial", 3), ("new.pack.00.partial", 0)):
+    for name, age in (("x.parquet.bad", 0), ("old.parquet.00.partial", 3), ("new.parquet.00.partial", 0)):
         (folder / name).touch()
         then = time.time() - age * DAY
         os.utime(folder / name, (then, then))
     done = prune_features(workdir, older_than=300 * DAY)
-    assert [path.name for path in done.rubbish] == ["x.pack.bad", "old.pack.00.partial"]
+    assert [path.name for path in done.rubbish] == ["x.parquet.bad", "old.parquet.00.partial"]
     assert sorted(path.name for path in folder.iterdir() if "x" in path.name or "partial" in path.name) == [
-        "new.pack.00.partial"
+        "new.parquet.00.partial"
     ]
-    assert "x.pack.bad  removed (damaged or unfinished)" in describe(done, False)
+    assert "x.parquet.bad  removed (damaged, unfinished or of an earlier Graft)" in describe(done, False)
 
 
 def test_an_empty_key_goes_unless_a_run_has_just_begun_with_it(workdir):
@@ -151,7 +151,7 @@ def test_the_command_says_what_was_removed_and_what_is_left(workdir):
     dry = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, timeout=60, check=True)
     assert dry.stdout.splitlines()[-1] == "1 packs (0.0 MB) would be removed; 2 packs (0.0 MB) are left."
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.splitlines()[0] == f"{'a' * 12}/1.pack  0.0 MB  removed"
+    assert done.stdout.splitlines()[0] == f"{'a' * 12}/1.parquet  0.0 MB  removed"
     assert left(workdir) == ["2", "3"]
     wrong = subprocess.run([*command[:-1], "soon"], capture_output=True, text=True, timeout=60, check=False)
     assert wrong.returncode == 2

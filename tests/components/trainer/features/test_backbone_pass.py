@@ -1,6 +1,5 @@
 """The frozen backbone sees each image once."""
 
-import functools
 import hashlib
 import logging
 import shutil
@@ -23,7 +22,6 @@ from components.trainer.features.backbone_pass import (
     pool,
 )
 from components.trainer.features.data import join_splits, read_split
-from components.trainer.features.packs import encode_pack
 from components.trainer.features.store import FeatureStore
 from tests.conftest import ALPHA, SIDE
 
@@ -156,19 +154,18 @@ def test_what_a_killed_pass_has_written_is_not_computed_again(feature_pass, stor
     assert gather_features(feature_pass, split, store).computed == 15 - 7
 
 
-def test_a_damaged_block_is_computed_again(feature_pass, store, eval_records, expected, caplog, monkeypatch):
+def test_a_damaged_pack_is_computed_again(feature_pass, store, eval_records, expected, caplog):
     caplog.set_level(logging.INFO, logger="graft.progress")
-    monkeypatch.setattr("components.trainer.features.store.encode_pack", functools.partial(encode_pack, block=7))
     split = read_split(eval_records.pattern)
     gather_features(feature_pass, split, store)
-    (pack,) = Path(store.folder).glob("*.pack")
+    (pack,) = Path(store.folder).glob("*.parquet")
     content = bytearray(pack.read_bytes())
     content[-100] ^= 1
     pack.write_bytes(content)
     mended = gather_features(feature_pass, split, store)
-    assert (mended.computed, mended.kept.sum()) == (1, 14)
+    assert (mended.computed, mended.kept.sum()) == (15, 0)
     np.testing.assert_allclose(mended.values, expected, atol=1e-4)
-    assert any("1 of 15 in" in line for line in caplog.messages)
+    assert any(f"{pack.name} is damaged" in line for line in caplog.messages)
     assert gather_features(feature_pass, split, store).computed == 0
 
 

@@ -1,9 +1,7 @@
 """Features are kept by content, and nothing that is damaged or half-written is trusted."""
 
 import errno
-import functools
 import hashlib
-import io
 import logging
 import multiprocessing
 import os
@@ -13,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components.errors import InputError
-from components.files import paths as atomic
-from components.trainer.features.packs import BadPack, check_vectors, encode_pack, read_table
 from components.trainer.features.store import FeatureStore, PackWriter, digest_key
+from pipeline.run.prune import prune_features
 
 WIDTH = 5
 
@@ -36,6 +34,12 @@ def store(tmp_path):
 
 
 @pytest.fixture
+def far(tmp_path):
+    """A store on a remote path: TensorFlow's file system in memory."""
+    return FeatureStore(f"ram://{tmp_path}/features", {"backbone": "x"})
+
+
+@pytest.fixture
 def lines(caplog):
     caplog.set_level(logging.INFO, logger="graft.progress")
     return lambda: [record.getMessage() for record in caplog.records]
@@ -47,7 +51,7 @@ def keep(store, *numbers):
 
 
 def packs(store):
-    return sorted(Path(store.folder).glob("*.pack"))
+    return sorted(Path(store.folder).glob("*.parquet"))
 
 
 def flip(path, place):
@@ -98,30 +102,71 @@ def test_half_precision_rounds_and_halves_the_file(tmp_path):
     sizes = []
     for dtype in ("float32", "float16"):
         store = FeatureStore(str(tmp_path), {}, dtype)
-        values = np.random.default_rng(0).normal(size=(50, 400)).astype(np.float32)
-        store.keep(digests_of(*range(50)), values)
-        found, _ = store.read(digests_of(*range(50)), 400)
+        values = np.random.default_rng(0).normal(size=(500, 400)).astype(np.float32)
+        store.keep(digests_of(*range(500)), values)
+        found, _ = store.read(digests_of(*range(500)), 400)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, values, rtol=0 if dtype == "float32" else 2**-11, atol=1e-7)
         sizes.append(packs(store)[0].stat().st_size)
     assert sizes[1] < 0.6 * sizes[0]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_every_value_comes_back_to_the_bit_and_zeros_take_no_room(dtype):
-    rng = np.random.default_rng(0)
-    values = np.maximum(rng.normal(size=(700, 64)), 0).astype(dtype)
-    odd = [np.nan, -np.nan, np.inf, -np.inf, -0.0, np.finfo(dtype).max, np.finfo(dtype).smallest_subnormal, 0.0]
-    values[3, :8], values[300] = odd, 0.0
-    content = encode_pack(digests_of(*range(700)), values)
-    stream = io.BytesIO(content)
-    table = read_table(stream.read, len(content))
-    found, good = check_vectors(table, stream.read())
-    assert good.all()
-    assert found.dtype == values.dtype
-    assert found.tobytes() == values.tobytes()
-    assert len(table.blocks) == 3
-    assert len(content) - table.start < 0.63 * values.nbytes
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.6, 1.0])
+def test_a_pack_with_a_wrong_bit_is_set_aside_and_computed_again(store, lines, place):
+    keep(store, 1, 2)
+    keep(store, 3)
+    bad = packs(store)[0]
+    flip(bad, int(place * (bad.stat().st_size - 1)))
+    _, found = store.read(digests_of(1, 2, 3), WIDTH)
+    assert found.tolist() == [False, False, True]
+    assert any(bad.name in line and "is damaged" in line and "computed again" in line for line in lines())
+    assert not bad.exists()
+    assert bad.with_name(bad.name + ".bad").exists()
+    keep(store, 1, 2)
+    values, found = store.read(digests_of(1, 2, 3), WIDTH)
+    assert found.all()
+    np.testing.assert_array_equal(values, values_of(1, 2, 3))
+
+
+@pytest.mark.parametrize("size", [0, 3, 60, -1])
+def test_a_pack_that_was_cut_off_is_set_aside(store, size):
+    keep(store, 1, 2)
+    (pack,) = packs(store)
+    pack.write_bytes(pack.read_bytes()[:size])
+    assert not store.read(digests_of(1, 2), WIDTH)[1].any()
+    assert packs(store) == []
+
+
+def test_a_pack_under_another_name_is_not_trusted(store, lines):
+    keep(store, 1)
+    keep(store, 2)
+    first, second = packs(store)
+    second.rename(first)
+    assert not store.read(digests_of(1, 2), WIDTH)[1].any()
+    assert any("a wrong checksum" in line for line in lines())
+
+
+def test_a_damaged_entry_that_another_pack_has_is_found_there(store):
+    keep(store, 1)
+    keep(store, 1)
+    flip(packs(store)[0], -1)
+    values, found = store.read(digests_of(1), WIDTH)
+    assert found.all()
+    np.testing.assert_array_equal(values, values_of(1))
+
+
+def test_packs_of_an_earlier_graft_are_said_and_left_to_prune(store, lines):
+    keep(store, 1)
+    old = Path(store.folder) / "00000000000000000001-ab.pack"
+    old.write_bytes(b"GRAFTPK2")
+    assert store.read(digests_of(1, 2), WIDTH)[1].tolist() == [True, False]
+    expected = "kept features: 1 packs of an earlier Graft are not read; graft features prune removes them"
+    assert lines().count(expected) == 1
+    assert old.exists()
+    prune_features(Path(store.root).parent, older_than=86400.0)
+    assert not old.exists()
+    store.read(digests_of(1), WIDTH)
+    assert lines().count(expected) == 1
 
 
 def test_packs_are_written_when_full_or_old(store, monkeypatch):
@@ -137,85 +182,6 @@ def test_packs_are_written_when_full_or_old(store, monkeypatch):
     assert len(packs(store)) == 3
 
 
-@pytest.mark.parametrize("place", ["magic", "header", "table"])
-def test_a_pack_with_a_wrong_bit_before_its_vectors_is_set_aside(store, lines, place):
-    keep(store, 1, 2)
-    keep(store, 3)
-    bad = packs(store)[0]
-    flip(bad, {"magic": 1, "header": 20, "table": 70}[place])
-    _, found = store.read(digests_of(1, 2, 3), WIDTH)
-    assert found.tolist() == [False, False, True]
-    assert any(bad.name in line and "is damaged" in line and "computed again" in line for line in lines())
-    assert not bad.exists()
-    assert bad.with_name(bad.name + ".bad").exists()
-
-
-@pytest.mark.parametrize("size", [0, 3, 16, 60, -1, -WIDTH * 4])
-def test_a_pack_that_was_cut_off_is_set_aside(store, size):
-    keep(store, 1, 2)
-    (pack,) = packs(store)
-    pack.write_bytes(pack.read_bytes()[:size])
-    assert not store.read(digests_of(1, 2), WIDTH)[1].any()
-    assert packs(store) == []
-
-
-def test_garbage_is_no_pack(store, lines):
-    keep(store, 1)
-    for content in (b"GRAFTPK2" + bytes(100), np.random.default_rng(0).bytes(500), b'{"count": 1}'):
-        (Path(store.folder) / f"{len(content)}.pack").write_bytes(content)
-    assert store.read(digests_of(1), WIDTH)[1].all()
-    assert len(packs(store)) == 1
-    assert sum("is damaged" in line for line in lines()) == 3
-
-
-def test_a_wrong_block_is_computed_again_and_its_neighbours_stay(store, lines, monkeypatch):
-    monkeypatch.setattr("components.trainer.features.store.encode_pack", functools.partial(encode_pack, block=2))
-    keep(store, 1, 2, 3)
-    (bad,) = packs(store)
-    flip(bad, -1)
-    values, found = store.read(digests_of(1, 2, 3), WIDTH)
-    assert found.tolist() == [True, True, False]
-    np.testing.assert_array_equal(values[:2], values_of(1, 2))
-    assert any("1 of 3" in line and "computed again" in line for line in lines())
-    before = len(lines())
-    assert store.read(digests_of(1, 2, 3), WIDTH)[1].tolist() == [True, True, False]
-    assert len(lines()) == before  # the good ones stand in a pack of their own now
-    keep(store, 3)
-    assert store.read(digests_of(1, 2, 3), WIDTH)[1].all()
-
-
-def test_one_damaged_entry_that_another_pack_has_is_found_there(store):
-    keep(store, 1)
-    keep(store, 1)
-    flip(packs(store)[0], -1)
-    values, found = store.read(digests_of(1), WIDTH)
-    assert found.all()
-    np.testing.assert_array_equal(values, values_of(1))
-
-
-def test_every_single_wrong_bit_is_noticed():
-    content = encode_pack(digests_of(1, 2), values_of(1, 2))
-    size = len(content)
-
-    def table_of(content):
-        place = [0]
-
-        def read(count):
-            place[0] += count
-            return content[place[0] - count : place[0]]
-
-        return read_table(read, size)
-
-    start = table_of(content).start
-    assert start > 2 * 32
-    for place in range(start):
-        for bit in range(8):
-            wrong = bytearray(content)
-            wrong[place] ^= 1 << bit
-            with pytest.raises(BadPack):
-                table_of(bytes(wrong))
-
-
 def test_features_of_another_width_are_not_used(store, lines):
     keep(store, 1)
     assert not store.read(digests_of(1), WIDTH + 1)[1].any()
@@ -226,16 +192,11 @@ def test_a_full_disk_is_said_and_leaves_nothing(store, monkeypatch):
     keep(store, 1)
     before = sorted(path.name for path in Path(store.folder).iterdir())
 
-    import tensorflow as tf
-
-    class Full(tf.io.gfile.GFile):
-        def write(self, content):
-            super().write(content[: len(content) // 2])
-            super().flush()
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with store.writing() as writer:
-        monkeypatch.setattr(tf.io.gfile, "GFile", Full)
+        monkeypatch.setattr(os, "replace", refuse)
         writer.add(digests_of(2), values_of(2))
         with pytest.raises(InputError) as caught:
             writer.flush()
@@ -248,16 +209,27 @@ def test_a_full_disk_is_said_and_leaves_nothing(store, monkeypatch):
     assert store.read(digests_of(1, 2), WIDTH)[1].tolist() == [True, False]
 
 
-def test_what_tensorflow_says_of_a_full_disk_is_an_error_of_the_user_too(store, monkeypatch):
-    import tensorflow as tf
-
+def test_what_tensorflow_says_of_a_full_bucket_is_an_error_of_the_user_too(far, monkeypatch):
     def refuse(*args, **kwargs):
         raise tf.errors.ResourceExhaustedError(None, None, "x.partial; No space left on device")
 
     monkeypatch.setattr(tf.io.gfile, "rename", refuse)
     with pytest.raises(InputError, match="No space left on device"):
-        store.keep(digests_of(2), values_of(2))
-    assert list(Path(store.folder).iterdir()) == []
+        far.keep(digests_of(2), values_of(2))
+    assert tf.io.gfile.listdir(far.folder) == []
+
+
+def test_a_remote_store_keeps_finds_and_mends(far):
+    keep(far, 1, 2)
+    keep(far, 3)
+    values, found = far.read(digests_of(3, 1, 9), WIDTH)
+    assert found.tolist() == [True, True, False]
+    np.testing.assert_array_equal(values[:2], values_of(3, 1))
+    name = sorted(name for name in tf.io.gfile.listdir(far.folder) if name.endswith(".parquet"))[0]
+    with tf.io.gfile.GFile(f"{far.folder}/{name}", "wb") as file:
+        file.write(b"PAR1")
+    assert far.read(digests_of(1, 3), WIDTH)[1].tolist() == [False, True]
+    assert f"{name}.bad" in tf.io.gfile.listdir(far.folder)
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(tmp_path):
@@ -322,11 +294,3 @@ def test_two_writers_that_are_killed_leave_only_whole_packs(tmp_path):
     assert found.sum() == count >= 10
     assert (values[found] == np.arange(2 * count + 2)[found][:, None]).all()
     assert len(packs(store)) == count  # none was found to be damaged
-
-
-def test_an_atomic_write_replaces_or_leaves_alone(tmp_path):
-    path = str(tmp_path / "a")
-    atomic.write_atomically(path, b"one")
-    atomic.write_atomically(path, b"two")
-    assert (tmp_path / "a").read_bytes() == b"two"
-    assert [name.name for name in tmp_path.iterdir()] == ["a"]
