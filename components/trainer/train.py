@@ -24,9 +24,9 @@ from components.trainer.devices.tf_config import is_chief
 from components.trainer.devices.worker_pool import with_workers
 from components.trainer.export.proof import check_parity, exported_embed, parity_limit, sample_rows
 from components.trainer.export.write import Graft, export
-from components.trainer.features.backbone_pass import Features, gather_features
 from components.trainer.features.data import Split, in_content_order, take_rows
-from components.trainer.features.inputs import make_pass
+from components.trainer.features.feature_pass import Features, gather_features
+from components.trainer.features.training_inputs import make_pass
 from components.trainer.fine_tune.stage import FineTuned, fine_tune
 from components.trainer.heads.head import Head, hold_out, train_head
 from components.trainer.prepare import prepare_training

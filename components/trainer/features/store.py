@@ -28,8 +28,8 @@ import numpy as np
 
 from components.errors import InputError, first_line
 from components.files.paths import list_names, make_folder, read_bytes, remove, rename, write_atomically
-from components.trainer.features.arrays import aligned_zeros
 from components.trainer.features.packs import BadPack, FeatureDtype, Pack, checksum_of, encode_pack
+from components.trainer.features.shared_arrays import aligned_zeros
 
 progress = logging.getLogger("graft.progress")
 

@@ -25,7 +25,7 @@ from components.trainer.backbones.precision import build_half
 from components.trainer.devices.strategy import same_everywhere
 from components.trainer.devices.tf_config import is_chief
 from components.trainer.features.data import Split, image_size
-from components.trainer.features.keys import digest_transform
+from components.trainer.features.store_key import digest_transform
 from components.trainer.fine_tune.epochs import STAGE, FineTuning
 from components.trainer.fine_tune.inputs import Images, augmentation_of
 from components.trainer.fine_tune.layers import Trunk, choose_layers, unfreeze, why_not_repeatable

@@ -16,8 +16,8 @@ from components.errors import InputError
 from components.options.trainer import AugmentOptions, FineTuneOptions, TrainerOptions
 from components.trainer.backbones.build import BuiltBackbone, make_backbone
 from components.trainer.features.augment import Augmentation
-from components.trainer.features.backbone_pass import compute_features, fold_backbone
 from components.trainer.features.data import pixel_batches, read_split
+from components.trainer.features.feature_pass import compute_features, fold_backbone
 from components.trainer.fine_tune.epochs import TrunkFeatures
 from components.trainer.fine_tune.inputs import shuffled_batches
 from components.trainer.fine_tune.layers import Trunk, choose_layers, unfreeze, why_not_repeatable

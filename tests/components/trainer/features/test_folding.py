@@ -10,8 +10,8 @@ from components.exports.tflite import convert
 from components.options.trainer import TrainerOptions
 from components.trainer.backbones.build import make_backbone, scale_pixels
 from components.trainer.export.signatures import ServedModel
-from components.trainer.features.averaging import CROP, Window, average_views, cut, lay, spread, windows
-from components.trainer.features.backbone_pass import fold_backbone, pool
+from components.trainer.features.feature_pass import fold_backbone, pool
+from components.trainer.features.folding import CROP, Window, average_views, cut, lay, spread, windows
 from components.trainer.heads.head import Head
 from tests.components.trainer.toys import tiny_backbone
 from tests.conftest import ALPHA, CLASSES, SIDE, make_interpreter

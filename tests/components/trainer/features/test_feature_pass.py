@@ -13,7 +13,8 @@ from components.contract import features
 from components.errors import InputError
 from components.trainer.backbones.build import build_backbone, scale_pixels
 from components.trainer.features.augment import Augmentation, View, augment_pixels
-from components.trainer.features.backbone_pass import (
+from components.trainer.features.data import join_splits, read_split
+from components.trainer.features.feature_pass import (
     FeaturePass,
     augmented_features,
     compute_features,
@@ -21,7 +22,6 @@ from components.trainer.features.backbone_pass import (
     gather_features,
     pool,
 )
-from components.trainer.features.data import join_splits, read_split
 from components.trainer.features.store import FeatureStore
 from tests.conftest import ALPHA, SIDE
 

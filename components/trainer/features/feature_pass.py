@@ -21,10 +21,10 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from components.trainer.backbones.build import scale_pixels
 from components.trainer.backbones.table import Scaling
 from components.trainer.devices.strategy import global_batch_size, same_everywhere
-from components.trainer.features.arrays import aligned_zeros
 from components.trainer.features.augment import View, augment_pixels
-from components.trainer.features.averaging import average_views
 from components.trainer.features.data import Split, pixel_batches, readable_records
+from components.trainer.features.folding import average_views
+from components.trainer.features.shared_arrays import aligned_zeros
 from components.trainer.features.store import FeatureStore, PackWriter
 
 progress = logging.getLogger("graft.progress")

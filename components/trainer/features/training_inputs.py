@@ -16,9 +16,9 @@ from components.trainer.backbones.frozen import Facts, Frozen
 from components.trainer.backbones.precision import build_half
 from components.trainer.devices.strategy import feature_batch_size
 from components.trainer.devices.tf_config import is_chief
-from components.trainer.features.arrays import reorder
 from components.trainer.features.augment import Augmentation, FreshViews, View, describe_cost
-from components.trainer.features.backbone_pass import (
+from components.trainer.features.data import Split, content_order, image_size, in_content_order, join_splits, take_rows
+from components.trainer.features.feature_pass import (
     FeaturePass,
     Features,
     Folded,
@@ -27,9 +27,9 @@ from components.trainer.features.backbone_pass import (
     fold_backbone,
     gather_features,
 )
-from components.trainer.features.data import Split, content_order, image_size, in_content_order, join_splits, take_rows
-from components.trainer.features.keys import describe_key, known_transform
+from components.trainer.features.shared_arrays import reorder
 from components.trainer.features.store import FeatureStore
+from components.trainer.features.store_key import describe_key, known_transform
 
 
 @dataclass(frozen=True)

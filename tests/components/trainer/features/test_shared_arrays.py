@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.trainer.features.arrays import aligned_zeros, reorder, share
+from components.trainer.features.shared_arrays import aligned_zeros, reorder, share
 
 
 def test_an_aligned_array_is_shared_with_tensorflow_and_with_its_variables():

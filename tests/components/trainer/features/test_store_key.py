@@ -7,8 +7,8 @@ import pytest
 
 from components.images.orientation import read_orientation
 from components.options.data import TransformOptions
-from components.trainer.features.keys import describe_key, digest_transform, probe_images
 from components.trainer.features.store import digest_key
+from components.trainer.features.store_key import describe_key, digest_transform, probe_images
 
 FACTS = {"backbone": "MobileNetV2", "scaling": "-1..1", "pooling": "avg", "image_size": [64, 64]}
 
