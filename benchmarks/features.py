@@ -75,7 +75,8 @@ def prepare(
     from components.trainer.backbones.build import build_backbone
     from components.trainer.devices.strategy import make_strategy, prepare_process
     from components.trainer.features.data import pixel_batches, read_split
-    from components.trainer.features.feature_pass import FeaturePass, fold_backbone, gather_features
+    from components.trainer.features.feature_pass import FeaturePass, gather_features
+    from components.trainer.features.folding import fold_backbone
 
     prepare_process(arguments.devices)
     strategy = make_strategy(arguments.devices)

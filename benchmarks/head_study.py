@@ -167,7 +167,7 @@ def images_of(name: str, images: tuple[list[bytes], np.ndarray], backbone: str, 
 
     from components.options.data import TransformOptions
     from components.trainer.backbones.build import make_backbone
-    from components.trainer.features.feature_pass import fold_backbone
+    from components.trainer.features.folding import fold_backbone
     from components.transform import decode_and_resize
 
     keras.utils.set_random_seed(1)

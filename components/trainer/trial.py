@@ -26,7 +26,7 @@ from components.trainer.backbones.precision import build, build_half, leaves
 from components.trainer.backbones.table import is_saved_model
 from components.trainer.export.signatures import NAME, ServedModel
 from components.trainer.export.write import export_model
-from components.trainer.features.feature_pass import fold_backbone
+from components.trainer.features.folding import fold_backbone
 from components.trainer.fine_tune.layers import unfreeze
 from components.trainer.heads.head import Head
 

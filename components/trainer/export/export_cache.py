@@ -36,8 +36,8 @@ from components.files.digests import seal, unseal
 from components.files.paths import make_folder, read_bytes, write_atomically
 from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.devices.tf_config import is_chief
-from components.trainer.features.keys import known_transform
 from components.trainer.features.store import EXPORT, USED
+from components.trainer.features.store_key import recall_transform_digest
 from components.trainer.heads.head import Head
 
 EXPORTS_FOLDER = "exports"
@@ -126,7 +126,9 @@ def find_place(
     if not known.root or not code:
         return None
     around = {name: value for name, value in facts.items() if name not in OF_THE_HEAD}
-    return KeptExport(known.root, {**around, "transform_sha256": known_transform(transform, known), "code": code})
+    return KeptExport(
+        known.root, {**around, "transform_sha256": recall_transform_digest(transform, known), "code": code}
+    )
 
 
 def _files_of(export: str) -> list[str]:

@@ -13,8 +13,7 @@ import tensorflow_transform as tft
 from components.contract import features
 from components.trainer.backbones.build import BuiltBackbone, scale_pixels
 from components.trainer.backbones.precision import leaves
-from components.trainer.features.feature_pass import Pooling, pool
-from components.trainer.features.folding import average_views
+from components.trainer.features.folding import Pooling, average_views, pool
 from components.trainer.heads.head import Head
 
 NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_./>-]*")  # what TensorFlow saves a variable under

@@ -15,7 +15,7 @@ from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import Frozen
 from components.trainer.export.export_cache import find_place
 from components.trainer.export.signatures import ServedModel
-from components.trainer.features.feature_pass import Pooling
+from components.trainer.features.folding import Pooling
 from components.trainer.heads.head import Head
 
 

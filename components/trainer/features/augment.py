@@ -68,11 +68,11 @@ class View:
     number: int
 
     def facts(self) -> dict[str, Any]:
-        """For the key of the store."""
+        """Lists the settings of the view, for the key of the store."""
         return {**asdict(self.augmentation), "seed": self.seed, "number": self.number}
 
     def draws(self, digests: np.ndarray) -> np.ndarray:
-        """The random numbers of some images.
+        """Draws the random numbers of some images.
 
         Args:
             digests: S32 [n], raw sha256 of the images.
@@ -113,7 +113,7 @@ def augment_pixels(pixels: tf.Tensor, draws: tf.Tensor, augmentation: Augmentati
 
 
 def view_transforms(draws: tf.Tensor, augmentation: Augmentation, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    """From places in the view to places in the image: float32 [batch, 8], rows of a projective matrix but its last 1.
+    """Computes the maps from places in a view to its image: float32 [batch, 8], projective matrices without the last 1.
 
     Args:
         draws: float32 [batch, 8] in 0..1.
@@ -150,7 +150,7 @@ def _recolour(pixels: tf.Tensor, draws: tf.Tensor, augmentation: Augmentation) -
 
 
 def describe_cost(images: int, views: int, epochs: int, images_per_second: float = 0.0) -> str:
-    """What augmentation costs, in words for the output.
+    """Describes the cost of augmentation in backbone passes and seconds, for the output.
 
     Args:
         images: in the train split.

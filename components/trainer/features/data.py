@@ -1,4 +1,4 @@
-"""The Trainer's input: who is in a split, and its pixels as the one transform graph makes them."""
+"""The Trainer's input: digests and labels of a split's records, and pixels as the one transform graph makes them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Split:
 
 
 def join_splits(first: Split, second: Split) -> Split:
-    """Both splits as one, the first one's records first: one pass through the backbone serves both."""
+    """Joins two splits, the first one's records first: one pass through the backbone serves both."""
     return Split(
         first.files + second.files,
         np.concatenate([first.sha256, second.sha256]),
@@ -60,35 +60,35 @@ def join_splits(first: Split, second: Split) -> Split:
 
 
 def content_order(split: Split) -> np.ndarray:
-    """int64 [n]: the rows ordered by the images' digests: what is learned must not depend on shards or workers."""
+    """Orders the rows by the images' digests, int64 [n]: training must not depend on shards or workers."""
     return np.argsort(split.sha256, kind="stable")
 
 
 def take_rows(split: Split, rows: np.ndarray) -> Split:
-    """Some rows of a split, in this order."""
+    """Takes some rows of a split, in this order."""
     columns = (split.sha256[rows], split.labels[rows], split.texts[rows], split.digests()[rows])
     return Split(split.files, *columns)
 
 
 def in_content_order(split: Split, values: np.ndarray) -> tuple[Split, np.ndarray]:
-    """A split and its features in `content_order`."""
+    """Puts a split and its features into `content_order`."""
     order = content_order(split)
     return take_rows(split, order), values[order]
 
 
 def list_files(patterns: list[str]) -> list[str]:
-    """The files behind the patterns that TFX gives a Trainer."""
+    """Lists the files behind the patterns that TFX gives a Trainer."""
     return sorted(name for pattern in patterns for name in tf.io.gfile.glob(pattern))
 
 
 def open_records(files: list[str]) -> tf.data.Dataset:
-    """Serialized examples in a fixed order; gzip is told by the suffix."""
+    """Opens serialized examples in a fixed order; gzip is told by the suffix."""
     compression = "GZIP" if files and files[0].endswith(".gz") else ""
     return tf.data.TFRecordDataset(files, compression_type=compression)
 
 
 def read_split(patterns: list[str]) -> Split:
-    """Reads who is in a split, without decoding an image.
+    """Reads digests and labels of a split's records, without decoding an image.
 
     Raises:
         InputError: a record is damaged.
@@ -131,7 +131,7 @@ def readable_records() -> Iterator[None]:
 
 
 def read_images(split: Split, rows: np.ndarray) -> list[bytes]:
-    """The encoded images of some rows, in their order.
+    """Reads the encoded images of some rows, in their order.
 
     Args:
         split: in any order.
@@ -177,7 +177,7 @@ def names_by_index(split: Split) -> list[str]:
 def pixel_batches(
     split: Split, transform: tft.TFTransformOutput, batch_size: int, wanted: np.ndarray | None = None
 ) -> tf.data.Dataset:
-    """A split's pixels through the transform graph, in batches of one size.
+    """Reads a split's pixels through the transform graph, in batches of one size.
 
     The last batch is filled up with its last image under the index -1: no replica is ever left empty. A record that
     is not the one that the split names at its place, because the files changed, comes under the index -2.
@@ -202,7 +202,7 @@ def pixel_batches(
 
 
 def wanted_records(split: Split, wanted: np.ndarray) -> tf.data.Dataset:
-    """(index int64, serialized record) of some images of a split, bool [n]; the others are neither parsed nor decoded.
+    """Gives (index int64, serialized record) of the wanted images, bool [n]; the others are neither parsed nor decoded.
 
     Records beyond the last image come too, so that they are noticed.
     """
@@ -236,6 +236,6 @@ def fill_with_pixels(
 
 
 def image_size(transform: tft.TFTransformOutput) -> tuple[int, int]:
-    """Height and width of the transformed images."""
+    """Gives height and width of the transformed images, pixels."""
     shape = transform.transformed_feature_spec()[features.PIXELS].shape
     return int(shape[0]), int(shape[1])

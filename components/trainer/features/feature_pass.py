@@ -1,4 +1,4 @@
-"""The frozen backbone sees each image once: pooled features of a split, kept in the store."""
+"""Computes the pooled features of a split: the frozen backbone sees each image once, then the store keeps them."""
 
 from __future__ import annotations
 
@@ -9,94 +9,24 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from components.trainer.backbones.build import scale_pixels
-from components.trainer.backbones.table import Scaling
 from components.trainer.devices.strategy import global_batch_size, same_everywhere
 from components.trainer.features.augment import View, augment_pixels
 from components.trainer.features.data import Split, pixel_batches, readable_records
-from components.trainer.features.folding import average_views
+from components.trainer.features.folding import Folded, LazyBackbone
 from components.trainer.features.shared_arrays import aligned_zeros
 from components.trainer.features.store import FeatureStore, PackWriter
 
 progress = logging.getLogger("graft.progress")
 
-Pooling = Literal["avg", "max", "both"]
 Step = Callable[[tf.Tensor, tf.Tensor], tuple[np.ndarray, np.ndarray]]
 
 IN_FLIGHT = 2  # batches that the backbone works on at once: no layer waits for the last thread of the one before it
-
-
-def pool(maps: tf.Tensor, pooling: Pooling = "avg") -> tf.Tensor:
-    """Global pooling over the places of feature maps (Lin et al., 2013, arXiv:1312.4400).
-
-    Args:
-        maps: float [batch, h, w, d]; vectors [batch, d] are passed through, there is nothing to pool.
-        pooling: the mean, the largest, or both, one after the other.
-
-    Returns:
-        [batch, d], or [batch, 2 d] for `both`.
-    """
-    if len(maps.shape) == 2:
-        return maps
-    rows = {"avg": [tf.reduce_mean], "max": [tf.reduce_max], "both": [tf.reduce_mean, tf.reduce_max]}[pooling]
-    return tf.concat([reduce(maps, axis=[1, 2]) for reduce in rows], axis=-1)
-
-
-@dataclass(frozen=True)
-class Folded:
-    """A backbone without variables: pixels float32 [batch, height, width, 3] in 0..255 to float32 [batch, width]."""
-
-    function: Callable[[tf.Tensor], list[tf.Tensor]]
-    width: int
-
-    def __call__(self, pixels: tf.Tensor) -> tf.Tensor:
-        """Scales, runs the backbone and pools."""
-        return self.function(pixels)[0]
-
-    def ready(self) -> Folded:
-        """Itself; see `LazyBackbone`."""
-        return self
-
-
-@dataclass(frozen=True)
-class LazyBackbone:
-    """A folded backbone that is made when the first image needs it: where all features are kept, it never is."""
-
-    width: int
-    make: Callable[[], Folded]
-
-    @cached_property
-    def _made(self) -> Folded:
-        return self.make()
-
-    def ready(self) -> Folded:
-        """The folded backbone."""
-        return self._made
-
-
-def fold_backbone(backbone: keras.Model, scaling: Scaling, pooling: Pooling = "avg", views: int = 1) -> Folded:
-    """The backbone literally frozen: its variables become constants of the graph.
-
-    TensorFlow can then fuse batch normalisation into the convolutions, which is 1.3 to 1.7 times faster on a CPU.
-    Feature maps in half precision are pooled in float32. `views` of each image are averaged.
-    """
-
-    @tf.function(input_signature=[tf.TensorSpec([None, *backbone.input_shape[1:]], tf.float32)])
-    def forward(pixels: tf.Tensor) -> tf.Tensor:
-        call = lambda view: backbone(scale_pixels(view, scaling), training=False)  # noqa: E731
-        return pool(average_views(call, pixels, views, backbone.output_shape[1:]), pooling)
-
-    folded = convert_variables_to_constants_v2(forward.get_concrete_function())
-    return Folded(folded, int(folded.structured_outputs[0].shape[-1]))
 
 
 @dataclass(frozen=True)
@@ -116,18 +46,18 @@ class Features:
     seconds: float
 
     def without_values(self) -> Features:
-        """The same, to tell of, without what takes the memory."""
+        """Gives a copy without the values, which take the memory: enough for a report."""
         return replace(self, values=np.zeros([0, self.values.shape[1]], np.float32))
 
     def describe(self) -> str:
-        """A few words for the closing line."""
+        """Describes how many features were computed and read, for the node's closing line."""
         rate = f" at {self.computed / max(self.seconds, 1e-9):,.0f} images/s" if self.computed else ""
         return f"{self.computed:,} features computed{rate}, {int(self.kept.sum()):,} from the store"
 
 
 @dataclass(frozen=True)
 class FeaturePass:
-    """How pixels become features.
+    """Runs images of a split through the backbone in batches.
 
     Attributes:
         strategy: replicas that share each batch.
@@ -170,7 +100,7 @@ class FeaturePass:
             raise RuntimeError(f"The examples changed while they were read: expected {expected} images, got {done}.")
 
     def _distribute(self, batches: tf.data.Dataset) -> Any:
-        """The batches as the replicas share them.
+        """Shares the batches among the replicas.
 
         One replica takes them as they are: a distributed iterator left one of two processors idle in every third pass.
         """
@@ -200,7 +130,7 @@ class FeaturePass:
 
 
 def in_flight(step: Step, batches: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """What a step makes of each batch, in their order, `IN_FLIGHT` of them at once; the first alone, as it traces."""
+    """Yields a step's output for each batch, in order, `IN_FLIGHT` of them at once; the first alone, as it traces."""
     pending: deque[Future[tuple[np.ndarray, np.ndarray]]] = deque()
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
         for number, batch in enumerate(batches):
@@ -224,7 +154,7 @@ def _draws(split: Split, wanted: np.ndarray, view: View) -> np.ndarray:
 def gather_features(
     feature_pass: FeaturePass, split: Split, store: FeatureStore | None = None, view: View | None = None
 ) -> Features:
-    """Features of a split: from the store what it has, from the backbone what it lacks, which is then kept.
+    """Gathers the features of a split: from the store those it has, from the backbone the others, which are then kept.
 
     Args:
         feature_pass: how features are computed.
@@ -281,7 +211,7 @@ def _compute(
 
 
 def _copy_to_copies(values: np.ndarray, digests: np.ndarray, wanted: np.ndarray, lacking: np.ndarray) -> None:
-    """The same image twice: its features are computed once."""
+    """Copies features to the rows of images that are there twice: the backbone saw such an image once."""
     copies = lacking[~wanted[lacking]]
     if len(copies):
         rows = np.flatnonzero(wanted)
@@ -290,19 +220,8 @@ def _copy_to_copies(values: np.ndarray, digests: np.ndarray, wanted: np.ndarray,
 
 
 def augmented_features(feature_pass: FeaturePass, split: Split, view: View) -> np.ndarray:
-    """Features of one fresh view of every image, float32 [n, d], in the order of the split; nothing is kept.
+    """Computes features of one fresh view of every image, float32 [n, d], in the order of the split; nothing is kept.
 
     For fresh views each epoch: the view's number is the epoch, counted from 1.
     """
     return gather_features(feature_pass, split, None, view).values
-
-
-def compute_features(
-    strategy: tf.distribute.Strategy,
-    forward: Folded | LazyBackbone,
-    split: Split,
-    transform: tft.TFTransformOutput,
-    batch_size: int,
-) -> np.ndarray:
-    """Features of all images of a split without a store, float32 [n, d]."""
-    return gather_features(FeaturePass(strategy, forward, transform, batch_size), split).values

@@ -1,4 +1,6 @@
-"""Several views of an image as one: the mean of their feature maps, each laid where its part of the image is.
+"""From pixels to features: views of an image through a frozen backbone that is folded to constants, then pooled.
+
+The views of an image become one by the mean of their feature maps, each laid where its part of the image is.
 
 Ten of them are the ten crops of Krizhevsky et al. (2012, "ImageNet Classification with Deep Convolutional Neural
 Networks", section 4.1), with the whole image in place of the middle crop. Here features are averaged, not answers, so
@@ -9,9 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
+import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from components.trainer.backbones.build import scale_pixels
+from components.trainer.backbones.table import Scaling
+
+Pooling = Literal["avg", "max", "both"]
 
 CROP = 0.8  # of a side; chosen by cross-validation, docs/decisions.md
 
@@ -27,7 +38,7 @@ class Window:
 
 
 def windows(views: int) -> list[Window]:
-    """1: the image. 2: also its mirror image. 10: also the crops of its four corners, and theirs.
+    """Lists the windows of a number of views: the image; its mirror image; the crops of its four corners and theirs.
 
     Raises:
         ValueError: another number.
@@ -42,7 +53,7 @@ def windows(views: int) -> list[Window]:
 
 
 def cut(pixels: tf.Tensor, window: Window) -> tf.Tensor:
-    """A window of each image at the size of the image: float32 [batch, height, width, 3], bilinear."""
+    """Cuts a window out of each image, resized to the image: float32 [batch, height, width, 3], bilinear."""
     height, width = (int(side) for side in pixels.shape[1:3])
     rows, columns = max(1, round(height * window.side)), max(1, round(width * window.side))
     top, left = round(height * window.top), round(width * window.left)
@@ -54,7 +65,7 @@ def cut(pixels: tf.Tensor, window: Window) -> tf.Tensor:
 
 
 def spread(places: int, start: float, side: float) -> np.ndarray:
-    """How a row of places in a window lies on the row of the whole image: float32 [places, places].
+    """Computes how a row of places in a window lies on the row of the whole image: float32 [places, places].
 
     Column j says which share of the window's place j falls on each place of the image; it sums to 1, so that sums and
     means over places stay what they are.
@@ -62,7 +73,7 @@ def spread(places: int, start: float, side: float) -> np.ndarray:
     Args:
         places: along one side.
         start: of the window, a share of the side.
-        side: of the window, likewise.
+        side: of the window, a share of the side.
     """
     edges = np.arange(places + 1)
     begins = start * places + side * edges[:-1]
@@ -72,7 +83,7 @@ def spread(places: int, start: float, side: float) -> np.ndarray:
 
 
 def lay(maps: tf.Tensor, window: Window) -> tf.Tensor:
-    """A window's feature maps [batch, h, w, d] on the places of the whole image; vectors [batch, d] stay."""
+    """Lays a window's feature maps [batch, h, w, d] on the places of the whole image; vectors [batch, d] stay."""
     if len(maps.shape) == 2:
         return maps
     if window.mirrored:
@@ -91,7 +102,7 @@ def average_views(
     shape: tuple[int, ...],
     at_once: bool = False,
 ) -> tf.Tensor:
-    """The mean of what a backbone makes of some views of each image.
+    """Averages the backbone's outputs over some views of each image.
 
     Args:
         call: float32 [batch, height, width, 3] to [batch, *shape].
@@ -114,3 +125,67 @@ def average_views(
         one = lambda view: tf.cast(call(view), tf.float32)  # noqa: E731
         found = tf.unstack(tf.map_fn(one, tf.stack(cuts), fn_output_signature=spec, parallel_iterations=1))
     return tf.add_n([lay(maps, window) for maps, window in zip(found, parts, strict=True)]) / float(views)
+
+
+def pool(maps: tf.Tensor, pooling: Pooling = "avg") -> tf.Tensor:
+    """Pools feature maps over all their places (Lin et al., 2013, arXiv:1312.4400).
+
+    Args:
+        maps: float [batch, h, w, d]; vectors [batch, d] are passed through, there is nothing to pool.
+        pooling: the mean, the largest, or both, one after the other.
+
+    Returns:
+        [batch, d], or [batch, 2 d] for `both`.
+    """
+    if len(maps.shape) == 2:
+        return maps
+    rows = {"avg": [tf.reduce_mean], "max": [tf.reduce_max], "both": [tf.reduce_mean, tf.reduce_max]}[pooling]
+    return tf.concat([reduce(maps, axis=[1, 2]) for reduce in rows], axis=-1)
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A backbone without variables: pixels float32 [batch, height, width, 3] in 0..255 to float32 [batch, width]."""
+
+    function: Callable[[tf.Tensor], list[tf.Tensor]]
+    width: int
+
+    def __call__(self, pixels: tf.Tensor) -> tf.Tensor:
+        """Scales, runs the backbone and pools."""
+        return self.function(pixels)[0]
+
+    def ready(self) -> Folded:
+        """Gives itself: it is folded already, unlike a `LazyBackbone`."""
+        return self
+
+
+@dataclass(frozen=True)
+class LazyBackbone:
+    """A folded backbone that is made when the first image needs it: where all features are kept, it never is."""
+
+    width: int
+    make: Callable[[], Folded]
+
+    @cached_property
+    def _made(self) -> Folded:
+        return self.make()
+
+    def ready(self) -> Folded:
+        """Gives the folded backbone; the first call folds it."""
+        return self._made
+
+
+def fold_backbone(backbone: keras.Model, scaling: Scaling, pooling: Pooling = "avg", views: int = 1) -> Folded:
+    """Freezes a backbone literally: its variables become constants of the graph.
+
+    TensorFlow can then fuse batch normalisation into the convolutions, which is 1.3 to 1.7 times faster on a CPU.
+    Feature maps in half precision are pooled in float32. `views` of each image are averaged.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *backbone.input_shape[1:]], tf.float32)])
+    def forward(pixels: tf.Tensor) -> tf.Tensor:
+        call = lambda view: backbone(scale_pixels(view, scaling), training=False)  # noqa: E731
+        return pool(average_views(call, pixels, views, backbone.output_shape[1:]), pooling)
+
+    folded = convert_variables_to_constants_v2(forward.get_concrete_function())
+    return Folded(folded, int(folded.structured_outputs[0].shape[-1]))

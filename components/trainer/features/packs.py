@@ -46,6 +46,7 @@ def encode_pack(digests: np.ndarray, values: np.ndarray) -> bytes:
     pq.write_table(
         table,
         buffer,
+        row_group_size=len(values),
         compression="zstd",
         compression_level=1,
         use_dictionary=False,
@@ -80,32 +81,35 @@ class Pack:
         try:
             self._file = pq.ParquetFile(pa.BufferReader(content))
             self.width = int((self._file.metadata.metadata or {})[b"width"])
-            self.digests = self._read("sha256").view(DIGEST).ravel()
+            self.digests = self._bytes("sha256").view(DIGEST).ravel()
         except (pa.ArrowException, KeyError) as error:
             raise BadPack("not a pack of features") from error
 
-    def _read(self, column: str) -> np.ndarray:
-        """A column of values of a fixed size, uint8 [n, size]."""
-        chunks = self._file.read([column], use_threads=False)[column].combine_chunks()
-        size = chunks.type.byte_width
-        return np.frombuffer(chunks.buffers()[1], np.uint8, len(chunks) * size).reshape(-1, size)
+    def _column(self, name: str) -> pa.Array:
+        return self._file.read_row_group(0, [name], use_threads=False)[name].chunk(0)
+
+    def _bytes(self, name: str) -> np.ndarray:
+        """Reads a column of values of a fixed size, uint8 [n, size]."""
+        column = self._column(name)
+        size = column.type.byte_width
+        return np.frombuffer(column.buffers()[1], np.uint8, len(column) * size).reshape(-1, size)
 
     def find(self, digests: np.ndarray) -> np.ndarray:
-        """The row of each digest, or -1; `digests` are sorted."""
+        """Finds the row of each digest, or -1; `digests` are sorted."""
         by_digest = np.argsort(self.digests, kind="stable")
         mine = self.digests[by_digest]
         places = np.minimum(np.searchsorted(mine, digests), max(len(mine) - 1, 0))
         return np.where(mine[places] == digests, by_digest[places], -1) if len(mine) else np.full(len(digests), -1)
 
     def vectors(self) -> np.ndarray:
-        """All vectors, float32 [n, d]."""
-        bits = self._read("nonzero")
+        """Unpacks all vectors, float32 [n, d]."""
+        bits = self._bytes("nonzero")
         values = np.zeros([len(bits), self.width], np.float32)
-        packed = self._file.read(["values"], use_threads=False)["values"].combine_chunks()
-        values[np.unpackbits(bits, axis=1, count=self.width).view(bool)] = packed.flatten().to_numpy()
+        nonzero = np.unpackbits(bits, axis=1, count=self.width).view(bool)
+        values[nonzero] = self._column("values").flatten().to_numpy()
         return values
 
 
 def checksum_of(content: bytes) -> str:
-    """CRC32C of a pack, as it stands at the end of its name."""
+    """Computes the CRC32C of a pack, as it stands at the end of its name."""
     return f"{google_crc32c.value(content):08x}"

@@ -14,7 +14,7 @@ AT_ONCE = 64  # columns
 
 
 def aligned_zeros(rows: int, width: int) -> np.ndarray:
-    """float32 [rows, width] that TensorFlow can read in place, see `share`."""
+    """Makes float32 [rows, width] of zeros that TensorFlow can read in place, see `share`."""
     size = rows * width * np.dtype(np.float32).itemsize
     memory = np.zeros(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
@@ -22,11 +22,11 @@ def aligned_zeros(rows: int, width: int) -> np.ndarray:
 
 
 def share(values: np.ndarray) -> tf.Tensor:
-    """The array as a tensor: the same memory where it is aligned, else a copy.
+    """Gives the array as a tensor: the same memory where it is aligned, else a copy.
 
     It must not be changed as long as the tensor is used.
     """
-    import tensorflow as tf
+    import tensorflow as tf  # only here: `graft features prune` imports the store without TensorFlow
 
     if not values.size or values.ctypes.data % ALIGNMENT or not values.flags.c_contiguous or not values.flags.writeable:
         return tf.constant(values)
@@ -34,7 +34,7 @@ def share(values: np.ndarray) -> tf.Tensor:
 
 
 def reorder(values: np.ndarray, order: np.ndarray) -> None:
-    """`values[:] = values[order]` without a second array of that size.
+    """Reorders rows, `values[:] = values[order]`, without a second array of that size.
 
     Args:
         values: [n, d], changed in place.

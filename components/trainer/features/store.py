@@ -42,7 +42,7 @@ EXPORT = ".export"  # what `export_cache.py` keeps beside them
 
 
 def digest_key(ingredients: dict[str, Any]) -> str:
-    """64 hex digits over everything but the image that decides a feature; the order of the entries does not matter."""
+    """Digests all that decides a feature but the image: 64 hex digits; the order of the entries does not matter."""
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
 
 
@@ -68,11 +68,11 @@ class FeatureStore:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """All that the key is a digest of."""
+        """Gives all that the key is a digest of."""
         return {**self.ingredients, "dtype": self.dtype, "packs": 2}  # the number stays: another is another key
 
     def read(self, digests: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """What is kept of some images. Damaged entries count as missing, and are said.
+        """Reads the features of some images, pack by pack; those in a damaged pack count as missing, which is said.
 
         Args:
             digests: S32 [n], raw sha256 of the images.
@@ -108,7 +108,7 @@ class FeatureStore:
 
     @contextmanager
     def writing(self) -> Iterator[PackWriter]:
-        """Keeps what is added, pack by pack; what was added before an error stays kept.
+        """Gives a writer of packs; features that were added before an error stay kept.
 
         Raises:
             InputError: the folder cannot be written, or the disk is full.
@@ -145,7 +145,7 @@ class FeatureStore:
             write_atomically(os.path.join(self.folder, name), content)
 
     def _touch(self, path: str) -> None:
-        """Says that a pack was of use; a store that can only be read is of use, too."""
+        """Notes the time of a pack's last use beside it; a store that can only be read is of use without."""
         if self.writable:
             with suppress(OSError):
                 write_atomically(path + USED, f"{time.time():.0f}")
@@ -159,7 +159,7 @@ class FeatureStore:
 
 @dataclass
 class PackWriter:
-    """Collects vectors until they make a pack."""
+    """Collects vectors until they fill a pack."""
 
     store: FeatureStore
     pack_bytes: int = PACK_BYTES
@@ -171,7 +171,7 @@ class PackWriter:
         self._bytes, self._since = 0, time.monotonic()
 
     def add(self, digests: np.ndarray, values: np.ndarray) -> None:
-        """Takes S32 [n] and float32 [n, d]; writes a pack when it is full, or old enough.
+        """Takes digests, S32 [n], and vectors, float32 [n, d]; writes a pack when it is full, or old enough.
 
         Raises:
             InputError: the folder cannot be written, or the disk is full.
@@ -183,7 +183,7 @@ class PackWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what is collected."""
+        """Writes the collected vectors as a pack."""
         if self._digests:
             digests, values = np.concatenate(self._digests), np.concatenate(self._values)
             self._digests, self._values, self._bytes = [], [], 0

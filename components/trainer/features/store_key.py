@@ -1,12 +1,15 @@
-"""What decides a feature besides its image: the ingredients of a store's key."""
+"""Ingredients of the store's key: all that decides a feature besides its image."""
 
 from __future__ import annotations
 
 import hashlib
 from typing import Any
 
+import keras
 import numpy as np
+import tensorflow as tf
 
+from components.contract import features
 from components.files.digests import digest_path
 from components.trainer.backbones.answer_cache import AnswerCache
 
@@ -14,7 +17,7 @@ from components.trainer.backbones.answer_cache import AnswerCache
 NAMES_ONLY = ("shared_name", "container", "_class", "_output_shapes", "config_proto", "executor_type")
 
 # EXIF with an orientation of 6, big-endian: what a camera on its side puts behind the first two bytes.
-LYING = bytes.fromhex("ffe1 001e 457869660000 4d4d002a00000008 0001 0112 0003 00000001 0006 0000")
+SIDEWAYS = bytes.fromhex("ffe1 001e 457869660000 4d4d002a00000008 0001 0112 0003 00000001 0006 0000")
 
 
 def describe_key(
@@ -23,7 +26,7 @@ def describe_key(
     transform_sha256: str,
     view_facts: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The ingredients of a key, readable and as JSON values.
+    """Lists the ingredients of a key, readable and as JSON values.
 
     Args:
         backbone_sha256: over the backbone's weights and whatever else tells it from others.
@@ -35,9 +38,6 @@ def describe_key(
         What `FeatureStore` takes. TensorFlow's and Keras' versions are among it: another release may decode or
         multiply with another rounding, and computing again is cheap against an error that no one can find.
     """
-    import keras
-    import tensorflow as tf
-
     return {
         "backbone_sha256": backbone_sha256,
         "transform_sha256": transform_sha256,
@@ -48,14 +48,14 @@ def describe_key(
     }
 
 
-def known_transform(transform: Any, known: AnswerCache) -> str:
-    """`digest_transform`, remembered by the bytes of the SavedModel: reading and probing it takes a second or more."""
+def recall_transform_digest(transform: Any, answers: AnswerCache) -> str:
+    """Recalls `digest_transform` by the bytes of the SavedModel: reading and probing it takes a second or more."""
     folder = transform.transform_savedmodel_dir
-    return str(known.recall({"what": "transform", "files": digest_path(folder)}, lambda: digest_transform(transform)))
+    return str(answers.recall({"what": "transform", "files": digest_path(folder)}, lambda: digest_transform(transform)))
 
 
 def digest_transform(transform: Any) -> str:
-    """sha256 over what Transform's graph is made of and what it does, whatever its nodes are called.
+    """Digests what Transform's graph is made of and what it does, whatever its nodes are called: sha256.
 
     The bytes of the SavedModel are no key: names of functions carry a counter over all that the process traced, so
     two runs with the same options differ (found with TensorFlow Transform 1.16). So this digests the multiset of
@@ -65,10 +65,6 @@ def digest_transform(transform: Any) -> str:
     Args:
         transform: the `TFTransformOutput`.
     """
-    import tensorflow as tf
-
-    from components.contract import features
-
     digest = hashlib.sha256()
     loaded = tf.saved_model.load(transform.transform_savedmodel_dir)
     graph = next(iter(loaded.signatures.values())).graph.as_graph_def()
@@ -92,8 +88,7 @@ def _describe_node(node: Any) -> bytes:
 
 
 def probe_images() -> list[bytes]:
-    """A few encoded images that tell decoders and resizing apart: sizes, sides, formats, grey, alpha, orientation."""
-    import tensorflow as tf
+    """Makes encoded images that tell decoders and resizing apart: sizes, sides, formats, grey, alpha, orientation."""
 
     def picture(height: int, width: int, channels: int) -> tf.Tensor:
         y, x = np.mgrid[0:height, 0:width][..., np.newaxis]
@@ -103,7 +98,7 @@ def probe_images() -> list[bytes]:
     photograph = tf.io.encode_jpeg(picture(333, 250, 3)).numpy()
     return [
         photograph,
-        photograph[:2] + LYING + photograph[2:],
+        photograph[:2] + SIDEWAYS + photograph[2:],
         tf.io.encode_jpeg(picture(90, 31, 1), format="grayscale").numpy(),
         tf.io.encode_png(picture(40, 61, 3)).numpy(),
         tf.io.encode_png(picture(64, 64, 4)).numpy(),

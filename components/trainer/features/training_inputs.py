@@ -1,4 +1,4 @@
-"""What the head learns from: features of the images and of their views, kept or computed, in one order."""
+"""Gathers the features that the head learns from: of the images and of their views, kept or computed, in one order."""
 
 from __future__ import annotations
 
@@ -18,23 +18,16 @@ from components.trainer.devices.strategy import feature_batch_size
 from components.trainer.devices.tf_config import is_chief
 from components.trainer.features.augment import Augmentation, FreshViews, View, describe_cost
 from components.trainer.features.data import Split, content_order, image_size, in_content_order, join_splits, take_rows
-from components.trainer.features.feature_pass import (
-    FeaturePass,
-    Features,
-    Folded,
-    LazyBackbone,
-    augmented_features,
-    fold_backbone,
-    gather_features,
-)
+from components.trainer.features.feature_pass import FeaturePass, Features, augmented_features, gather_features
+from components.trainer.features.folding import Folded, LazyBackbone, fold_backbone
 from components.trainer.features.shared_arrays import reorder
 from components.trainer.features.store import FeatureStore
-from components.trainer.features.store_key import describe_key, known_transform
+from components.trainer.features.store_key import describe_key, recall_transform_digest
 
 
 @dataclass(frozen=True)
 class TrainingInputs:
-    """What the head learns from, and how it was come by.
+    """Features that the head learns from, and where they came from.
 
     Attributes:
         learned: the train split in the order of its content, once for each kept view.
@@ -55,7 +48,7 @@ class TrainingInputs:
     cost: str
 
     def without_values(self) -> TrainingInputs:
-        """The same, to tell of, without what takes the memory."""
+        """Gives a copy without the values, which take the memory: enough for a report."""
         views = [view.without_values() for view in self.views]
         return replace(self, values=np.zeros([0, 0], np.float32), found=self.found.without_values(), views=views)
 
@@ -63,7 +56,7 @@ class TrainingInputs:
 def make_pass(
     strategy: tf.distribute.Strategy, backbone: Frozen, transform: Any, options: TrainerOptions
 ) -> FeaturePass:
-    """The pass through a backbone; it is built and folded when the first image needs it."""
+    """Makes the pass through a backbone, which is built and folded when the first image needs it."""
 
     def fold() -> Folded:
         built = backbone.built
@@ -75,20 +68,20 @@ def make_pass(
 
 
 def gather_inputs(
-    exact: FeaturePass, backbone: Facts, options: TrainerOptions, splits: tuple[Split, Split], known: AnswerCache
+    exact: FeaturePass, backbone: Facts, options: TrainerOptions, splits: tuple[Split, Split], answers: AnswerCache
 ) -> TrainingInputs:
-    """Features of both splits and of the views that the options ask for.
+    """Gathers the features of both splits and of the views that the options ask for.
 
     Args:
         exact: the pass in float32: what is evaluated, and learned from unless the options say otherwise.
         backbone: whose pass it is.
         options: of the Trainer.
         splits: train and eval, in the order of their files.
-        known: where features are kept, and what is known of the transform graph; its root may be empty.
+        answers: kept beside the features, in the folder of the store; an empty root keeps nothing.
     """
     train, evaluation = splits
     feature_pass = in_precision(exact, options)
-    store_of = stores(known, options, backbone, exact.transform)
+    store_of = make_stores(answers, options, backbone, exact.transform)
     everyone = join_splits(train, evaluation)
     if feature_pass is exact:  # one pass over both
         found = gather_features(exact, everyone, store_of(None))
@@ -107,7 +100,7 @@ def gather_inputs(
 
 
 def put_in_order(train: Split, evaluation: Split, found: Features) -> tuple[Split, Split, Features]:
-    """Both splits and their features, train first, each in the order of its content; the values change place."""
+    """Puts both splits and their features, train first, each into the order of its content; in place for the values."""
     orders = content_order(train), content_order(evaluation)
     parts = slice(0, len(train)), slice(len(train), None)
     for part, order in zip(parts, orders, strict=True):
@@ -117,7 +110,7 @@ def put_in_order(train: Split, evaluation: Split, found: Features) -> tuple[Spli
 
 
 def in_precision(exact: FeaturePass, options: TrainerOptions) -> FeaturePass:
-    """The same pass in the precision of the options: with a network of its own, or `exact` itself for float32."""
+    """Gives the pass in the precision of the options: with a network of its own, or `exact` itself for float32."""
     if options.precision == "float32":
         return exact
 
@@ -129,7 +122,7 @@ def in_precision(exact: FeaturePass, options: TrainerOptions) -> FeaturePass:
 
 
 def join_features(train: Features, evaluation: Features) -> Features:
-    """Features of the train split and of the eval split as those of both."""
+    """Joins the features of the train split and of the eval split."""
     return Features(
         np.concatenate([train.values, evaluation.values]),
         np.concatenate([train.kept, evaluation.kept]),
@@ -138,11 +131,11 @@ def join_features(train: Features, evaluation: Features) -> Features:
     )
 
 
-def stores(
-    known: AnswerCache, options: TrainerOptions, backbone: Facts, transform: Any
+def make_stores(
+    answers: AnswerCache, options: TrainerOptions, backbone: Facts, transform: Any
 ) -> Callable[..., FeatureStore | None]:
-    """Gives the store of a view (None: the plain image) in a precision; without a folder there is none."""
-    if not known.root:
+    """Makes a function that gives the store of a view (None: the plain image) in a precision; None without a folder."""
+    if not answers.root:
         return lambda view, precision="": None
     facts: dict[str, Any] = {
         "backbone": options.backbone,
@@ -153,18 +146,18 @@ def stores(
     }
     if options.averaged_views > 1:  # what was kept before there was the option stays of use
         facts["averaged_views"] = options.averaged_views
-    transform_sha256 = known_transform(transform, known)
+    transform_sha256 = recall_transform_digest(transform, answers)
 
     def store_of(view: View | None, precision: str = options.precision) -> FeatureStore:
         passed = {**facts, "precision": precision}
         key = describe_key(backbone.digest, passed, transform_sha256, view.facts() if view else None)
-        return FeatureStore(known.root, key, options.feature_dtype, writable=is_chief())
+        return FeatureStore(answers.root, key, options.feature_dtype, writable=is_chief())
 
     return store_of
 
 
 def choose_views(options: TrainerOptions) -> tuple[list[View], Callable[[int], View] | None]:
-    """The fixed views of each train image, or what gives an epoch (from 0) its fresh one; nothing if none is asked."""
+    """Lists the fixed views of each train image, or gives a function from an epoch (from 0) to its fresh view."""
     wish = options.augment
     augmentation = Augmentation(wish.flip, wish.rotation, wish.zoom, wish.brightness, wish.contrast)
     if not augmentation.changes_anything:
@@ -177,7 +170,7 @@ def choose_views(options: TrainerOptions) -> tuple[list[View], Callable[[int], V
 def refresh_views(
     feature_pass: FeaturePass, train: Split, plain: np.ndarray, fresh: Callable[[int], View]
 ) -> FreshViews:
-    """Features of a new view of each image in each epoch, in the order of their content; nothing is kept."""
+    """Makes features of a new view of each image in each epoch, in the order of their content; nothing is kept."""
 
     def refresh(epoch: int) -> np.ndarray:
         return in_content_order(train, augmented_features(feature_pass, train, fresh(epoch)))[1]
@@ -186,7 +179,7 @@ def refresh_views(
 
 
 def tile_views(train: Split, values: np.ndarray, views: list[Features]) -> tuple[Split, np.ndarray]:
-    """The train split once for the plain images and once for each view, and all features in that order."""
+    """Repeats the train split once for each view behind the plain images, and joins all features in that order."""
     if not views:
         return train, values
     tiled = train

@@ -15,7 +15,7 @@ from components.options.trainer import FineTuneOptions
 from components.trainer.backbones.build import BuiltBackbone, scale_pixels
 from components.trainer.backbones.precision import leaves
 from components.trainer.backbones.table import Scaling
-from components.trainer.features.feature_pass import Pooling, pool
+from components.trainer.features.folding import Pooling, pool
 
 SHOWN = 10  # layer names in an error
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from components.errors import InputError
 from components.trainer.backbones.build import build_backbone, digest_weights, make_backbone, scale_pixels
 from components.trainer.backbones.table import BACKBONES, check_request, find_backbone
-from components.trainer.features.feature_pass import fold_backbone, pool
+from components.trainer.features.folding import fold_backbone, pool
 from tests import pictures
 from tests.conftest import ALPHA
 

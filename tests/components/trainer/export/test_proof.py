@@ -8,7 +8,7 @@ from components.contract import features
 from components.trainer.backbones.build import build_backbone, scale_pixels
 from components.trainer.export.proof import check_parity, exported_embed, parity_limit, sample_rows
 from components.trainer.features.data import in_content_order, join_splits, read_images, read_split
-from components.trainer.features.feature_pass import pool
+from components.trainer.features.folding import pool
 from tests.conftest import ALPHA, SIDE
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from components.contract import features
 from components.trainer.backbones.build import build_backbone, scale_pixels
 from components.trainer.export.signatures import ServedModel
-from components.trainer.features.feature_pass import pool
+from components.trainer.features.folding import pool
 from components.trainer.heads.head import Head
 from tests.components.trainer.toys import tiny_backbone
 from tests.conftest import ALPHA, CLASSES, SIDE

@@ -14,23 +14,21 @@ from components.errors import InputError
 from components.trainer.backbones.build import build_backbone, scale_pixels
 from components.trainer.features.augment import Augmentation, View, augment_pixels
 from components.trainer.features.data import join_splits, read_split
-from components.trainer.features.feature_pass import (
-    FeaturePass,
-    augmented_features,
-    compute_features,
-    fold_backbone,
-    gather_features,
-    pool,
-)
+from components.trainer.features.feature_pass import FeaturePass, augmented_features, gather_features
+from components.trainer.features.folding import fold_backbone, pool
 from components.trainer.features.store import FeatureStore
+from tests.components.trainer.toys import tiny_backbone
 from tests.conftest import ALPHA, SIDE
+
+WIDTH = 32
 
 VIEW = View(Augmentation("horizontal", rotation=15, zoom=0.2, brightness=0.1, contrast=0.2), seed=3, number=2)
 
 
 @pytest.fixture(scope="module")
-def backbone(weights_file):
-    return build_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)[0]
+def backbone():
+    """One convolution: what becomes of pixels is what counts here, not what a large network makes of them."""
+    return tiny_backbone(SIDE, WIDTH).model
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +81,20 @@ def test_pooling_takes_the_mean_the_largest_or_both():
     np.testing.assert_array_equal(pool(tf.constant(mean), "both"), mean)
 
 
-@pytest.mark.parametrize(("pooling", "width"), [("avg", 1280), ("max", 1280), ("both", 2560)])
-def test_a_folded_backbone_holds_no_variable_and_knows_its_width(backbone, pixels, pooling, width):
+@pytest.mark.parametrize(("pooling", "width"), [("avg", WIDTH), ("max", WIDTH), ("both", 2 * WIDTH)])
+def test_a_folded_backbone_pools_and_knows_its_width(backbone, pixels, pooling, width):
     folded = fold_backbone(backbone, "-1..1", pooling)
-    assert not folded.function.variables
-    assert "VarHandleOp" not in {node.op for node in folded.function.graph.as_graph_def().node}
     assert folded.width == width
     wanted = pool(backbone(scale_pixels(pixels, "-1..1"), training=False), pooling)
+    np.testing.assert_allclose(folded(pixels), wanted, atol=1e-4)
+
+
+def test_a_folded_backbone_with_batch_norms_holds_no_variable_and_gives_the_same(weights_file, pixels):
+    network = build_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)[0]
+    folded = fold_backbone(network, "-1..1")
+    assert not folded.function.variables
+    assert "VarHandleOp" not in {node.op for node in folded.function.graph.as_graph_def().node}
+    wanted = pool(network(scale_pixels(pixels, "-1..1"), training=False))
     np.testing.assert_allclose(folded(pixels), wanted, atol=1e-4)
 
 
@@ -98,15 +103,15 @@ def test_features_do_not_depend_on_replicas_or_batch(
     strategies, forward, transform, eval_records, expected, devices, batch
 ):
     split = read_split(eval_records.pattern)
-    found = compute_features(strategies[devices], forward, split, transform, batch)
-    assert found.shape == (len(split), 1280)
+    found = gather_features(FeaturePass(strategies[devices], forward, transform, batch), split).values
+    assert found.shape == (len(split), WIDTH)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_rows_stand_in_the_order_of_both_splits(strategies, forward, transform, train_records, eval_records, expected):
     both = join_splits(read_split(train_records.pattern), read_split(eval_records.pattern))
-    found = compute_features(strategies["cpu:2"], forward, both, transform, 16)
+    found = gather_features(FeaturePass(strategies["cpu:2"], forward, transform, 16), both).values
     np.testing.assert_allclose(found[len(train_records.labels) :], expected, atol=1e-4)
 
 
@@ -216,12 +221,8 @@ def test_records_that_changed_meanwhile_are_an_error_and_nothing_of_them_is_kept
         gather_features(feature_pass, changed_files(evaluation, both.files), store)
     with pytest.raises(RuntimeError, match="expected 51 images, got 15"):
         gather_features(feature_pass, changed_files(both, evaluation.files))
-    values, found = store.read(both.digests(), 1280)
-    np.testing.assert_allclose(values[found], compute_features(*_parts(feature_pass, both))[found], atol=1e-4)
-
-
-def _parts(feature_pass, split):
-    return feature_pass.strategy, feature_pass.forward, split, feature_pass.transform, feature_pass.batch_size
+    values, found = store.read(both.digests(), WIDTH)
+    np.testing.assert_allclose(values[found], gather_features(feature_pass, both).values[found], atol=1e-4)
 
 
 def test_a_damaged_record_is_an_error_of_the_input(feature_pass, eval_records, tmp_path):

@@ -17,7 +17,8 @@ from components.options.trainer import AugmentOptions, FineTuneOptions, TrainerO
 from components.trainer.backbones.build import BuiltBackbone, make_backbone
 from components.trainer.features.augment import Augmentation
 from components.trainer.features.data import pixel_batches, read_split
-from components.trainer.features.feature_pass import compute_features, fold_backbone
+from components.trainer.features.feature_pass import FeaturePass, gather_features
+from components.trainer.features.folding import fold_backbone
 from components.trainer.fine_tune.epochs import TrunkFeatures
 from components.trainer.fine_tune.inputs import shuffled_batches
 from components.trainer.fine_tune.layers import Trunk, choose_layers, unfreeze, why_not_repeatable
@@ -125,7 +126,7 @@ def test_the_backbone_stays_frozen_to_keras_and_gets_another_digest(tuned, built
 def test_what_is_reported_is_what_the_new_weights_give(tuned, strategies, split, transform):
     done, _, _ = tuned
     forward = fold_backbone(done.backbone.model, done.backbone.scaling)
-    values = compute_features(strategies["cpu"], forward, split, transform, 9)
+    values = gather_features(FeaturePass(strategies["cpu"], forward, transform, 9), split).values
     held = hold_out(split, 0.3)
     chances = done.head.probabilities(values[held])[np.arange(held.sum()), split.labels[held]]
     assert done.after["loss"] == pytest.approx(-np.log(chances).mean(), rel=1e-4)
