@@ -18,7 +18,7 @@ ABANDONED = 86400.0  # seconds after which no one writes on a partial file
 
 
 @dataclass(frozen=True)
-class Pack:
+class KeptFile:
     """One file of kept features, or a kept export."""
 
     path: Path
@@ -28,15 +28,15 @@ class Pack:
 
 @dataclass(frozen=True)
 class PrunedFeatures:
-    """What a prune did, or would do."""
+    """The files that a prune removed, or would remove, and those that it left."""
 
-    removed: list[Pack]
-    left: list[Pack]
+    removed: list[KeptFile]
+    left: list[KeptFile]
     rubbish: list[Path]
 
 
 def parse_age(text: str) -> float:
-    """Seconds of `30d`, `12h`, `90min`, `2w`.
+    """Parses an age, `30d`, `12h`, `90min`, `2w`, into seconds.
 
     Raises:
         InputError: it is no such text.
@@ -45,7 +45,7 @@ def parse_age(text: str) -> float:
 
 
 def parse_size(text: str) -> float:
-    """Bytes of `5GB`, `500 MB`.
+    """Parses a size, `5GB`, `500 MB`, into bytes.
 
     Raises:
         InputError: it is no such text.
@@ -62,9 +62,9 @@ def _parse(text: str, units: dict[str, int], option: str, example: str) -> float
 
 
 def choose(
-    packs: list[Pack], now: float, older_than: float | None, max_size: float | None
-) -> tuple[list[Pack], list[Pack]]:
-    """Which packs go and which stay.
+    packs: list[KeptFile], now: float, older_than: float | None, max_size: float | None
+) -> tuple[list[KeptFile], list[KeptFile]]:
+    """Chooses which packs go and which stay.
 
     Args:
         packs: all.
@@ -72,7 +72,7 @@ def choose(
         older_than: seconds; packs not used for longer go. None: age does not matter.
         max_size: bytes; the least recently used go until the others fit. None: size does not matter.
     """
-    removed, left, total = list[Pack](), list[Pack](), 0
+    removed, left, total = list[KeptFile](), list[KeptFile](), 0
     for pack in sorted(packs, key=lambda pack: (-pack.last_used, pack.path)):
         total += pack.size
         too_old = older_than is not None and now - pack.last_used > older_than
@@ -84,7 +84,7 @@ def choose(
 def prune_features(
     workdir: Path, older_than: float | None = None, max_size: float | None = None, dry_run: bool = False
 ) -> PrunedFeatures:
-    """Removes packs, and what killed runs and damage left behind.
+    """Removes packs, and files that killed runs, damage and earlier versions of Graft left behind.
 
     A run that goes on is not hurt: it has what it read, and computes what it does not find.
 
@@ -98,7 +98,7 @@ def prune_features(
         raise InputError(f"Expected a working directory with kept features, found no folder {root}.")
     now = time.time()
     kept = [*root.glob(f"*/*{PACK}"), *root.glob(f"*/*{EXPORT}")]
-    removed, left = choose([read_pack(path) for path in kept], now, older_than, max_size)
+    removed, left = choose([read_kept(path) for path in kept], now, older_than, max_size)
     rubbish = sorted(path for name in (PACK + BAD, OLD_PACK, OLD_PACK + BAD) for path in root.glob(f"*/*{name}"))
     rubbish += sorted(path for path in root.glob(f"*/*{PARTIAL}") if now - _modified(path) > ABANDONED)
     if not dry_run:
@@ -111,12 +111,12 @@ def prune_features(
     return PrunedFeatures(removed, left, rubbish)
 
 
-def read_pack(path: Path) -> Pack:
-    """Size and last use of a pack; one that was never read was last used when it was written."""
+def read_kept(path: Path) -> KeptFile:
+    """Finds size and last use of a pack; one that was never read was last used when it was written."""
     last = 0.0
     with suppress(OSError, ValueError):
         last = float(path.with_name(path.name + USED).read_text())
-    return Pack(path, path.stat().st_size if path.exists() else 0, max(last, _modified(path)))
+    return KeptFile(path, path.stat().st_size if path.exists() else 0, max(last, _modified(path)))
 
 
 def _modified(path: Path) -> float:
@@ -125,21 +125,20 @@ def _modified(path: Path) -> float:
     return time.time()
 
 
-def _remove(root: Path, packs: list[Pack], rubbish: list[Path]) -> None:
+def _remove(root: Path, packs: list[KeptFile], rubbish: list[Path]) -> None:
     for path in [*(pack.path for pack in packs), *rubbish]:
         path.unlink(missing_ok=True)
         path.with_name(path.name + USED).unlink(missing_ok=True)
     for key in root.glob(f"*/{KEY_FILE}"):
-        if [*key.parent.iterdir()] == [key] and time.time() - _modified(
-            key
-        ) > ABANDONED:  # no run is about to write there
+        is_alone = [*key.parent.iterdir()] == [key]
+        if is_alone and time.time() - _modified(key) > ABANDONED:  # no run is about to write there
             key.unlink(missing_ok=True)
             with suppress(OSError):
                 key.parent.rmdir()
 
 
 def describe(pruned: PrunedFeatures, dry_run: bool) -> str:
-    """What was removed and what is left, in a few lines."""
+    """Describes the removed files and the size of the rest, in a few lines."""
     verb = "would be removed" if dry_run else "removed"
     lines = [f"{pack.path.parent.name[:12]}/{pack.path.name}  {_megabytes([pack])}  {verb}" for pack in pruned.removed]
     lines += [
@@ -153,5 +152,5 @@ def describe(pruned: PrunedFeatures, dry_run: bool) -> str:
     return "\n".join(lines)
 
 
-def _megabytes(packs: list[Pack]) -> str:
+def _megabytes(packs: list[KeptFile]) -> str:
     return f"{sum(pack.size for pack in packs) / 1e6:,.1f} MB"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from components.errors import InputError
-from pipeline.run.prune import choose, describe, parse_age, parse_size, prune_features, read_pack
+from pipeline.run.prune import choose, describe, parse_age, parse_size, prune_features, read_kept
 
 DAY = 86400
 
@@ -82,7 +82,7 @@ def test_what_was_not_used_lately_or_is_too_much_goes(workdir, limits, kept):
 
 
 def test_a_small_old_pack_does_not_stay_where_a_larger_newer_one_went(workdir):
-    packs = [read_pack(path) for path in workdir.glob("features/*/*.parquet")]
+    packs = [read_kept(path) for path in workdir.glob("features/*/*.parquet")]
     removed, kept = choose(packs, time.time(), None, 1500)
     assert (names(removed), names(kept)) == (["1", "2"], ["3"])
 
