@@ -11,6 +11,7 @@ which Zstandard packs the empty bits.
 
 from __future__ import annotations
 
+import io
 from typing import Literal
 
 import google_crc32c
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 DIGEST = np.dtype("S32")  # raw sha256; NumPy drops zero bytes at the end when it shows one, not when it compares
+ROWS = 1024  # that are packed and unpacked at once: what a pack takes of memory beside its vectors
 FeatureDtype = Literal["float32", "float16"]
 
 
@@ -42,11 +44,11 @@ def encode_pack(digests: np.ndarray, values: np.ndarray) -> bytes:
         "nonzero": _fixed_size(bits),
         "values": pa.ListArray.from_arrays(np.append(0, ends).astype(np.int32), values[nonzero]),
     }
-    table, buffer = pa.table(columns, metadata={"width": str(values.shape[1])}), pa.BufferOutputStream()
+    table, buffer = pa.table(columns, metadata={"width": str(values.shape[1])}), io.BytesIO()
     pq.write_table(
         table,
         buffer,
-        row_group_size=len(values),
+        row_group_size=ROWS,
         compression="zstd",
         compression_level=1,
         use_dictionary=False,
@@ -54,7 +56,7 @@ def encode_pack(digests: np.ndarray, values: np.ndarray) -> bytes:
         use_byte_stream_split=["values.list.element"],
         use_compliant_nested_type=True,  # else pyarrow 10 calls the column values.list.item
     )
-    return buffer.getvalue().to_pybytes()
+    return buffer.getvalue()
 
 
 def _fixed_size(rows: np.ndarray) -> pa.Array:
@@ -81,16 +83,17 @@ class Pack:
         try:
             self._file = pq.ParquetFile(pa.BufferReader(content))
             self.width = int((self._file.metadata.metadata or {})[b"width"])
-            self.digests = self._bytes("sha256").view(DIGEST).ravel()
+            groups = range(self._file.num_row_groups)
+            self.digests = np.concatenate([self._bytes(group, "sha256") for group in groups]).view(DIGEST).ravel()
         except (pa.ArrowException, KeyError) as error:
             raise BadPack("not a pack of features") from error
 
-    def _column(self, name: str) -> pa.Array:
-        return self._file.read_row_group(0, [name], use_threads=False)[name].chunk(0)
+    def _column(self, group: int, name: str) -> pa.Array:
+        return self._file.read_row_group(group, [name], use_threads=False)[name].chunk(0)
 
-    def _bytes(self, name: str) -> np.ndarray:
-        """Reads a column of values of a fixed size, uint8 [n, size]."""
-        column = self._column(name)
+    def _bytes(self, group: int, name: str) -> np.ndarray:
+        """Reads a group's column of values of a fixed size, uint8 [rows, size]."""
+        column = self._column(group, name)
         size = column.type.byte_width
         return np.frombuffer(column.buffers()[1], np.uint8, len(column) * size).reshape(-1, size)
 
@@ -103,10 +106,10 @@ class Pack:
 
     def vectors(self) -> np.ndarray:
         """Unpacks all vectors, float32 [n, d]."""
-        bits = self._bytes("nonzero")
-        values = np.zeros([len(bits), self.width], np.float32)
-        nonzero = np.unpackbits(bits, axis=1, count=self.width).view(bool)
-        values[nonzero] = self._column("values").flatten().to_numpy()
+        values = np.zeros([len(self.digests), self.width], np.float32)
+        for group, start in enumerate(range(0, len(values), ROWS)):
+            nonzero = np.unpackbits(self._bytes(group, "nonzero"), axis=1, count=self.width).view(bool)
+            values[start : start + ROWS][nonzero] = self._column(group, "values").flatten().to_numpy()
         return values
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from components.trainer.features.packs import BadPack, Pack, checksum_of, encode_pack
 
-DIGESTS = np.frombuffer(np.random.default_rng(1).bytes(700 * 32), "S32")
+DIGESTS = np.frombuffer(np.random.default_rng(1).bytes(1500 * 32), "S32")
 
 
 def opened(content):
@@ -17,7 +17,7 @@ def opened(content):
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_every_value_comes_back_to_the_bit_and_zeros_take_no_room(dtype):
-    values = np.maximum(np.random.default_rng(0).normal(size=(700, 64)), 0).astype(dtype)
+    values = np.maximum(np.random.default_rng(0).normal(size=(1500, 64)), 0).astype(dtype)
     odd = [np.nan, -np.nan, np.inf, -np.inf, -0.0, np.finfo(dtype).max, np.finfo(dtype).smallest_subnormal, 0.0]
     values[3, :8], values[300] = odd, 0.0
     content = encode_pack(DIGESTS, values)
@@ -35,7 +35,7 @@ def test_widths_that_fill_no_byte(width):
 
 
 def test_the_values_are_split_into_streams_and_packed_by_zstandard():
-    content = encode_pack(DIGESTS, np.ones([700, 3], np.float32))
+    content = encode_pack(DIGESTS, np.ones([1500, 3], np.float32))
     column = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0).column(2)
     assert column.path_in_schema == "values.list.element"
     assert "BYTE_STREAM_SPLIT" in column.encodings
@@ -64,7 +64,7 @@ def test_every_single_wrong_bit_is_noticed():
 @pytest.mark.parametrize("kind", ["garbage", "another table"])
 def test_what_is_whole_but_no_pack_is_refused(kind):
     table = io.BytesIO()
-    pq.write_table(pq.read_table(io.BytesIO(encode_pack(DIGESTS, np.ones([700, 3])))).replace_schema_metadata(), table)
+    pq.write_table(pq.read_table(io.BytesIO(encode_pack(DIGESTS, np.ones([1500, 3])))).replace_schema_metadata(), table)
     content = {"garbage": b"GRAFTPK2" + bytes(100), "another table": table.getvalue()}[kind]
     with pytest.raises(BadPack, match="not a pack of features"):
         opened(content)
