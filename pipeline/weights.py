@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components.errors import InputError
 from components.files.digests import digest_of
-from components.trainer.backbones.imagenet import (
+from components.trainer.backbones.downloads import (
     CACHE_VARIABLE,
     cache_folder,
     check_pin,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from components.process.lines import library_versions
-from components.trainer.backbones.imagenet import cache_folder
+from components.trainer.backbones.downloads import cache_folder
 from components.trainer.backbones.table import is_saved_model
 from pipeline.config.configuration import Config
 from pipeline.fingerprint import source_fingerprints

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from components.errors import InputError
-from components.trainer.backbones import imagenet
-from components.trainer.backbones.imagenet import PublishedWeights
+from components.trainer.backbones import downloads
+from components.trainer.backbones.downloads import PublishedWeights
 from pipeline import weights
 from pipeline.cli import app
 from pipeline.config.configuration import Config
@@ -28,7 +28,7 @@ def asked(tmp_path, monkeypatch):
         return PublishedWeights("mobile.h5", (tmp_path / "site.h5").as_uri(), "")
 
     monkeypatch.setattr(weights, "find_published", find)
-    monkeypatch.setenv(imagenet.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(downloads.CACHE_VARIABLE, str(tmp_path / "cache"))
     return calls
 
 

@@ -12,8 +12,8 @@ import keras
 import tensorflow as tf
 
 from components.files.digests import digest_of
-from components.trainer.backbones.imagenet import cache_folder, check_pin, fetch_published, find_published
-from components.trainer.backbones.saved import digest_saved_model, load_saved_model, output_of
+from components.trainer.backbones.downloads import cache_folder, check_pin, fetch_published, find_published
+from components.trainer.backbones.families.saved import digest_saved_model, load_saved_model, output_of
 from components.trainer.backbones.table import (
     Scaling,
     ScalingOption,

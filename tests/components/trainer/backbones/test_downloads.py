@@ -13,9 +13,9 @@ import pytest
 
 from components.errors import InputError
 from components.files.digests import digest_of
-from components.trainer.backbones import imagenet
+from components.trainer.backbones import downloads
 from components.trainer.backbones.build import make_backbone
-from components.trainer.backbones.imagenet import (
+from components.trainer.backbones.downloads import (
     PublishedWeights,
     cache_folder,
     check_pin,
@@ -198,7 +198,7 @@ def test_imagenet_weights_that_cannot_be_had_come_with_both_ways_out(offline, mo
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch, tmp_path):
-    monkeypatch.setattr(imagenet, "TIMEOUT", 0.3)
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/w.h5"
         start = time.monotonic()

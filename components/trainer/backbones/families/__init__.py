@@ -1,0 +1,1 @@
+"""Families of backbones: a module each, with the uniform names of `components/trainer/backbones/family.py`."""
