@@ -72,7 +72,7 @@ def prepare(
     import tensorflow as tf
     import tensorflow_transform as tft
 
-    from components.trainer.backbones.build import build_backbone
+    from components.trainer.backbones.build import make_backbone
     from components.trainer.devices.strategy import make_strategy, prepare_process
     from components.trainer.features.data import pixel_batches, read_split
     from components.trainer.features.feature_pass import FeaturePass, gather_features
@@ -86,10 +86,8 @@ def prepare(
     transform = tft.TFTransformOutput(str(scratch / "transform"))
     split = read_split([str(scratch / "records")])
     size = (arguments.size, arguments.size)
-    built = build_backbone(arguments.backbone, size, arguments.backbone_args, arguments.weights)
-    from components.trainer.backbones.table import find_backbone
-
-    forward = fold_backbone(built[0], find_backbone(arguments.backbone).scaling)
+    built = make_backbone(arguments.backbone, size, arguments.backbone_args, arguments.weights)
+    forward = fold_backbone(built.model, built.scaling)
     feature_pass = FeaturePass(strategy, forward, transform, arguments.batch_size)
     shape = (arguments.batch_size, *size, 3)
     noise = tf.constant(np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32))

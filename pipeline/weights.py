@@ -10,14 +10,8 @@ from pathlib import Path
 
 from components.errors import InputError
 from components.files.digests import digest_of
-from components.trainer.backbones.downloads import (
-    CACHE_VARIABLE,
-    cache_folder,
-    check_pin,
-    fetch_published,
-    find_published,
-)
-from components.trainer.backbones.table import is_saved_model
+from components.trainer.backbones.downloads import CACHE_VARIABLE, cache_folder, check_pin, fetch_published
+from components.trainer.backbones.table import find_family
 from pipeline.config.configuration import Config
 
 
@@ -55,15 +49,12 @@ def fetch_weights(config: Config, cache: Path | None = None) -> Fetched:
         InputError: the configuration needs no weights, they cannot be had, or are not those that were pinned.
     """
     trainer = config.trainer
-    if is_saved_model(trainer.backbone):
-        raise InputError(
-            f"trainer.backbone: the saved model {trainer.backbone} brings its own weights; there is nothing to fetch.\n"
-            "Copy it to the other machine as it is."
-        )
     if trainer.weights == "none":
         raise InputError("trainer.weights: 'none' needs no weights; there is nothing to fetch.")
     if trainer.weights == "imagenet":
-        published = find_published(trainer.backbone, config.transform.image_size, trainer.backbone_args)
+        published = find_family(trainer.backbone).find_weights(
+            trainer.backbone, config.transform.image_size, trainer.backbone_args
+        )
         path = fetch_published(published, cache or cache_folder())
     else:
         path = Path(trainer.weights)

@@ -35,7 +35,7 @@ import tensorflow as tf
 
 from components.options.data import TransformOptions
 from components.trainer.backbones.build import scale_pixels
-from components.trainer.backbones.table import find_backbone
+from components.trainer.backbones.table import choose_scaling
 from components.transform import decode_and_resize
 from pipeline.sample import write_sample
 
@@ -129,7 +129,7 @@ def train_model(model: keras.Model, train: Side, held_out: Side, epochs: int, ra
     )
     optimizer = keras.optimizers.Adam(rate)
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    scaling = find_backbone(BACKBONE).scaling
+    scaling = choose_scaling(BACKBONE, "auto")
 
     @tf.function(reduce_retracing=True)
     def step(pixels: tf.Tensor, labels: tf.Tensor, transforms: tf.Tensor, learn: bool) -> tf.Tensor:
@@ -209,7 +209,7 @@ def move_pixels(pixels: tf.Tensor, transforms: tf.Tensor) -> tf.Tensor:
 
 def measure_accuracy(model: keras.Model, side: Side) -> float:
     """Share of the upright digits that inference mode names rightly, 0..1."""
-    scaled = scale_pixels(side.pixels, find_backbone(BACKBONE).scaling)
+    scaled = scale_pixels(side.pixels, choose_scaling(BACKBONE, "auto"))
     upright = model.predict(scaled, batch_size=64, verbose=0)[:, ::SYMMETRIES]
     return float((upright.argmax(axis=1) == side.labels).mean())
 

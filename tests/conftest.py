@@ -167,11 +167,11 @@ def weights_file(tmp_path_factory, train_records):
     import keras
     import tensorflow as tf
 
-    from components.trainer.backbones.build import build_backbone, scale_pixels
+    from components.trainer.backbones.build import make_backbone, scale_pixels
     from components.transform import decode_and_resize
 
     keras.utils.set_random_seed(3)
-    backbone, _ = build_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, "none")
+    backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, "none").model
     backbone.trainable = True
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

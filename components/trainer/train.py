@@ -19,6 +19,7 @@ from components.exports.table import load_forms
 from components.options.trainer import TrainerOptions
 from components.options.tuner import tuned_values, with_values
 from components.trainer.backbones.frozen import Facts, Frozen
+from components.trainer.backbones.table import package_facts
 from components.trainer.devices.strategy import describe_devices, make_strategy
 from components.trainer.devices.tf_config import is_chief
 from components.trainer.devices.worker_pool import with_workers
@@ -138,6 +139,7 @@ def describe_model(
         "head_sha256": head.digest(),
         "weights_sha256": hashlib.sha256(f"{backbone.digest}{head.digest()}".encode()).hexdigest(),
         "seed": options.seed,
+        **package_facts(options.backbone),
     }
 
 

@@ -23,7 +23,7 @@ from components.exports.table import load_forms
 from components.options.trainer import TrainerOptions
 from components.trainer.backbones.build import BuiltBackbone, find_source
 from components.trainer.backbones.precision import build, build_half, leaves
-from components.trainer.backbones.table import is_saved_model
+from components.trainer.backbones.table import find_family
 from components.trainer.export.signatures import NAME, ServedModel
 from components.trainer.export.write import export_model
 from components.trainer.features.folding import fold_backbone
@@ -49,7 +49,7 @@ class _Blank:
 def try_network(options: TrainerOptions, size: tuple[int, int], exports: Sequence[str]) -> str:
     """Tries what the options ask for, in a thread of its own: Keras' counters of names stay as they were.
 
-    The networks of the table can all be exported: of them only the weights are looked at, and the layers to train.
+    Networks of a proven family can all be exported: of them only the weights are looked at, and the layers to train.
 
     Args:
         options: of the Trainer.
@@ -67,14 +67,14 @@ def try_network(options: TrainerOptions, size: tuple[int, int], exports: Sequenc
 
 
 def _try(options: TrainerOptions, size: tuple[int, int], exports: Sequence[str]) -> str:
-    is_saved = is_saved_model(options.backbone)
-    if options.weights == "imagenet" and not is_saved and not options.fine_tune.asked_for:
+    is_proven = find_family(options.backbone).ARE_PROVEN
+    if options.weights == "imagenet" and is_proven and not options.fine_tune.asked_for:
         source = find_source(options.backbone, size, options.backbone_args, options.weights, options.weights_sha256)
         return source.path or ""
     built = build(options, size)
     if options.fine_tune.asked_for:
         unfreeze(built, options.pooling, options.fine_tune)
-    if is_saved:
+    if not is_proven:
         if options.precision != "float32":
             build_half(options, size)
         _export(built, options, size, exports)

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from components.errors import InputError
 from components.options.base import POD_PATH
-from components.trainer.backbones.table import is_saved_model
+from components.trainer.backbones.table import is_path
 
 VARIABLE = re.compile(r"\$(?:(\$)|([A-Za-z_][A-Za-z0-9_]*)|\{([^}]*)\})")
 NAMES = ("imagenet", "none")  # of weights: no files
@@ -72,7 +72,7 @@ def full_path(value: str, name: str, folder: Path | None) -> str:
 
 
 def _anchored(value: str, name: str, folder: Path | None) -> str:
-    is_name = value in NAMES or (name == "trainer.backbone" and not is_saved_model(value))
+    is_name = value in NAMES or (name == "trainer.backbone" and not is_path(value))
     if folder is None or is_name or ":" in value or Path(value).is_absolute():
         return value
     return str(folder / value)

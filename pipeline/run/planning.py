@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from components.process.lines import library_versions
 from components.registry import verify, versions
 from components.registry.best import Best, find_best, held_against
 from components.registry.same_model import find_version_of
-from components.trainer.backbones.table import is_saved_model
+from components.trainer.backbones.table import is_path, package_facts
 from pipeline.config.configuration import Config, Plan, model_key
 from pipeline.config.overrides import read_override
 from pipeline.fingerprint import lock_digest, node_fingerprints, source_fingerprints
@@ -70,10 +72,12 @@ def find_override(serving: Path, key: str) -> Override | None:
 
 
 def hash_weights(trainer: TrainerOptions) -> str:
-    """Digest of the files that the backbone starts from, its own and its weights'; empty where there is none."""
-    paths = [trainer.backbone] if is_saved_model(trainer.backbone) else []
+    """Digest of what the backbone starts from: its files, and packages that build it; empty where there is none."""
+    paths = [trainer.backbone] if is_path(trainer.backbone) else []
     paths += [] if trainer.weights in ("imagenet", "none") else [trainer.weights]
-    return "".join(digest_path(path) for path in paths)
+    built_by = package_facts(trainer.backbone)
+    packages = [hashlib.sha256(json.dumps(built_by, sort_keys=True).encode()).hexdigest()] if built_by else []
+    return "".join([*(digest_path(path) for path in paths), *packages])
 
 
 def find_baselines(serving: Path, key: str, enable_cache: bool) -> tuple[int | None, Best | None]:

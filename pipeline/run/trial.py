@@ -12,7 +12,7 @@ from pathlib import Path
 
 from components.process.lines import library_versions
 from components.trainer.backbones.downloads import cache_folder
-from components.trainer.backbones.table import is_saved_model
+from components.trainer.backbones.table import find_family
 from pipeline.config.configuration import Config
 from pipeline.fingerprint import source_fingerprints
 
@@ -44,7 +44,9 @@ def try_early(
         InputError: the weights cannot be had, or the network cannot be trained or exported.
     """
     trainer = config.trainer
-    may_fail = is_saved_model(trainer.backbone) or trainer.fine_tune.asked_for or trainer.weights == "imagenet"
+    may_fail = (
+        not find_family(trainer.backbone).ARE_PROVEN or trainer.fine_tune.asked_for or trainer.weights == "imagenet"
+    )
     if not may_fail and not (files and trainer.weights != "none"):
         return
     passed = kept / "known" / f"trial-{_question(config, weights_sha256)}"

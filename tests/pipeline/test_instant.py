@@ -19,7 +19,7 @@ def run(*arguments):
         "components.options",
         "components.errors",
         "components.registry.versions",
-        "components.trainer.backbones.table",
+        "components.trainer.backbones.table",  # with the module of each family
         "components.sources.find",
         "components.images.inspection",
         "pipeline.config.configuration",

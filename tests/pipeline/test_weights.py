@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from components.errors import InputError
 from components.trainer.backbones import downloads
-from components.trainer.backbones.downloads import PublishedWeights
-from pipeline import weights
+from components.trainer.backbones.families import keras_applications
+from components.trainer.backbones.family import PublishedWeights
 from pipeline.cli import app
 from pipeline.config.configuration import Config
 from pipeline.weights import fetch_weights
@@ -27,7 +27,7 @@ def asked(tmp_path, monkeypatch):
         calls.append(request)
         return PublishedWeights("mobile.h5", (tmp_path / "site.h5").as_uri(), "")
 
-    monkeypatch.setattr(weights, "find_published", find)
+    monkeypatch.setattr(keras_applications, "find_weights", find)
     monkeypatch.setenv(downloads.CACHE_VARIABLE, str(tmp_path / "cache"))
     return calls
 

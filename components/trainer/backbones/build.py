@@ -5,25 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
-from components.files.digests import digest_of
-from components.trainer.backbones.downloads import cache_folder, check_pin, fetch_published, find_published
-from components.trainer.backbones.families.saved import digest_saved_model, load_saved_model, output_of
-from components.trainer.backbones.table import (
-    Scaling,
-    ScalingOption,
-    check_request,
-    check_weights,
-    choose_scaling,
-    find_backbone,
-    is_saved_model,
-)
-from components.trainer.backbones.weights import IMAGENET_DEVIATIONS_RGB, check_weights_file, load_weights_file
+from components.files.digests import digest_of, digest_path
+from components.trainer.backbones.downloads import cache_folder, check_pin, fetch_published
+from components.trainer.backbones.family import Scaling, ScalingOption
+from components.trainer.backbones.table import check_request, check_weights, choose_scaling, find_family
+from components.trainer.backbones.weights import IMAGENET_DEVIATIONS_RGB, check_weights_file
 
 IMAGENET_MEANS_BGR = (103.939, 116.779, 123.68)
 IMAGENET_MEANS_RGB = (0.485, 0.456, 0.406)
@@ -136,8 +127,8 @@ def find_source(
     """
     check_request(name, image_size, arguments)
     check_weights(name, weights, pin)
-    if is_saved_model(name):
-        source = WeightsSource(name, digest_saved_model(name))
+    if find_family(name).ARE_PATHS:
+        source = WeightsSource(name, digest_path(name))
     elif weights == "none":
         return WeightsSource()
     else:
@@ -155,44 +146,27 @@ def build_from(
     Raises:
         InputError: the weights cannot be read, or do not fit.
     """
-    chosen = choose_scaling(name, scaling)
-    if is_saved_model(name):
-        model = load_saved_model(name, image_size)
-        model.trainable = False
-        return BuiltBackbone(model, chosen, str(source.sha256), output_of(model), source.path, source.sha256)
-    constructor = getattr(keras.applications, find_backbone(name).constructor)
-    model = constructor(weights=None, include_top=False, input_shape=(*image_size, 3), **arguments)
-    unfold_depthwise(model)
-    if source.path:
-        load_weights_file(model, name, source.path)
+    family = find_family(name)
+    model = family.build(name, image_size, arguments, source.path)
     model.trainable = False
-    return BuiltBackbone(model, chosen, digest_weights(model), output_of(model), source.path, source.sha256)
+    digest = str(source.sha256) if family.ARE_PATHS else digest_weights(model)
+    chosen = choose_scaling(name, scaling)
+    return BuiltBackbone(model, chosen, digest, shape_of(model), source.path, source.sha256)
 
 
-def build_backbone(
-    name: str, image_size: tuple[int, int], arguments: dict[str, Any], weights: str
-) -> tuple[keras.Model, str]:
-    """Model and digest of `make_backbone`, with its own scaling and no pin."""
-    built = make_backbone(name, image_size, arguments, weights)
-    return built.model, built.digest
+def shape_of(model: keras.Model) -> tuple[int, ...]:
+    """Shape of a model's output without the batch: (h, w, d) or (d,).
 
-
-def unfold_depthwise(model: keras.Model) -> None:
-    """Lets convolutions with one channel a group run as what they are: depthwise (ConvNeXt's).
-
-    Keras hands grouped convolutions to XLA: many times slower on a CPU, without a static shape once folded, and the
-    exported model would need XLA wherever it is served. Variables and values stay the same.
+    Raises:
+        RuntimeError: a family gives something else.
     """
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D) and layer.groups == layer.filters == layer.input_spec.axes[-1] > 1:
-            layer.convolution_op = partial(_depthwise, layer)
-
-
-def _depthwise(layer: keras.layers.Conv2D, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    turned = keras.ops.transpose(kernel, (0, 1, 3, 2))  # [h, w, 1, channels] to [h, w, channels, 1]
-    return keras.ops.depthwise_conv(
-        inputs, turned, layer.strides, layer.padding, layer.data_format, layer.dilation_rate
-    )
+    shape = tuple(model.output_shape[1:]) if isinstance(model.output_shape, tuple) else ()
+    if len(shape) not in (1, 3) or None in shape:
+        raise RuntimeError(
+            f"Expected a backbone that gives [batch, h, w, d] or [batch, d], its family built one that gives "
+            f"{model.output_shape}.\nFor tokens there is tokens_to_maps in components/trainer/backbones/grid.py."
+        )
+    return tuple(int(side) for side in shape)
 
 
 def digest_weights(model: keras.Model) -> str:
@@ -211,6 +185,6 @@ def digest_weights(model: keras.Model) -> str:
 
 def _weights_file(name: str, image_size: tuple[int, int], arguments: dict[str, Any], weights: str) -> str:
     if weights == "imagenet":
-        return str(fetch_published(find_published(name, image_size, arguments), cache_folder()))
+        return str(fetch_published(find_family(name).find_weights(name, image_size, arguments), cache_folder()))
     check_weights_file(weights)
     return weights

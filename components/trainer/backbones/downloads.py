@@ -1,8 +1,9 @@
-"""The files behind `trainer.weights: imagenet`: which one a backbone needs, where it is kept, how it gets there.
+"""The files behind `trainer.weights: imagenet`: where they are kept, and how they get there.
 
 The cache is the folder that the environment variable GRAFT_WEIGHTS names, else Keras' own (`models` below $KERAS_HOME
-or ~/.keras). A download is complete or absent: it is written beside its place, checked, and moved there. Where Keras
-publishes no digest of a file, as for MobileNetV2, `<name>.sha256` beside it keeps the one of when it was first seen.
+or ~/.keras). A download is complete or absent: it is written beside its place, checked, and moved there. Where the
+publisher says no digest of a file, as Keras of MobileNetV2's, `<name>.sha256` beside it keeps the one of when it was
+first seen.
 """
 
 from __future__ import annotations
@@ -12,87 +13,20 @@ import os
 import tempfile
 import time
 import urllib.request
-import warnings
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from components.errors import InputError, first_line
 from components.files.digests import digest_of
 from components.files.paths import CHUNK
 from components.process.surroundings import NO_FOLDER
-from components.trainer.backbones.table import check_request, find_backbone
+from components.trainer.backbones.family import PublishedWeights
 
 CACHE_VARIABLE = "GRAFT_WEIGHTS"
 TIMEOUT = 20.0  # seconds without an answer: a machine without internet is told so soon
 
 progress = logging.getLogger("graft.progress")
-
-
-@dataclass(frozen=True)
-class PublishedWeights:
-    """A file that Keras publishes.
-
-    Attributes:
-        name: its name in the cache.
-        url: where it is.
-        digest: what Keras says of its content, md5 (32 hex digits) or sha256 (64); empty where it says nothing.
-    """
-
-    name: str
-    url: str
-    digest: str
-
-
-class _FoundError(Exception):
-    """Carries a file out of a constructor of Keras."""
-
-    def __init__(self, file: PublishedWeights) -> None:
-        super().__init__(file.name)
-        self.file = file
-
-
-def find_published(name: str, image_size: tuple[int, int], arguments: dict[str, Any]) -> PublishedWeights:
-    """The file with the ImageNet weights of a backbone without its top.
-
-    Keras knows it only inside the constructor, which asks for it when all layers are there. So the constructor is run,
-    without making variables (0.02 to 1.2 s), in a thread of its own: Keras' counters of names stay as they were.
-
-    Raises:
-        InputError: Keras has no such weights, for example of another width.
-    """
-    check_request(name, image_size, arguments)
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(_ask_constructor, name, image_size, arguments).result()
-
-
-def _ask_constructor(name: str, image_size: tuple[int, int], arguments: dict[str, Any]) -> PublishedWeights:
-    import keras
-    from keras.src.utils import file_utils
-
-    constructor = getattr(keras.applications, find_backbone(name).constructor)
-    original = file_utils.get_file
-    file_utils.get_file = _answer
-    try:
-        with keras.StatelessScope(initialize_variables=False), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Keras says which size the weights are of
-            constructor(weights="imagenet", include_top=False, input_shape=(*image_size, 3), **arguments)
-    except _FoundError as found:
-        return found.file
-    except ValueError as error:
-        raise InputError(
-            f"trainer.backbone_args: Keras publishes no ImageNet weights of {name} with {arguments}: "
-            f"{first_line(error)}\nUse other arguments, or name a file: trainer.weights."
-        ) from error
-    finally:
-        file_utils.get_file = original
-    raise RuntimeError(f"keras.applications.{name} did not ask for its weights.")
-
-
-def _answer(fname: str, origin: str, file_hash: str | None = None, **_: Any) -> None:
-    raise _FoundError(PublishedWeights(fname, origin, file_hash or ""))
 
 
 def cache_folder() -> Path:

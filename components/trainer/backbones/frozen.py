@@ -1,4 +1,4 @@
-"""The frozen backbone of the options: known at once where it was built before, and built only where it is needed."""
+"""The frozen backbone of the options: its facts at once where it was built before, its network only when needed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from functools import cached_property
 from components.options.trainer import TrainerOptions
 from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.build import BuiltBackbone, WeightsSource, build_from, find_source
-from components.trainer.backbones.table import Scaling, choose_scaling, is_saved_model
+from components.trainer.backbones.family import Scaling
+from components.trainer.backbones.table import choose_scaling, is_path, package_facts
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What there is to know of a frozen backbone without its network; see `BuiltBackbone` for each.
+    """Facts of a frozen backbone that do not need its network; see `BuiltBackbone` for each.
 
     Attributes:
         scaling: of its pixels.
@@ -30,16 +31,16 @@ class Facts:
 
     @classmethod
     def of(cls, built: BuiltBackbone) -> Facts:
-        """Those of a network."""
+        """Collects the facts of a network that is built."""
         return cls(built.scaling, built.digest, built.shape, built.weights_sha256)
 
     @property
     def has_maps(self) -> bool:
-        """Whether its output still has places; else it is one vector an image."""
+        """Whether the output still has places; else it is one vector an image."""
         return len(self.shape) == 3
 
     def feature_width(self, pooling: str) -> int:
-        """Values of a pooled feature."""
+        """Counts the values of a pooled feature."""
         return self.shape[-1] * (2 if pooling == "both" and self.has_maps else 1)
 
 
@@ -47,30 +48,30 @@ class Frozen:
     """A backbone that may not be built yet."""
 
     def __init__(self, facts: Facts, build: Callable[[], BuiltBackbone]) -> None:
-        """Takes what is known of it, and how it is built; that happens once, under Keras' dtype policy of then."""
+        """Takes the facts, and what builds the network: called at most once, under Keras' dtype policy at that time."""
         self.facts = facts
         self._build = build
 
     @classmethod
     def of(cls, built: BuiltBackbone) -> Frozen:
-        """One that is built."""
+        """Wraps a network that is built."""
         return cls(Facts.of(built), lambda: built)
 
     @cached_property
     def built(self) -> BuiltBackbone:
-        """The network."""
+        """Builds the network the first time it is asked for."""
         return self._build()
 
 
-def freeze(options: TrainerOptions, size: tuple[int, int], known: AnswerCache) -> Frozen:
-    """The backbone that the options ask for.
+def freeze(options: TrainerOptions, size: tuple[int, int], answers: AnswerCache) -> Frozen:
+    """Finds the backbone that the options ask for, without building it where an earlier run did.
 
-    A network whose weights are a file is known by that file's digest; one with initial values is built at once.
+    Digest and shape of a network follow from the digest of its weights file; one with initial values is built at once.
 
     Args:
         options: of the Trainer.
         size: height and width in pixels.
-        known: what earlier runs found out.
+        answers: of earlier runs.
 
     Raises:
         InputError: the weights cannot be had, or do not fit.
@@ -89,19 +90,20 @@ def freeze(options: TrainerOptions, size: tuple[int, int], known: AnswerCache) -
         made.append(build())
         return {"digest": made[0].digest, "shape": list(made[0].shape)}
 
-    answer = known.recall(_question(options, size, source), find_out)
+    answer = answers.recall(_question(options, size, source), find_out)
     scaling = choose_scaling(name, options.backbone_scaling)
     facts = Facts(scaling, answer["digest"], tuple(answer["shape"]), source.sha256)
     return Frozen(facts, lambda: made[0] if made else build())
 
 
 def _question(options: TrainerOptions, size: tuple[int, int], source: WeightsSource) -> dict[str, object]:
-    """What the digest and the shape of a network follow from."""
-    name = "saved model" if is_saved_model(options.backbone) else options.backbone
+    """Collects what the digest and the shape of a network follow from."""
+    name = "saved model" if is_path(options.backbone) else options.backbone
     return {
         "what": "backbone",
         "backbone": name,
         "arguments": options.backbone_args,
         "image_size": list(size),
         "weights_sha256": source.sha256,
+        **package_facts(options.backbone),
     }

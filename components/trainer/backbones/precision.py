@@ -10,14 +10,14 @@ import keras
 from components.errors import InputError
 from components.options.trainer import TrainerOptions
 from components.trainer.backbones.build import BuiltBackbone, make_backbone
-from components.trainer.backbones.table import is_saved_model
+from components.trainer.backbones.table import is_path
 
 START = 2.0**15
 PATIENCE = 2000  # steps without an overflow, after which a scale twice as large is tried
 
 
 def build(options: TrainerOptions, size: tuple[int, int]) -> BuiltBackbone:
-    """The frozen backbone that the options ask for, under Keras' present dtype policy."""
+    """Builds the frozen backbone that the options ask for, under Keras' present dtype policy."""
     return make_backbone(
         *(options.backbone, size, options.backbone_args, options.weights),
         *(options.backbone_scaling, options.weights_sha256),
@@ -25,12 +25,12 @@ def build(options: TrainerOptions, size: tuple[int, int]) -> BuiltBackbone:
 
 
 def build_half(options: TrainerOptions, size: tuple[int, int]) -> BuiltBackbone:
-    """The same backbone, that computes in `trainer.precision`; its variables are float32 as ever.
+    """Builds the same backbone so that it computes in `trainer.precision`; its variables stay float32.
 
     Raises:
         InputError: it is a SavedModel, which computes as it was saved.
     """
-    if is_saved_model(options.backbone):  # a saved layer comes with the policy that it was saved with
+    if is_path(options.backbone):  # a saved layer comes with the policy that it was saved with
         backbone = build(options, size)
         _compute_in(backbone.model, options.precision)
         return backbone

@@ -14,6 +14,7 @@ from components.options.trainer import TrainerOptions
 from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import Facts, Frozen
 from components.trainer.backbones.precision import build_half
+from components.trainer.backbones.table import package_facts
 from components.trainer.devices.strategy import feature_batch_size
 from components.trainer.devices.tf_config import is_chief
 from components.trainer.features.augment import Augmentation, FreshViews, View, describe_cost
@@ -146,6 +147,7 @@ def make_stores(
     }
     if options.averaged_views > 1:  # what was kept before there was the option stays of use
         facts["averaged_views"] = options.averaged_views
+    facts |= package_facts(options.backbone)
     transform_sha256 = recall_transform_digest(transform, answers)
 
     def store_of(view: View | None, precision: str = options.precision) -> FeatureStore:

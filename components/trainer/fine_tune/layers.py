@@ -13,8 +13,8 @@ import tensorflow as tf
 from components.errors import InputError, did_you_mean
 from components.options.trainer import FineTuneOptions
 from components.trainer.backbones.build import BuiltBackbone, scale_pixels
+from components.trainer.backbones.family import Scaling
 from components.trainer.backbones.precision import leaves
-from components.trainer.backbones.table import Scaling
 from components.trainer.features.folding import Pooling, pool
 
 SHOWN = 10  # layer names in an error

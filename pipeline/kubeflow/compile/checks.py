@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from components.errors import InputError, did_you_mean
 from components.files.paths import is_remote
-from components.trainer.backbones.table import is_saved_model
+from components.trainer.backbones.table import is_path
 from pipeline.beam import BEAM_NODES, beam_args, workers_share_the_disk
 from pipeline.config.configuration import Config
 from pipeline.config.kubeflow import Resources
@@ -68,7 +68,7 @@ def _files(config: Config, service: Service) -> Iterator[str]:
     named = [("data.path", "kubeflow.data_path", cluster.data_path or config.data.path or "")]
     if trainer.weights not in ("imagenet", "none"):
         named.append(("trainer.weights", "kubeflow.weights", cluster.weights or trainer.weights))
-    if is_saved_model(trainer.backbone):
+    if is_path(trainer.backbone):
         named.append(("trainer.backbone", "trainer.backbone", trainer.backbone))
     named.append(("beam.shared_path", "beam.shared_path", config.beam.shared_path or ""))
     for key, mended_by, path in named:

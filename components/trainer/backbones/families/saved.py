@@ -7,39 +7,73 @@ whose classification top is still on gives vectors as wide as its classes, and i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import keras
-import numpy as np
-import tensorflow as tf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from components.errors import InputError, first_line
-from components.files.digests import digest_path
+from components.files.paths import is_remote
+from components.trainer.backbones.family import Backbone, PublishedWeights, Scaling
+
+if TYPE_CHECKING:
+    import keras
+
+ROWS: dict[str, Backbone] = {}
+ARE_PATHS = True
+ARE_PROVEN = False
+PACKAGES: tuple[str, ...] = ()
 
 ENDPOINTS = ("serving_default", "serve")  # the first that a SavedModel has; `Model.export` writes both
 WANTED = "float32 [batch, h, w, 3] to float32 [batch, h, w, d] or [batch, d]"
 
 
-def digest_saved_model(path: str) -> str:
-    """sha256 of the files of a saved model, as hex digits.
+def holds(name: str) -> bool:
+    """Whether a name is a path: of a `.keras` file or with a slash, or a folder here that holds a SavedModel."""
+    return "/" in name or "\\" in name or name.endswith(".keras") or (Path(name) / "saved_model.pb").is_file()
+
+
+def check(name: str, image_size: tuple[int, int], arguments: dict[str, Any]) -> None:
+    """Refuses a path where nothing is, and arguments.
 
     Raises:
-        InputError: it is neither a `.keras` file nor a folder.
+        InputError: says what is missing or too much.
     """
-    if not tf.io.gfile.isdir(path) and not path.endswith(".keras"):
+    if not is_remote(name) and not Path(name).exists():
         raise InputError(
-            f"trainer.backbone: expected a .keras file or a SavedModel folder, got {path}.\n"
-            "Save the model with model.save('trunk.keras') or model.export('trunk')."
+            f"trainer.backbone: expected a row of the table, a .keras file or a SavedModel; there is no {name}.\n"
+            "Relative paths in a configuration file are meant from its folder, those of --set from where you stand."
         )
-    return digest_path(path)
+    if arguments:
+        raise InputError(
+            f"trainer.backbone_args: a saved model takes none, got {', '.join(arguments)} for {name}.\nLeave them "
+            "out: the model is built already."
+        )
 
 
-def load_saved_model(path: str, image_size: tuple[int, int]) -> keras.Model:
+def scaling_of(name: str) -> Scaling:
+    """Pixels in 0..255, until the configuration says otherwise."""
+    return "inside"
+
+
+def find_weights(name: str, image_size: tuple[int, int], arguments: dict[str, Any]) -> PublishedWeights:
+    """Refuses: nobody publishes weights of a saved model.
+
+    Raises:
+        InputError: always.
+    """
+    raise InputError(
+        f"trainer.backbone: the saved model {name} brings its own weights; there is nothing to fetch.\n"
+        "Copy it to the other machine as it is."
+    )
+
+
+def build(name: str, image_size: tuple[int, int], arguments: dict[str, Any], weights: str | None) -> keras.Model:
     """A saved model as a Keras model with fixed shapes.
 
     Args:
-        path: a `.keras` file (read in safe mode: no code in it is run) or a SavedModel folder.
+        name: path of a `.keras` file (read in safe mode: no code in it is run) or a SavedModel folder.
         image_size: height and width in pixels that it will get.
+        arguments: none.
+        weights: it brings its own.
 
     Returns:
         A model from float32 [batch, height, width, 3] to feature maps float32 [batch, h, w, d] or vectors
@@ -49,16 +83,20 @@ def load_saved_model(path: str, image_size: tuple[int, int]) -> keras.Model:
     Raises:
         InputError: it cannot be read, wants other input, or gives something else.
     """
-    loaded = _load_folder(path, image_size) if tf.io.gfile.isdir(path) else _load_keras_file(path, image_size)
-    return _with_fixed_shapes(loaded, path, image_size)
+    import tensorflow as tf
 
-
-def output_of(model: keras.Model) -> tuple[int, ...]:
-    """Shape of a model's output without the batch: (h, w, d) or (d,)."""
-    return tuple(int(side) for side in model.output_shape[1:])
+    loaded = _load_folder(name, image_size) if tf.io.gfile.isdir(name) else _load_keras_file(name, image_size)
+    return _with_fixed_shapes(loaded, name, image_size)
 
 
 def _load_keras_file(path: str, image_size: tuple[int, int]) -> keras.Model:
+    import keras
+
+    if not path.endswith(".keras"):
+        raise InputError(
+            f"trainer.backbone: expected a .keras file or a SavedModel folder, got {path}.\n"
+            "Save the model with model.save('trunk.keras') or model.export('trunk')."
+        )
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
@@ -74,6 +112,9 @@ def _load_keras_file(path: str, image_size: tuple[int, int]) -> keras.Model:
 
 
 def _load_folder(path: str, image_size: tuple[int, int]) -> keras.layers.Layer:
+    import keras
+    import tensorflow as tf
+
     try:
         signatures = tf.saved_model.load(path).signatures
     except Exception as error:
@@ -97,14 +138,14 @@ def _load_folder(path: str, image_size: tuple[int, int]) -> keras.layers.Layer:
 
 
 def _choose_endpoint(path: str, names: Sequence[str]) -> str:
-    known = [name for name in ENDPOINTS if name in names] or (list(names) if len(names) == 1 else [])
-    if not known:
+    found = [name for name in ENDPOINTS if name in names] or (list(names) if len(names) == 1 else [])
+    if not found:
         raise InputError(
             f"trainer.backbone: expected an endpoint {' or '.join(ENDPOINTS)} in {path}, found "
             f"{', '.join(names) or 'none'}.\nExport it with model.export('trunk'), or pass signatures= to "
             "tf.saved_model.save."
         )
-    return known[0]
+    return found[0]
 
 
 def _check_inputs(path: str, inputs: list[tuple[tuple[int | None, ...], str]], image_size: tuple[int, int]) -> None:
@@ -130,6 +171,9 @@ def _check_inputs(path: str, inputs: list[tuple[tuple[int | None, ...], str]], i
 
 def _with_fixed_shapes(loaded: Any, path: str, image_size: tuple[int, int]) -> keras.Model:
     """The model itself where its shapes are those wanted, else one around it; tried on two black images."""
+    import keras
+    import numpy as np
+
     try:
         answer = loaded(np.zeros([2, *image_size, 3], np.float32), training=False)
     except Exception as error:

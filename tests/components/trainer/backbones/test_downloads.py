@@ -1,4 +1,4 @@
-"""Which file holds the ImageNet weights, the cache, the download, the pin; the internet is a server of this test."""
+"""The cache of ImageNet weights, the download, the pin; the internet is a server of this test."""
 
 import hashlib
 import socket
@@ -15,14 +15,8 @@ from components.errors import InputError
 from components.files.digests import digest_of
 from components.trainer.backbones import downloads
 from components.trainer.backbones.build import make_backbone
-from components.trainer.backbones.downloads import (
-    PublishedWeights,
-    cache_folder,
-    check_pin,
-    fetch_published,
-    find_published,
-)
-from components.trainer.backbones.table import BACKBONES
+from components.trainer.backbones.downloads import cache_folder, check_pin, fetch_published
+from components.trainer.backbones.family import PublishedWeights
 from tests.components.trainer.published import write_legacy
 from tests.damages import DAMAGES
 
@@ -68,47 +62,6 @@ def offline(monkeypatch):
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-
-
-@pytest.mark.parametrize("name", BACKBONES)
-def test_every_row_has_its_file(name):
-    row = BACKBONES[name]
-    found = find_published(name, (row.default_size, row.default_size), {})
-    assert found.url.startswith("https://storage.googleapis.com/")
-    assert "top" in found.name
-    assert found.name.endswith(".h5")
-    assert len(found.digest) in ((0,) if name in ("MobileNet", "MobileNetV2") else (32, 64))
-
-
-@pytest.mark.parametrize(
-    ("size", "arguments", "name"),
-    [
-        ((160, 160), {"alpha": 0.35}, f"{MOBILE}0.35_160_no_top.h5"),
-        ((96, 96), {}, f"{MOBILE}1.0_96_no_top.h5"),
-        ((100, 130), {"alpha": 1.4}, f"{MOBILE}1.4_224_no_top.h5"),
-    ],
-)
-def test_the_file_follows_size_and_arguments(size, arguments, name):
-    assert find_published("MobileNetV2", size, arguments).name == name
-
-
-def test_asking_leaves_keras_as_it_was():
-    from keras.src.utils import file_utils
-
-    before = file_utils.get_file
-    first = keras.layers.Dense(1).name
-    find_published("VGG16", (32, 32), {})
-    count = int(first.rpartition("_")[2]) if "_" in first else 0
-    assert keras.layers.Dense(1).name == f"dense_{count + 1}"
-    assert file_utils.get_file is before
-
-
-def test_a_width_that_keras_has_no_weights_of_is_refused():
-    with pytest.raises(
-        InputError, match=r"no ImageNet weights of MobileNetV2 with \{'alpha': 0.4\}: .*alpha"
-    ) as caught:
-        find_published("MobileNetV2", (96, 96), {"alpha": 0.4})
-    assert str(caught.value).endswith("or name a file: trainer.weights.")
 
 
 def test_the_cache_is_keras_own_unless_another_is_named(monkeypatch, tmp_path):

@@ -3,13 +3,14 @@
 import pytest
 
 from components.errors import InputError
-from components.trainer.backbones.table import BACKBONES, check_request, choose_scaling, find_backbone, is_saved_model
+from components.trainer.backbones.families.keras_applications import ROWS
+from components.trainer.backbones.table import backbone_names, check_request, choose_scaling, find_family, is_path
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", ROWS)
 def test_a_row_is_found_and_takes_its_own_size_and_arguments(name):
-    row = find_backbone(name)
-    assert row.constructor == name
+    row = find_family(name).ROWS[name]
+    assert row.name == name
     assert 1 <= row.smallest_size <= row.default_size
     check_request(name, (row.default_size, row.default_size), row.arguments)
     check_request(name, (row.smallest_size, 4096), {})
@@ -20,16 +21,16 @@ def test_a_row_is_found_and_takes_its_own_size_and_arguments(name):
 )
 def test_an_unknown_backbone_is_answered_with_the_table(name, hint):
     with pytest.raises(InputError) as caught:
-        find_backbone(name)
+        find_family(name)
     text = str(caught.value)
     assert text.startswith(f"trainer.backbone: expected one of the table, got '{name}'.")
-    assert text.endswith(f"The table: {', '.join(BACKBONES)}.")
+    assert text.endswith(f"The table: {', '.join(backbone_names())}.")
     assert (f"Did you mean {hint}?" in text) if hint else ("Did you mean" not in text)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", ROWS)
 def test_an_image_smaller_than_the_backbone_allows_is_refused(name):
-    row = BACKBONES[name]
+    row = ROWS[name]
     small = row.smallest_size - 1
     for size in [(small, 500), (500, small)]:
         with pytest.raises(InputError) as caught:
@@ -75,20 +76,20 @@ def test_an_argument_of_the_wrong_kind_is_refused_before_anything_is_built(name,
     ],
 )
 def test_a_path_means_a_saved_model(name, saved):
-    assert is_saved_model(name) is saved
+    assert is_path(name) is saved
 
 
 def test_a_folder_where_the_user_stands_is_known_by_its_content(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "trunk").mkdir()
-    assert not is_saved_model("trunk")
+    assert not is_path("trunk")
     (tmp_path / "trunk" / "saved_model.pb").touch()
-    assert is_saved_model("trunk")
+    assert is_path("trunk")
 
 
 def test_the_answer_to_an_unknown_backbone_says_how_to_name_ones_own():
     with pytest.raises(InputError, match=r"named by its path: a .keras file or a SavedModel folder, such as ./trunk"):
-        find_backbone("trunk")
+        find_family("trunk")
 
 
 def test_a_saved_model_that_is_not_there_is_refused(tmp_path):

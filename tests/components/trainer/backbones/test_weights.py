@@ -6,7 +6,7 @@ import pytest
 
 from components.errors import InputError
 from components.files.digests import digest_of
-from components.trainer.backbones.build import build_backbone, digest_weights, make_backbone
+from components.trainer.backbones.build import digest_weights, make_backbone
 from components.trainer.backbones.weights import IMAGENET_DEVIATIONS_RGB, find_misfit, load_weights_file
 from tests import pictures
 from tests.components.trainer.published import write_legacy
@@ -16,7 +16,7 @@ SIZE = (32, 32)
 
 def build(alpha=0.35, seed=1):
     keras.utils.set_random_seed(seed)
-    return build_backbone("MobileNetV2", SIZE, {"alpha": alpha}, "none")[0]
+    return make_backbone("MobileNetV2", SIZE, {"alpha": alpha}, "none").model
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +42,15 @@ def target():
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5", ".keras"])
 def test_every_kind_of_file_gives_the_same_weights(files, suffix):
     folder, digests = files
-    backbone, digest = build_backbone("MobileNetV2", SIZE, {"alpha": 0.35}, str(folder / f"narrow{suffix}"))
-    assert digest == digests["narrow"]
-    assert digest != digest_weights(build())
-    assert not backbone.trainable_weights
+    built = make_backbone("MobileNetV2", SIZE, {"alpha": 0.35}, str(folder / f"narrow{suffix}"))
+    assert built.digest == digests["narrow"]
+    assert built.digest != digest_weights(build())
+    assert not built.model.trainable_weights
 
 
 def test_weights_do_not_depend_on_the_size_of_the_images(files):
     folder, digests = files
-    _, digest = build_backbone("MobileNetV2", (64, 48), {"alpha": 0.35}, str(folder / "narrow.weights.h5"))
+    digest = make_backbone("MobileNetV2", (64, 48), {"alpha": 0.35}, str(folder / "narrow.weights.h5")).digest
     assert digest == digests["narrow"]
 
 
@@ -70,7 +70,7 @@ def test_weights_of_another_width_are_refused_with_the_first_layer_and_both_shap
 
 def test_weights_of_another_network_are_refused(files, target, tmp_path):
     keras.utils.set_random_seed(1)
-    other, _ = build_backbone("MobileNet", SIZE, {"alpha": 0.25}, "none")
+    other = make_backbone("MobileNet", SIZE, {"alpha": 0.25}, "none").model
     for path in (tmp_path / "other.weights.h5", tmp_path / "other.h5"):
         other.save_weights(path) if path.name.endswith(".weights.h5") else write_legacy(other, path)
         with pytest.raises(InputError, match="does not fit MobileNetV2") as caught:

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from components.contract import features
-from components.trainer.backbones.build import build_backbone, scale_pixels
+from components.trainer.backbones.build import make_backbone, scale_pixels
 from components.trainer.export.proof import check_parity, exported_embed, parity_limit, sample_rows
 from components.trainer.features.data import in_content_order, join_splits, read_images, read_split
 from components.trainer.features.folding import pool
@@ -14,7 +14,7 @@ from tests.conftest import ALPHA, SIDE
 
 @pytest.fixture(scope="module")
 def embed(weights_file, transform):
-    backbone, _ = build_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
+    backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file).model
     layer = transform.transform_features_layer()
 
     def embed(images):

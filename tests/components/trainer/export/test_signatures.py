@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from components.contract import features
-from components.trainer.backbones.build import build_backbone, scale_pixels
+from components.trainer.backbones.build import make_backbone, scale_pixels
 from components.trainer.export.signatures import ServedModel
 from components.trainer.features.folding import pool
 from components.trainer.heads.head import Head
@@ -97,7 +97,7 @@ def test_an_answer_does_not_depend_on_the_other_images_of_its_batch(model, image
 
 
 def test_embed_gives_the_pooled_features_of_the_backbone(model, images, transform, weights_file):
-    backbone, _ = build_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
+    backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file).model
     layer = transform.transform_features_layer()
     pixels = layer({features.IMAGE: images[:, tf.newaxis]})[features.PIXELS]
     expected = pool(backbone(scale_pixels(pixels, "-1..1"), training=False))
@@ -124,7 +124,7 @@ def test_the_activation_map_is_in_range_and_its_strongest_place_is_one(model, im
 
 def test_the_activation_map_is_exact(model, images, transform, weights_file):
     """Its mean over the image, before cutting and scaling, plus the bias is the logit."""
-    backbone, _ = build_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
+    backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file).model
     pixels = transform.transform_features_layer()({features.IMAGE: images[:, tf.newaxis]})[features.PIXELS]
     maps = backbone(scale_pixels(pixels, "-1..1"), training=False).numpy()
     kernel, bias = model.kernel.numpy(), model.bias.numpy()

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from components.contract import features
 from components.errors import InputError
-from components.trainer.backbones.build import build_backbone, scale_pixels
+from components.trainer.backbones.build import make_backbone, scale_pixels
 from components.trainer.features.augment import Augmentation, View, augment_pixels
 from components.trainer.features.data import join_splits, read_split
 from components.trainer.features.feature_pass import FeaturePass, augmented_features, gather_features
@@ -90,7 +90,7 @@ def test_a_folded_backbone_pools_and_knows_its_width(backbone, pixels, pooling, 
 
 
 def test_a_folded_backbone_with_batch_norms_holds_no_variable_and_gives_the_same(weights_file, pixels):
-    network = build_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)[0]
+    network = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file).model
     folded = fold_backbone(network, "-1..1")
     assert not folded.function.variables
     assert "VarHandleOp" not in {node.op for node in folded.function.graph.as_graph_def().node}
