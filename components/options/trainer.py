@@ -43,7 +43,7 @@ class TrainerOptions(Options):
 
     backbone: str = Field(
         "MobileNetV2",
-        description="A row of components/trainer/backbones/table.py, or a path: .keras or SavedModel.",
+        description="A name of components/trainer/backbones/families, or a path: .keras or SavedModel.",
         json_schema_extra=MACHINE_PATH,
     )
     backbone_args: dict[str, float | int | str | bool] = Field(

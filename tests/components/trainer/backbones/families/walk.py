@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import importlib
 import inspect
-import itertools
 import json
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -87,10 +86,10 @@ def asked_of_keras(name, size, arguments):
 def check_weights_of(name):
     """Holds the address and digest of each variant against what Keras' constructor asks for."""
     row = ROWS[name]
-    side = row.default_size
-    sizes = [(side, side), *((side, side) for side in row.sides), *([(100, 130)] if row.sides else [])]
-    variants = [dict(zip(row.arguments, key, strict=True)) for key in row.variants] or [{}]
-    for size, arguments in itertools.product(sizes, variants):
+    square = (row.default_size, row.default_size)
+    sizes = [*((side, side) for side in row.sides), *([(100, 130)] if row.sides else [])]
+    variants = [dict(zip(row.arguments, key, strict=True)) for key in row.variants]
+    for size, arguments in [(square, {}), *((size, {}) for size in sizes), *((square, given) for given in variants)]:
         assert find_weights(name, size, arguments) == asked_of_keras(name, size, arguments), (name, size, arguments)
 
 
