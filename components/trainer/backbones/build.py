@@ -13,6 +13,7 @@ import tensorflow as tf
 from components.files.digests import digest_of, digest_path
 from components.trainer.backbones.downloads import cache_folder, check_pin, fetch_published
 from components.trainer.backbones.family import Scaling, ScalingOption
+from components.trainer.backbones.grid import shape_of
 from components.trainer.backbones.table import check_request, check_weights, choose_scaling, find_family
 from components.trainer.backbones.weights import IMAGENET_DEVIATIONS_RGB, check_weights_file
 
@@ -152,21 +153,6 @@ def build_from(
     digest = str(source.sha256) if family.ARE_PATHS else digest_weights(model)
     chosen = choose_scaling(name, scaling)
     return BuiltBackbone(model, chosen, digest, shape_of(model), source.path, source.sha256)
-
-
-def shape_of(model: keras.Model) -> tuple[int, ...]:
-    """Shape of a model's output without the batch: (h, w, d) or (d,).
-
-    Raises:
-        RuntimeError: a family gives something else.
-    """
-    shape = tuple(model.output_shape[1:]) if isinstance(model.output_shape, tuple) else ()
-    if len(shape) not in (1, 3) or None in shape:
-        raise RuntimeError(
-            f"Expected a backbone that gives [batch, h, w, d] or [batch, d], its family built one that gives "
-            f"{model.output_shape}.\nFor tokens there is tokens_to_maps in components/trainer/backbones/grid.py."
-        )
-    return tuple(int(side) for side in shape)
 
 
 def digest_weights(model: keras.Model) -> str:

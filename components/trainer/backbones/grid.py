@@ -1,8 +1,23 @@
-"""Tokens as places of an image: how networks that are no convolutions get feature maps."""
+"""What a backbone gives: feature maps or vectors; and how tokens become feature maps."""
 
 from __future__ import annotations
 
 import keras
+
+
+def shape_of(model: keras.Model) -> tuple[int, ...]:
+    """Shape of a model's output without the batch: (h, w, d) or (d,).
+
+    Raises:
+        RuntimeError: a family gives something else.
+    """
+    shape = tuple(model.output_shape[1:]) if isinstance(model.output_shape, tuple) else ()
+    if len(shape) not in (1, 3) or None in shape:
+        raise RuntimeError(
+            f"Expected a backbone that gives [batch, h, w, d] or [batch, d], its family built one that gives "
+            f"{model.output_shape}.\nFor tokens there is tokens_to_maps in components/trainer/backbones/grid.py."
+        )
+    return tuple(int(side) for side in shape)
 
 
 def tokens_to_maps(

@@ -13,9 +13,9 @@ from components.errors import InputError
 from components.files.digests import digest_of
 from components.options.trainer import FineTuneOptions, TrainerOptions
 from components.trainer.backbones import table
-from components.trainer.backbones.build import make_backbone, shape_of
+from components.trainer.backbones.build import make_backbone
 from components.trainer.backbones.family import Backbone, check_row, weights_of_row
-from components.trainer.backbones.grid import tokens_to_maps
+from components.trainer.backbones.grid import shape_of, tokens_to_maps
 from components.trainer.backbones.weights import load_weights_file
 from components.trainer.train import run_fn
 from components.trainer.trial import try_network
