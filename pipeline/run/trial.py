@@ -53,7 +53,7 @@ def try_early(
     if passed.is_file() and (not stays or Path(passed.read_text("utf-8")).exists()):
         return
     prepare()
-    from components.trainer.trial import try_network
+    from components.trainer.trial import try_network  # loads TensorFlow
 
     weights = try_network(trainer, config.transform.image_size, config.exports)
     passed.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""What takes seconds to find out and follows from digests alone, kept beside the features.
+"""Answers that take seconds to compute and follow from digests alone, kept beside the features.
 
     features/known/<digest of the question>.json
 
-An answer that is missing, damaged or not writable is found out again: nothing depends on this folder but time.
+An answer that is missing, damaged or not writable is computed again: nothing depends on this folder but time.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ class AnswerCache:
 
     root: str = ""
 
-    def recall(self, question: dict[str, Any], find_out: Callable[[], Any]) -> Any:
-        """The answer to a question: as it was kept, else found out and kept.
+    def recall(self, question: dict[str, Any], compute: Callable[[], Any]) -> Any:
+        """Gives the answer to a question from the folder, or computes and keeps it.
 
         Args:
             question: JSON values, all that the answer depends on; library versions are added.
-            find_out: gives the answer, JSON values.
+            compute: gives the answer, JSON values.
         """
         path = self._path(question)
         answer = self._read(path)
         if answer is None:
-            answer = find_out()
+            answer = compute()
             self._keep(path, answer)
         return answer
 

@@ -1,4 +1,4 @@
-"""From a row of the table, or the path of a saved model, to a frozen network with its weights."""
+"""From the name of a backbone to a frozen network with its weights, through the family that holds the name."""
 
 from __future__ import annotations
 
@@ -94,10 +94,10 @@ def make_backbone(
     scaling: ScalingOption = "auto",
     weights_sha256: str | None = None,
 ) -> BuiltBackbone:
-    """The frozen backbone without its top.
+    """Builds the frozen backbone without its top, with its weights.
 
     Args:
-        name: a row of the table, or the path of a `.keras` file or a SavedModel folder.
+        name: as `trainer.backbone` has it.
         image_size: height and width in pixels.
         arguments: further constructor arguments, such as `{"alpha": 0.35}`; none for a saved model.
         weights: `imagenet`, `none`, or a `.h5`, `.weights.h5` or `.keras` file; a saved model brings its own.
@@ -114,7 +114,7 @@ def make_backbone(
 def find_source(
     name: str, image_size: tuple[int, int], arguments: dict[str, Any], weights: str, pin: str | None = None
 ) -> WeightsSource:
-    """The file that a backbone starts from, fetched where it must be; the network itself is not built.
+    """Finds the file that a backbone starts from, and fetches it where it must be; no network is built.
 
     Args:
         name: as in `make_backbone`, as are the others.
@@ -142,7 +142,7 @@ def find_source(
 def build_from(
     source: WeightsSource, name: str, image_size: tuple[int, int], arguments: dict[str, Any], scaling: ScalingOption
 ) -> BuiltBackbone:
-    """The frozen network with the weights of a source, see `make_backbone`.
+    """Builds the frozen network with the weights of a source, see `make_backbone`.
 
     Raises:
         InputError: the weights cannot be read, or do not fit.

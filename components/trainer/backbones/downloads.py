@@ -30,7 +30,7 @@ progress = logging.getLogger("graft.progress")
 
 
 def cache_folder() -> Path:
-    """Where ImageNet weights are kept on this machine."""
+    """Folder of ImageNet weights on this machine."""
     own, keras = os.environ.get(CACHE_VARIABLE), os.environ.get("KERAS_HOME")
     if own:
         return Path(own).expanduser()
@@ -38,7 +38,7 @@ def cache_folder() -> Path:
 
 
 def fetch_published(file: PublishedWeights, folder: Path) -> Path:
-    """The file's place in the cache, fetched where it is not there or is not what Keras published.
+    """Fetches a file into the cache, unless it is there as it was published; its path.
 
     Raises:
         InputError: it cannot be fetched or kept; names both ways out.
@@ -91,14 +91,14 @@ def _copy(source: IO[bytes], target: IO[bytes], name: str, expected: int) -> Non
 
 
 def _is_as_published(path: Path, digest: str) -> bool:
-    """Whether a file is what Keras says; where it says nothing, whether it is what it was when it was first seen."""
+    """Whether a file has the published digest, or, where there is none, the one of when it was first seen."""
     if digest:
         return digest_of(path, "md5" if len(digest) == 32 else "sha256") == digest
     return not _sealed(path).is_file() or _sealed(path).read_text("utf-8", "replace").strip() == digest_of(path)
 
 
 def _keep_digest(path: Path, digest: str) -> None:
-    """Remembers what a file is that Keras says nothing of; in a cache that may only be read, it stays unknown."""
+    """Keeps the sha256 of a file whose publisher says none, unless the cache is read-only."""
     if not digest and not _sealed(path).is_file():
         with suppress(OSError):
             _sealed(path).write_text(f"{digest_of(path)}\n", "utf-8")
