@@ -14,7 +14,7 @@ from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import Frozen, freeze
 from components.trainer.devices.strategy import repeat_exactly
 from components.trainer.features.data import Split, image_size, names_by_index, read_split
-from components.trainer.features.inputs import TrainingInputs, gather_inputs, make_pass
+from components.trainer.features.training_inputs import TrainingInputs, gather_inputs, make_pass
 
 progress = logging.getLogger("graft.progress")
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.trainer.features.arrays import share
+from components.trainer.features.shared_arrays import share
 from components.trainer.heads.scaling import Scale
 from components.trainer.training.checkpoints import TrainingState
 from components.trainer.training.loop import TensorBoardWriter, Training, progress

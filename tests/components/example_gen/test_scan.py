@@ -112,7 +112,7 @@ def test_processes_find_what_threads_find(tmp_path, look, monkeypatch):
     called = []
     threads = look(root, verify=True, meanwhile=lambda: called.append("while threads read"))
     monkeypatch.setattr(scanning, "WORTH_PROCESSES", 10)
-    monkeypatch.setattr(scanning, "BATCH", 4)
+    monkeypatch.setattr(scanning, "INSPECTED_AT_ONCE", 4)
     processes = look(root, verify=True, meanwhile=lambda: called.append("while processes read"))
     assert processes.rows == threads.rows
     assert called == ["while processes read"]

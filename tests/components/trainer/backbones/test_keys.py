@@ -12,7 +12,7 @@ from components.options.trainer import TrainerOptions
 from components.trainer.backbones import frozen, table
 from components.trainer.backbones.build import WeightsSource, digest_weights, make_backbone
 from components.trainer.backbones.frozen import Facts
-from components.trainer.features import inputs
+from components.trainer.features import training_inputs
 
 SIZE = (64, 96)
 SAVED = {"backbone": "/models/trunk.keras"}
@@ -25,13 +25,13 @@ LATER = {"pooling": "avg", "image_size": [64, 96], "precision": "float32"}
 def key_of(monkeypatch):
     """The ingredients of the store's key for some options, without the versions of Keras and TensorFlow."""
     keys = []
-    monkeypatch.setattr(inputs, "known_transform", lambda transform, answers: "t" * 64)
-    monkeypatch.setattr(inputs, "image_size", lambda transform: SIZE)
-    monkeypatch.setattr(inputs, "FeatureStore", lambda root, key, *_, **__: keys.append(key))
+    monkeypatch.setattr(training_inputs, "recall_transform_digest", lambda transform, answers: "t" * 64)
+    monkeypatch.setattr(training_inputs, "image_size", lambda transform: SIZE)
+    monkeypatch.setattr(training_inputs, "FeatureStore", lambda root, key, *_, **__: keys.append(key))
 
     def find(options, scaling):
         facts = Facts(scaling, "b" * 64, (2, 3, 1280))
-        inputs.stores(SimpleNamespace(root="features"), TrainerOptions(**options), facts, None)(None)
+        training_inputs.make_stores(SimpleNamespace(root="features"), TrainerOptions(**options), facts, None)(None)
         return {name: value for name, value in keys[-1].items() if name not in ("tensorflow", "keras")}
 
     return find

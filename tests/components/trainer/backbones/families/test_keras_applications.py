@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from components.trainer.features.backbone_pass import fold_backbone, pool
 
 from components.errors import InputError
 from components.trainer.backbones.build import digest_weights, make_backbone, scale_pixels
 from components.trainer.backbones.families.keras_applications import ROWS, find_weights
 from components.trainer.backbones.table import check_request
+from components.trainer.features.folding import fold_backbone, pool
 from tests import pictures
 from tests.components.trainer.backbones.families import walk
 from tests.conftest import ALPHA

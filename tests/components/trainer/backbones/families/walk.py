@@ -20,12 +20,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from components.trainer.features.backbone_pass import pool
 from keras.src.utils import file_utils
 
 from components.trainer.backbones.build import scale_pixels
 from components.trainer.backbones.families.keras_applications import ROWS, find_weights
 from components.trainer.backbones.family import PublishedWeights
+from components.trainer.features.folding import pool
 from tests import pictures
 
 COMMAND = "python -m tests.components.trainer.backbones.families.walk"
