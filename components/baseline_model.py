@@ -22,7 +22,7 @@ from tfx.utils import io_utils, path_utils
 from components.contract import features
 from components.contract.assets import read_labels
 from components.registry import verify, versions
-from components.registry.best import Best, find_best, recall
+from components.registry.baselines import Best, find_best, recall
 from components.registry.peers import Peer
 
 NONE, SERVED, BEST = "none", "served", "best"

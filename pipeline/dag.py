@@ -22,7 +22,7 @@ from components.contract.gates import DATA, QUALITY, SERVABILITY, override_for
 from components.data_gate.component import DataGate
 from components.evaluator.component import Evaluator
 from components.example_gen.component import ImageExampleGen
-from components.pusher.component import Pusher
+from components.pusher import Pusher
 from components.schema import SCHEMA_FILE, ImportSchemaGen
 from components.servable_check.component import ServableCheck
 from pipeline.beam import beam_args

@@ -29,7 +29,7 @@ NODE_MODULES: dict[str, tuple[str, ...]] = {
     "BaselineModel": ("components.baseline_model",),
     "Evaluator": ("components.evaluator.component",),
     "ServableCheck": ("components.servable_check.component",),
-    "Pusher": ("components.pusher.component",),
+    "Pusher": ("components.pusher",),
 }
 POD_MODULES = (
     "pipeline.kubeflow.task.entrypoint",

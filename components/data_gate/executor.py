@@ -22,7 +22,7 @@ from components.contract.gates import DATA, FAIL, PASS, WARN, Check, Gate, Overr
 from components.contract.gates import Verdict as Outcome
 from components.contract.limits import FLAT, check_bad_fraction, check_balance, check_eval_shares, check_flat_fraction
 from components.data_gate.anomalies import list_anomalies, list_missing_classes
-from components.data_gate.drift import Shift, list_unmeasured, measure_shifts
+from components.data_gate.findings import Shift, list_unmeasured, measure_shifts
 from components.errors import GateRefused
 from components.files.paths import exists, read_bytes
 from components.options.data import DataOptions

@@ -14,7 +14,7 @@ from components.files.paths import is_remote
 from components.options.trainer import TrainerOptions
 from components.process.lines import library_versions
 from components.registry import verify, versions
-from components.registry.best import Best, find_best, held_against
+from components.registry.baselines import Best, find_best, held_against
 from components.registry.same_model import find_version_of
 from components.trainer.backbones.table import is_path, package_facts
 from pipeline.config.configuration import Config, Plan, model_key

@@ -8,7 +8,7 @@ from tfx.types import standard_artifacts
 from components.baseline_model import Executor, choose_best, choose_version, describe_peer, why_not_comparable
 from components.contract import features
 from components.registry import versions
-from components.registry.best import find_best
+from components.registry.baselines import find_best
 from components.registry.peers import Peer
 from tests.conftest import artifact
 

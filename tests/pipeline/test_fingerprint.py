@@ -115,7 +115,7 @@ def test_the_digest_does_not_depend_on_the_place(copy):
         ("components/exports/tflite_probe.py", {"Trainer", "ServableCheck"}),
         ("components/transform.py", {"Transform"}),
         ("components/registry/publish.py", {"Pusher"}),
-        ("components/data_gate/drift.py", {"DataGate"}),
+        ("components/data_gate/findings.py", {"DataGate"}),
         ("components/registry/versions.py", {"Pusher", "BaselineModel", "DataGate"}),
         ("components/contract/features.py", OURS),
         ("components/process/surroundings.py", OURS),

@@ -30,7 +30,7 @@ from components.contract.artifacts import TYPES, check_contents, read_verdicts, 
 from components.contract.gates import lets_through
 from components.errors import GateRefused
 from components.files.paths import is_remote
-from components.pusher.component import VERDICTS
+from components.pusher import VERDICTS
 from pipeline.beam import workers_share_the_disk
 from pipeline.kubeflow.compile import pointers
 from pipeline.kubeflow.task import pod

@@ -9,7 +9,7 @@ import pytest
 from components.errors import InputError
 from components.files.digests import digest_of
 from components.registry import pointer, verify, versions
-from components.registry.best import find_best
+from components.registry.baselines import find_best
 from components.registry.verify import Report, verify_version
 
 

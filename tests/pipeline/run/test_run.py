@@ -14,7 +14,7 @@ from components.contract.gates import Override
 from components.errors import Damaged, GateRefused, InputError
 from components.options.trainer import TrainerOptions
 from components.registry import pointer, versions
-from components.registry.best import Best
+from components.registry.baselines import Best
 from components.sources.find import list_sources
 from pipeline import __main__ as console_script
 from pipeline.cli import app

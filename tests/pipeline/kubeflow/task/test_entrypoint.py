@@ -245,7 +245,7 @@ def test_parameters_are_set_inside_properties_and_others_are_left_out(tmp_path, 
 def pushed_model(folder, pushed, verdicts):
     from tfx.types import standard_artifacts
 
-    from components.pusher.component import VERDICTS
+    from components.pusher import VERDICTS
 
     inputs = {}
     for gate, channel in VERDICTS.items():

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from components.contract import features
-from components.data_gate.drift import chance, describe_change, measure_shifts
+from components.data_gate.findings import chance, describe_change, measure_shifts
 from tests.components.data_gate.frames import (
     camera,
     changed,

@@ -13,7 +13,7 @@ from components.contract import features
 from components.contract.artifacts import DataVerdict, Manifest, contents_of, record_contents
 from components.errors import Damaged, InputError
 from components.files.digests import digest_folder
-from components.pusher.component import Executor, Pusher, local_folder
+from components.pusher import Executor, Pusher, local_folder
 from components.registry import versions
 from components.registry.passport import describe_data
 from tests.components.registry.models import METRICS, PASSPORT

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +22,19 @@ from tfx.types.component_spec import ChannelParameter
 from tfx.types.standard_component_specs import PusherSpec as StockSpec
 from tfx.utils import json_utils
 
-from components.contract.artifacts import DataVerdict, Manifest, contents_of, read_verdicts
+from components.contract.artifacts import REMEDY, DataVerdict, Manifest, contents_of, read_verdicts
 from components.contract.gates import DATA, QUALITY, SERVABILITY, lets_through, used_override
-from components.errors import InputError
+from components.errors import Damaged, InputError
+from components.files.digests import combine, digest_files
 from components.files.paths import is_remote
-from components.pusher.verdicts import check_judged, judged_files
 from components.registry.passport import Data
 from components.registry.publish import publish_model
 
 progress = logging.getLogger("graft.progress")
 FACTS = ("manifest", "statistics", "evaluation")  # in the order of `Data`
 VERDICTS = {DATA: "data_verdict", QUALITY: "evaluation", SERVABILITY: "infra_blessing"}  # gate: input with its verdict
+# What each gate must have judged of what the Pusher is given.
+JUDGED = {DATA: ("manifest", "statistics"), QUALITY: ("model",), SERVABILITY: ("model",)}
 SAID = {
     "pushed": "version {}",
     "unchanged": "version {} holds this very model and is served",
@@ -69,6 +73,46 @@ class Executor(stock.Executor):
         published = publish_model(model, serving, passport, data, judged)
         self._MarkPushed(pushed, pushed_destination=str(serving / str(published.version)))
         progress.info(SAID[published.how].format(published.version), extra={"done": True})
+
+
+def check_judged(given: Mapping[str, str], verdicts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Holds what the Pusher is given against what the verdicts name, and these against one another.
+
+    Args:
+        given: of `components.contract.artifacts.contents_of`.
+        verdicts: {gate: the content of its `verdict.json`}.
+
+    Raises:
+        Damaged: a gate judged something else, or does not say what.
+    """
+    known = {name: ("the Pusher", digest) for name, digest in given.items()}
+    for gate, names in JUDGED.items():
+        judged = {**dict.fromkeys(names, ""), **verdicts[gate].get("judged", {})}
+        for name, digest in judged.items():
+            who, expected = known.setdefault(name, (f"the {gate} gate", digest))
+            if digest != expected or not digest:
+                raise Damaged(
+                    f"the {gate} gate judged another {name} (sha256 {digest[:12] or 'not said'}) than {who} was given "
+                    f"({expected[:12] or 'unknown'}): nothing is pushed. {REMEDY}"
+                )
+
+
+def judged_files(uri: str, model: str, content: str) -> dict[str, str]:
+    """sha256 of each file that is to be pushed, by its path below the SavedModel.
+
+    Args:
+        uri: of the Model artifact.
+        model: its SavedModel.
+        content: digest of the artifact that was judged.
+
+    Raises:
+        Damaged: the artifact's files are not those any more.
+    """
+    files = digest_files(uri)
+    if combine(files) != content:
+        raise Damaged(f"the model in {uri} is not the one that was judged: nothing is pushed. {REMEDY}")
+    below = f"{os.path.relpath(model, uri)}/"
+    return {name.removeprefix(below): digest for name, digest in files.items() if name.startswith(below)}
 
 
 def local_folder(serving_dir: str) -> Path:

@@ -1,1 +1,0 @@
-"""The Pusher as a node: it reads both blessings and publishes what they bless."""
