@@ -11,7 +11,7 @@ import numpy as np
 
 from components.contract.gates import UNDECIDED
 from components.evaluator.quality_gate import check_loss
-from components.evaluator.statistics import Pair, worse_p
+from components.evaluator.statistics import Pair, count_pairs, worse_p
 from components.options.gates import QualityGateOptions
 
 GATE = QualityGateOptions()
@@ -70,16 +70,12 @@ def _answers(draw: np.random.Generator, images: int, churn: float, loss: float) 
     return right
 
 
-def _pair(reference: np.ndarray, candidate: np.ndarray) -> Pair:
-    return Pair(len(reference), int((reference & ~candidate).sum()), int((~reference & candidate).sum()))
-
-
 def _bare(served: np.ndarray, candidate: np.ndarray) -> bool:
-    return _pair(served, candidate).loss <= GATE.max_accuracy_drop + 1e-9
+    return count_pairs(served, candidate).loss <= GATE.max_accuracy_drop + 1e-9
 
 
 def _passes(served: np.ndarray, best: np.ndarray, candidate: np.ndarray) -> bool:
-    pair, decay = _pair(served, candidate), _pair(best, candidate)
+    pair, decay = count_pairs(served, candidate), count_pairs(best, candidate)
     decayed = decay.loss > GATE.max_decay + 1e-9 and worse_p(decay) < 1 - GATE.confidence
     return not outcome(pair.images, pair.lost, pair.gained)[1] and not decayed
 

@@ -13,17 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfx import types
 from tfx.components.pusher import executor as stock
-from tfx.dsl.components.base import base_component, executor_spec
-from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_artifacts
-from tfx.types.component_spec import ChannelParameter
 from tfx.types.standard_component_specs import PusherSpec as StockSpec
 from tfx.utils import json_utils
 
-from components.contract.artifacts import REMEDY, DataVerdict, Manifest, contents_of, read_verdicts
+from components.contract.artifacts import REMEDY, Artifacts, DataVerdict, Manifest, contents_of, read_verdicts
 from components.contract.gates import DATA, QUALITY, SERVABILITY, lets_through, used_override
+from components.contract.nodes import PlainNode
 from components.errors import Damaged, InputError
 from components.files.digests import combine, digest_files
 from components.files.paths import is_remote
@@ -31,11 +28,15 @@ from components.registry.passport import Data
 from components.registry.publish import publish_model
 
 progress = logging.getLogger("graft.progress")
-FACTS = ("manifest", "statistics", "evaluation")  # in the order of `Data`
-VERDICTS = {DATA: "data_verdict", QUALITY: "evaluation", SERVABILITY: "infra_blessing"}  # gate: input with its verdict
+DATA_INPUTS = ("manifest", "statistics", "evaluation")  # in the order of `Data`
+VERDICT_INPUTS = {
+    DATA: "data_verdict",
+    QUALITY: "evaluation",
+    SERVABILITY: "infra_blessing",
+}  # gate: input with its verdict
 # What each gate must have judged of what the Pusher is given.
 JUDGED = {DATA: ("manifest", "statistics"), QUALITY: ("model",), SERVABILITY: ("model",)}
-SAID = {
+PUSH_LINES = {
     "pushed": "version {}",
     "unchanged": "version {} holds this very model and is served",
     "set_aside": "version {} holds this very model and was taken back: not pushed again",
@@ -45,19 +46,14 @@ SAID = {
 class Executor(stock.Executor):
     """TFX's Pusher with an atomic publish; runs where both blessings are given."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """Publishes the model if every gate let it through; marks the artifact either way.
 
         Raises:
             Damaged: the model or its data is not what the gates judged; nothing was pushed.
         """
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
-        uris = {gate: artifact_utils.get_single_uri(input_dict[channel]) for gate, channel in VERDICTS.items()}
+        uris = {gate: artifact_utils.get_single_uri(input_dict[channel]) for gate, channel in VERDICT_INPUTS.items()}
         verdicts, given = read_verdicts(uris), contents_of(input_dict)
         if not (self.CheckBlessing(input_dict) and all(lets_through(verdict) for verdict in verdicts.values())):
             self._MarkNotPushed(pushed)
@@ -65,14 +61,14 @@ class Executor(stock.Executor):
             return
         custom = json.loads(exec_properties["custom_config"])
         serving = local_folder(custom["serving_dir"])
-        data = Data(*(artifact_utils.get_single_uri(input_dict[name]) for name in FACTS))
+        data = Data(*(artifact_utils.get_single_uri(input_dict[name]) for name in DATA_INPUTS))
         check_judged(given, verdicts)
         model = self.GetModelPath(input_dict)
         judged = judged_files(artifact_utils.get_single_uri(input_dict["model"]), model, given["model"])
         passport = {**custom["passport"], "override": used_override(verdicts)}
         published = publish_model(model, serving, passport, data, judged)
         self._MarkPushed(pushed, pushed_destination=str(serving / str(published.version)))
-        progress.info(SAID[published.how].format(published.version), extra={"done": True})
+        progress.info(PUSH_LINES[published.how].format(published.version), extra={"done": True})
 
 
 def check_judged(given: Mapping[str, str], verdicts: Mapping[str, Mapping[str, Any]]) -> None:
@@ -98,7 +94,7 @@ def check_judged(given: Mapping[str, str], verdicts: Mapping[str, Mapping[str, A
 
 
 def judged_files(uri: str, model: str, content: str) -> dict[str, str]:
-    """sha256 of each file that is to be pushed, by its path below the SavedModel.
+    """Computes sha256 of each file that is to be pushed, by its path below the SavedModel.
 
     Args:
         uri: of the Model artifact.
@@ -116,7 +112,7 @@ def judged_files(uri: str, model: str, content: str) -> dict[str, str]:
 
 
 def local_folder(serving_dir: str) -> Path:
-    """The serving directory as a path.
+    """Gives the serving directory as a local path.
 
     Raises:
         InputError: it is remote; object stores rename no folder, so a version could be half there.
@@ -129,46 +125,28 @@ def local_folder(serving_dir: str) -> Path:
     return Path(serving_dir)
 
 
-class PusherSpec(StockSpec):
-    """The stock specification, and what the data and the verdicts on it were; nothing is optional."""
+class Pusher(PlainNode):
+    """TFX's Pusher with more inputs; nothing is optional here that the stock node can do without."""
 
+    EXECUTOR = Executor
+    STOCK = StockSpec
     INPUTS = {
-        **{name: ChannelParameter(type=row.type) for name, row in StockSpec.INPUTS.items()},
-        "manifest": ChannelParameter(type=Manifest),
-        "statistics": ChannelParameter(type=standard_artifacts.ExampleStatistics),
-        "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
-        "data_verdict": ChannelParameter(type=DataVerdict),
+        **{name: row.type for name, row in StockSpec.INPUTS.items()},
+        "manifest": Manifest,
+        "statistics": standard_artifacts.ExampleStatistics,
+        "evaluation": standard_artifacts.ModelEvaluation,
+        "data_verdict": DataVerdict,
     }
+    OUTPUTS = {"pushed_model": standard_artifacts.PushedModel}
 
-
-class Pusher(base_component.BaseComponent):
-    """TFX's Pusher with more inputs; what the stock node can do without is required here."""
-
-    SPEC_CLASS = PusherSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
-
-    def __init__(
-        self,
-        push_destination: pusher_pb2.PushDestination,
-        custom_config: dict[str, Any],
-        **inputs: types.BaseChannel,
-    ) -> None:
+    def __init__(self, custom_config: dict[str, Any], **given: Any) -> None:
         """Makes the node.
 
         Args:
-            push_destination: a folder, as TFX's Pusher takes it.
             custom_config: `serving_dir`, `passport`, and `source_fingerprint`: digest of the code behind this node.
-            **inputs: `model`, `model_blessing`, `infra_blessing`, `manifest`, `statistics`, `evaluation` and
-                `data_verdict`, none left out.
+            **given: `push_destination`, a folder, as TFX's Pusher takes it; and every input.
 
         Raises:
             ValueError: an input is missing.
         """
-        super().__init__(
-            PusherSpec(
-                push_destination=push_destination,
-                custom_config=json_utils.dumps(custom_config),
-                pushed_model=types.Channel(type=standard_artifacts.PushedModel),
-                **inputs,
-            )
-        )
+        super().__init__(custom_config=json_utils.dumps(custom_config), **given)

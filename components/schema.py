@@ -7,15 +7,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfx import types
 from tfx.components.schema_gen.import_schema_gen import executor as stock
-from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import artifact_utils, standard_artifacts
-from tfx.types.component_spec import ExecutionParameter
 from tfx.types.standard_component_specs import ImportSchemaGenSpec as StockSpec
 from tfx.utils import io_utils
 
 from components.contract import features
+from components.contract.artifacts import Artifacts
+from components.contract.nodes import PlainNode
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0.schema_pb2 import Schema
@@ -28,12 +27,7 @@ CLASSES_DOMAIN = "classes"
 class Executor(stock.Executor):
     """The stock import; where classes are given, they become the domain of the label."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """Writes the schema; raises what the stock executor raises on a file that is no schema."""
         here = {"schema_file": str(SCHEMA_FILE.parent / exec_properties["schema_file"])}  # an absolute one stays
         super().Do(input_dict, output_dict, {**exec_properties, **here})
@@ -53,36 +47,14 @@ def expect_classes(schema: Schema, classes: list[str]) -> None:
     label.domain = CLASSES_DOMAIN
 
 
-class ImportSchemaGenSpec(StockSpec):
-    """The stock specification, the classes and the digest of the schema."""
+class ImportSchemaGen(PlainNode):
+    """Imports `schema.pbtxt`. The stock node is cached by the file's name: an edited schema would go unseen.
 
-    PARAMETERS = {
-        **StockSpec.PARAMETERS,
-        "classes": ExecutionParameter(type=str),
-        "source_fingerprint": ExecutionParameter(type=str),
-    }
+    `schema_file` is a `tensorflow_metadata.proto.v0.Schema` in text form; a name is a file beside this module, wherever
+    the node runs. `classes` is `data.classes` as JSON; `source_fingerprint` the digest over the file.
+    """
 
-
-class ImportSchemaGen(base_component.BaseComponent):
-    """Imports `schema.pbtxt`. The stock node is cached by the file's name: an edited schema would go unseen."""
-
-    SPEC_CLASS = ImportSchemaGenSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
-
-    def __init__(self, schema_file: str, classes: str, source_fingerprint: str) -> None:
-        """Makes the node.
-
-        Args:
-            schema_file: a `tensorflow_metadata.proto.v0.Schema` in text form; a name: a file beside this module,
-                wherever the node runs.
-            classes: `data.classes` as JSON: a list of class names, or null where any is welcome.
-            source_fingerprint: digest over that file, part of the cache key.
-        """
-        super().__init__(
-            ImportSchemaGenSpec(
-                schema_file=schema_file,
-                classes=classes,
-                source_fingerprint=source_fingerprint,
-                schema=types.Channel(type=standard_artifacts.Schema),
-            )
-        )
+    EXECUTOR = Executor
+    STOCK = StockSpec
+    OUTPUTS = {"schema": standard_artifacts.Schema}
+    PARAMETERS = ("classes", "source_fingerprint")

@@ -25,7 +25,7 @@ DECIDING = ("ImageExampleGen", "Transform", "Trainer")  # nodes whose code decid
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came out against what was pushed.
+    """The comparison of a reproduced model with the pushed one.
 
     Attributes:
         version: that was run again.
@@ -50,13 +50,13 @@ class Comparison:
         return self.head[0] == self.head[1] and self.backbone[0] == self.backbone[1]
 
     def to_json(self) -> str:
-        """As one JSON object."""
+        """Gives the comparison as one JSON object."""
         return json.dumps({"identical": self.identical, **asdict(self)}, indent=2)
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where things lie now that lay elsewhere then; their content is checked by digest. None: as in the passport."""
+    """Present paths of data and weights, whose content is checked by digest. None: as in the passport."""
 
     data: str | None = None
     weights: str | None = None
@@ -73,7 +73,7 @@ def reproduce_version(serving: Path, number: int, workdir: Path, places: Places)
     """
     passport = read_full_passport(serving, number)
     config = config_of(passport, number, places)
-    check_weights(config, passport, number)
+    check_weights_file(config, passport, number)
     if workdir.exists() and any(workdir.iterdir()):
         raise InputError(f"--workdir: expected a fresh directory, found files in {workdir}. Choose another one.")
     workdir.mkdir(parents=True, exist_ok=True)
@@ -81,11 +81,11 @@ def reproduce_version(serving: Path, number: int, workdir: Path, places: Places)
     if memory.is_file():
         shutil.copy2(memory, workdir / memory.name)
     run_pipeline(config, workdir, RunOptions(verify=True, expected_data=passport["data_fingerprint"]))
-    return compare(serving, number, passport, workdir)
+    return compare_export(serving, number, passport, workdir)
 
 
 def read_full_passport(serving: Path, number: int) -> dict[str, Any]:
-    """The passport of a version that can be run again.
+    """Reads the passport of a version that can be run again.
 
     Raises:
         InputError: it does not hold what that takes.
@@ -101,7 +101,7 @@ def read_full_passport(serving: Path, number: int) -> dict[str, Any]:
 
 
 def config_of(passport: dict[str, Any], number: int, places: Places) -> Config:
-    """The configuration of a version, with its data and weights where they lie now.
+    """Makes the configuration of a version, with its data and weights where they lie now.
 
     Raises:
         InputError: this Graft does not know it, or there is no weights file.
@@ -117,7 +117,7 @@ def config_of(passport: dict[str, Any], number: int, places: Places) -> Config:
         raise InputError(f"{error}\nIf files moved since, say where they are: --data PATH, --weights FILE.") from error
 
 
-def check_weights(config: Config, passport: dict[str, Any], number: int) -> None:
+def check_weights_file(config: Config, passport: dict[str, Any], number: int) -> None:
     """Holds the backbone's file against the passport.
 
     Raises:
@@ -131,7 +131,7 @@ def check_weights(config: Config, passport: dict[str, Any], number: int) -> None
         )
 
 
-def compare(serving: Path, number: int, passport: dict[str, Any], workdir: Path) -> Comparison:
+def compare_export(serving: Path, number: int, passport: dict[str, Any], workdir: Path) -> Comparison:
     """Holds what the Trainer exported in a fresh directory against a pushed version.
 
     Raises:
@@ -151,12 +151,12 @@ def compare(serving: Path, number: int, passport: dict[str, Any], workdir: Path)
         (passport["model"]["backbone_sha256"], facts["backbone_sha256"]),
         sorted(name for name in now if pushed.get(name) == now[name]),
         sorted(name for name in now if pushed.get(name) != now[name]),
-        explain(serving, number, passport, workdir),
+        explain_differences(serving, number, passport, workdir),
     )
 
 
-def explain(serving: Path, number: int, passport: dict[str, Any], workdir: Path) -> list[str]:
-    """What is not as it was when a version was pushed, of all that decides a model; a line each."""
+def explain_differences(serving: Path, number: int, passport: dict[str, Any], workdir: Path) -> list[str]:
+    """Lists the differences to the time of a push that may explain another model, a line each."""
     reasons = (
         []
         if verify_version(serving, number).clean

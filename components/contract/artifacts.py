@@ -34,7 +34,7 @@ class Manifest(types.Artifact):
 
 
 class DataVerdict(types.Artifact):
-    """What DataGate decided, and why."""
+    """The verdict of DataGate with its reasons."""
 
     TYPE_NAME = "graft.DataVerdict"
 
@@ -43,7 +43,7 @@ TYPES: dict[str, type[types.Artifact]] = {kind.TYPE_NAME: kind for kind in (Mani
 
 
 def read_verdicts(uris: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """What each gate said: {gate: the content of its `verdict.json`}; the argument is {gate: its artifact's URI}."""
+    """Reads each gate's `verdict.json`: {gate: its content}; the argument is {gate: its artifact's URI}."""
     verdicts = {}
     for gate, uri in uris.items():
         verdicts[gate] = json.loads(read_bytes(os.path.join(uri, features.VERDICT_FILE)))
@@ -64,12 +64,12 @@ def check_contents(inputs: Artifacts) -> None:
     """
     for name, artifacts in inputs.items():
         for artifact in artifacts:
-            if damage := find_damage(artifact):
+            if damage := find_artifact_damage(artifact):
                 raise Damaged(f"the {name} in {artifact.uri} {damage}. {REMEDY}")
 
 
-def find_damage(artifact: types.Artifact) -> str:
-    """How the files of an artifact differ from what was made, in words; empty where they do not."""
+def find_artifact_damage(artifact: types.Artifact) -> str:
+    """Says in words how the files of an artifact differ from those that were made; empty where they do not."""
     expected = artifact.get_string_custom_property(CONTENT)
     if not expected:
         return "has no digest of when it was made"
@@ -85,7 +85,7 @@ def find_damage(artifact: types.Artifact) -> str:
 
 
 def contents_of(inputs: Artifacts) -> dict[str, str]:
-    """What a node works on: {input: digest of when it was made}; a gate's verdict holds it as `judged`."""
+    """Gives {input: digest of its files when they were made}; a gate's verdict holds it as `judged`."""
     return {name: artifacts[0].get_string_custom_property(CONTENT) for name, artifacts in inputs.items() if artifacts}
 
 

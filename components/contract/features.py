@@ -71,5 +71,5 @@ EVALUATION_FILE = "metrics.json"  # what the Evaluator measured, in the names of
 STATISTICS_FILE = "FeatureStats.pb"  # TFX's name, in a folder a split
 ANOMALIES_FILE = "SchemaDiff.pb"  # TFX's name, in a folder a split
 OUTCOMES_FILE = "images.parquet"  # of the Evaluator: what each model answered for each eval image
-PEER_FILE = "peer.json"  # what a pushed version is to the candidate, or why it cannot be compared
+BASELINE_FILE = "baseline.json"  # a pushed version to compare the candidate with, or why it cannot be
 VERDICT_FILE = "verdict.json"  # why a gate said yes or no

@@ -27,7 +27,7 @@ Value = float | int | str | None
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """One check of a gate: a measured value against its limit.
 
     Attributes:
         name: what, such as `accuracy` or `per_class/cats`.
@@ -55,7 +55,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Override:
-    """A person's word that a push shall go on all the same.
+    """A person's decision that a push goes on though gates said no.
 
     Attributes:
         gates: the gates concerned, of `GATES`.
@@ -70,12 +70,12 @@ class Override:
     reason: str
 
     def to_json(self) -> str:
-        """The inverse of `from_json`."""
+        """Gives the override as JSON."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Override | None:
-        """Of an execution property; None for an empty text."""
+        """Reads an execution property; None for an empty text."""
         if not text:
             return None
         content = json.loads(text)
@@ -83,7 +83,7 @@ class Override:
 
 
 def override_for(gate: str, override: Override | None) -> str:
-    """What the node of a gate gets as execution property: the override, or an empty text where it is not meant."""
+    """Gives the override as the execution property of a gate's node; an empty text where it means other gates."""
     return override.to_json() if override is not None and gate in override.gates else ""
 
 
@@ -115,15 +115,15 @@ class Gate:
 
     @property
     def reasons(self) -> list[str]:
-        """Of every check that stops, and the notes."""
+        """Reasons of every check that stops, and the notes."""
         return [] if self.passed else [*(check.reason for check in self.checks if check.stops), *self.notes]
 
     def overridden_by(self, override: Override | None) -> Gate:
-        """The same result with an override, which is taken only where it is needed."""
+        """Gives the result with an override, which is taken only where it is needed."""
         return replace(self, override=None if self.passed else override)
 
     def to_dict(self) -> dict[str, Any]:
-        """What `verdict.json` and `summary.json` hold."""
+        """Gives the content of `verdict.json`, which `summary.json` holds, too."""
         return {
             "passed": self.passed,
             "checks": [asdict(check) for check in self.checks],
@@ -135,7 +135,7 @@ class Gate:
         }
 
     def to_json(self) -> str:
-        """`to_dict` as text."""
+        """Gives the content of `verdict.json` as text."""
         return json.dumps(self.to_dict(), indent=2)
 
 
@@ -145,17 +145,17 @@ def at_most(name: str, measured: float, limit: float | None, reason: str) -> Che
 
 
 def warnings_of(checks: Iterable[Check]) -> list[str]:
-    """The reasons of what is told without stopping anything."""
+    """Lists the reasons of checks that warn and do not stop."""
     return [check.reason for check in checks if check.verdict in (WARN, UNDECIDED) and not check.stops]
 
 
 def lets_through(verdict: Mapping[str, Any]) -> bool:
-    """Whether a run goes on after a gate; the argument is the content of its `verdict.json`."""
+    """Says whether a run goes on after a gate; the argument is the content of its `verdict.json`."""
     return bool(verdict["passed"] or verdict.get("override"))
 
 
 def used_override(verdicts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The override as the passport has it, with those gates that needed it; None where none did.
+    """Gives the override as the passport has it, with the gates that needed it; None where none did.
 
     Args:
         verdicts: {gate: the content of its `verdict.json`}.
@@ -165,7 +165,7 @@ def used_override(verdicts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] |
 
 
 def describe_checks(gates: Mapping[str, Mapping[str, Any]], width: int = 80, shown: int = 10) -> list[str]:
-    """Every check that did not plainly pass, as lines for the terminal.
+    """Describes every check that did not plainly pass, in lines for the terminal.
 
     Args:
         gates: {gate: the content of its `verdict.json`}.
@@ -184,14 +184,14 @@ def describe_checks(gates: Mapping[str, Mapping[str, Any]], width: int = 80, sho
             lines.append(f"  {gate} gate: {_outcome(gates[gate])}")
         for row in rows[:shown]:
             values = f"{format_value(row['measured'])}, limit {format_value(row['limit'])}"
-            lines += _wrapped(f"{MARKS[row['verdict']]} {row['name']}: {values}", width, "    ", "      ")
+            lines += _wrapped(f"{VERDICT_MARKS[row['verdict']]} {row['name']}: {values}", width, "    ", "      ")
             lines += _wrapped(row["reason"], width, "      ", "      ")
         if len(rows) > shown:
             lines.append(f"    and {len(rows) - shown:,} more, in summary.json")
     return lines
 
 
-MARKS = {FAIL: "✗ fail", UNDECIDED: "? undecided", WARN: "! warn"}
+VERDICT_MARKS = {FAIL: "✗ fail", UNDECIDED: "? undecided", WARN: "! warn"}
 
 
 def _outcome(content: Mapping[str, Any]) -> str:
@@ -206,7 +206,7 @@ def _wrapped(text: str, width: int, first: str, others: str) -> list[str]:
 
 
 def format_value(value: Value) -> str:
-    """For people: four significant digits, counts in full."""
+    """Formats a value for people: four significant digits, counts in full."""
     if value is None:
         return "none"
     if isinstance(value, str):

@@ -80,7 +80,7 @@ def check_balance(dataset: dict[str, Any]) -> Check:
 
 
 def check_eval_shares(dataset: dict[str, Any]) -> list[Check]:
-    """A warning for all classes or a class whose share of eval is far from what was asked for.
+    """Warns of all classes or a class whose share of eval is far from `data.eval_fraction`.
 
     Args:
         dataset: `dataset.json`; read is `odd_shares`, see `find_odd_shares`.
@@ -145,12 +145,12 @@ def _describe(where: str, bad: int, total: int, limit: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share of 0..1 for people: `1 %`, `12.5 %`, and never rounded to the limit that it is over: `1.0001 %`."""
+    """Formats a share of 0..1: `1 %`, `12.5 %`, and never rounded to the limit that it is over: `1.0001 %`."""
     return f"{100 * share:.5g} %"
 
 
 def take_in_turn(rows: Iterable[dict[str, Any]], count: int) -> list[dict[str, Any]]:
-    """The first `count` rows when one is taken from each `reason` in turn."""
+    """Takes the first `count` rows, one of each `reason` in turn."""
     by_reason: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         if len(by_reason[row["reason"]]) < count:

@@ -6,12 +6,12 @@ import unicodedata
 
 
 def canonical(name: str) -> str:
-    """A name in composed Unicode (NFC), without blanks around it: `café` of a Mac is that of any other machine."""
+    """Composes a name's Unicode (NFC) and strips blanks: `café` of a Mac is that of any other machine."""
     return unicodedata.normalize("NFC", name).strip()
 
 
 def key_of(name: str) -> str:
-    """What two names that people would take for one have in common: case, width, blanks and what is invisible.
+    """Folds case, width, blanks and invisible characters: names that people would take for one have one key.
 
     Args:
         name: of a class; one with levels, such as `animals/cats`, level by level.

@@ -23,7 +23,7 @@ ADVICE = (
 
 
 def find_secret(text: str) -> str:
-    """The scheme of the first address in a text that has a password, a token or a signature; empty: there is none."""
+    """Finds the scheme of the first address in a text that has a password, token or signature; empty: none has."""
     for found in SCHEME.finditer(text):
         if _has_secret(found[1].lower(), text[found.end() :]):
             return found[1]
@@ -62,7 +62,7 @@ def refuse_secrets(content: Any, name: str) -> None:
 
 
 def refuse_in_arguments(arguments: Iterable[str]) -> None:
-    """The same for what was typed after a command's name.
+    """Refuses addresses with secrets among the arguments of a command.
 
     Raises:
         InputError: names the option.

@@ -17,30 +17,34 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components.contract import features
-from components.contract.artifacts import contents_of
-from components.contract.gates import DATA, FAIL, PASS, WARN, Check, Gate, Override, warnings_of
-from components.contract.gates import Verdict as Outcome
+from components.contract.artifacts import Artifacts, contents_of
+from components.contract.gates import DATA, FAIL, PASS, WARN, Check, Gate, Override, Verdict, warnings_of
 from components.contract.limits import FLAT, check_bad_fraction, check_balance, check_eval_shares, check_flat_fraction
-from components.data_gate.anomalies import list_anomalies, list_missing_classes
-from components.data_gate.findings import Shift, list_unmeasured, measure_shifts
+from components.data_gate.findings import (
+    Shift,
+    list_anomalies,
+    list_missing_classes,
+    list_unmeasured,
+    measure_shifts,
+)
 from components.errors import GateRefused
 from components.files.paths import exists, read_bytes
 from components.options.data import DataOptions
 from components.options.gates import DataGateOptions
-from components.registry import verify, versions
+from components.registry import verify
+from components.registry.baselines import choose_baseline
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0.schema_pb2 import Schema
     from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList as Statistics
 
-NONE, SERVED = "none", "served"  # what stands for a version
-VERDICTS: dict[str, Outcome] = {"stop": FAIL, "warn": WARN}  # what the options say, and what a check then is
+VERDICT_OF: dict[str, Verdict] = {"stop": FAIL, "warn": WARN}  # what the options say, and what a check then is
 progress = logging.getLogger("graft.progress")
 
 
 @dataclass
-class DataVerdict:
-    """What was looked at in the data; with any check that stops, the run stops.
+class DataFindings:
+    """Checks and measurements of the data; with any check that stops, the run stops.
 
     Attributes:
         checks: all of them.
@@ -55,23 +59,23 @@ class DataVerdict:
     measured: dict[str, Any] = field(default_factory=dict)
 
     def add_shifts(self, kind: str, split: str, other: str, shifts: list[Shift], what_to_do: str) -> None:
-        """Takes the measurements of one split; those over their limit stop or warn."""
+        """Adds the measurements of one split; a shift over its limit stops or warns."""
         self.measured.setdefault(kind, {})[split] = {
             shift.feature: {"value": round(shift.value, 4), "limit": round(shift.limit, 4)} for shift in shifts
         }
         for shift in shifts:
             reason = f"{shift.describe(f'{split} split', other)}; gates.data.on_{kind} decides" if shift.is_over else ""
-            verdict = VERDICTS[what_to_do] if shift.is_over else PASS
+            verdict = VERDICT_OF[what_to_do] if shift.is_over else PASS
             name = f"{kind}/{split}/{shift.feature}"
             self.checks.append(Check(name, round(shift.value, 4), round(shift.limit, 4), verdict, reason))
 
     def to_gate(self, judged: dict[str, str]) -> Gate:
-        """The result, with what was judged, and what the report shows beside the checks."""
+        """Makes the gate's result, with the digests judged, and the entries beside the checks."""
         extra = {"judged": judged, "warnings": warnings_of(self.checks), "notes": self.notes, "measured": self.measured}
         return Gate(tuple(self.checks), notes=tuple(self.files), extra=extra)
 
     def describe(self) -> str:
-        """One line for the terminal."""
+        """Describes the findings in one line for the terminal."""
         if warnings := warnings_of(self.checks):
             return f"{len(warnings)} warning{'s' * (len(warnings) > 1)}: {warnings[0]}"
         version = self.measured.get("version")
@@ -82,12 +86,7 @@ class DataVerdict:
 class Executor(base_executor.BaseExecutor):
     """Reads anomalies, statistics and the manifest, and decides."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """Writes the verdict.
 
         Raises:
@@ -98,8 +97,8 @@ class Executor(base_executor.BaseExecutor):
         options = DataGateOptions.from_json(exec_properties["options"])
         schema = read_schema(inputs["schema"].uri)
         statistics = read_statistics(inputs["statistics"].uri)
-        verdict = DataVerdict()
-        judge_files(verdict, inputs["manifest"].uri, DataOptions.from_json(exec_properties["data"]), options)
+        verdict = DataFindings()
+        judge_counts(verdict, inputs["manifest"].uri, DataOptions.from_json(exec_properties["data"]), options)
         judge_anomalies(verdict, inputs["anomalies"], schema, options)
         judge_drift(verdict, statistics, schema, (exec_properties["serving_dir"], exec_properties["version"]), options)
         judge_skew(verdict, statistics, schema, options)
@@ -112,29 +111,29 @@ class Executor(base_executor.BaseExecutor):
         progress.info(said, extra={"done": True})
 
 
-def judge_files(verdict: DataVerdict, uri: str, data: DataOptions, options: DataGateOptions) -> None:
+def judge_counts(verdict: DataFindings, uri: str, data: DataOptions, options: DataGateOptions) -> None:
     """Holds the manifest's counts against the limits of `data`, `data.classes` and one another."""
     dataset = json.loads(read_bytes(os.path.join(uri, features.DATASET_FILE)))
-    rejected = read_rows(os.path.join(uri, features.LEDGER_FILE))
+    rejected = read_manifest_rows(os.path.join(uri, features.LEDGER_FILE))
     checks, verdict.files = check_bad_fraction(dataset, rejected, data.max_bad_fraction)
-    found = read_rows(os.path.join(uri, features.MANIFEST_FILE))
+    found = read_manifest_rows(os.path.join(uri, features.MANIFEST_FILE))
     rows = (row for row in found if FLAT in row.get("flags", ()) and not row.get("reason"))
     flat, notes = check_flat_fraction(dataset, rows, data.max_flat_fraction)
     verdict.checks += [*checks, *flat, check_balance(dataset), *check_eval_shares(dataset)]
     verdict.files += notes
     for label in list_missing_classes(dataset, data.classes):
         reason = f"class '{label}' has no image; it is expected by data.classes"
-        verdict.checks.append(Check(f"classes/{label}", 0, 1, VERDICTS[options.on_anomaly], reason))
+        verdict.checks.append(Check(f"classes/{label}", 0, 1, VERDICT_OF[options.on_anomaly], reason))
 
 
-def judge_anomalies(verdict: DataVerdict, anomalies: types.Artifact, schema: Schema, options: DataGateOptions) -> None:
-    """Takes what ExampleValidator found in every split."""
+def judge_anomalies(verdict: DataFindings, anomalies: types.Artifact, schema: Schema, options: DataGateOptions) -> None:
+    """Adds a check for each anomaly that ExampleValidator found in a split."""
     from tensorflow_metadata.proto.v0 import anomalies_pb2
 
     for split in artifact_utils.decode_split_names(anomalies.split_names):
         path = os.path.join(artifact_utils.get_split_uri([anomalies], split), features.ANOMALIES_FILE)
         found = list_anomalies(anomalies_pb2.Anomalies.FromString(read_bytes(path)), schema, split)
-        kind = VERDICTS[options.on_anomaly]
+        kind = VERDICT_OF[options.on_anomaly]
         verdict.checks += [
             Check(f"anomaly/{row.place}", row.found, row.allowed or "as the schema says", kind, row.describe())
             for row in found
@@ -144,7 +143,7 @@ def judge_anomalies(verdict: DataVerdict, anomalies: types.Artifact, schema: Sch
 
 
 def judge_drift(
-    verdict: DataVerdict,
+    verdict: DataFindings,
     statistics: dict[str, Statistics],
     schema: Schema,
     served: tuple[str, str],
@@ -160,7 +159,7 @@ def judge_drift(
         options: what drift does.
     """
     serving, wanted = served
-    version = choose_version(serving, wanted)
+    version = choose_baseline(Path(serving), wanted)
     if version is None:
         return
     verify.check_baseline(Path(serving), version)
@@ -177,24 +176,17 @@ def judge_drift(
 
 
 def judge_skew(
-    verdict: DataVerdict, statistics: dict[str, Statistics], schema: Schema, options: DataGateOptions
+    verdict: DataFindings, statistics: dict[str, Statistics], schema: Schema, options: DataGateOptions
 ) -> None:
-    """Holds the train side against the eval side."""
+    """Holds the train split against the eval split."""
     if set(features.SPLITS) <= statistics.keys():
         train, evaluation = (statistics[split] for split in features.SPLITS)
         shifts = measure_shifts(train, evaluation, schema, "skew", options.max_drift)
         verdict.add_shifts("skew", features.TRAIN_SPLIT, f"the {features.EVAL_SPLIT} split", shifts, options.on_skew)
 
 
-def choose_version(serving: str, wanted: str) -> int | None:
-    """The version to compare with: `none`, `served` (what is being served now), or a number."""
-    if wanted == SERVED:
-        return versions.served_version(Path(serving))
-    return None if wanted == NONE else int(wanted)
-
-
 def read_statistics(uri: str) -> dict[str, Statistics]:
-    """The statistics of each split that is there, by split."""
+    """Reads the statistics of each split that is there: {split: statistics}."""
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
     paths = {split: os.path.join(uri, f"Split-{split}", features.STATISTICS_FILE) for split in features.SPLITS}
@@ -206,12 +198,12 @@ def read_statistics(uri: str) -> dict[str, Statistics]:
 
 
 def read_schema(uri: str) -> Schema:
-    """The schema of a Schema artifact."""
+    """Reads the schema of a Schema artifact."""
     return io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(uri))
 
 
-def read_rows(path: str) -> Iterator[dict[str, Any]]:
-    """The rows of a manifest or ledger, one at a time."""
+def read_manifest_rows(path: str) -> Iterator[dict[str, Any]]:
+    """Reads the rows of a manifest or ledger, one at a time."""
     with fileio.open(path, "r") as file:
         for line in file:
             yield json.loads(line)

@@ -1,18 +1,22 @@
-"""How far two sets of statistics are apart, feature by feature: drift in time, and skew between the splits."""
+"""Findings in the statistics: anomalies against the schema, drift in time, and skew between the splits.
+
+Pure functions over TFDV's messages.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from tensorflow_metadata.proto.v0.anomalies_pb2 import DriftSkewInfo
-    from tensorflow_metadata.proto.v0.schema_pb2 import Schema
+    from tensorflow_metadata.proto.v0.anomalies_pb2 import Anomalies, DriftSkewInfo
+    from tensorflow_metadata.proto.v0.schema_pb2 import Feature, Schema
     from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList as Statistics
 
 DISTANCES = {1: "largest change of a share", 2: "Jensen-Shannon divergence"}  # of DriftSkewInfo.Measurement.Type
 DIVERGENCE = 2
+NAMED_VALUES = 10  # of a long list of allowed values, so many are named
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Shift:
 
     Attributes:
         feature: its name.
-        distance: what `value` is, one of `DISTANCES`.
+        distance: the kind of `value`, one of `DISTANCES`.
         value: 0..1, 0: the same distribution.
         limit: the largest value that is let through: the schema's threshold and what chance does.
         change: what moved, for people: `median 118 -> 59`.
@@ -35,11 +39,11 @@ class Shift:
 
     @property
     def is_over(self) -> bool:
-        """Whether it is more than chance and the schema let through."""
+        """Whether the distance is above its limit."""
         return self.value > self.limit
 
     def describe(self, place: str, other: str) -> str:
-        """A line for the reader: where, which feature, unlike what, measured value and limit."""
+        """The shift as a line of text: place, feature, other set, measured value and limit."""
         change = f"{self.change}; " if self.change else ""
         measured = f"{self.distance} {self.value:.3f}, limit {self.limit:.3f}"
         return f"{place}, {self.feature}: unlike {other} ({change}{measured})"
@@ -81,13 +85,13 @@ def measure_shifts(
 
 
 def list_unmeasured(schema: Schema, kind: Literal["drift", "skew"], shifts: list[Shift]) -> list[str]:
-    """The features that the schema wants compared and that are missing on one side, sorted."""
+    """Lists the features that the schema wants compared and that are missing on one side, sorted."""
     wanted = {feature.name for feature in schema.feature if feature.HasField(f"{kind}_comparator")}
     return sorted(wanted - {shift.feature for shift in shifts if not math.isnan(shift.value)})
 
 
 def chance(current: int, control: int) -> float:
-    """How far two random samples of one set come apart, in either distance; 0.12 for 150 and 150 images.
+    """Estimates how far two random samples of one set come apart, in either distance; 0.12 for 150 and 150 images.
 
     The root of 1/n + 1/m, times the largest standard deviation of a share (0.5), is one standard deviation of a
     share's change; twice that is allowed. The noise of the divergence of ten quantiles was measured to be as large.
@@ -96,7 +100,7 @@ def chance(current: int, control: int) -> float:
 
 
 def describe_change(before: Any, now: Any) -> str:
-    """What moved: the median of numbers (their mean if that stayed), or the value whose share changed most.
+    """Describes what moved: the median of numbers (their mean if that stayed), or the value whose share changed most.
 
     Args:
         before: the feature's `FeatureNameStatistics` in the control set; None: not there.
@@ -133,3 +137,49 @@ def _name(info: DriftSkewInfo) -> str:
 def _find(statistics: Statistics, name: str) -> Any:
     rows = statistics.datasets[0].features
     return next((row for row in rows if name in (row.name, ".".join(row.path.step))), None)
+
+
+class Anomaly(NamedTuple):
+    """One way in which data does not fit the schema: place, measured value, allowed values (empty: any)."""
+
+    place: str
+    found: str
+    allowed: str
+
+    def describe(self) -> str:
+        """The anomaly as a line of text."""
+        return f"{self.place}: {self.found}" + (f"; allowed: {self.allowed}" if self.allowed else "")
+
+
+def list_anomalies(anomalies: Anomalies, schema: Schema, split: str) -> list[Anomaly]:
+    """Lists the anomalies of one split, sorted by feature."""
+    features = {feature.name: feature for feature in schema.feature}
+    rows = []
+    for name, info in sorted(anomalies.anomaly_info.items()):
+        found = " ".join(info.description.split()).rstrip(".")
+        allowed = describe_domain(features[name], schema) if name in features else ""
+        rows.append(Anomaly(f"{split} split, {name}", f"{found[:1].lower()}{found[1:]}", allowed))
+    if anomalies.HasField("dataset_anomaly_info"):
+        rows.append(Anomaly(f"{split} split", anomalies.dataset_anomaly_info.description, ""))
+    return rows
+
+
+def describe_domain(feature: Feature, schema: Schema) -> str:
+    """Describes the values that the schema allows for a feature; empty where it allows all."""
+    kind = feature.WhichOneof("domain_info")
+    if kind == "domain":
+        domains = {domain.name: list(domain.value) for domain in schema.string_domain}
+        values = domains.get(feature.domain, [])
+        more = len(values) - NAMED_VALUES
+        return ", ".join(values[:NAMED_VALUES]) + (f" and {more:,} more" if more > 0 else "")
+    if kind not in ("int_domain", "float_domain"):
+        return ""
+    domain: Any = getattr(feature, kind)
+    lowest = f"{domain.min:g}" if domain.HasField("min") else ""
+    return f"{lowest} to {domain.max:g}" if domain.HasField("max") else f"{lowest} or more"
+
+
+def list_missing_classes(dataset: dict[str, Any], expected: list[str] | None) -> list[str]:
+    """Lists the classes of `data.classes` that have no example in any split of `dataset.json`."""
+    there = {label for counts in dataset["per_class"].values() for label, count in counts.items() if count}
+    return [label for label in dict.fromkeys(expected or []) if label not in there]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -29,7 +29,7 @@ from tfx.utils import io_utils
 from components.contract import features
 from components.errors import InputError
 from components.evaluator.batched_model import PARTS, in_parts
-from components.evaluator.metrics import METRICS, Metric
+from components.evaluator.metrics import Metric, list_metrics
 from components.evaluator.outcomes import make_schema, rate_image
 from components.evaluator.slices import read_values, slice_of
 
@@ -43,7 +43,7 @@ _SCHEMA = f"""
 
 
 def make_eval_config(classes: int, models: list[str]) -> config_pb2.EvalConfig:
-    """TFMA's configuration: the models' specs and the metrics that the table leaves to it.
+    """Makes TFMA's configuration: the models' specs and the metrics that the table leaves to TFMA.
 
     Args:
         classes: how many; per-class metrics are binarised over all of them.
@@ -63,7 +63,7 @@ def make_eval_config(classes: int, models: list[str]) -> config_pb2.EvalConfig:
     return config_pb2.EvalConfig(
         model_specs=specs,
         slicing_specs=[config_pb2.SlicingSpec()],
-        metrics_specs=[_metrics_spec(metric, classes, models) for metric in METRICS if metric.tfma],
+        metrics_specs=[_metrics_spec(metric, classes, models) for metric in list_metrics() if metric.tfma],
     )
 
 
@@ -79,13 +79,13 @@ def _metrics_spec(metric: Metric, classes: int, models: list[str]) -> config_pb2
 
 def run_tfma(
     pipeline: beam.Pipeline,
-    examples: list[types.Artifact],
+    examples: Sequence[types.Artifact],
     models: Mapping[str, str],
     config: config_pb2.EvalConfig,
     settings: tuple[int, list[str]],
     output_path: str,
 ) -> None:
-    """The Beam steps: records in batches of a fixed size, through the models, into metrics and a row an image.
+    """Adds the Beam steps: records in batches of a fixed size, through the models, into metrics and a row an image.
 
     Args:
         pipeline: of Beam.
@@ -128,19 +128,19 @@ def run_tfma(
 
 
 class KeepOutcomes(beam.PTransform):
-    """TFMA's extracts, one an image, to rows of `outcomes.make_schema`."""
+    """Turns TFMA's extracts, one an image, into rows of `outcomes.make_schema`."""
 
     def __init__(self, models: list[str], slices: list[str]) -> None:
         super().__init__()
         self.models, self.slices = models, slices
 
     def expand(self, extracts: beam.PCollection) -> dict[str, beam.PCollection]:
-        """A row an image, under our key."""
-        return {OUTCOMES: extracts | "RateImages" >> beam.Map(make_row, self.models, self.slices)}
+        """Gives a row an image, under the key `OUTCOMES`."""
+        return {OUTCOMES: extracts | "RateImages" >> beam.Map(make_outcome_row, self.models, self.slices)}
 
 
-def make_row(extracts: Mapping[str, Any], models: list[str], slices: list[str]) -> dict[str, Any]:
-    """The row of one image.
+def make_outcome_row(extracts: Mapping[str, Any], models: list[str], slices: list[str]) -> dict[str, Any]:
+    """Makes the row of one image.
 
     Args:
         extracts: of TFMA after its last extractor: the serialized example, label and predictions of one image.
@@ -175,7 +175,7 @@ def _outcomes_writer(models: list[str], slices: list[str], output_path: str) -> 
 
 
 def read_tfma(uri: str, model_name: str | None, classes: int) -> dict[str, Any]:
-    """TFMA's results for one model.
+    """Reads TFMA's results for one model.
 
     Returns:
         The overall metrics that the table leaves to TFMA; `per_class`, a list of {metric: value} in the classes'
@@ -191,7 +191,7 @@ def read_tfma(uri: str, model_name: str | None, classes: int) -> dict[str, Any]:
             "The eval split holds no example: nothing to evaluate. Add images, or change data.eval_fraction."
         )
     overall = found[()][""]
-    rows = [row for row in METRICS if row.tfma]
+    rows = [row for row in list_metrics() if row.tfma]
     metrics: dict[str, Any] = {row.name: _value(overall[""], row.name) for row in rows if row.over == "overall"}
     metrics["per_class"] = [
         {row.name: _value(overall[f"classId:{index}"], row.name) for row in rows if row.over == "per_class"}
@@ -202,7 +202,7 @@ def read_tfma(uri: str, model_name: str | None, classes: int) -> dict[str, Any]:
 
 
 def _value(metrics: dict[str, Any], name: str) -> float | None:
-    """A metric's number; None where it is undefined, such as the AUC of a class without an image."""
+    """Reads a metric's number; None where it is undefined, such as the AUC of a class without an image."""
     value = float(metrics[name].get("doubleValue", 0.0))
     if math.isnan(value):
         return None

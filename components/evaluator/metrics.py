@@ -1,32 +1,41 @@
 """The table of metrics: to add one, add a row to `METRICS`.
 
-A row is taken by TFMA in its pass over the records (`tfma` names its class, or Keras'), or computed from what that pass
-left of every image (`of`). All of them are those of the served signature on every eval image.
+Everything that shows or judges a model reads its metrics by this table: `metrics.json`, `summary.json`, passports, the
+page of Kubeflow's UI, and the quality gate, which takes a floor for each row that says `gate=True`. All metrics are
+those of the served signature on every eval image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
+from components.errors import InputError, did_you_mean
 from components.evaluator import statistics
 from components.evaluator.outcomes import Outcomes
 
 BINS = 15  # of the calibration error, as in the paper
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One row.
+    """One row of the table.
+
+    TFMA takes a row in its pass over the records (`tfma` names its class, or Keras'), or `of` computes it from the
+    outcomes that this pass left of every image.
 
     Attributes:
-        name: in `metrics.json` and `summary.json`.
+        name: key in `metrics.json` and all that is made of it.
         over: `overall` is one value, `per_class` one for each class against the rest, `plot` a table of TFMA's.
-        tfma: the class that TFMA computes it with; empty: `of` does.
+        tfma: class that TFMA computes the metric with; empty: `of` does.
         of: from the outcomes, and k of top-k: a value, or for `per_class` a list in the order of the classes.
+        interval_of: from the outcomes, k and the confidence: the two-sided interval of an overall value.
+        gate: whether `gates.quality.min` takes a floor for it: an overall share, 0..1, the higher the better.
+        mean: of a `per_class` row: whether the mean over the classes is an overall metric, too.
         arguments: of the TFMA class.
     """
 
@@ -34,12 +43,63 @@ class Metric:
     over: Literal["overall", "per_class", "plot"]
     tfma: str = ""
     of: Callable[[Outcomes, int], Any] | None = None
+    interval_of: Callable[[Outcomes, int, float], Interval] | None = None
+    gate: bool = False
+    mean: bool = False
     arguments: dict[str, Any] = field(default_factory=dict)
+
+    def measure(self, outcomes: Outcomes, k: int) -> Any:
+        """Computes a row that is not TFMA's."""
+        if self.of is None:
+            raise TypeError(f"Expected a metric that is computed from outcomes, got {self.name}, which TFMA computes.")
+        return self.of(outcomes, k)
+
+    def interval(self, outcomes: Outcomes, k: int, confidence: float) -> Interval | None:
+        """Gives the two-sided interval of the value; None for a metric without one.
+
+        Unless it has its own, a gate metric is measured again on images drawn with replacement, 1,000 times.
+        """
+        if self.interval_of is not None:
+            return self.interval_of(outcomes, k, confidence)
+        if not self.gate:
+            return None
+        images = len(outcomes.labels)
+        return statistics.bootstrap_images(
+            images, lambda drawn: float(self.measure(outcomes.take(drawn), k)), confidence
+        )
+
+
+def accuracy_interval(outcomes: Outcomes, _k: int, confidence: float) -> Interval:
+    """Wilson's interval of the accuracy."""
+    return statistics.wilson_interval(int(outcomes.right.sum()), len(outcomes.labels), confidence)
+
+
+def log_loss_interval(outcomes: Outcomes, _k: int, confidence: float) -> Interval:
+    """Normal interval of the mean negative logarithm of the label's probability."""
+    losses = -np.log(np.clip(outcomes.true_probability, 1e-7, 1.0))
+    half = statistics.quantile(0.5 + confidence / 2) * float(losses.std()) / np.sqrt(max(len(losses), 1))
+    return float(losses.mean() - half), float(losses.mean() + half)
 
 
 def top_k(outcomes: Outcomes, k: int) -> float:
     """Share of images whose label is among the k most probable classes."""
     return float((outcomes.rank < k).mean())
+
+
+def top_k_interval(outcomes: Outcomes, k: int, confidence: float) -> Interval:
+    """Wilson's interval of that share."""
+    return statistics.wilson_interval(int((outcomes.rank < k).sum()), len(outcomes.labels), confidence)
+
+
+def macro_f1_interval(outcomes: Outcomes, _k: int, confidence: float) -> Interval:
+    """Percentile bootstrap over the cells of the confusion matrix: the same as over images, for less."""
+    return statistics.bootstrap_interval(outcomes.matrix, macro_f1_of, confidence)
+
+
+def ece(outcomes: Outcomes, _k: int = 0) -> float:
+    """Expected calibration error: mean gap of confidence and accuracy over 15 bins (Guo et al. 2017, 1706.04599)."""
+    rows = calibration(outcomes)
+    return sum(row["examples"] * abs(row["confidence"] - row["accuracy"]) for row in rows) / len(outcomes.labels)
 
 
 def calibration(outcomes: Outcomes, _k: int = 0) -> list[dict[str, float]]:
@@ -60,14 +120,8 @@ def calibration(outcomes: Outcomes, _k: int = 0) -> list[dict[str, float]]:
     return rows
 
 
-def ece(outcomes: Outcomes, _k: int = 0) -> float:
-    """Expected calibration error: mean gap of confidence and accuracy over 15 bins (Guo et al. 2017, 1706.04599)."""
-    rows = calibration(outcomes)
-    return sum(row["examples"] * abs(row["confidence"] - row["accuracy"]) for row in rows) / len(outcomes.labels)
-
-
 def precision(outcomes: Outcomes, _k: int = 0) -> list[float | None]:
-    """Of each class: how many of its predictions are right; None where it is never predicted.
+    """Share of each class's predictions that are right; None where it is never predicted.
 
     TFMA's own `Precision(top_k=1)`, one class against the rest, counts such a class as always predicted.
     """
@@ -75,27 +129,22 @@ def precision(outcomes: Outcomes, _k: int = 0) -> list[float | None]:
 
 
 def recall(outcomes: Outcomes, _k: int = 0) -> list[float | None]:
-    """Of each class: how many of its images are found; None where it has none."""
+    """Share of each class's images that are found; None where it has none."""
     return _ratios(np.diag(outcomes.matrix), outcomes.matrix.sum(axis=1))
 
 
-def f1(outcomes: Outcomes, _k: int = 0) -> list[float | None]:
-    """Of each class: the harmonic mean of precision and recall; None where the class is in neither."""
-    return f1_of(outcomes.matrix)
-
-
 def class_examples(outcomes: Outcomes, _k: int = 0) -> list[int]:
-    """Of each class: its images."""
+    """Number of images of each class."""
     return [int(count) for count in outcomes.matrix.sum(axis=1)]
 
 
 def f1_of(matrix: np.ndarray) -> list[float | None]:
-    """F1 of each class of a confusion matrix, counts [actual][predicted]."""
+    """F1 of each class of a confusion matrix, counts [actual][predicted]; None where the class is in neither."""
     return _ratios(2 * np.diag(matrix), matrix.sum(axis=0) + matrix.sum(axis=1))
 
 
 def macro_f1_of(matrix: np.ndarray) -> float:
-    """The mean F1 over the classes that have images or predictions; 0 where none has."""
+    """Mean F1 over the classes that have images or predictions; 0 where none has."""
     values = [value for value in f1_of(matrix) if value is not None]
     return sum(values) / len(values) if values else 0.0
 
@@ -106,80 +155,43 @@ def _ratios(right: np.ndarray, of: np.ndarray) -> list[float | None]:
 
 METRICS = (
     Metric("examples", "overall", "ExampleCount"),
-    Metric("accuracy", "overall", "SparseCategoricalAccuracy"),
-    Metric("log_loss", "overall", "SparseCategoricalCrossentropy"),
-    Metric("top_k", "overall", of=top_k),
-    Metric("macro_f1", "overall", of=lambda outcomes, _k: macro_f1_of(outcomes.matrix)),
+    Metric("accuracy", "overall", "SparseCategoricalAccuracy", interval_of=accuracy_interval),
+    Metric("log_loss", "overall", "SparseCategoricalCrossentropy", interval_of=log_loss_interval),
+    Metric("top_k", "overall", of=top_k, interval_of=top_k_interval, gate=True),
+    Metric("macro_f1", "overall", of=lambda o, _k: macro_f1_of(o.matrix), interval_of=macro_f1_interval, gate=True),
     Metric("ece", "overall", of=ece),
     Metric("calibration", "overall", of=calibration),
     Metric("examples", "per_class", of=class_examples),
+    Metric("accuracy", "per_class", of=recall),
     Metric("precision", "per_class", of=precision),
     Metric("recall", "per_class", of=recall),
-    Metric("accuracy", "per_class", of=recall),
-    Metric("f1", "per_class", of=f1),
-    Metric("auc", "per_class", "AUC"),
+    Metric("f1", "per_class", of=lambda outcomes, _k: f1_of(outcomes.matrix)),
+    Metric("auc", "per_class", "AUC", mean=True),
     Metric("confusion_matrix", "plot", "MultiClassConfusionMatrixPlot"),
 )
 
 
-def measure_intervals(outcomes: Outcomes, confidence: float) -> dict[str, list[float]]:
-    """Two-sided intervals: accuracy (Wilson), log loss (normal), macro F1 (bootstrap over images)."""
-    images, losses = len(outcomes.labels), -np.log(np.clip(outcomes.true_probability, 1e-7, 1.0))
-    half = statistics.quantile(0.5 + confidence / 2) * float(losses.std()) / np.sqrt(max(images, 1))
-    return {
-        "accuracy": list(statistics.wilson_interval(int(outcomes.right.sum()), images, confidence)),
-        "log_loss": [float(losses.mean() - half), float(losses.mean() + half)],
-        "macro_f1": list(statistics.bootstrap_interval(outcomes.matrix, macro_f1_of, confidence)),
-    }
+def list_metrics(over: str = "") -> list[Metric]:
+    """Lists the rows of the table, or those over `overall`, `per_class` or `plot`."""
+    return [row for row in METRICS if over in ("", row.over)]
 
 
-def measure_slice(outcomes: Outcomes, inside: np.ndarray, confidence: float, fewest: int) -> dict[str, Any]:
-    """One slice: its images, accuracy with interval, and whether it is too small to mean much.
+def gate_metrics() -> dict[str, Metric]:
+    """Gives the rows that `gates.quality.min` takes a floor for, by name."""
+    return {row.name: row for row in list_metrics("overall") if row.gate}
 
-    Args:
-        outcomes: of all images.
-        inside: int [images in the slice].
-        confidence: of the interval.
-        fewest: a slice with fewer images is marked `small`.
+
+def check_floor_names(names: Iterable[str]) -> None:
+    """Refuses names in `gates.quality.min` that are no gate metrics.
+
+    Raises:
+        InputError: names the metrics that there are, and the nearest.
     """
-    right = int(outcomes.right[inside].sum())
-    return {
-        "examples": len(inside),
-        "accuracy": right / len(inside),
-        "interval": list(statistics.wilson_interval(right, len(inside), confidence)),
-        "small": len(inside) < fewest,
-    }
-
-
-def measure_model(
-    by_tfma: dict[str, Any], outcomes: Outcomes, classes: list[str], slices: dict[str, Any], settings: tuple[int, float]
-) -> dict[str, Any]:
-    """All metrics of one model, as `metrics.json` holds them.
-
-    Args:
-        by_tfma: the rows of the table that TFMA takes, as `analysis.read_tfma` gives them.
-        outcomes: of every image.
-        classes: names, in the order of the label index.
-        slices: {name of `evaluator.slices`: {slice: as `measure_slice` gives it}}.
-        settings: k of top-k, and the confidence of the intervals.
-    """
-    k, confidence = settings
-    own = [row for row in METRICS if row.of is not None]
-    metrics = {name: value for name, value in by_tfma.items() if name not in ("per_class", "confusion_matrix")}
-    metrics |= {row.name: row.of(outcomes, k) for row in own if row.of and row.over == "overall"}
-    columns = {row.name: row.of(outcomes, k) for row in own if row.of and row.over == "per_class"}
-    per_class = {
-        label: {**{name: column[index] for name, column in columns.items()}, **by_tfma["per_class"][index]}
-        for index, label in enumerate(classes)
-    }
-    areas = [row["auc"] for row in per_class.values() if row["auc"] is not None]
-    return {
-        **metrics,
-        "auc": sum(areas) / len(areas) if areas else None,
-        "k": k,
-        "confidence": confidence,
-        "intervals": measure_intervals(outcomes, confidence),
-        "per_class": per_class,
-        "confusion_matrix": by_tfma["confusion_matrix"],
-        "slices": slices,
-    }
+    there = list(gate_metrics())
+    for name in names:
+        if name not in there:
+            hint = " Its floor is gates.quality.min_accuracy." if name == "accuracy" else did_you_mean(name, there)
+            raise InputError(
+                f"gates.quality.min: expected metrics that take a floor, got '{name}'.{hint}\n"
+                f"There are {', '.join(there)}."
+            )

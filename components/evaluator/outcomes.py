@@ -5,14 +5,11 @@ The probabilities of all classes stay in TFMA; a row is five numbers a model, so
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-from tfx.dsl.io import fileio
 
 IMAGE_COLUMNS = (("sha256", pa.string()), ("name", pa.string()), ("label", pa.int32()))
 MODEL_COLUMNS = (
@@ -54,16 +51,21 @@ class Outcomes:
         cells = np.bincount(self.labels * self.classes + self.predicted, minlength=self.classes**2)
         return cells.reshape(self.classes, self.classes)
 
+    def take(self, images: np.ndarray) -> Outcomes:
+        """Gives the outcomes of some images, in the order of the indices; an image may be there more than once."""
+        columns = ("labels", "predicted", "probability", "true_probability", "rank")
+        return replace(self, **{name: getattr(self, name)[images] for name in columns})
+
 
 def make_schema(models: list[str], slices: list[str]) -> pa.Schema:
-    """The columns of the file: of the image, of each slice, of each model."""
+    """Makes the schema of `images.parquet`: columns of the image, of each slice, of each model."""
     columns = [*IMAGE_COLUMNS, *((f"slice/{name}", pa.string()) for name in slices)]
     columns += [(f"{model}/{name}", kind) for model in models for name, kind in MODEL_COLUMNS]
     return pa.schema(columns)
 
 
 def rate_image(probabilities: np.ndarray, label: int) -> dict[str, Any]:
-    """The columns of one model for one image.
+    """Computes the columns of one model for one image.
 
     Args:
         probabilities: float [classes].
@@ -78,15 +80,7 @@ def rate_image(probabilities: np.ndarray, label: int) -> dict[str, Any]:
     }
 
 
-def read_table(path: str) -> pa.Table:
-    """The file of one evaluation, sorted by image, so that the order of Beam's bundles means nothing."""
-    with fileio.open(path, "rb") as file, tempfile.TemporaryFile() as local:
-        local.write(file.read())
-        local.seek(0)
-        return pq.read_table(local).sort_by([("sha256", "ascending"), ("name", "ascending")])
-
-
 def outcomes_of(table: pa.Table, model: str, classes: int) -> Outcomes:
-    """The rows of one model."""
+    """Reads the outcomes of one model from the table."""
     columns = {name: table[f"{model}/{name}"].to_numpy() for name, _ in MODEL_COLUMNS}
     return Outcomes(labels=table["label"].to_numpy(), classes=classes, **columns)

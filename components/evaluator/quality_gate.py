@@ -13,38 +13,45 @@ import numpy as np
 
 from components.contract.gates import FAIL, PASS, UNDECIDED, WARN, Check, Verdict
 from components.evaluator import statistics
+from components.evaluator.metrics import Metric, gate_metrics
 from components.evaluator.outcomes import Outcomes
 from components.evaluator.statistics import Pair
 from components.options.gates import QualityGateOptions
-from components.registry.peers import Peer
+from components.registry.baselines import Baseline
 
-NAMED = 5  # classes in a reason
+CLASSES_NAMED = 5  # classes in a reason
 ROUNDING = 1e-6  # TFMA's accuracies are float32: 9 of 10 right is 0.89999998
 
 
 @dataclass(frozen=True)
-class Rival:
-    """A pushed version, and what it answered for the candidate's images; None where it could not be run."""
+class EvaluatedBaseline:
+    """A baseline, and its outcomes on the candidate's images; None where it could not be run."""
 
-    peer: Peer
+    baseline: Baseline
     outcomes: Outcomes | None = None
 
 
-def judge(
-    metrics: dict[str, Any], outcomes: Outcomes, served: Rival, best: Rival, gate: QualityGateOptions
+def judge_candidate(
+    metrics: dict[str, Any],
+    outcomes: Outcomes,
+    served: EvaluatedBaseline,
+    best: EvaluatedBaseline,
+    gate: QualityGateOptions,
 ) -> list[Check]:
-    """Every check of the quality gate.
+    """Makes every check of the quality gate.
 
     Args:
         metrics: the candidate's, as `measure_model` gives them.
         outcomes: the candidate's.
-        served: the version being served now.
-        best: the best version ever pushed; without outcomes it is known by its recorded accuracy, or is the served one.
+        served: the served baseline, the version being served now.
+        best: the best baseline, the best version ever pushed; without outcomes its recorded accuracy counts, or it is
+            the served one.
         gate: the limits.
     """
     classes = list(metrics["per_class"])
     return [
         *check_floors(metrics, gate),
+        *check_metric_floors(metrics, outcomes, gate),
         *check_trivial(outcomes, classes, gate),
         *check_served(outcomes, classes, served, gate),
         *check_decay(metrics, outcomes, served, best, gate),
@@ -52,7 +59,7 @@ def judge(
 
 
 def check_floors(metrics: dict[str, Any], gate: QualityGateOptions) -> Iterator[Check]:
-    """The smallest accuracy over all, in each class and in each slice."""
+    """Holds the accuracy over all, in each class and in each slice against its floor."""
     yield _floor("accuracy", "accuracy", metrics, gate.min_accuracy, "min_accuracy", gate)
     for label, row in metrics["per_class"].items():
         limit = gate.class_floors.get(label, gate.min_class_accuracy)
@@ -83,6 +90,27 @@ def _floor(name: str, words: str, row: dict[str, Any], limit: float, option: str
     return _undecided(name, value, limit, reason, stops_by_estimate=True, gate=gate)
 
 
+def check_metric_floors(metrics: dict[str, Any], outcomes: Outcomes, gate: QualityGateOptions) -> Iterator[Check]:
+    """Holds each metric of `gates.quality.min` against its floor; fails where the metric's interval is below it."""
+    for name, limit in sorted(gate.min.items()):
+        yield _check_metric(gate_metrics()[name], metrics, outcomes, limit, gate)
+
+
+def _check_metric(
+    metric: Metric, metrics: dict[str, Any], outcomes: Outcomes, limit: float, gate: QualityGateOptions
+) -> Check:
+    value, images = metrics[metric.name], metrics["examples"]
+    if value >= limit - ROUNDING:
+        return Check(metric.name, value, limit, PASS)
+    reason = f"{metric.name} {value:.4f} is below gates.quality.min.{metric.name} {limit:.4f}"
+    _, high = metric.interval(outcomes, metrics["k"], 2 * gate.confidence - 1) or (0.0, value)
+    if high < limit:
+        return Check(metric.name, value, limit, FAIL, reason)
+    needed = images * ((high - value) / (limit - value)) ** 2  # an interval shrinks with the root of the images
+    reason += f", but {images:,} images are too few to tell (up to {high:.4f} is likely); about {needed:,.0f} would"
+    return _undecided(metric.name, value, limit, reason, stops_by_estimate=True, gate=gate)
+
+
 def _undecided(
     name: str, value: float, limit: float, reason: str, *, stops_by_estimate: bool, gate: QualityGateOptions
 ) -> Check:
@@ -99,7 +127,7 @@ def _undecided(
 
 
 def check_trivial(outcomes: Outcomes, classes: list[str], gate: QualityGateOptions) -> Iterator[Check]:
-    """The candidate against classifiers that do not look at the image: chance, and always the largest class."""
+    """Holds the candidate against classifiers that do not look at the image: chance, and always the largest class."""
     yield _check_chance(outcomes, gate)
     sizes = outcomes.matrix.sum(axis=1)
     largest, accuracy = float(sizes.max() / sizes.sum()), float(outcomes.right.mean())
@@ -111,8 +139,8 @@ def check_trivial(outcomes: Outcomes, classes: list[str], gate: QualityGateOptio
         yield Check("largest_class", accuracy, largest, WARN, reason)
     missed = [index for index in np.flatnonzero(sizes) if not outcomes.matrix[index, index]]
     if missed:
-        names = ", ".join(f"'{classes[index]}' (0 of {sizes[index]:,})" for index in missed[:NAMED])
-        more = f" and {len(missed) - NAMED:,} more" if len(missed) > NAMED else ""
+        names = ", ".join(f"'{classes[index]}' (0 of {sizes[index]:,})" for index in missed[:CLASSES_NAMED])
+        more = f" and {len(missed) - CLASSES_NAMED:,} more" if len(missed) > CLASSES_NAMED else ""
         reason = (
             f"no image is recognised of {len(missed):,} of {np.count_nonzero(sizes):,} classes: {names}{more}; more "
             "images of a rare class help, and trainer.class_weights: balanced"
@@ -143,28 +171,30 @@ def _check_chance(outcomes: Outcomes, gate: QualityGateOptions) -> Check:
     return Check("chance", value, chance, FAIL if stops else WARN, reason)
 
 
-def check_served(outcomes: Outcomes, classes: list[str], served: Rival, gate: QualityGateOptions) -> Iterator[Check]:
-    """The candidate against the version being served, on the same images."""
+def check_served(
+    outcomes: Outcomes, classes: list[str], served: EvaluatedBaseline, gate: QualityGateOptions
+) -> Iterator[Check]:
+    """Holds the candidate against the served baseline, on the same images."""
     if served.outcomes is None:
-        yield _no_baseline(served.peer, gate)
+        yield _no_baseline(served.baseline, gate)
         return
-    pair = statistics.compare(served.outcomes.right, outcomes.right)
-    yield check_loss(pair, f"the served version {served.peer.version}", gate)
+    pair = statistics.count_pairs(served.outcomes.right, outcomes.right)
+    yield check_loss(pair, f"the served version {served.baseline.version}", gate)
     yield _enough_images(pair, gate)
     if gate.max_class_drop is not None:
         yield from _check_classes(outcomes, served.outcomes, classes, gate)
 
 
-def _no_baseline(peer: Peer, gate: QualityGateOptions) -> Check:
-    if peer.version is None:
-        return Check("baseline", "none", None, PASS, peer.reason)
+def _no_baseline(baseline: Baseline, gate: QualityGateOptions) -> Check:
+    if baseline.version is None:
+        return Check("baseline", "none", None, PASS, baseline.reason)
     verdict: Verdict = FAIL if gate.on_incomparable == "refuse" else WARN
-    reason = f"no comparable baseline: {peer.reason}; gates.quality.on_incomparable: {gate.on_incomparable} decides"
+    reason = f"no comparable baseline: {baseline.reason}; gates.quality.on_incomparable: {gate.on_incomparable} decides"
     return Check("baseline", "none", "comparable", verdict, reason)
 
 
 def check_loss(pair: Pair, other: str, gate: QualityGateOptions) -> Check:
-    """Non-inferiority: the loss against another model is shown to be within the tolerated one.
+    """Tests non-inferiority: the loss against another model is shown to be within the tolerated one.
 
     Passes where the upper bound of the loss is within `max_accuracy_drop`. Fails where the lower bound is beyond it,
     and also where a candidate as good as the other would have been shown to be within it, since the set is large
@@ -213,7 +243,7 @@ def _check_classes(
     limit = gate.max_class_drop or 0.0
     for index, label in enumerate(classes):
         inside = outcomes.labels == index
-        pair = statistics.compare(served.right[inside], outcomes.right[inside])
+        pair = statistics.count_pairs(served.right[inside], outcomes.right[inside])
         if pair.loss <= limit + ROUNDING:
             continue
         p = statistics.worse_p(pair)
@@ -227,27 +257,29 @@ def _check_classes(
 
 
 def check_decay(
-    metrics: dict[str, Any], outcomes: Outcomes, served: Rival, best: Rival, gate: QualityGateOptions
+    metrics: dict[str, Any],
+    outcomes: Outcomes,
+    served: EvaluatedBaseline,
+    best: EvaluatedBaseline,
+    gate: QualityGateOptions,
 ) -> Iterator[Check]:
-    """The candidate against the best version ever pushed, so that small losses do not add up."""
-    if best.peer.version is None:
+    """Holds the candidate against the best baseline, so that small losses do not add up."""
+    recorded, evaluated = best.baseline, best.outcomes
+    if recorded.version is None:
         return
-    rival = best.outcomes
-    if rival is None and best.peer.version == served.peer.version:
-        rival = served.outcomes
-    limit, other = gate.max_decay, f"the best version ever pushed, {best.peer.version}"
-    if rival is not None:
-        pair = statistics.compare(rival.right, outcomes.right)
+    if evaluated is None and recorded.version == served.baseline.version:
+        evaluated = served.outcomes
+    limit, other = gate.max_decay, f"the best version ever pushed, {recorded.version}"
+    if evaluated is not None:
+        pair = statistics.count_pairs(evaluated.right, outcomes.right)
         loss, p, how = pair.loss, statistics.worse_p(pair), "on the same images; McNemar, exact"
-    elif best.peer.accuracy is not None and best.peer.examples:
-        loss = best.peer.accuracy - metrics["accuracy"]
-        p = statistics.unpaired_worse_p(
-            metrics["accuracy"], metrics["examples"], best.peer.accuracy, best.peer.examples
-        )
-        how = f"by its recorded accuracy {best.peer.accuracy:.4f} on {best.peer.examples:,} images of then"
-        how += f", since {best.peer.reason}; z-test"
+    elif recorded.accuracy is not None and recorded.examples:
+        loss = recorded.accuracy - metrics["accuracy"]
+        p = statistics.unpaired_worse_p(metrics["accuracy"], metrics["examples"], recorded.accuracy, recorded.examples)
+        how = f"by its recorded accuracy {recorded.accuracy:.4f} on {recorded.examples:,} images of then"
+        how += f", since {recorded.reason}; z-test"
     else:
-        yield Check("decay", None, limit, WARN, f"{other}, cannot be compared: {best.peer.reason}")
+        yield Check("decay", None, limit, WARN, f"{other}, cannot be compared: {recorded.reason}")
         return
     reason = f"accuracy is {loss:.4f} below {other} ({how}: p = {p:.2g}); gates.quality.max_decay is {limit:.4f}"
     if loss <= limit + ROUNDING:

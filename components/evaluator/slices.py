@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from components.contract import features
 from components.errors import InputError
 
-SIDES = (128, 256, 512, 1024)  # pixels of the shorter side; a slice ends before the number
+SIZE_STEPS = (128, 256, 512, 1024)  # pixels of the shorter side; a slice ends before the number
 MOST_VALUES = 20  # a numeric feature with more values is cut at its quartiles
 NOTHING = "(none)"
 
@@ -23,8 +24,8 @@ Values = Mapping[str, Any]  # feature name -> its first value: str, int, float
 
 def _size(values: Values) -> str:
     side = min(values.get(features.HEIGHT, 0), values.get(features.WIDTH, 0))
-    index = int(np.searchsorted(SIDES, side, side="right"))
-    low, high = (0, *SIDES)[index], (*SIDES, None)[index]
+    index = int(np.searchsorted(SIZE_STEPS, side, side="right"))
+    low, high = (0, *SIZE_STEPS)[index], (*SIZE_STEPS, None)[index]
     return f"{low:,} px or more" if high is None else f"{low:,}-{high - 1:,} px" if low else f"under {high:,} px"
 
 
@@ -36,8 +37,6 @@ SLICERS: dict[str, Callable[[Values], str]] = {
 
 def read_values(serialized: bytes) -> dict[str, Any]:
     """The first value of every feature of a serialized tf.Example but the image; bytes as text."""
-    import tensorflow as tf
-
     values: dict[str, Any] = {}
     for name, feature in tf.train.Example.FromString(serialized).features.feature.items():
         kind = feature.WhichOneof("kind")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 POWER = 0.95  # how surely a candidate that is as good passes where the set is called large enough
 RESAMPLES = 1000
@@ -39,7 +39,7 @@ class Pair:
         return (self.lost - self.gained) / self.images if self.images else 0.0
 
 
-def compare(reference: np.ndarray, candidate: np.ndarray) -> Pair:
+def count_pairs(reference: np.ndarray, candidate: np.ndarray) -> Pair:
     """Counts; both arguments bool [images], whether the model was right."""
     return Pair(len(reference), int((reference & ~candidate).sum()), int((~reference & candidate).sum()))
 
@@ -53,11 +53,8 @@ def wilson_interval(right: float, images: int, confidence: float) -> tuple[float
     """Two-sided interval of a share; 0..1 without an image."""
     if not images:
         return 0.0, 1.0
-    z = quantile(0.5 + confidence / 2)
-    share, spread = right / images, z * z / images
-    middle = (share + spread / 2) / (1 + spread)
-    half = z / (1 + spread) * math.sqrt(share * (1 - share) / images + spread / (4 * images))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    interval = stats.binomtest(round(right), images).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def loss_score(pair: Pair, loss: float) -> float:
@@ -78,22 +75,23 @@ def loss_score(pair: Pair, loss: float) -> float:
 def loss_bounds(pair: Pair, confidence: float) -> tuple[float, float]:
     """One-sided lower and upper bound of the true loss, each with this confidence; -1..1."""
     z = quantile(confidence)
-    lower = _where_it_falls(lambda loss: loss_score(pair, loss) > z)
-    upper = _where_it_falls(lambda loss: loss_score(pair, loss) > -z)
-    return lower, upper
+    return _where_score_is(pair, z), _where_score_is(pair, -z)
 
 
-def _where_it_falls(is_above: Callable[[float], bool]) -> float:
-    low, high = -1.0, 1.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if is_above(middle) else (low, middle)
-    return (low + high) / 2
+def _where_score_is(pair: Pair, level: float) -> float:
+    """Finds the loss where the score falls to a level; -1 or 1 where it does so nowhere between."""
+
+    def distance(loss: float) -> float:
+        return float(np.clip(loss_score(pair, loss) - level, -1e6, 1e6))  # the solver wants finite numbers
+
+    if distance(-1.0) <= 0:
+        return -1.0
+    return 1.0 if distance(1.0) > 0 else float(optimize.brentq(distance, -1.0, 1.0, xtol=1e-13))
 
 
 def worse_p(pair: Pair) -> float:
     """McNemar's exact one-sided test: how likely so many lost images would be if both models were alike; 0..1."""
-    return float(stats.binom.sf(pair.lost - 1, pair.lost + pair.gained, 0.5)) if pair.lost else 1.0
+    return float(stats.binomtest(pair.lost, pair.lost + pair.gained, 0.5, "greater").pvalue) if pair.lost else 1.0
 
 
 def images_needed(pair: Pair, margin: float, confidence: float) -> float:
@@ -156,7 +154,7 @@ def chance_p(labels: np.ndarray, predicted: np.ndarray, confidence: float, seed:
 
 
 def perfect_p(labels: np.ndarray) -> float:
-    """The same of a candidate without a single error, exactly; of no candidate is it less.
+    """`chance_p` of a candidate without a single error, exactly; no candidate has a smaller one.
 
     It is one over the number of ways to deal the labels out, a multinomial coefficient.
     """
@@ -188,6 +186,26 @@ def bootstrap_interval(
         again = np.zeros(matrix.size)
         again[cells] = row
         values.append(measure(again.reshape(matrix.shape)))
+    return _percentiles(values, confidence)
+
+
+def bootstrap_images(
+    images: int, measure: Callable[[np.ndarray], float], confidence: float, seed: int = 1
+) -> tuple[float, float]:
+    """Percentile interval of any measure of images, by drawing images again; its cost grows with the images.
+
+    Args:
+        images: number of images.
+        measure: of int [images], indices of the images drawn.
+        confidence: of both sides together.
+        seed: the same interval every time.
+    """
+    draw = np.random.default_rng(seed)
+    values = [measure(draw.integers(0, images, images)) for _ in range(RESAMPLES)] if images else [0.0, 1.0]
+    return _percentiles(values, confidence)
+
+
+def _percentiles(values: list[float], confidence: float) -> tuple[float, float]:
     tails = (1 - confidence) / 2
     low, high = np.quantile(values, [tails, 1 - tails])
     return float(low), float(high)

@@ -39,7 +39,10 @@ class QualityGateOptions(Options):
     min_accuracy: Fraction = Field(
         0.0, description="A candidate below this accuracy is not pushed; 0: it must be better than chance only."
     )
-    min_class_accuracy: Fraction = Field(0.0, description="Likewise in each class; 0: no limit.")
+    min: dict[str, Fraction] = Field(
+        default_factory=dict, description="A floor for further metrics, by name, such as {macro_f1: 0.8}."
+    )
+    min_class_accuracy: Fraction = Field(0.0, description="Floor of the accuracy in each class; 0: no limit.")
     class_floors: dict[str, Fraction] = Field(
         default_factory=dict, description="Likewise in these classes, instead of min_class_accuracy."
     )

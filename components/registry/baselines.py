@@ -1,4 +1,7 @@
-"""The best version ever pushed, as passports remember it, also after that version was pruned. Pure; reads JSON only."""
+"""Baselines of a candidate: the version that is being served, and the best one ever pushed, as passports record them.
+
+A passport remembers the best version of its time, so pruning forgets none. Reads JSON only.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,36 @@ from typing import Any
 
 from components.registry import verify, versions
 
+NONE, SERVED, BEST = "none", "served", "best"  # words for a baseline, in the place of a version's number
+
 
 @dataclass(frozen=True)
-class Best:
+class Baseline:
+    """A pushed version to compare with, or why there is none; flows from BaselineModel to the Evaluator as JSON.
+
+    Attributes:
+        version: its number; None: there is no version.
+        exists: whether the artifact holds its model, so that it can be run on the candidate's images.
+        reason: why the artifact does not hold it.
+        accuracy: recorded by the version's own run, 0..1; None: unknown.
+        examples: number of images behind that accuracy.
+    """
+
+    version: int | None = None
+    exists: bool = False
+    reason: str = ""
+    accuracy: float | None = None
+    examples: int = 0
+
+
+@dataclass(frozen=True)
+class RecordedVersion:
     """A version and the accuracy that its own evaluation recorded.
 
     Attributes:
         version: its number; it may be on disk no longer.
         accuracy: 0..1, on the eval images of its own run.
-        examples: how many images those were.
+        examples: number of those images.
     """
 
     version: int
@@ -24,38 +48,56 @@ class Best:
     examples: int
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Gives the fields for JSON."""
         return asdict(self)
 
 
-def find_best(serving: Path) -> Best | None:
-    """The best of all that passports on disk tell of: each version itself, and the best that it was held against.
+def choose_baseline(serving: Path, wanted: str) -> int | None:
+    """Chooses the version to compare with: `none`, `served` (being served now), or a number."""
+    if wanted == SERVED:
+        return versions.served_version(serving)
+    return None if wanted == NONE else int(wanted)
+
+
+def choose_best(serving: Path, wanted: str, version: str) -> RecordedVersion | None:
+    """Chooses the best version: `none`, `best`, or a number; empty: `best`, or `none` where `version` is `none`."""
+    wanted = wanted or (NONE if version == NONE else BEST)
+    if wanted == BEST:
+        return find_best(serving)
+    return None if wanted == NONE else find_recorded(serving, int(wanted))
+
+
+def find_best(serving: Path) -> RecordedVersion | None:
+    """Finds the best version that passports on disk tell of: each version itself, and the best one of its time.
 
     The newest of equals; None where no passport holds an accuracy.
 
     Raises:
         InputError: a passport is damaged, or was edited since its push.
     """
-    found = [best for number in versions.list_versions(serving) for best in _told_by(serving, number)]
-    return max(found, key=lambda best: (best.accuracy, best.version), default=None)
+    return max(_list_recorded(serving), key=lambda row: (row.accuracy, row.version), default=None)
 
 
-def recall(serving: Path, version: int) -> Best | None:
-    """What passports on disk tell of one version; None where they do not."""
-    found = [best for number in versions.list_versions(serving) for best in _told_by(serving, number)]
-    return next((best for best in found if best.version == version), None)
+def find_recorded(serving: Path, version: int) -> RecordedVersion | None:
+    """Finds the record of one version in the passports on disk; None where they hold none."""
+    return next((row for row in _list_recorded(serving) if row.version == version), None)
 
 
-def held_against(passport: dict[str, Any]) -> Best | None:
-    """The best version when the version of this passport was evaluated; None where there was none."""
+def best_of_passport(passport: dict[str, Any]) -> RecordedVersion | None:
+    """Reads the best version at the time when a passport's version was evaluated; None where there was none."""
     content = ((passport.get("metrics") or {}).get("held_against") or {}).get("best")
-    return Best(int(content["version"]), float(content["accuracy"]), int(content["examples"])) if content else None
+    if not content:
+        return None
+    return RecordedVersion(int(content["version"]), float(content["accuracy"]), int(content["examples"]))
 
 
-def _told_by(serving: Path, number: int) -> list[Best]:
+def _list_recorded(serving: Path) -> list[RecordedVersion]:
+    return [row for number in versions.list_versions(serving) for row in _read_records(serving, number)]
+
+
+def _read_records(serving: Path, number: int) -> list[RecordedVersion]:
     verify.check_passport(serving, number)
     passport = versions.read_passport(serving / str(number))
-    metrics = passport.get("metrics") or {}
-    own = [Best(number, float(metrics["accuracy"]), int(metrics["examples"]))] if metrics.get("accuracy") else []
-    before = held_against(passport)
-    return [*own, before] if before else own
+    metrics, best = passport.get("metrics") or {}, best_of_passport(passport)
+    own = [RecordedVersion(number, metrics["accuracy"], metrics["examples"])] if metrics.get("accuracy") else []
+    return [*own, best] if best else own

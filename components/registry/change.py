@@ -18,7 +18,7 @@ from components.registry.staging import PARTIAL_PREFIX
 
 @dataclass(frozen=True)
 class ServingChange:
-    """What is served: from which version to which; None: not known, since the pointer was not usable."""
+    """A change of the served version; `before` is None where the pointer was not usable."""
 
     before: int | None
     after: int
@@ -26,7 +26,7 @@ class ServingChange:
 
 @dataclass(frozen=True)
 class PrunedVersions:
-    """What a prune removed, or would remove, and why some versions stay beyond the number that was asked for."""
+    """Versions that a prune removed, or would remove, and why some stay beyond the number that was asked for."""
 
     removed: list[int]
     kept: list[int]
@@ -35,7 +35,7 @@ class PrunedVersions:
 
 
 def promote(serving: Path, text: str) -> ServingChange:
-    """Serves a version since now. Also mends a pointer that is damaged or names a version that is gone.
+    """Serves a version from now on; mends a pointer that is damaged or names a version that is gone.
 
     Args:
         serving: the serving directory.
@@ -109,7 +109,7 @@ def prune(serving: Path, keep: int, even_best: bool = False, dry_run: bool = Fal
 
 
 def _protect(serving: Path, even_best: bool) -> dict[int, str]:
-    """Versions that must stay, and why."""
+    """Finds the versions that must stay, and why."""
     served = versions.served_version(serving)
     aside = (pointer.read_pointer(serving) or pointer.Pointer(None)).set_aside
     taken_back = [number for number in aside if served is not None and number > served]
@@ -123,7 +123,7 @@ def _protect(serving: Path, even_best: bool) -> dict[int, str]:
 
 
 def name_of(serving: Path, version: int) -> str:
-    """The model's name in requests, where no pointer has one yet: that of the pipeline that pushed it."""
+    """Reads the model's name in requests, where no pointer has one yet: that of the pipeline that pushed it."""
     return str(versions.read_passport(serving / str(version)).get("name") or "graft")
 
 

@@ -20,18 +20,18 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "model": ("model", "weights_sha256", "seeds"),
     "metrics": ("metrics", "parent", "override"),
 }
-SHORT = 12  # digits of a digest on the terminal
-CLASSES = 10  # classes on the terminal: those whose accuracy moved most
+DIGEST_DIGITS = 12  # digits of a digest on the terminal
+CLASSES_SHOWN = 10  # classes on the terminal: those whose accuracy moved most
 Differences = dict[str, dict[str, tuple[Any, Any]]]
 
 
 def diff_versions(serving: Path, before: int, after: int) -> Differences:
-    """What differs: section -> dotted key -> the values of both, None where one has none.
+    """Compares two passports: section -> dotted key -> the values of both, None where one has none.
 
     Raises:
         InputError: a version has no passport.
     """
-    ours, theirs = (describe(serving, number) for number in (before, after))
+    ours, theirs = (describe_passport(serving, number) for number in (before, after))
     return {
         section: {
             key: (ours[section].get(key), theirs[section].get(key))
@@ -42,8 +42,8 @@ def diff_versions(serving: Path, before: int, after: int) -> Differences:
     }
 
 
-def describe(serving: Path, number: int) -> dict[str, dict[str, Any]]:
-    """A version's passport and counts of its data, flat in each section.
+def describe_passport(serving: Path, number: int) -> dict[str, dict[str, Any]]:
+    """Reads a version's passport and counts of its data, flat in each section.
 
     Raises:
         InputError: it has no passport.
@@ -75,7 +75,7 @@ def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def to_lines(found: Differences) -> Iterator[str]:
-    """The differences as lines of text, a section after the other, long digests cut; the same sections in one line."""
+    """Formats the differences, a section after the other, long digests cut; sections without any in one line."""
     for section, rows in found.items():
         if not rows:
             continue
@@ -90,12 +90,12 @@ def to_lines(found: Differences) -> Iterator[str]:
 
 
 def _choose_metrics(rows: dict[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
-    """The overall metrics with their intervals, and the accuracy of the classes where it moved most."""
+    """Chooses the overall metrics with their intervals, and the accuracy of the classes where it moved most."""
     parts = {key: key.split(".") for key in rows}
     tables = {key for key in rows if any(isinstance(v, list) and len(v) > 2 for v in rows[key])}
     overall = [key for key, names in parts.items() if len(names) <= 2 or names[1] == "intervals"]
     classes = [key for key, names in parts.items() if names[1:2] == ["per_class"] and names[-1] == "accuracy"]
-    moved = sorted(classes, key=lambda key: -abs((rows[key][1] or 0.0) - (rows[key][0] or 0.0)))[:CLASSES]
+    moved = sorted(classes, key=lambda key: -abs((rows[key][1] or 0.0) - (rows[key][0] or 0.0)))[:CLASSES_SHOWN]
     return {key: rows[key] for key in rows if key in {*overall, *moved} - tables}
 
 
@@ -118,4 +118,4 @@ def _short(value: Any) -> str:
         return f"[{', '.join(_short(item) for item in value)}]"[:60]
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     is_digest = len(text) == 64 and not set(text) - set("0123456789abcdef")
-    return text[:SHORT] if is_digest else text if len(text) <= 60 else f"{text[:57]}..."
+    return text[:DIGEST_DIGITS] if is_digest else text if len(text) <= 60 else f"{text[:57]}..."

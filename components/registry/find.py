@@ -1,4 +1,4 @@
-"""Which serving directory, and which version in it, a user means."""
+"""Finds versions: the one that a user means, and the one that holds the model of a run already."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from components.errors import InputError, did_you_mean
 from components.registry import pointer, verify, versions
 
 # Words for versions, in the place of a number.
-NAMED: dict[str, Callable[[Path], int | None]] = {
+VERSION_WORDS: dict[str, Callable[[Path], int | None]] = {
     "served": versions.served_version,
     "previous": versions.previous_version,
     "best": versions.best_version,
@@ -24,7 +24,7 @@ NAMED: dict[str, Callable[[Path], int | None]] = {
 
 
 @dataclass(frozen=True)
-class Version:
+class ListedVersion:
     """One pushed version.
 
     Attributes:
@@ -47,7 +47,7 @@ class Version:
 
 
 def serving_dir(path: str) -> Path:
-    """The serving directory that a user means: the folder itself, or `serving/` of a working directory.
+    """Finds the serving directory that a user means: the folder itself, or `serving/` of a working directory.
 
     Raises:
         InputError: there is none.
@@ -63,8 +63,8 @@ def serving_dir(path: str) -> Path:
     )
 
 
-def list_models(path: str) -> list[Version]:
-    """All versions, newest first, each held against its digests. Where `pointer_problem` finds one, none is served.
+def list_models(path: str) -> list[ListedVersion]:
+    """Lists all versions, newest first, each held against its digests; none is served with a `pointer_problem`.
 
     Raises:
         InputError: there is none.
@@ -78,7 +78,7 @@ def list_models(path: str) -> list[Version]:
     with ThreadPoolExecutor() as pool:
         damages = list(pool.map(partial(verify.find_damage, folder), numbers))
     return [
-        Version(
+        ListedVersion(
             number,
             folder / str(number),
             _passport_or_nothing(folder / str(number)),
@@ -99,7 +99,7 @@ def _passport_or_nothing(version: Path) -> dict[str, Any]:
 
 
 def pointer_problem(folder: Path) -> str:
-    """Why it is not known what a serving directory serves, and what to do; empty where it is known."""
+    """Says why the served version of a directory is not known, and what to do; empty where it is known."""
     try:
         versions.served_version(folder)
     except InputError as error:
@@ -108,28 +108,28 @@ def pointer_problem(folder: Path) -> str:
 
 
 def choose_version(folder: Path, text: str) -> int:
-    """The version of a serving directory that a user means: its number, or a word of `NAMED`.
+    """Finds the version that a user means: its number, or a word of `VERSION_WORDS`.
 
     Raises:
         InputError: there is no such version; says which there are.
     """
     numbers = versions.list_versions(folder)
-    if text in NAMED:
-        number = NAMED[text](folder)
+    if text in VERSION_WORDS:
+        number = VERSION_WORDS[text](folder)
         if number is None:
             raise InputError(f"There is no {text} version in {folder}; found: {', '.join(map(str, numbers))}.")
         return number
     if text.isascii() and text.isdecimal() and int(text) in numbers:
         return int(text)
-    hint = did_you_mean(text, [*map(str, numbers), *NAMED])
+    hint = did_you_mean(text, [*map(str, numbers), *VERSION_WORDS])
     raise InputError(
         f"Expected a version in {folder}, got '{text}'.{hint}\n"
-        f"There are {', '.join(map(str, numbers))}, and the words {', '.join(NAMED)}."
+        f"There are {', '.join(map(str, numbers))}, and the words {', '.join(VERSION_WORDS)}."
     )
 
 
 def find_model(path: str) -> Path:
-    """The SavedModel that a user means: a version's folder, or the served version of a serving or working directory.
+    """Finds the SavedModel that a user means: a version's folder, or the served version of a directory.
 
     Raises:
         InputError: there is none.
@@ -145,7 +145,7 @@ def find_model(path: str) -> Path:
 
 
 def class_names(model: Path) -> list[str]:
-    """The class names of a pushed model.
+    """Reads the class names of a pushed model.
 
     Raises:
         InputError: the SavedModel was not made by Graft.
@@ -157,7 +157,7 @@ def class_names(model: Path) -> list[str]:
 
 
 def crop_target(model: Path) -> tuple[int, int] | None:
-    """Height and width of a model's images where it sees only the middle window of that aspect ratio; None: all of it.
+    """Reads height and width of the middle window that a model sees of an image; None: it sees all.
 
     A model of an older Graft, whose facts say nothing of it, sees all.
     """
@@ -169,9 +169,51 @@ def crop_target(model: Path) -> tuple[int, int] | None:
 
 
 def reading_of(model: Path) -> dict[str, str]:
-    """How a model's pictures were read when it learned, by the names of `features.READING_FACTS`.
+    """Reads how a model's training images were read, by the names of `features.READING_FACTS`.
 
     A model of an older Graft, whose facts say nothing of it, learned from pictures as stored, without their alpha.
     """
     facts = read_facts(model)
     return {name: facts.get(name, before) for name, before in features.OLD_READING.items()}
+
+
+def find_version_of(serving: Path, key: str) -> int | None:
+    """Finds the version with which a run would end without a push: the served one, or one that was taken back.
+
+    Args:
+        serving: the serving directory.
+        key: `model_key` of the run, the digest of all that decides its model.
+    """
+    served = versions.served_version(serving)
+    aside = (pointer.read_pointer(serving) or pointer.Pointer(None)).set_aside
+    candidates = [served, *sorted(aside, reverse=True)]
+    there = versions.list_versions(serving)
+    return next(
+        (number for number in candidates if number in there and read_model_key(serving / str(number)) == key), None
+    )
+
+
+def read_model_key(version: Path) -> str:
+    """Reads the digest of all that decided the model of a version; empty for a model that Graft did not push."""
+    return str(versions.read_passport(version).get("model_key", ""))
+
+
+def why_not_served(serving: Path, version: int) -> str:
+    """Says why a version that holds the model of a run is not being served, and how to change that."""
+    event = (pointer.read_pointer(serving) or pointer.Pointer(None)).set_aside.get(version)
+    how = f"was taken back by {event.by} on {event.at} ({event.who})" if event else "is not the newest push"
+    return (
+        f"version {version} holds this very model and {how}: not pushed again. To serve it: "
+        f"graft models promote {serving} {version}"
+    )
+
+
+def why_push_again(pushed_model: Any, serving: Path) -> str:
+    """Says why the version in an earlier run's PushedModel artifact is not usable; empty where it is."""
+    if not pushed_model.custom_properties["pushed"].int_value:
+        return ""
+    number = int(Path(pushed_model.custom_properties["pushed_destination"].string_value).name)
+    if number not in versions.list_versions(serving):
+        return f"version {number}, which an earlier run pushed, is gone"
+    damage = verify.find_damage(serving, number)
+    return f"version {number} is not as it was pushed ({damage})" if damage else ""

@@ -16,7 +16,7 @@ from components.process.lines import library_versions, line_name
 
 @dataclass(frozen=True)
 class Data:
-    """What a model is made of and how good it is: the URIs of three artifacts.
+    """Data and quality of a model: the URIs of three artifacts.
 
     Attributes:
         manifest: Manifest.
@@ -31,7 +31,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Material:
-    """What a version is made of: the model's `assets/graft.json`, and sha256 of each copied file by its path."""
+    """Content of a version: the model's `assets/graft.json`, and sha256 of each copied file by its path."""
 
     facts: dict[str, Any]
     model_files: dict[str, str]
@@ -39,7 +39,7 @@ class Material:
 
 
 def complete_passport(passport: dict[str, Any], material: Material, data: Data | None) -> dict[str, Any]:
-    """What the plan of a run knew, and what only the Pusher knows.
+    """Completes the plan's passport with the entries that only the Pusher knows.
 
     Returns:
         The passport without its `version`: as given, with `created`, `tfx_line`, `libraries` {name: version}, `model`,
@@ -64,7 +64,7 @@ def complete_passport(passport: dict[str, Any], material: Material, data: Data |
 
 
 def describe_libraries(passport: dict[str, Any]) -> dict[str, Any]:
-    """What this process runs on: a compiled pipeline may run in an image of another line than it was compiled on.
+    """Describes this process's libraries: a compiled pipeline may run in an image of another TFX line.
 
     Args:
         passport: as the plan knew it.
@@ -83,7 +83,7 @@ def describe_libraries(passport: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_data(manifest: str) -> dict[str, Any]:
-    """The data set as the passport has it.
+    """Describes the data set as the passport has it.
 
     Args:
         manifest: URI of a Manifest artifact.
@@ -108,6 +108,6 @@ def describe_data(manifest: str) -> dict[str, Any]:
 
 
 def read_json(path: str) -> dict[str, Any]:
-    """The object in a local or remote JSON file."""
+    """Reads the object in a local or remote JSON file."""
     with opened(path) as file:
         return dict(json.loads(file.read().decode("utf-8")))

@@ -27,8 +27,8 @@ from components.errors import InputError, first_line
 
 POINTER_FILE = "models.config"
 LOCK_FILE = ".push.lock"
-KEPT = 1000  # events that a pointer remembers
-HEAD = (
+EVENTS_KEPT = 1000  # events that a pointer remembers
+HEADER = (
     "# What TensorFlow Serving serves. Written by Graft: `graft models promote` and `graft models rollback` change it."
 )
 EVENT = "# event "
@@ -56,7 +56,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Pointer:
-    """What `models.config` says.
+    """The content of `models.config`.
 
     Attributes:
         version: the one that is served; None where the file names none, so that the highest is served.
@@ -68,7 +68,7 @@ class Pointer:
 
     @property
     def stack(self) -> list[int]:
-        """What a rollback goes back through: the served version last, before it the one served before it, and so on."""
+        """Versions that rollbacks go back through: the served one last, before it the one served before, and so on."""
         return _replay(self)[0]
 
     @property
@@ -103,7 +103,7 @@ def _put_last(stack: list[int], version: int) -> None:
 
 
 def read_pointer(serving: Path) -> Pointer | None:
-    """What the pointer of a serving directory says; None where there is no pointer.
+    """Reads the pointer of a serving directory; None where there is no pointer.
 
     Raises:
         InputError: the file is no `ModelServerConfig` of one model.
@@ -139,7 +139,7 @@ def record(serving: Path, event: Event, name: str, before: tuple[Event, ...] = (
     history = _read_history(path, text) if text is not None else before
     if event.by != "prune":
         config.model_config_list.config[0].model_version_policy.specific.versions[:] = [event.version]
-    write_synced(path, _to_text(config, (*history, event)[-KEPT:]))
+    write_synced(path, _to_text(config, (*history, event)[-EVENTS_KEPT:]))
 
 
 def replace_pointer(serving: Path, event: Event, name: str, before: tuple[Event, ...]) -> None:
@@ -150,7 +150,7 @@ def replace_pointer(serving: Path, event: Event, name: str, before: tuple[Event,
 
 
 def make_event(version: int, by: Literal["push", "promote", "rollback", "prune"], passport_sha256: str = "") -> Event:
-    """An event of now, by the user of this process."""
+    """Makes an event with the present time and the user of this process."""
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return Event(version, by, at, f"{_user()}@{socket.gethostname()}", passport_sha256)
 
@@ -183,7 +183,7 @@ def _not_usable(path: Path, found: str) -> InputError:
 
 
 def way_out(serving: Path, advice: str) -> str:
-    """What to do about a pointer that is of no use: promote a version; where there is none, begin anew."""
+    """Says how to mend a pointer that is not usable: promote a version; where there is none, begin anew."""
     lines = [f"{advice}: graft models promote {serving} VERSION"]
     if not any(serving.glob("[0-9]*/saved_model.pb")):
         lines.append(f"No version is left there; to begin anew without its history: rm '{serving / POINTER_FILE}'")
@@ -215,12 +215,12 @@ def _to_text(config: Any, history: tuple[Event, ...]) -> str:
     from google.protobuf import text_format
 
     rows = [EVENT + json.dumps({k: v for k, v in asdict(event).items() if v != ""}) for event in history]
-    return "\n".join([HEAD, *rows, text_format.MessageToString(config)])
+    return "\n".join([HEADER, *rows, text_format.MessageToString(config)])
 
 
 @contextmanager
 def locked(serving: Path) -> Iterator[None]:
-    """One change of a serving directory at a time; the system frees the lock when its holder dies.
+    """Holds the lock of a serving directory: one change at a time; the system frees it when its holder dies.
 
     On a file system without locks (some object store mounts) a change goes ahead without: numbers are still distinct,
     since a version is renamed into place and never over another one.

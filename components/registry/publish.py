@@ -18,7 +18,7 @@ from components.registry import pointer, verify, versions
 from components.registry.passport import Data, Material, complete_passport, read_json
 from components.registry.staging import copy_file, copy_tree, staged, sync_folders
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def publish_model(
                 raise Damaged(f"the model in {model} changed while it was copied: nothing is pushed. Run again.")
             return Published(_name_version(serving, folder, complete_passport(passport, material, data)), "pushed")
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in NO_ROOM:
             raise
         raise InputError(
             f"Pusher: cannot write a version into {serving}: {first_line(error)}.\n"
@@ -80,7 +80,7 @@ def publish_model(
 
 
 def copy_data(data: Data | None, folder: Path) -> dict[str, str]:
-    """Copies the statistics of each split and the counts of the data set; sha256 of each file, by its path."""
+    """Copies the statistics of each split and the counts of the data set; gives sha256 of each file, by its path."""
     if data is None:
         return {}
     extra = folder / features.EXTRA_ASSETS
@@ -97,7 +97,7 @@ def copy_data(data: Data | None, folder: Path) -> dict[str, str]:
 
 
 def find_same(serving: Path, passport: dict[str, Any], facts: dict[str, Any]) -> Published | None:
-    """The version that holds this very model already, where it must not be pushed again. The caller holds the lock.
+    """Finds the version that holds a model already, where it must not be pushed again. The caller holds the lock.
 
     That is the served version; or one that somebody took back; or the newest one, where its push was killed before
     the pointer was written: it is pointed at now. A model that was served before another one replaced it in the
@@ -129,12 +129,12 @@ def _holds(version: Path, passport: dict[str, Any], facts: dict[str, Any]) -> bo
 
 
 def next_version(taken: list[int], now: int) -> int:
-    """The time in seconds, or one more than the highest number ever used where the clock stepped back."""
+    """Chooses a version's number: the time in seconds, or one more than the highest where the clock stepped back."""
     return max(now, max(taken) + 1) if taken else now
 
 
 def _name_version(serving: Path, folder: Path, passport: dict[str, Any]) -> int:
-    """Gives a complete folder its number, and points the server at it; the number."""
+    """Gives a complete folder its number, points the server at it, and returns the number."""
     with pointer.locked(serving):
         found = pointer.read_pointer(serving) or versions.imply_pointer(serving)
         taken = versions.list_numbers(serving) + [event.version for event in found.history]

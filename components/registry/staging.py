@@ -23,19 +23,20 @@ from components.registry import pointer
 
 PARTIAL_PREFIX = ".partial-"
 LOCK_SUFFIX = ".lock"
-ABANDONED = 86400.0  # seconds after which a folder of another machine, whose locks may not reach us, has no writer
+# Seconds after which a folder of another machine, whose locks may not reach us, has no writer.
+ABANDONED_SECONDS = 86400.0
 
 
 @contextmanager
 def staged(serving: Path) -> Iterator[Path]:
-    """A new folder beside the versions, gone at the end unless it was renamed; leftovers of dead writers go first."""
+    """Makes a folder beside the versions, gone at the end unless renamed; leftovers of dead writers go first."""
     name = f"{PARTIAL_PREFIX}{uuid.uuid4().hex[:12]}"
     folder, lock_path = serving / name, serving / f"{name}{LOCK_SUFFIX}"
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         stack.callback(lock_path.unlink, missing_ok=True)
         with pointer.locked(serving):
-            remove_leftovers(serving)
+            remove_abandoned(serving)
             lock = stack.enter_context(open(lock_path, "w", encoding="utf-8"))
             _try_lock(lock)
             lock.write(socket.gethostname())
@@ -44,8 +45,8 @@ def staged(serving: Path) -> Iterator[Path]:
         yield folder
 
 
-def remove_leftovers(serving: Path) -> None:
-    """Removes what dead writers left. The caller holds the directory's lock, so that no writer is about to begin."""
+def remove_abandoned(serving: Path) -> None:
+    """Removes folders of dead writers. The caller holds the directory's lock, so that no writer is about to begin."""
     stems = {entry.name.removesuffix(LOCK_SUFFIX) for entry in serving.glob(f"{PARTIAL_PREFIX}*")}
     for stem in sorted(stems):
         lock_path = serving / f"{stem}{LOCK_SUFFIX}"
@@ -62,7 +63,7 @@ def _is_being_written(lock_path: Path) -> bool:
             if not _try_lock(lock):
                 return True
             foreign = lock.read() not in ("", socket.gethostname())
-            return foreign and time.time() - lock_path.stat().st_mtime < ABANDONED
+            return foreign and time.time() - lock_path.stat().st_mtime < ABANDONED_SECONDS
     except FileNotFoundError:
         return False
 

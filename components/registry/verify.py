@@ -13,13 +13,13 @@ from components.errors import InputError, first_line
 from components.files.digests import digest_files, digest_of
 from components.registry import pointer, versions
 
-SHOWN = 3  # problems that one line names
+PROBLEMS_SHOWN = 3  # problems that one line names
 UNKNOWN = "its passport holds no digests of files: Graft did not push it, or an older one"
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a version is against its passport.
+    """The comparison of a version with its passport.
 
     Attributes:
         version: its number.
@@ -51,12 +51,12 @@ class Report:
 
     @property
     def damage(self) -> str:
-        """What is wrong, in one line; empty where nothing is, or where nothing is known of the version."""
+        """The damage in one line; empty where there is none, or where nothing is known of the version."""
         if self.reasons == [UNKNOWN]:
             return ""
         found = [*self.reasons, *(f"{what}: {name}" for what, name in self.problems())]
-        more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-        return ", ".join(found[:SHOWN]) + more
+        more = f", and {len(found) - PROBLEMS_SHOWN} more" if len(found) > PROBLEMS_SHOWN else ""
+        return ", ".join(found[:PROBLEMS_SHOWN]) + more
 
 
 def verify_version(serving: Path, number: int) -> Report:
@@ -65,7 +65,7 @@ def verify_version(serving: Path, number: int) -> Report:
 
 
 def find_damage(serving: Path, number: int) -> str:
-    """What is wrong with a version, in one line; empty where nothing is."""
+    """Says in one line how a version is damaged; empty where it is not."""
     return verify_version(serving, number).damage
 
 
@@ -84,7 +84,7 @@ def check_passport(serving: Path, number: int) -> None:
 
 
 def check_baseline(serving: Path, number: int) -> None:
-    """Refuses a version that a candidate is to be held against, but that is no longer what was pushed.
+    """Refuses a baseline that is not as it was pushed.
 
     One that is not there at all is let through: it is no baseline, and who asks for it says so.
 
@@ -143,7 +143,7 @@ def _verify(folder: Path, number: int) -> Report:
 
 
 def _recorded_digest(serving: Path, number: int) -> str:
-    """The digest of a version's passport that the pointer remembers since its push; empty where it remembers none."""
+    """Reads the digest of a version's passport that the pointer remembers since its push; empty: it has none."""
     try:
         found = pointer.read_pointer(serving)
     except InputError:

@@ -1,8 +1,8 @@
 """The serving directory: one folder a version, named by an integer, complete or absent; and which one is served.
 
 TensorFlow Serving takes every sub-folder whose name is a number for a version and ignores the rest, so a version is
-written under another name first and renamed into place (`components/pusher/`). Which one it loads is said by the
-pointer (`components/registry/pointer.py`).
+written under another name first and renamed into place (`publish.py`). Which one it loads is said by the pointer
+(`pointer.py`).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ SAVED_MODEL_FILE = "saved_model.pb"
 
 
 def list_versions(serving: Path) -> list[int]:
-    """The complete versions of a serving directory, ascending; empty where there is none."""
+    """Lists the complete versions of a serving directory, ascending; empty where there is none."""
     return [number for number in list_numbers(serving) if (serving / str(number) / SAVED_MODEL_FILE).is_file()]
 
 
 def list_numbers(serving: Path) -> list[int]:
-    """Every entry that is named by a number, complete or not, ascending: what a new version must not be called."""
+    """Lists every entry that is named by a number, complete or not, ascending: names that a new version has not."""
     if not serving.is_dir():
         return []
     names = (entry.name for entry in serving.iterdir())
@@ -32,7 +32,7 @@ def list_numbers(serving: Path) -> list[int]:
 
 
 def served_version(serving: Path) -> int | None:
-    """The version that is being served, or None where nothing was pushed yet.
+    """Finds the version that is being served; None where nothing was pushed yet.
 
     The pointer decides. Without one (a directory of an older Graft, or of others), or where it names no version, it is
     the highest, which is what TensorFlow Serving does.
@@ -53,7 +53,7 @@ def served_version(serving: Path) -> int | None:
 
 
 def previous_version(serving: Path) -> int | None:
-    """The version that a rollback goes back to: the one served before, of those that are still there.
+    """Finds the version that a rollback goes back to: the one served before that is still there.
 
     Raises:
         InputError: the pointer is damaged.
@@ -64,14 +64,14 @@ def previous_version(serving: Path) -> int | None:
 
 
 def imply_pointer(serving: Path) -> Pointer:
-    """What the pointer of a directory without one would say: each version was served after the one before it."""
+    """Makes the pointer of a directory that has none: each version was served after the one before it."""
     numbers = list_versions(serving)
     events = [Event(number, "push", read_passport(serving / str(number)).get("created", "")) for number in numbers]
     return Pointer(numbers[-1] if numbers else None, tuple(events))
 
 
 def best_version(serving: Path) -> int | None:
-    """The version with the best accuracy in its passport; the newest of equals; None where no passport has one."""
+    """Finds the version with the best accuracy in its passport; the newest of equals; None: no passport has one."""
     rated = []
     for number in list_versions(serving):
         accuracy = read_passport(serving / str(number)).get("metrics", {}).get("accuracy")
@@ -81,7 +81,7 @@ def best_version(serving: Path) -> int | None:
 
 
 def read_passport(version: Path) -> dict[str, Any]:
-    """The passport of one version; empty for a model that Graft did not push.
+    """Reads the passport of one version; empty for a model that Graft did not push.
 
     Raises:
         InputError: it is damaged.

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from components.errors import InputError
+from components.registry import versions
+from components.registry.change import promote, prune, rollback
+from components.registry.compare import diff_versions, to_lines
+from components.registry.find import ListedVersion, choose_version, list_models, pointer_problem, serving_dir
+from components.registry.verify import Report, check_folder, verify_version
 from pipeline.cli.app import add_group
 
 if TYPE_CHECKING:
-    from components.registry.find import Version
-    from components.registry.verify import Report
     from pipeline.reproduce import Comparison
 
 models = add_group("models", "The versions in a serving directory, and which of them is served.")
@@ -32,9 +36,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 @models.command("list", epilog="Example: graft models list work/sample --json")
 def models_list(folder: Folder, as_json: AsJson = False) -> None:
     """Lists the versions: when each was made, how good it is, from what, and which is being served."""
-    from components.registry.find import list_models, pointer_problem, serving_dir
-    from components.registry.verify import check_folder
-
     found = list_models(folder)
     rows = [_describe(row) for row in found]
     if as_json:
@@ -56,7 +57,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    for name in ("version", "created (UTC)", "accuracy", "data", "parent", ""):
+    floors = sorted({name for row in rows for name in row["floors"]})
+    for name in ("version", "created (UTC)", "accuracy", *floors, "data", "parent", ""):
         table.add_column(name, no_wrap=True)
     colors = {"serving": "green", "taken back": "yellow", "DAMAGED": "red"}
     for row in rows:
@@ -65,6 +67,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             str(row["version"]),
             str(row["created"] or "?")[:16].replace("T", " "),
             _accuracy(row),
+            *(f"{row['metrics'][name]:.3f}" if name in row["metrics"] else "?" for name in floors),
             (row["data_fingerprint"] or "?")[:8],
             str(row["parent"] or "-"),
             f"[{colors[state]}]{state}[/]" if state in colors else state,
@@ -72,8 +75,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     Console(highlight=False).print(table)
 
 
-def _describe(row: Version) -> dict[str, Any]:
-    """A version as `--json` has it."""
+def _describe(row: ListedVersion) -> dict[str, Any]:
+    """Describes a version as `--json` has it; `floors` are those of `gates.quality.min` at its push."""
     metrics = row.passport.get("metrics", {})
     event = row.set_aside
     state = "serving" if row.serving else "previous" if row.previous else "taken back" if event else ""
@@ -85,6 +88,8 @@ def _describe(row: Version) -> dict[str, Any]:
         "accuracy": metrics.get("accuracy"),
         "interval": metrics.get("intervals", {}).get("accuracy"),
         "examples": metrics.get("examples"),
+        "metrics": {name: value for name, value in metrics.items() if isinstance(value, int | float)},
+        "floors": row.passport.get("config", {}).get("gates", {}).get("quality", {}).get("min", {}),
         "classes": row.passport.get("model", {}).get("classes"),
         "data_fingerprint": row.passport.get("data_fingerprint"),
         "weights_sha256": row.passport.get("model", {}).get("weights_sha256"),
@@ -105,9 +110,6 @@ def _accuracy(row: dict[str, Any]) -> str:
 @models.command("promote", epilog="Example: graft models promote work/sample 1764000000")
 def models_promote(folder: Folder, version: Number) -> None:
     """Serves a version: servers that watch the folder load it within seconds."""
-    from components.registry.change import promote
-    from components.registry.find import serving_dir
-
     change = promote(serving_dir(folder), version)
     same = change.before == change.after
     print(f"Version {change.after} is served already." if same else f"Served: {_step(change.before, change.after)}")
@@ -116,9 +118,6 @@ def models_promote(folder: Folder, version: Number) -> None:
 @models.command("rollback", epilog="Example: graft models rollback work/sample")
 def models_rollback(folder: Folder) -> None:
     """Serves again what was served before. Once more goes further back; promote goes anywhere."""
-    from components.registry.change import rollback
-    from components.registry.find import serving_dir
-
     change = rollback(serving_dir(folder))
     print(f"Served: {_step(change.before, change.after)}")
 
@@ -137,9 +136,6 @@ def models_prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, remove nothing.")] = False,
 ) -> None:
     """Removes old versions; never the served one, nor the one that a rollback goes back to, nor the best one."""
-    from components.registry.change import prune
-    from components.registry.find import serving_dir
-
     pruned = prune(serving_dir(folder), keep, even_best, dry_run)
     verb = "would be removed" if dry_run else "removed"
     for number in pruned.removed:
@@ -152,9 +148,6 @@ def models_prune(
 @models.command("diff", epilog="Example: graft models diff work/sample previous served")
 def models_diff(folder: Folder, before: Number, after: Number, as_json: AsJson = False) -> None:
     """Says what differs between two versions: data, configuration, code, libraries, metrics."""
-    from components.registry.compare import diff_versions, to_lines
-    from components.registry.find import choose_version, serving_dir
-
     serving = serving_dir(folder)
     numbers = choose_version(serving, before), choose_version(serving, after)
     found = diff_versions(serving, *numbers)
@@ -179,10 +172,6 @@ def models_verify(
     Exit code 3: something is missing, changed or extra. Files, passport and pointer lie in one folder, and nothing is
     signed: against somebody who may write there, compare the passport's digest with one that you kept elsewhere.
     """
-    from components.registry import versions
-    from components.registry.find import choose_version, serving_dir
-    from components.registry.verify import verify_version
-
     serving = serving_dir(folder)
     numbers = versions.list_versions(serving) if version is None else [choose_version(serving, version)]
     reports = [verify_version(serving, number) for number in numbers]
@@ -224,10 +213,7 @@ def models_reproduce(
     Exit code 0: the weights are identical. 3: they are not; it says what else differs. 2: data or weights file are
     others, nothing was run.
     """
-    import time
-
-    from components.registry.find import choose_version, serving_dir
-    from pipeline.reproduce import Places, reproduce_version
+    from pipeline.reproduce import Places, reproduce_version  # here: it loads all that a run takes
 
     serving = serving_dir(folder).resolve()
     number = choose_version(serving, version)

@@ -208,6 +208,10 @@ def check_config(content: dict[str, Any], origin: str, layers: Sequence[Layer] =
             f"The configuration of {origin} is not usable:\n" + "\n".join(f"  {x}" for x in lines)
         ) from error
     check_request(config.trainer.backbone, config.transform.image_size, config.trainer.backbone_args)
+    if config.gates.quality.min:
+        from components.evaluator.metrics import check_floor_names  # here: it loads SciPy, and few set such a floor
+
+        check_floor_names(config.gates.quality.min)
     _check_weights(config.trainer.weights)
     check_weights(config.trainer.backbone, config.trainer.weights, config.trainer.weights_sha256)
     return config

@@ -17,7 +17,7 @@ from pipeline.process.signals import BY_HAND
 from pipeline.report.summary import Summary
 from pipeline.report.tuning import describe_tuning
 
-SHOWN = 16  # reasons on the terminal: some shares and ten files; summary.json has all
+REASONS_SHOWN = 16  # reasons on the terminal: some shares and ten files; summary.json has all
 EXIT_CODES = {
     "pushed": 0,
     "unchanged": 0,
@@ -79,7 +79,7 @@ def describe_end(console: Console, summary: Summary, path: Path, way_out: str = 
 
 
 def _describe_accuracy(metrics: dict[str, Any]) -> str:
-    """The accuracy, with its interval where the eval set is small; empty where nothing was evaluated."""
+    """Describes the accuracy, with its interval where the eval set is small; empty where nothing was evaluated."""
     if metrics.get("accuracy") is None:
         return ""
     low, high = metrics.get("intervals", {}).get("accuracy", (0.0, 0.0))
@@ -95,15 +95,15 @@ def describe_unused_override(console: Console, asked: Override | None, summary: 
 
 
 def _describe_gates(console: Console, summary: Summary) -> None:
-    """Every check that did not plainly pass, and what else stopped the run."""
+    """Prints every check that did not plainly pass, and other reasons that stopped the run."""
     for line in describe_checks(summary.gates, console.width):
         console.print(escape(line), soft_wrap=True)
     told = {row["reason"] for gate in summary.gates.values() for row in gate.get("checks", [])}
-    for reason in [reason for reason in summary.reasons if reason not in told][:SHOWN]:
+    for reason in [reason for reason in summary.reasons if reason not in told][:REASONS_SHOWN]:
         console.print(f"  {escape(reason)}", soft_wrap=True)
 
 
 def _short(path: Path) -> str:
-    """The path from where the user stands, where that is shorter."""
+    """Gives the path from the present directory, where that is shorter."""
     relative = os.path.relpath(path)
     return relative if len(relative) < len(str(path)) else str(path)

@@ -64,13 +64,13 @@ class Summary:
 
 
 def peak_rss_mb() -> float:
-    """Peak resident memory of the largest process of this run, in MB."""
+    """Measures the peak resident memory of the largest process of this run, in MB."""
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return max(resource.getrusage(kind).ru_maxrss for kind in kinds) / 1024
 
 
 def find_artifacts(metadata: Path, executions: dict[str, int]) -> RunArtifacts:
-    """The outputs of each node of a run, from ML Metadata, cached ones included."""
+    """Finds the outputs of each node of a run in ML Metadata, cached ones included."""
     from ml_metadata import metadata_store
     from ml_metadata.proto import metadata_store_pb2 as proto
 
@@ -87,7 +87,7 @@ def find_artifacts(metadata: Path, executions: dict[str, int]) -> RunArtifacts:
 
 
 def fill_summary(summary: Summary, artifacts: RunArtifacts, pushed_before: list[int]) -> None:
-    """Reads what the nodes left; as far as the run came.
+    """Fills a summary from the nodes' outputs, as far as the run came.
 
     Args:
         summary: filled in place.
@@ -132,7 +132,7 @@ def _fill_push(summary: Summary, pushed: Any, pushed_before: list[int]) -> None:
 
 
 def describe_version(version: Path) -> dict[str, Any]:
-    """A pushed version as the summary has it."""
+    """Describes a pushed version as the summary has it."""
     return {
         "version": int(version.name),
         "path": str(version),

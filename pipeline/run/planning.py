@@ -14,8 +14,8 @@ from components.files.paths import is_remote
 from components.options.trainer import TrainerOptions
 from components.process.lines import library_versions
 from components.registry import verify, versions
-from components.registry.baselines import Best, find_best, held_against
-from components.registry.same_model import find_version_of
+from components.registry.baselines import RecordedVersion, best_of_passport, find_best
+from components.registry.find import find_version_of
 from components.trainer.backbones.table import is_path, package_facts
 from pipeline.config.configuration import Config, Plan, model_key
 from pipeline.config.overrides import read_override
@@ -80,7 +80,7 @@ def hash_weights(trainer: TrainerOptions) -> str:
     return "".join([*(digest_path(path) for path in paths), *packages])
 
 
-def find_baselines(serving: Path, key: str, enable_cache: bool) -> tuple[int | None, Best | None]:
+def find_baselines(serving: Path, key: str, enable_cache: bool) -> tuple[int | None, RecordedVersion | None]:
     """The versions that a candidate is compared with: the served one, and the best one ever pushed.
 
     Where this very model is being served already, or was taken back for the one that it was compared with, they are
@@ -98,7 +98,7 @@ def find_baselines(serving: Path, key: str, enable_cache: bool) -> tuple[int | N
         passport = versions.read_passport(serving / str(held))
         parent = passport.get("parent")
         if held == served or parent == served:
-            return None if parent is None else int(parent), held_against(passport)
+            return None if parent is None else int(parent), best_of_passport(passport)
     return served, find_best(serving)
 
 

@@ -20,7 +20,7 @@ from components.example_gen.history import open_history
 from components.example_gen.scan import Scan, ScanSettings, scan_data
 from components.process.machine import check_semaphores
 from components.registry import verify, versions
-from components.registry.same_model import find_version_of, why_not_served, why_push_again
+from components.registry.find import find_version_of, why_not_served, why_push_again
 from components.sources.find import list_sources
 from components.sources.listing import Listing
 from pipeline import sample

@@ -27,7 +27,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher
 from tfx.types import Artifact, artifact_utils
 
-from components.contract.artifacts import check_contents, find_damage
+from components.contract.artifacts import check_contents, find_artifact_damage
 from components.errors import GateRefused, InputError, first_line
 from components.files.digests import CONTENT, digest_folder
 from components.servable_check.probe_process import dismiss_probe, prepare_probe
@@ -164,7 +164,7 @@ def _only_intact_results(node: str, damaged: dict[str, str]) -> Iterator[None]:
     def are_intact(artifacts: dict[str, list[Artifact]]) -> None:
         for key, artifact in ((key, artifact) for key, group in artifacts.items() for artifact in group):
             if artifact.id not in bad:  # each cached execution that used it has it again
-                bad[artifact.id] = find_damage(artifact)
+                bad[artifact.id] = find_artifact_damage(artifact)
             if bad[artifact.id]:
                 damaged[node] = f"{node}: its kept output {key} {bad[artifact.id]}: made again ({artifact.uri})"
                 log.warning(damaged[node])

@@ -5,11 +5,10 @@ import json
 import pytest
 from tfx.types import standard_artifacts
 
-from components.baseline_model import Executor, choose_best, choose_version, describe_peer, why_not_comparable
+from components.baseline_model import Executor, describe_baseline, why_not_comparable
 from components.contract import features
 from components.registry import versions
-from components.registry.baselines import find_best
-from components.registry.peers import Peer
+from components.registry.baselines import Baseline, choose_baseline, choose_best, find_best
 from tests.conftest import artifact
 
 CLASSES = ["cats", "été"]
@@ -32,12 +31,14 @@ def serving(tmp_path):
 
 @pytest.mark.parametrize(("wanted", "chosen"), [("none", None), ("served", 10), ("9", 9), ("8", 8)])
 def test_the_version_to_compare_with(serving, wanted, chosen):
-    assert choose_version(serving, wanted) == chosen
+    assert choose_baseline(serving, wanted) == chosen
 
 
 def test_nothing_is_served_at_first(tmp_path):
-    assert choose_version(tmp_path / "serving", "served") is None
-    assert describe_peer(tmp_path / "serving", None, None, CLASSES) == Peer(reason="no version is being served yet")
+    assert choose_baseline(tmp_path / "serving", "served") is None
+    assert describe_baseline(tmp_path / "serving", None, None, CLASSES) == Baseline(
+        reason="no version is being served yet"
+    )
 
 
 def test_a_version_that_is_gone_is_no_baseline(serving):
@@ -69,8 +70,8 @@ def execute(serving, tmp_path, version, classes=CLASSES, best=""):
     return made["baseline_model"][0]
 
 
-def peer_in(tmp_path, name):
-    return Peer(**json.loads((tmp_path / name / features.PEER_FILE).read_text()))
+def baseline_in(tmp_path, name):
+    return Baseline(**json.loads((tmp_path / name / features.BASELINE_FILE).read_text()))
 
 
 def write_passport(serving, number, accuracy, best=None):
@@ -82,7 +83,7 @@ def test_the_baseline_is_a_copy_that_outlives_the_served_version(serving, tmp_pa
     made = execute(serving, tmp_path, "served")
     assert made.get_int_custom_property("exists") == 1
     assert made.get_string_custom_property("version") == "10"
-    assert peer_in(tmp_path, "baseline_model") == Peer(10, True)
+    assert baseline_in(tmp_path, "baseline_model") == Baseline(10, True)
     copied = tmp_path / "baseline_model" / "Format-Serving"
     assert (copied / versions.SAVED_MODEL_FILE).read_bytes() == b"graph of 10"
     assert (copied / "assets" / features.LABELS_ASSET).read_text("utf-8").split() == CLASSES
@@ -102,8 +103,8 @@ def test_the_best_version_ever_is_copied_too(serving, tmp_path, said):
     write_passport(serving, 9, 0.95)
     write_passport(serving, 10, 0.9)
     execute(serving, tmp_path, "served")
-    assert peer_in(tmp_path, "baseline_model") == Peer(10, True, "", 0.9, 100)
-    assert peer_in(tmp_path, "best_model") == Peer(9, True, "", 0.95, 100)
+    assert baseline_in(tmp_path, "baseline_model") == Baseline(10, True, "", 0.9, 100)
+    assert baseline_in(tmp_path, "best_model") == Baseline(9, True, "", 0.95, 100)
     assert (tmp_path / "best_model" / "Format-Serving" / versions.SAVED_MODEL_FILE).read_bytes() == b"graph of 9"
     assert said() == ["version 10, the best ever is version 9"]
 
@@ -111,7 +112,7 @@ def test_the_best_version_ever_is_copied_too(serving, tmp_path, said):
 def test_the_served_version_is_copied_once_where_it_is_the_best(serving, tmp_path):
     write_passport(serving, 10, 0.9)
     execute(serving, tmp_path, "served")
-    assert peer_in(tmp_path, "best_model") == Peer(10, False, "it is the version being served", 0.9, 100)
+    assert baseline_in(tmp_path, "best_model") == Baseline(10, False, "it is the version being served", 0.9, 100)
     assert not (tmp_path / "best_model" / "Format-Serving").exists()
 
 
@@ -120,12 +121,12 @@ def test_a_best_version_that_was_pruned_is_known_by_the_passports_of_later_ones(
     write_passport(serving, 9, 0.9, {"version": 3, "accuracy": 0.97, "examples": 500})
     write_passport(serving, 10, 0.92)
     execute(serving, tmp_path, "10", best=best)
-    assert peer_in(tmp_path, "best_model") == Peer(3, False, f"version 3 is not in {serving}", 0.97, 500)
+    assert baseline_in(tmp_path, "best_model") == Baseline(3, False, f"version 3 is not in {serving}", 0.97, 500)
 
 
 def test_nothing_is_the_best_where_no_passport_tells(serving, tmp_path):
     execute(serving, tmp_path, "served", best="best")
-    assert peer_in(tmp_path, "best_model").version is None
+    assert baseline_in(tmp_path, "best_model").version is None
     write_passport(serving, 9, 0.9)
     assert choose_best(serving, "none", "served") is None
     assert choose_best(serving, "", "none") is None

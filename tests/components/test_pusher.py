@@ -16,11 +16,27 @@ from components.files.digests import digest_folder
 from components.pusher import Executor, Pusher, local_folder
 from components.registry import versions
 from components.registry.passport import describe_data
-from tests.components.registry.models import METRICS, PASSPORT
+from tests.components.registry.models import METRICS, PASSPORT, make_data, make_model
 from tests.conftest import artifact
 from tests.damages import DAMAGES
 
+CUSTOM = {"serving_dir": "/s", "passport": PASSPORT}
 NAMED = {"evaluation": ["model"], "infra_blessing": ["model"], "data_verdict": ["manifest", "statistics"]}
+
+
+@pytest.fixture
+def model(tmp_path):
+    return make_model(tmp_path / "model")
+
+
+@pytest.fixture
+def data(tmp_path):
+    return make_data(tmp_path / "data")
+
+
+@pytest.fixture
+def serving(tmp_path):
+    return tmp_path / "work" / "serving"
 
 
 def execute(tmp_path, model, serving, quality=1, servability=1, misjudged=None, damage=lambda model: None, **verdicts):
@@ -146,9 +162,9 @@ def channels(**others):
 
 
 def test_the_node_is_a_pusher_with_its_data():
-    node = Pusher(pusher_pb2.PushDestination(), {"serving_dir": "/s", "passport": PASSPORT}, **channels())
+    node = Pusher(custom_config=CUSTOM, push_destination=pusher_pb2.PushDestination(), **channels())
     assert set(node.inputs) == set(channels())
-    assert json.loads(node.exec_properties["custom_config"]) == {"serving_dir": "/s", "passport": PASSPORT}
+    assert json.loads(node.exec_properties["custom_config"]) == CUSTOM
     assert node.outputs["pushed_model"].type is standard_artifacts.PushedModel
     assert node.type_annotation is not None
 
@@ -158,9 +174,13 @@ def test_no_input_may_be_left_out(missing):
     given = channels()
     del given[missing]
     with pytest.raises(ValueError, match=f"Missing argument '{missing}'"):
-        Pusher(pusher_pb2.PushDestination(), {}, **given)
+        Pusher(custom_config={}, push_destination=pusher_pb2.PushDestination(), **given)
 
 
 def test_an_input_of_another_type_is_refused():
     with pytest.raises(TypeError, match="statistics"):
-        Pusher(pusher_pb2.PushDestination(), {}, **channels(statistics=types.Channel(type=Manifest)))
+        Pusher(
+            custom_config={},
+            push_destination=pusher_pb2.PushDestination(),
+            **channels(statistics=types.Channel(type=Manifest)),
+        )

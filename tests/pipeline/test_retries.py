@@ -239,5 +239,5 @@ def test_every_step_of_ours_lost_a_bundle():
         pytest.skip("not all cases were run, or one failed")
     sources = [path for package in ("components", "pipeline") for path in (ROOT / package).rglob("*.py")]
     steps = set[str]().union(*map(beam_steps, sources))
-    assert {"components.example_gen.records.WriteShards", "components.evaluator.analysis.make_row"} <= steps
+    assert {"components.example_gen.records.WriteShards", "components.evaluator.analysis.make_outcome_row"} <= steps
     assert steps - disturbed == set()

@@ -30,7 +30,7 @@ from components.contract.artifacts import TYPES, check_contents, read_verdicts, 
 from components.contract.gates import lets_through
 from components.errors import GateRefused
 from components.files.paths import is_remote
-from components.pusher import VERDICTS
+from components.pusher import VERDICT_INPUTS
 from pipeline.beam import workers_share_the_disk
 from pipeline.kubeflow.compile import pointers
 from pipeline.kubeflow.task import pod
@@ -182,7 +182,7 @@ def refuse_unpushed(inputs: TaskArtifacts, outputs: TaskArtifacts) -> None:
     pushed = outputs.get("pushed_model")
     if not pushed or pushed[0].get_int_custom_property("pushed"):
         return
-    verdicts = read_verdicts({gate: inputs[channel][0].uri for gate, channel in VERDICTS.items()})
+    verdicts = read_verdicts({gate: inputs[channel][0].uri for gate, channel in VERDICT_INPUTS.items()})
     stopping = {gate: verdict for gate, verdict in verdicts.items() if not lets_through(verdict)}
     gate = next(iter(stopping))
     raise GateRefused(gate, [reason for v in stopping.values() for reason in v["reasons"]], stopping[gate])

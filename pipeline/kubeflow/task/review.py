@@ -64,7 +64,7 @@ def make_page(metrics: dict[str, Any], verdict: dict[str, Any]) -> str:
     """Makes the page as HTML, without scripts and without anything from elsewhere."""
     candidate = metrics["candidate"]
     classes = candidate.get("per_class", {})
-    columns = [name for name in ("examples", "accuracy", "precision", "recall", "auc") if _some_have(classes, name)]
+    columns = [name for name in next(iter(classes.values()), {}) if _some_have(classes, name)]
     baseline = metrics.get("baseline", {})
     numbers = [[name, value, baseline.get(name, "")] for name, value in candidate.items() if _is_number(value)]
     matrix = [[label, *row] for label, row in zip(classes, candidate.get("confusion_matrix", []), strict=False)]

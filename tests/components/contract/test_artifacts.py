@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from tfx.types import standard_artifacts
 
-from components.contract.artifacts import check_contents, contents_of, find_damage, record_contents
+from components.contract.artifacts import check_contents, contents_of, find_artifact_damage, record_contents
 from components.errors import Damaged
 from components.files.digests import CONTENT, digest_folder
 from tests.conftest import artifact
@@ -52,15 +52,15 @@ def test_what_is_gone_or_of_unknown_origin_is_refused(model, tmp_path):
 def test_two_lines_that_change_places_are_damage(model, tmp_path):
     labels = tmp_path / "model" / "a" / "labels.txt"
     labels.write_text("dogs\ncats\n")
-    assert "is not as it was made" in find_damage(model)
+    assert "is not as it was made" in find_artifact_damage(model)
     labels.write_text("cats\ndogs\n")
-    assert find_damage(model) == ""
+    assert find_artifact_damage(model) == ""
 
 
 def test_a_file_that_cannot_be_read_is_damage(model, tmp_path):
     (tmp_path / "model" / "a.txt").unlink()
     (tmp_path / "model" / "a.txt").symlink_to(tmp_path / "nowhere")
-    assert "cannot be read" in find_damage(model)
+    assert "cannot be read" in find_artifact_damage(model)
 
 
 class Bucket:

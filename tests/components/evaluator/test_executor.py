@@ -15,31 +15,35 @@ from components.contract import features
 from components.contract.gates import Override, override_for
 from components.errors import InputError
 from components.evaluator import executor
+from components.evaluator import metrics as table
+from components.evaluator.batched_model import why_not_runnable
 from components.evaluator.executor import Executor
-from components.evaluator.metrics import METRICS
-from components.evaluator.usable import why_not_runnable
+from components.evaluator.metrics import METRICS, Metric
 from components.options.gates import EvaluatorOptions, QualityGateOptions
-from components.registry.peers import Peer
+from components.registry.baselines import Baseline
 from pipeline.beam import NO_IMAGE, name_runner
+from pipeline.config.configuration import check_config
+from pipeline.kubeflow.task.review import headline_numbers, make_page
+from pipeline.report.summary import Summary, fill_summary
 from tests.components.evaluator.toys import save_model, write_examples
 from tests.conftest import CLASSES, EVAL_COUNT, artifact
 
 OPTIONS = EvaluatorOptions(batch_size=4, slices=["class", "format", "size"], top_k=2, small_slice=5)
 
 
-def peer_artifact(folder, model, identifier, peer):
+def baseline_artifact(folder, model, identifier, baseline):
     """What BaselineModel leaves: the model, linked, and what it is to the candidate."""
     folder.mkdir()
     if model is not None:
         (folder / "Format-Serving").symlink_to(model / "Format-Serving")
-    (folder / features.PEER_FILE).write_text(json.dumps(asdict(peer)))
+    (folder / features.BASELINE_FILE).write_text(json.dumps(asdict(baseline)))
     return artifact(standard_artifacts.Model, folder, identifier)
 
 
-FIRST = Peer(reason="no version is being served yet")
+FIRST = Baseline(reason="no version is being served yet")
 
 
-def evaluate(out, examples, model, baseline, best=None, peers=(None, None), override=None, **gate):
+def evaluate(out, examples, model, baseline, best=None, recorded=(None, None), override=None, **gate):
     context = base_beam_executor.BaseBeamExecutor.Context(
         beam_pipeline_args=name_runner([NO_IMAGE]), tmp_dir=str(out), unique_id="1"
     )
@@ -52,9 +56,13 @@ def evaluate(out, examples, model, baseline, best=None, peers=(None, None), over
             "examples": [examples],
             "model": [artifact(standard_artifacts.Model, model, 7)],
             "baseline_model": [
-                peer_artifact(out / "baseline", baseline, 8, peers[0] or (Peer(5, True) if baseline else FIRST))
+                baseline_artifact(
+                    out / "baseline", baseline, 8, recorded[0] or (Baseline(5, True) if baseline else FIRST)
+                )
             ],
-            "best_model": [peer_artifact(out / "best", best, 9, peers[1] or (Peer(3, True) if best else FIRST))],
+            "best_model": [
+                baseline_artifact(out / "best", best, 9, recorded[1] or (Baseline(3, True) if best else FIRST))
+            ],
         },
         made,
         {
@@ -220,7 +228,7 @@ def test_the_best_version_ever_is_run_on_the_same_images(tmp_path):
     models = [save_model(tmp_path / name, range(wrong)) for name, wrong in (("a", 9), ("b", 9), ("c", 1))]
     candidate, served, best = (Path(model.uri) for model in models)
     metrics, verdict, blessing = evaluate(
-        tmp_path, examples, candidate, served, best, (None, Peer(3, True, "", 0.99, 15)), min_accuracy=0.0
+        tmp_path, examples, candidate, served, best, (None, Baseline(3, True, "", 0.99, 15)), min_accuracy=0.0
     )
     checks = {row["name"]: row for row in verdict["checks"]}
     assert {name: round(row["accuracy"] * 60) for name, row in metrics.items()} == {
@@ -250,8 +258,8 @@ def test_the_served_version_that_is_also_the_best_is_run_once(tmp_path, monkeypa
         run(pipeline, examples, models, *rest)
 
     monkeypatch.setattr(executor, "run_tfma", noted)
-    peers = (Peer(5, True, "", 0.95, 60), Peer(5, True, "", 0.95, 60))
-    metrics, verdict, _ = evaluate(tmp_path, examples, candidate, served, served, peers, min_accuracy=0.0)
+    recorded = (Baseline(5, True, "", 0.95, 60), Baseline(5, True, "", 0.95, 60))
+    metrics, verdict, _ = evaluate(tmp_path, examples, candidate, served, served, recorded, min_accuracy=0.0)
     assert seen == ["candidate", "baseline"]
     assert metrics["best"] == metrics["baseline"]
     checks = {row["name"]: row for row in verdict["checks"]}
@@ -261,9 +269,9 @@ def test_the_served_version_that_is_also_the_best_is_run_once(tmp_path, monkeypa
 
 def test_a_served_version_that_is_broken_and_the_best_is_neither(tmp_path, stubborn_model, examples_artifact):
     broken = broken_model(tmp_path / "model", "signature")
-    peers = (Peer(5, True, "", 0.9, 15), Peer(5, True, "", 0.9, 15))
+    recorded = (Baseline(5, True, "", 0.9, 15), Baseline(5, True, "", 0.9, 15))
     models = (stubborn_model, broken, broken)
-    metrics, _, _ = evaluate(tmp_path, examples_artifact, *models, peers, min_accuracy=0.0, on_incomparable="push")
+    metrics, _, _ = evaluate(tmp_path, examples_artifact, *models, recorded, min_accuracy=0.0, on_incomparable="push")
     assert set(metrics) == {"candidate"}
     held = metrics["candidate"]["held_against"]
     assert held["best"]["reason"] == held["baseline"]["reason"]
@@ -323,3 +331,45 @@ def test_an_override_blesses_what_did_not_pass(tmp_path, stubborn_model, example
     )
     assert (verdict["passed"], verdict["override"]["who"]) == (False, "ann@lab")
     assert blessing.get_int_custom_property("blessed") == 1
+
+
+def least_recall(outcomes, _k):
+    return min(outcomes.right[outcomes.labels == index].mean() for index in range(outcomes.classes))
+
+
+@pytest.fixture
+def toy_row(monkeypatch):
+    monkeypatch.setattr(table, "METRICS", (*METRICS, Metric("least_recall", "overall", of=least_recall, gate=True)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "floor", "verdict", "words"),
+    [
+        (range(0, 40, 2), 0.9, "fail", "least_recall 0.3333 is below gates.quality.min.least_recall 0.9000"),
+        (range(0, 12, 2), 0.85, "undecided", "60 images are too few to tell (up to 0."),
+        (range(0, 12, 2), 0.8, "pass", ""),
+    ],
+)
+def test_a_metric_is_one_row_that_is_measured_judged_and_shown(tmp_path, toy_row, wrong, floor, verdict, words):
+    config = check_config({"gates": {"quality": {"min": {"least_recall": floor}}}}, "a test")
+    examples, model = write_examples(tmp_path / "examples", 60), save_model(tmp_path / "model", wrong)
+    metrics, result, blessing = evaluate(tmp_path, examples, Path(model.uri), None, **config.gates.quality.model_dump())
+    check = next(row for row in result["checks"] if row["name"] == "least_recall")
+    assert (check["verdict"], check["stops"]) == (verdict, verdict != "pass")
+    assert words in check["reason"]
+    assert blessing.get_int_custom_property("blessed") == int(verdict == "pass")
+    share = 1 - len(wrong) / 30
+    assert metrics["candidate"]["intervals"]["least_recall"][0] < share < 1
+    folder = str(tmp_path / "evaluation")
+    evaluation = artifact(standard_artifacts.ModelEvaluation, folder)
+    summary = Summary("a run")
+    fill_summary(summary, {"Evaluator": {"evaluation": evaluation}}, [])
+    assert summary.metrics["least_recall"] == pytest.approx(share)
+    assert summary.gates["quality"]["checks"] == result["checks"]
+    assert headline_numbers(folder)["least_recall"] == pytest.approx(share)
+    assert f"<td>least_recall</td><td>{share:.4f}</td>" in make_page(metrics, result)
+
+
+def test_a_toy_row_is_offered_where_a_floor_is_misspelt(toy_row):
+    with pytest.raises(InputError, match=r"gates.quality.min: .* got 'least_recal'. Did you mean 'least_recall'\?"):
+        check_config({"gates": {"quality": {"min": {"least_recal": 0.9}}}}, "a test")

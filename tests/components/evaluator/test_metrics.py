@@ -1,18 +1,24 @@
 """The metrics that are computed from each image's outcome, against scikit-learn and by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn import metrics as known
 
 from components.errors import InputError
+from components.evaluator.measure import measure_slice
 from components.evaluator.metrics import (
     METRICS,
     calibration,
+    check_floor_names,
     ece,
-    f1,
+    f1_of,
+    gate_metrics,
+    list_metrics,
+    log_loss_interval,
+    macro_f1_interval,
     macro_f1_of,
-    measure_intervals,
-    measure_slice,
     top_k,
 )
 from components.evaluator.outcomes import Outcomes, rate_image
@@ -41,7 +47,7 @@ def test_the_confusion_matrix_and_f1_are_those_of_scikit_learn(drawn):
     labels, predicted = drawn[0], drawn[1].argmax(axis=1)
     np.testing.assert_array_equal(outcomes.matrix, known.confusion_matrix(labels, predicted))
     assert macro_f1_of(outcomes.matrix) == pytest.approx(known.f1_score(labels, predicted, average="macro"))
-    assert f1(outcomes) == pytest.approx(known.f1_score(labels, predicted, average=None))
+    assert f1_of(outcomes.matrix) == pytest.approx(known.f1_score(labels, predicted, average=None))
 
 
 @pytest.mark.parametrize("k", [1, 2, 4])
@@ -66,19 +72,47 @@ def test_confidence_that_is_accuracy_is_calibrated():
     assert row["low"] <= 0.8 <= row["high"]
 
 
-def test_intervals_hold_what_was_measured(drawn):
+@pytest.mark.parametrize("metric", list_metrics("overall"), ids=lambda metric: metric.name)
+def test_an_interval_holds_what_was_measured_and_a_gate_metric_has_one(drawn, metric):
     outcomes = outcomes_from(*drawn)
-    intervals = measure_intervals(outcomes, 0.95)
-    low, high = intervals["macro_f1"]
-    assert low < macro_f1_of(outcomes.matrix) < high
-    assert intervals["accuracy"][0] < outcomes.right.mean() < intervals["accuracy"][1]
-    low, high = intervals["log_loss"]
-    assert low < known.log_loss(*drawn) < high
+    measured = {"accuracy": outcomes.right.mean(), "log_loss": known.log_loss(*drawn)}
+    interval = metric.interval(outcomes, 2, 0.95)
+    assert interval is not None or not metric.gate
+    if interval is not None:
+        value = measured[metric.name] if metric.tfma else metric.measure(outcomes, 2)
+        assert interval[0] < value < interval[1]
+
+
+def test_metrics_without_an_interval_say_so(drawn):
+    outcomes = outcomes_from(*drawn)
+    without = {metric.name for metric in list_metrics("overall") if metric.interval(outcomes, 2, 0.95) is None}
+    assert without == {"examples", "ece", "calibration"}
+    assert log_loss_interval(outcomes, 1, 0.9)[0] > log_loss_interval(outcomes, 1, 0.99)[0]
+
+
+def test_the_bootstrap_over_images_is_that_over_the_confusion_matrix(drawn):
+    outcomes, plain = outcomes_from(*drawn), replace(gate_metrics()["macro_f1"], interval_of=None)
+    assert plain.interval(outcomes, 1, 0.9) == pytest.approx(macro_f1_interval(outcomes, 1, 0.9), abs=0.005)
+    assert plain.interval(outcomes, 1, 0.9) == plain.interval(outcomes, 1, 0.9)
 
 
 def test_no_two_rows_share_a_name_and_place():
     assert len({(metric.name, metric.over) for metric in METRICS}) == len(METRICS)
     assert all(bool(metric.tfma) != bool(metric.of) for metric in METRICS)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("macro_f", r"got 'macro_f'. Did you mean 'macro_f1'\?\nThere are top_k, macro_f1\."),
+        ("accuracy", r"got 'accuracy'. Its floor is gates.quality.min_accuracy."),
+        ("log_loss", r"got 'log_loss'\.\nThere are top_k, macro_f1\."),
+    ],
+)
+def test_a_floor_is_taken_for_gate_metrics_only(name, words):
+    with pytest.raises(InputError, match=f"gates.quality.min: expected metrics that take a floor, {words}"):
+        check_floor_names([name])
+    check_floor_names(gate_metrics())
 
 
 def test_a_slice_says_its_size_and_whether_that_is_small(drawn):

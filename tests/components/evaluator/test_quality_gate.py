@@ -5,11 +5,11 @@ import pytest
 
 from components.contract.gates import FAIL, PASS, UNDECIDED, WARN, Gate
 from components.evaluator.outcomes import Outcomes
-from components.evaluator.quality_gate import Rival, check_trivial, judge
+from components.evaluator.quality_gate import EvaluatedBaseline, check_trivial, judge_candidate
 from components.options.gates import QualityGateOptions
-from components.registry.peers import Peer
+from components.registry.baselines import Baseline
 
-FIRST = Rival(Peer(reason="no version is being served yet"))
+FIRST = EvaluatedBaseline(Baseline(reason="no version is being served yet"))
 
 
 def outcomes_with(wrong, images=1000, labels=None):
@@ -36,11 +36,11 @@ def metrics_of(outcomes):
 
 
 def served(outcomes, version=5):
-    return Rival(Peer(version, True), outcomes)
+    return EvaluatedBaseline(Baseline(version, True), outcomes)
 
 
 def checks_of(candidate, before=FIRST, best=FIRST, **gate):
-    found = judge(metrics_of(candidate), candidate, before, best, QualityGateOptions(**gate))
+    found = judge_candidate(metrics_of(candidate), candidate, before, best, QualityGateOptions(**gate))
     return {check.name: check for check in found}
 
 
@@ -161,7 +161,7 @@ def test_the_floor_itself_is_allowed(wrong):
 def test_an_accuracy_in_single_precision_meets_a_limit_of_the_same_value():
     candidate = outcomes_with([0], images=10)
     metrics = {**metrics_of(candidate), "accuracy": 0.8999999761581421}
-    assert judge(metrics, candidate, FIRST, FIRST, QualityGateOptions(min_accuracy=0.9))[0].verdict == PASS
+    assert judge_candidate(metrics, candidate, FIRST, FIRST, QualityGateOptions(min_accuracy=0.9))[0].verdict == PASS
 
 
 def test_a_class_below_its_own_floor_stops_where_chance_does_not_explain_it():
@@ -184,7 +184,7 @@ def test_a_class_without_images_has_an_untested_floor():
     candidate = outcomes_with([], images=10, labels=np.zeros(10, int))
     metrics = metrics_of(outcomes_with([], images=10))
     metrics["per_class"]["dogs"] = {"examples": 0, "accuracy": None}
-    found = judge(metrics, candidate, FIRST, FIRST, QualityGateOptions(min_class_accuracy=0.5))
+    found = judge_candidate(metrics, candidate, FIRST, FIRST, QualityGateOptions(min_class_accuracy=0.5))
     assert [check.verdict for check in found if check.name == "class/dogs"] == [WARN]
 
 
@@ -283,11 +283,11 @@ def test_ten_retrains_each_a_little_worse_are_stopped_by_the_decay_limit():
 
 
 def test_without_the_best_model_its_recorded_accuracy_counts_and_that_is_said():
-    gone = Rival(Peer(1, False, "version 1 is not in /serving", 0.96, 1000))
+    gone = EvaluatedBaseline(Baseline(1, False, "version 1 is not in /serving", 0.96, 1000))
     check = checks_of(outcomes_with(range(80)), FIRST, gone)["decay"]
     assert (check.verdict, check.measured) == (FAIL, pytest.approx(0.04))
     assert "by its recorded accuracy 0.9600 on 1,000 images of then, since version 1 is not in /serving" in check.reason
-    unknown = Rival(Peer(1, False, "version 1 is not in /serving"))
+    unknown = EvaluatedBaseline(Baseline(1, False, "version 1 is not in /serving"))
     assert checks_of(outcomes_with(range(80)), FIRST, unknown)["decay"].verdict == WARN
 
 
@@ -300,7 +300,7 @@ def test_a_decay_that_chance_explains_is_undecided(on_undecided, stops):
 
 
 def test_where_the_best_version_is_the_served_one_it_is_run_once():
-    best = Rival(Peer(5, False, "it is the version being served", 0.96, 1000))
+    best = EvaluatedBaseline(Baseline(5, False, "it is the version being served", 0.96, 1000))
     check = checks_of(outcomes_with(range(80)), served(outcomes_with(range(42))), best)["decay"]
     assert check.verdict == FAIL
     assert "on the same images" in check.reason
@@ -308,7 +308,7 @@ def test_where_the_best_version_is_the_served_one_it_is_run_once():
 
 @pytest.mark.parametrize(("on_incomparable", "verdict"), [("push", WARN), ("refuse", FAIL)])
 def test_a_version_that_cannot_be_compared_is_said(on_incomparable, verdict):
-    other = Rival(Peer(5, False, "version 5 knows other classes: cats, owls"))
+    other = EvaluatedBaseline(Baseline(5, False, "version 5 knows other classes: cats, owls"))
     check = checks_of(outcomes_with(range(42)), other, on_incomparable=on_incomparable)["baseline"]
     assert check.verdict == verdict
     assert check.reason == (

@@ -8,7 +8,7 @@ from components.evaluator.metrics import macro_f1_of
 from components.evaluator.statistics import (
     Pair,
     bootstrap_interval,
-    compare,
+    count_pairs,
     fewest_images,
     images_for_share,
     images_needed,
@@ -21,7 +21,7 @@ from components.evaluator.statistics import (
 
 
 def test_pairs_count_what_was_lost_and_gained():
-    pair = compare(np.array([True, True, True, False, False]), np.array([True, False, False, True, False]))
+    pair = count_pairs(np.array([True, True, True, False, False]), np.array([True, False, False, True, False]))
     assert pair == Pair(5, 2, 1)
     assert pair.loss == 0.2
     assert Pair(0, 0, 0).loss == 0.0
@@ -59,6 +59,38 @@ def test_the_score_is_that_of_the_most_likely_shares_under_the_hypothesis(pair, 
 
 
 Z = stats.norm.ppf(0.95)
+
+
+@pytest.mark.parametrize(
+    ("pair", "bounds", "p"),
+    [
+        (Pair(100, 3, 1), (-0.017371692780003833, 0.0641914601448379), 0.3125),
+        (Pair(20, 0, 0), (-0.11915783736096497, 0.11915783736096497), 1.0),
+        (Pair(1000, 480, 3), (0.4507528695834404, 0.5032757336502955), 7.519891375499725e-139),
+        (Pair(30, 0, 30), (-1.0, -0.834551383749802), 1.0),
+        (Pair(7, 7, 0), (0.44247460909491654, 1.0), 0.0078125),
+        (Pair(1000, 40, 30), (-0.003828656538495956, 0.024120519704189824), 0.140989460896828),
+        (Pair(168, 0, 5), (-0.05986890464320371, -0.013441019544404575), 1.0),
+    ],
+)
+def test_bounds_and_p_are_those_of_earlier_versions(pair, bounds, p):
+    """Made by bisection and the binomial's tail, before SciPy's root finder and test took their place."""
+    assert loss_bounds(pair, 0.95) == pytest.approx(bounds, abs=1e-9)
+    assert worse_p(pair) == pytest.approx(p, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("right", "images", "confidence", "interval"),
+    [
+        (15, 20, 0.95, (0.531299122381256, 0.8881382985923343)),
+        (0, 10, 0.95, (0.0, 0.2775327998628892)),
+        (10, 10, 0.95, (0.7224672001371107, 1.0)),
+        (81, 263, 0.95, (0.2552885198782742, 0.36620957698280004)),
+        (957, 1000, 0.9, (0.9451576645931276, 0.9663761410857311)),
+    ],
+)
+def test_intervals_are_those_of_earlier_versions(right, images, confidence, interval):
+    assert wilson_interval(right, images, confidence) == pytest.approx(interval, abs=1e-9)
 
 
 @pytest.mark.parametrize("pair", [Pair(100, 3, 1), Pair(20, 0, 0), Pair(1000, 480, 3), Pair(30, 0, 30), Pair(7, 7, 0)])

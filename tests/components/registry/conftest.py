@@ -34,7 +34,7 @@ def push(tmp_path, serving, monkeypatch):
     """Pushes a version; the clock goes on by a hundred seconds each time."""
     clock = iter(range(1764000000, 1764009900, 100))
 
-    def call(key, accuracy=0.95, libraries=LIBRARIES, **passport):
+    def call(key, accuracy=0.95, libraries=LIBRARIES, metrics=(), **passport):
         monkeypatch.setattr(passports, "library_versions", lambda: libraries)  # the Pusher writes what it runs on
         monkeypatch.setattr(publish.time, "time", lambda: float(next(clock)))
         model = tmp_path / "models" / key
@@ -42,8 +42,8 @@ def push(tmp_path, serving, monkeypatch):
             make_model(model, key)
         shutil.rmtree(tmp_path / "data", ignore_errors=True)
         interval = {"accuracy": [accuracy - 0.02, accuracy + 0.01]}
-        metrics = {**METRICS, "accuracy": accuracy, "intervals": interval}
-        data = make_data(tmp_path / "data", metrics=metrics)
+        measured = {**METRICS, "accuracy": accuracy, "intervals": interval, **dict(metrics)}
+        data = make_data(tmp_path / "data", metrics=measured)
         known = {"config": {"trainer": {"learning_rate": 0.001}}, "libraries": libraries, "sources": {"Trainer": "t"}}
         passport = {**PASSPORT, **known, "model_key": key, "data_fingerprint": "d" * 64, **passport}
         return publish_model(model, serving, passport, data).version

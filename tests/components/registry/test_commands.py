@@ -63,6 +63,16 @@ def test_the_list_names_damaged_versions_and_the_way_out(push, serving, graft):
         graft("list", serving)
 
 
+def test_a_metric_with_a_floor_has_a_column_and_any_metric_is_in_json_and_in_what_differs(push, serving, graft):
+    floor = {"config": {"gates": {"quality": {"min": {"least_recall": 0.8}}}}}
+    first, second = push("a", metrics={"least_recall": 0.75}), push("b", metrics={"least_recall": 0.85}, **floor)
+    rows = [line.split() for line in graft("list", serving)[1].splitlines()]
+    assert rows[0][3:5] == ["accuracy", "least_recall"]
+    assert [row[5] for row in rows[1:]] == ["0.850", "0.750"]
+    assert json.loads(graft("list", serving, "--json")[1])[0]["metrics"]["least_recall"] == 0.85
+    assert re.search(r"least_recall +0.75 -> 0.85  \(\+0.1\)", graft("diff", serving, first, second)[1])
+
+
 def test_a_rollback_and_a_promotion_say_from_what_to_what(push, serving, graft):
     first, second = push("a"), push("b")
     assert graft("rollback", serving.parent) == (0, f"Served: version {first}, before it {second}\n")

@@ -1,12 +1,24 @@
-"""What is in a serving directory."""
+"""Versions in a serving directory: listed, found by words, and the one that holds a model already."""
 
 import json
+import shutil
+from types import SimpleNamespace
 
 import pytest
 
 from components.errors import InputError
 from components.registry import versions
-from components.registry.find import class_names, crop_target, find_model, list_models, serving_dir
+from components.registry.change import promote, rollback
+from components.registry.find import (
+    class_names,
+    crop_target,
+    find_model,
+    find_version_of,
+    list_models,
+    serving_dir,
+    why_not_served,
+    why_push_again,
+)
 
 
 @pytest.fixture
@@ -83,3 +95,50 @@ def test_what_a_model_sees_of_an_image_is_among_its_facts(workdir, facts, target
     if facts is not None:
         (model / "assets" / "graft.json").write_text(json.dumps(facts), "utf-8")
     assert crop_target(model) == target
+
+
+def test_the_served_version_or_one_that_was_taken_back_holds_a_run(push, serving):
+    first, second = push("a"), push("b")
+    assert find_version_of(serving, "b") == second
+    assert find_version_of(serving, "a") is None, "it was replaced in the ordinary way: a run may push it again"
+    rollback(serving)
+    assert find_version_of(serving, "a") == first
+    assert find_version_of(serving, "b") == second
+    promote(serving, str(second))
+    assert find_version_of(serving, "a") is None
+    shutil.rmtree(serving / str(first))
+    assert find_version_of(serving, "c") is None
+
+
+def test_nothing_holds_a_run_before_the_first_push(serving):
+    assert find_version_of(serving, "a") is None
+
+
+def test_why_a_model_is_not_served_is_said_with_what_to_do(push, serving):
+    first, second = push("a"), push("b")
+    rollback(serving)
+    said = why_not_served(serving, second)
+    assert said.startswith(f"version {second} holds this very model and was taken back by rollback on 20")
+    assert said.endswith(f"not pushed again. To serve it: graft models promote {serving} {second}")
+    assert "is not the newest push" in why_not_served(serving, first)
+
+
+@pytest.mark.parametrize(
+    ("pushed", "there", "whole", "why"),
+    [
+        (1, True, True, ""),
+        (1, False, True, "version 7, which an earlier run pushed, is gone"),
+        (0, False, True, ""),
+        (1, True, False, "version 1764000000 is not as it was pushed (changed: saved_model.pb)"),
+    ],
+)
+def test_a_version_that_somebody_removed_or_damaged_is_pushed_again(push, serving, pushed, there, whole, why):
+    number = push("a")
+    destination = "" if not pushed else str(serving / str(number if there else 7))
+    if not whole:
+        (serving / str(number) / "saved_model.pb").write_bytes(b"grapf")
+    properties = {
+        "pushed": SimpleNamespace(int_value=pushed),
+        "pushed_destination": SimpleNamespace(string_value=destination),
+    }
+    assert why_push_again(SimpleNamespace(custom_properties=properties), serving) == why

@@ -29,8 +29,8 @@ def test_pushes_killed_at_random_moments_leave_only_complete_versions(tmp_path):
 PUSHES = """
 import sys
 from pathlib import Path
-from components.pusher import publish_model
-from tests.components.pusher.models import PASSPORT
+from components.registry.publish import publish_model
+from tests.components.registry.models import PASSPORT
 serving, model, name = sys.argv[1:]
 for number in range(5):
     print(publish_model(model, Path(serving), {**PASSPORT, "model_key": f"{name}-{number}"}).version)

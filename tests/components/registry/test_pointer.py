@@ -129,7 +129,7 @@ def test_a_pointer_that_cannot_be_written_is_as_it_was(tmp_path, monkeypatch):
 
 
 def test_the_history_does_not_grow_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(pointer, "KEPT", 3)
+    monkeypatch.setattr(pointer, "EVENTS_KEPT", 3)
     for version in range(1, 6):
         record(tmp_path, make_event(version, "push"), "pets")
     assert read_pointer(tmp_path).stack == [3, 4, 5]

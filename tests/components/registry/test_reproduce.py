@@ -14,7 +14,7 @@ from components.registry.passport import describe_data
 from pipeline import reproduce
 from pipeline.config.configuration import Config
 from pipeline.fingerprint import lock_digest, source_fingerprints
-from pipeline.reproduce import Places, check_weights, config_of, read_full_passport, reproduce_version
+from pipeline.reproduce import Places, check_weights_file, config_of, read_full_passport, reproduce_version
 from pipeline.run.planning import RunOptions
 from tests.components.registry.models import make_data, make_model
 
@@ -162,7 +162,7 @@ def test_what_moved_since_is_taken_from_where_it_is_now(tmp_path):
     config = config_of(passport, 7, Places("elsewhere", str(tmp_path / "w.h5")))
     assert (config.data.path, config.trainer.weights) == ("elsewhere", str(tmp_path / "w.h5"))
     with pytest.raises(InputError, match=r"weights of version 7, sha256 none; .*w.h5 has [0-9a-f]{12}.\n.*--weights"):
-        check_weights(config, passport, 7)
+        check_weights_file(config, passport, 7)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,20 @@ from pathlib import Path
 import pytest
 
 from components.registry import pointer
-from components.registry.staging import ABANDONED, LOCK_SUFFIX, PARTIAL_PREFIX, copy_tree, remove_leftovers, staged
+from components.registry.staging import (
+    ABANDONED_SECONDS,
+    LOCK_SUFFIX,
+    PARTIAL_PREFIX,
+    copy_tree,
+    remove_abandoned,
+    staged,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 WRITER = """
 import sys, time
 from pathlib import Path
-from components.pusher.staging import staged
+from components.registry.staging import staged
 with staged(Path(sys.argv[1])) as folder:
     (folder / "half").write_text("half")
     print(folder.name, flush=True)
@@ -61,7 +68,7 @@ def test_a_failed_write_leaves_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     ("host", "age", "stays"),
-    [("elsewhere", 0.0, True), ("elsewhere", ABANDONED + 60, False), (socket.gethostname(), 0.0, False)],
+    [("elsewhere", 0.0, True), ("elsewhere", ABANDONED_SECONDS + 60, False), (socket.gethostname(), 0.0, False)],
 )
 def test_a_leftover_of_another_machine_waits_a_day(tmp_path, host, age, stays):
     """Its lock may not reach this machine, as on some network file systems."""
@@ -69,14 +76,14 @@ def test_a_leftover_of_another_machine_waits_a_day(tmp_path, host, age, stays):
     folder.mkdir()
     lock.write_text(host)
     os.utime(lock, (time.time() - age, time.time() - age))
-    remove_leftovers(tmp_path)
+    remove_abandoned(tmp_path)
     assert folder.exists() is lock.exists() is stays
 
 
 def test_leftovers_of_an_older_graft_and_half_pointers_go(tmp_path):
     (tmp_path / f"{PARTIAL_PREFIX}1763000000" / "assets").mkdir(parents=True)
     (tmp_path / f".{pointer.POINTER_FILE}.1234").touch()
-    remove_leftovers(tmp_path)
+    remove_abandoned(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

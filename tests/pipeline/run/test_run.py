@@ -14,7 +14,7 @@ from components.contract.gates import Override
 from components.errors import Damaged, GateRefused, InputError
 from components.options.trainer import TrainerOptions
 from components.registry import pointer, versions
-from components.registry.baselines import Best
+from components.registry.baselines import RecordedVersion
 from components.sources.find import list_sources
 from pipeline import __main__ as console_script
 from pipeline.cli import app
@@ -46,7 +46,7 @@ def test_nothing_is_compared_with_at_first(tmp_path):
 def test_another_model_is_compared_with_what_is_being_served_and_with_the_best_ever(tmp_path):
     push(tmp_path, 5, model_key="old", metrics={"accuracy": 0.9, "examples": 100})
     push(tmp_path, 9, model_key="new", parent=5, metrics={"accuracy": 0.8, "examples": 100})
-    assert find_baselines(tmp_path, "k", True) == (9, Best(5, 0.9, 100))
+    assert find_baselines(tmp_path, "k", True) == (9, RecordedVersion(5, 0.9, 100))
 
 
 def test_the_model_that_is_being_served_already_is_compared_with_what_it_was_compared_with(tmp_path):
@@ -54,8 +54,8 @@ def test_the_model_that_is_being_served_already_is_compared_with_what_it_was_com
     push(tmp_path, 5, model_key="old")
     metrics = {"accuracy": 0.8, "examples": 100, "held_against": {"best": best}}
     push(tmp_path, 9, model_key="k", parent=5, metrics=metrics)
-    assert find_baselines(tmp_path, "k", True) == (5, Best(3, 0.95, 50))
-    assert find_baselines(tmp_path, "k", False) == (9, Best(3, 0.95, 50))
+    assert find_baselines(tmp_path, "k", True) == (5, RecordedVersion(3, 0.95, 50))
+    assert find_baselines(tmp_path, "k", False) == (9, RecordedVersion(3, 0.95, 50))
 
 
 def test_the_first_model_pushed_again_has_no_parent(tmp_path):
@@ -69,8 +69,10 @@ def test_the_first_model_pushed_again_has_no_parent(tmp_path):
     assert find_baselines(tmp_path, "k", True) == (None, None)
 
 
-@pytest.mark.parametrize(("taken_back_to", "rivals"), [(5, (5, Best(5, 0.7, 50))), (3, (3, Best(9, 0.8, 100)))])
-def test_a_model_that_was_taken_back_is_compared_with_what_it_was_compared_with(tmp_path, taken_back_to, rivals):
+@pytest.mark.parametrize(
+    ("taken_back_to", "baselines"), [(5, (5, RecordedVersion(5, 0.7, 50))), (3, (3, RecordedVersion(9, 0.8, 100)))]
+)
+def test_a_model_that_was_taken_back_is_compared_with_what_it_was_compared_with(tmp_path, taken_back_to, baselines):
     """Where that is served again; otherwise with what is served."""
     best = {"version": 5, "accuracy": 0.7, "examples": 50}
     push(tmp_path, 3, model_key="older")
@@ -80,7 +82,7 @@ def test_a_model_that_was_taken_back_is_compared_with_what_it_was_compared_with(
     )
     history = versions.imply_pointer(tmp_path).history
     pointer.record(tmp_path, pointer.make_event(taken_back_to, "rollback"), "pets", history)
-    assert find_baselines(tmp_path, "k", True) == rivals
+    assert find_baselines(tmp_path, "k", True) == baselines
     assert find_baselines(tmp_path, "k", False)[0] == taken_back_to
 
 

@@ -245,10 +245,10 @@ def test_parameters_are_set_inside_properties_and_others_are_left_out(tmp_path, 
 def pushed_model(folder, pushed, verdicts):
     from tfx.types import standard_artifacts
 
-    from components.pusher import VERDICTS
+    from components.pusher import VERDICT_INPUTS
 
     inputs = {}
-    for gate, channel in VERDICTS.items():
+    for gate, channel in VERDICT_INPUTS.items():
         inputs[channel] = [standard_artifacts.ModelEvaluation()]
         inputs[channel][0].uri = str(folder / channel)
         (folder / channel).mkdir()
