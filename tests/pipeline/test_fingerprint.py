@@ -83,9 +83,7 @@ def test_every_file_of_the_components_belongs_to_a_node():
     packages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "components").rglob("__init__.py")}
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "components").rglob("*.py")}
     # Where Beam runs decides no result, a trial keeps nothing, and no node finds or changes the served version.
-    apart = {"options/beam", "trainer/trial"} | {
-        f"registry/{name}" for name in ("change", "compare", "find", "same_model")
-    }
+    apart = {"options/beam", "trainer/trial"} | {f"registry/{name}" for name in ("change", "compare", "find")}
     assert sources - packages - found == {f"components/{name}.py" for name in apart}
 
 
