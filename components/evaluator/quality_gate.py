@@ -100,6 +100,8 @@ def _check_metric(
     metric: Metric, metrics: dict[str, Any], outcomes: Outcomes, limit: float, gate: QualityGateOptions
 ) -> Check:
     value, images = metrics[metric.name], metrics["examples"]
+    if value is None:
+        return Check(metric.name, None, limit, WARN, f"{metric.name} is undefined here: its floor is untested")
     if value >= limit - ROUNDING:
         return Check(metric.name, value, limit, PASS)
     reason = f"{metric.name} {value:.4f} is below gates.quality.min.{metric.name} {limit:.4f}"

@@ -44,17 +44,19 @@ class Line:
         folder = self.root / f"run-{self.runs}"
         model = save_model(folder / "model", wrong)
         record_contents({"model": [model], "examples": [examples]})
-        peers = {name: [artifact(standard_artifacts.Model, folder / name)] for name in ("baseline_model", "best_model")}
+        baselines = {
+            name: [artifact(standard_artifacts.Model, folder / name)] for name in ("baseline_model", "best_model")
+        }
         properties = {"serving_dir": str(self.serving), "version": "served", "best": ""}
-        baseline_model.Executor().Do({"model": [model]}, peers, properties)
-        record_contents(peers)
+        baseline_model.Executor().Do({"model": [model]}, baselines, properties)
+        record_contents(baselines)
         evaluation = artifact(standard_artifacts.ModelEvaluation, folder / "evaluation")
         blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing")
         context = base_beam_executor.BaseBeamExecutor.Context(
             name_runner([NO_IMAGE]), tmp_dir=str(folder), unique_id="1"
         )
         evaluator.Executor(context).Do(
-            {"examples": [examples], "model": [model], **peers},
+            {"examples": [examples], "model": [model], **baselines},
             {"evaluation": [evaluation], "blessing": [blessing]},
             {
                 "options": EvaluatorOptions(batch_size=500, slices=["class"]).to_json(),

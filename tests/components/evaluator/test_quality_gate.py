@@ -194,6 +194,18 @@ def test_a_slice_has_a_floor_where_one_is_asked_for():
     assert "slice/format/png" not in checks_of(candidate)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "images", "measured", "verdict"),
+    [(300, 1000, 0.7, FAIL), (2, 20, 0.9, UNDECIDED), (40, 1000, 0.96, PASS), (40, 1000, None, WARN)],
+)
+def test_a_further_metric_has_a_floor_that_its_own_interval_decides(wrong, images, measured, verdict):
+    candidate = outcomes_with(range(wrong), images)
+    metrics = {**metrics_of(candidate), "macro_f1": measured, "k": 1}
+    gate = QualityGateOptions(min={"macro_f1": 0.95})
+    (check,) = (row for row in judge_candidate(metrics, candidate, FIRST, FIRST, gate) if row.name == "macro_f1")
+    assert (check.verdict, check.stops) == (verdict, verdict in (FAIL, UNDECIDED))
+
+
 def test_a_retrain_that_is_as_good_passes():
     before, candidate = outcomes_with(range(42)), outcomes_with(range(10, 52))
     check = checks_of(candidate, served(before))["accuracy_drop"]
