@@ -20,11 +20,11 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils, path_utils
 
 from components.contract import features
-from components.contract.artifacts import Artifacts
+from components.contract.artifacts import Artifacts, Baseline
 from components.contract.assets import read_labels
 from components.contract.nodes import PlainNode
 from components.registry import verify, versions
-from components.registry.baselines import Baseline, RecordedVersion, choose_baseline, choose_best, find_recorded
+from components.registry.baselines import RecordedVersion, choose_baseline, choose_best, find_recorded
 
 progress = logging.getLogger("graft.progress")
 

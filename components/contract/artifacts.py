@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tfx import types
@@ -37,6 +38,25 @@ class DataVerdict(types.Artifact):
     """The verdict of DataGate with its reasons."""
 
     TYPE_NAME = "graft.DataVerdict"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A pushed version to compare with, or why there is none; flows from BaselineModel to the Evaluator as JSON.
+
+    Attributes:
+        version: its number; None: there is no version.
+        exists: whether the artifact holds its model, so that it can be run on the candidate's images.
+        reason: why the artifact does not hold it.
+        accuracy: recorded by the version's own run, 0..1; None: unknown.
+        examples: number of images behind that accuracy.
+    """
+
+    version: int | None = None
+    exists: bool = False
+    reason: str = ""
+    accuracy: float | None = None
+    examples: int = 0
 
 
 TYPES: dict[str, type[types.Artifact]] = {kind.TYPE_NAME: kind for kind in (Manifest, DataVerdict)}

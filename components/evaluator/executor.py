@@ -17,7 +17,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components.contract import features
-from components.contract.artifacts import Artifacts, contents_of
+from components.contract.artifacts import Artifacts, Baseline, contents_of
 from components.contract.assets import read_labels
 from components.contract.gates import WIDE_INTERVAL, Gate, Override
 from components.evaluator.analysis import BASELINE, BEST, CANDIDATE, make_eval_config, run_tfma
@@ -25,7 +25,6 @@ from components.evaluator.batched_model import closing_models, why_not_runnable
 from components.evaluator.measure import measure, read_outcomes
 from components.evaluator.quality_gate import EvaluatedBaseline, judge_candidate
 from components.options.gates import EvaluatorOptions, QualityGateOptions
-from components.registry.baselines import Baseline
 
 progress = logging.getLogger("graft.progress")
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from components.contract.artifacts import Baseline
 from components.contract.gates import FAIL, PASS, UNDECIDED, WARN, Check, Verdict
 from components.evaluator import statistics
 from components.evaluator.metrics import Metric, gate_metrics
 from components.evaluator.outcomes import Outcomes
 from components.evaluator.statistics import Pair
 from components.options.gates import QualityGateOptions
-from components.registry.baselines import Baseline
 
 CLASSES_NAMED = 5  # classes in a reason
 ROUNDING = 1e-6  # TFMA's accuracies are float32: 9 of 10 right is 0.89999998

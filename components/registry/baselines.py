@@ -15,25 +15,6 @@ NONE, SERVED, BEST = "none", "served", "best"  # words for a baseline, in the pl
 
 
 @dataclass(frozen=True)
-class Baseline:
-    """A pushed version to compare with, or why there is none; flows from BaselineModel to the Evaluator as JSON.
-
-    Attributes:
-        version: its number; None: there is no version.
-        exists: whether the artifact holds its model, so that it can be run on the candidate's images.
-        reason: why the artifact does not hold it.
-        accuracy: recorded by the version's own run, 0..1; None: unknown.
-        examples: number of images behind that accuracy.
-    """
-
-    version: int | None = None
-    exists: bool = False
-    reason: str = ""
-    accuracy: float | None = None
-    examples: int = 0
-
-
-@dataclass(frozen=True)
 class RecordedVersion:
     """A version and the accuracy that its own evaluation recorded.
 

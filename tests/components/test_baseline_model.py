@@ -7,8 +7,9 @@ from tfx.types import standard_artifacts
 
 from components.baseline_model import Executor, describe_baseline, why_not_comparable
 from components.contract import features
+from components.contract.artifacts import Baseline
 from components.registry import versions
-from components.registry.baselines import Baseline, choose_baseline, choose_best, find_best
+from components.registry.baselines import choose_baseline, choose_best, find_best
 from tests.conftest import artifact
 
 CLASSES = ["cats", "été"]

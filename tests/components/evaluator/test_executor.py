@@ -12,6 +12,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.contract import features
+from components.contract.artifacts import Baseline
 from components.contract.gates import Override, override_for
 from components.errors import InputError
 from components.evaluator import executor
@@ -20,7 +21,6 @@ from components.evaluator.batched_model import why_not_runnable
 from components.evaluator.executor import Executor
 from components.evaluator.metrics import METRICS, Metric
 from components.options.gates import EvaluatorOptions, QualityGateOptions
-from components.registry.baselines import Baseline
 from pipeline.beam import NO_IMAGE, name_runner
 from pipeline.config.configuration import check_config
 from pipeline.kubeflow.task.review import headline_numbers, make_page

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from components.contract.artifacts import Baseline
 from components.contract.gates import FAIL, PASS, UNDECIDED, WARN, Gate
 from components.evaluator.outcomes import Outcomes
 from components.evaluator.quality_gate import EvaluatedBaseline, check_trivial, judge_candidate
 from components.options.gates import QualityGateOptions
-from components.registry.baselines import Baseline
 
 FIRST = EvaluatedBaseline(Baseline(reason="no version is being served yet"))
 
