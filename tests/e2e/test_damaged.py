@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components.contract.artifacts import find_damage
+from components.contract.artifacts import find_artifact_damage
 from components.registry.verify import verify_version
 from tests.damages import DAMAGES, damages_of, files_of, flip_byte
 from tests.e2e.conftest import NODES, Run, graft, read_summary, served_versions
@@ -54,15 +54,15 @@ def test_every_output_of_every_node_is_bound_to_its_bytes(workdir: Path, tmp_pat
     for node, outputs in made.items():
         assert outputs, node
         for key, artifact in outputs.items():
-            assert find_damage(artifact) == "", (node, key)
+            assert find_artifact_damage(artifact) == "", (node, key)
             kept, folder = tmp_path / node / key, Path(artifact.uri)
             shutil.copytree(folder, kept)
             for name in damages_of(folder):
                 DAMAGES[name](folder)
-                assert "is not as it was made" in find_damage(artifact), (node, key, name)
+                assert "is not as it was made" in find_artifact_damage(artifact), (node, key, name)
                 shutil.rmtree(folder)
                 shutil.copytree(kept, folder)
-            assert find_damage(artifact) == "", (node, key)
+            assert find_artifact_damage(artifact) == "", (node, key)
 
 
 def test_damaged_results_are_made_again_and_the_same_model_is_pushed(workdir: Path, sample_run: Run) -> None:
@@ -104,7 +104,7 @@ def test_no_flipped_byte_of_a_hundred_is_certified(workdir: Path) -> None:
         before = file.read_bytes()
         flip_byte(file, number)
         if folder in artifacts:
-            assert find_damage(artifacts[folder]), (flip, file)
+            assert find_artifact_damage(artifacts[folder]), (flip, file)
         else:
             assert not verify_version(serving, int(version)).clean, (flip, file)
         file.write_bytes(before)

@@ -14,7 +14,7 @@ from components.contract import features
 from components.contract.artifacts import DataVerdict, Manifest, contents_of, record_contents
 from components.evaluator import executor as evaluator
 from components.options.gates import EvaluatorOptions, QualityGateOptions
-from components.pusher import component as pusher
+from components import pusher
 from components.registry import versions
 from pipeline.beam import NO_IMAGE, name_runner
 from tests.components.evaluator.toys import CLASSES, save_model, write_examples
