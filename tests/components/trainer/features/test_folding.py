@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from components.contract import features
 from components.exports.tflite import convert
 from components.options.trainer import TrainerOptions
-from components.trainer.backbones.build import scale_pixels
+from components.trainer.backbones.build import make_backbone, scale_pixels
 from components.trainer.export.signatures import ServedModel
 from components.trainer.features.folding import (
     CROP,
@@ -23,7 +23,7 @@ from components.trainer.features.folding import (
 )
 from components.trainer.heads.head import Head
 from tests.components.trainer.toys import tiny_backbone
-from tests.conftest import CLASSES, SIDE, make_interpreter
+from tests.conftest import ALPHA, CLASSES, SIDE, make_interpreter
 
 PIXELS = np.random.default_rng(0).uniform(0, 255, [3, 20, 30, 3]).astype(np.float32)
 MAPS = np.random.default_rng(1).normal(size=[3, 5, 4, 6]).astype(np.float32)
@@ -132,7 +132,10 @@ def test_the_export_embeds_what_the_pass_computes_and_its_map_is_exact(served, b
     np.testing.assert_allclose(found, logits.max(axis=1), atol=1e-3, rtol=1e-3)
 
 
-def test_tensorflow_lite_sees_all_views_too(served, eval_records, tmp_path):
+def test_tensorflow_lite_sees_all_views_too(weights_file, transform, eval_records, tmp_path):
+    head = Head(np.random.default_rng(1).normal(0, 0.1, [1280, 3]).astype(np.float32), np.zeros(3, np.float32))
+    network = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
+    served = ServedModel(network, "avg", head, transform, CLASSES, 10)
     tf.saved_model.save(served, str(tmp_path))
     interpreter = make_interpreter(convert(tf.saved_model.load(str(tmp_path))))
     interpreter.allocate_tensors()
