@@ -85,7 +85,8 @@ def open_archives(tree: Tree, options: DataOptions, depth: int = 0) -> None:
         for file, inner in opened.items():
             _merge(tree, file, inner, prefixes[file])
         tree.container += " of archives"
-    if tree.records and options.layout != records and any(_is_image_name(file.name) for file in tree.files):
+        records = next((inner.holds for inner in opened.values() if inner.holds), "")
+    if records and options.layout != records and any(_is_image_name(file.name) for file in tree.files):
         _set_aside(tree, tree.records, "records")
     else:
         tree.holds = records
