@@ -11,15 +11,14 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
+
+from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, S3FileSystem
 
 from components.errors import InputError, first_line
 from components.files.digests import combine
 from components.files.paths import CHUNK, is_remote
-
-if TYPE_CHECKING:
-    from pyarrow.fs import FileSystem
 
 LOCAL_BUCKET = "graft-local"  # the bucket that a folder stands for: artifacts need a scheme, a path is refused
 
@@ -46,8 +45,6 @@ class Store:
 
         What stands for a folder is none: a folder, or an empty object whose name ends with a slash.
         """
-        from pyarrow.fs import FileSelector, FileType
-
         path = self._path(uri)
         if self.system.get_file_info(path).type == FileType.File:
             return {"": path}
@@ -128,14 +125,10 @@ def open_store(root: str, scheme: str = "gs") -> Store:
         return _open_bucket(root.rstrip("/"))
     if is_remote(root):
         raise InputError(f"--root: expected a folder or s3://BUCKET/PREFIX, found {root}.")
-    from pyarrow.fs import LocalFileSystem
-
     return Store(f"{scheme}://{LOCAL_BUCKET}", LocalFileSystem(), str(Path(root).resolve()))
 
 
 def _open_bucket(root: str) -> Store:
-    from pyarrow.fs import FileType, S3FileSystem
-
     place = root.removeprefix("s3://")
     bucket, address = place.partition("/")[0], os.environ.get("AWS_ENDPOINT_URL", "")
     parts = urlsplit(address)
