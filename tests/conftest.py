@@ -1,9 +1,11 @@
 """What several tests share: real records, a real transform graph, and one model that the real Trainer made of them."""
 
+import fcntl
 import functools
 import importlib
 import logging
 import os
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,6 +116,26 @@ def write_records(folder: Path, count: int, first_seed: int) -> Records:
 
 
 @pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """Folders that one process of the run fills and the others wait for; each process has a copy, its own to change."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def call(name, fill):
+        made, own = shared / f"made-{name}", tmp_path_factory.mktemp(name)
+        with open(shared / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                scratch = tmp_path_factory.mktemp(f"{name}_scratch")
+                fill(scratch)
+                scratch.rename(made)
+        return Path(shutil.copytree(made, own, dirs_exist_ok=True))
+
+    return call
+
+
+@pytest.fixture(scope="session")
 def examples_uri(tmp_path_factory):
     return tmp_path_factory.mktemp("examples")
 
@@ -129,29 +151,31 @@ def eval_records(examples_uri):
 
 
 @pytest.fixture(scope="session")
-def transform_uri(tmp_path_factory):
+def transform_uri(tmp_path_factory, made_once):
     """The folder that Transform leaves: its analysis of `preprocessing_fn` under the committed schema."""
-    import apache_beam as beam
-    import tensorflow_transform.beam as tft_beam
-    from google.protobuf import text_format
-    from tensorflow_metadata.proto.v0 import schema_pb2
-    from tensorflow_transform.tf_metadata import dataset_metadata
 
-    from components.schema import SCHEMA_FILE
-    from components.transform import preprocessing_fn
-    from pipeline.beam import name_runner
+    def fill(folder):
+        import apache_beam as beam
+        import tensorflow_transform.beam as tft_beam
+        from google.protobuf import text_format
+        from tensorflow_metadata.proto.v0 import schema_pb2
+        from tensorflow_transform.tf_metadata import dataset_metadata
 
-    folder = str(tmp_path_factory.mktemp("transform"))
-    schema = text_format.Parse(SCHEMA_FILE.read_text("utf-8"), schema_pb2.Schema())
-    function = functools.partial(
-        preprocessing_fn, custom_config={"options": TransformOptions(image_size=SIDE).to_json()}
-    )
-    scratch = str(tmp_path_factory.mktemp("transform_scratch"))
-    with beam.Pipeline(argv=name_runner([])) as pipeline, tft_beam.Context(temp_dir=scratch):
-        nothing = (pipeline | beam.Create([]), dataset_metadata.DatasetMetadata(schema))
-        transform_fn = nothing | tft_beam.AnalyzeDataset(function)
-        _ = transform_fn | tft_beam.WriteTransformFn(folder)
-    return folder
+        from components.schema import SCHEMA_FILE
+        from components.transform import preprocessing_fn
+        from pipeline.run.beam import name_runner
+
+        schema = text_format.Parse(SCHEMA_FILE.read_text("utf-8"), schema_pb2.Schema())
+        function = functools.partial(
+            preprocessing_fn, custom_config={"options": TransformOptions(image_size=SIDE).to_json()}
+        )
+        scratch = str(tmp_path_factory.mktemp("transform_scratch"))
+        with beam.Pipeline(argv=name_runner([])) as pipeline, tft_beam.Context(temp_dir=scratch):
+            nothing = (pipeline | beam.Create([]), dataset_metadata.DatasetMetadata(schema))
+            transform_fn = nothing | tft_beam.AnalyzeDataset(function)
+            _ = transform_fn | tft_beam.WriteTransformFn(str(folder))
+
+    return str(made_once("transform", fill))
 
 
 @pytest.fixture(scope="session")
@@ -162,36 +186,36 @@ def transform(transform_uri):
 
 
 @pytest.fixture(scope="session")
-def weights_file(tmp_path_factory, train_records):
+def weights_file(made_once, train_records):
     """Weights of a MobileNetV2 whose activations are of ordinary size; Keras' initial ones fade to 1e-12."""
-    import keras
-    import tensorflow as tf
+    file = "mobilenet_v2.weights.h5"
 
-    from components.trainer.backbones.build import make_backbone, scale_pixels
-    from components.transform import decode_and_resize
+    def fill(folder):
+        import keras
+        import tensorflow as tf
 
-    keras.utils.set_random_seed(3)
-    backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, "none").model
-    backbone.trainable = True
-    for layer in backbone.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
-    pixels = decode_and_resize(tf.constant(train_records.contents), TransformOptions(image_size=SIDE))
-    backbone(scale_pixels(pixels, "-1..1"), training=True)
-    for layer in backbone.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):  # damp a little, or rounding errors grow with depth
-            layer.moving_variance.assign(layer.moving_variance * 1.25)
-    path = tmp_path_factory.mktemp("weights") / "mobilenet_v2.weights.h5"
-    backbone.save_weights(path)
-    return str(path)
+        from components.trainer.backbones.build import make_backbone, scale_pixels
+        from components.transform import decode_and_resize
+
+        keras.utils.set_random_seed(3)
+        backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, "none").model
+        backbone.trainable = True
+        for layer in backbone.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = 0.0
+        pixels = decode_and_resize(tf.constant(train_records.contents), TransformOptions(image_size=SIDE))
+        backbone(scale_pixels(pixels, "-1..1"), training=True)
+        for layer in backbone.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):  # damp a little, or rounding errors grow with depth
+                layer.moving_variance.assign(layer.moving_variance * 1.25)
+        backbone.save_weights(folder / file)
+
+    return str(made_once("weights", fill) / file)
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, train_records, eval_records, transform_uri, weights_file):
+def trained(made_once, train_records, eval_records, transform_uri, weights_file):
     """What the Trainer's `run_fn` made of the records: `model` (an artifact's uri), `path` (the SavedModel), `run`."""
-    from components.trainer.train import run_fn
-
-    model, run, kept = (tmp_path_factory.mktemp(name) for name in ("model", "model_run", "kept"))
     options = TrainerOptions(
         backbone_args=ALPHA,
         weights=weights_file,
@@ -201,38 +225,49 @@ def trained(tmp_path_factory, train_records, eval_records, transform_uri, weight
         feature_batch_size=16,
         validation_fraction=0.25,
     )
-    run_fn(
-        SimpleNamespace(
-            custom_config={
-                "options": options.to_json(),
-                "features_dir": str(kept / "features"),
-                "checkpoint_dir": str(kept / "checkpoints"),
-            },
-            transform_output=transform_uri,
-            train_files=train_records.pattern,
-            eval_files=eval_records.pattern,
-            serving_model_dir=str(model / "Format-Serving"),
-            model_run_dir=str(run),
-            hyperparameters=None,
+
+    def fill(folder):
+        from components.trainer.train import run_fn
+
+        run_fn(
+            SimpleNamespace(
+                custom_config={
+                    "options": options.to_json(),
+                    "features_dir": str(folder / "kept" / "features"),
+                    "checkpoint_dir": str(folder / "kept" / "checkpoints"),
+                },
+                transform_output=transform_uri,
+                train_files=train_records.pattern,
+                eval_files=eval_records.pattern,
+                serving_model_dir=str(folder / "model" / "Format-Serving"),
+                model_run_dir=str(folder / "model_run"),
+                hyperparameters=None,
+            )
         )
+
+    made = made_once("trained", fill)
+    model = made / "model"
+    return SimpleNamespace(
+        model=model, path=model / "Format-Serving", run=made / "model_run", kept=made / "kept", options=options
     )
-    return SimpleNamespace(model=model, path=model / "Format-Serving", run=run, kept=kept, options=options)
 
 
 @pytest.fixture(scope="session")
-def stubborn_model(tmp_path_factory, transform, weights_file):
+def stubborn_model(made_once, transform, weights_file):
     """An export that answers the first class for every image, with certainty; the uri of its artifact."""
-    from components.trainer.backbones.build import make_backbone
-    from components.trainer.export.signatures import ServedModel
-    from components.trainer.export.write import export_model
-    from components.trainer.heads.head import Head
 
-    backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
-    head = Head(np.zeros([1280, 3], np.float32), np.array([100.0, 0.0, 0.0], np.float32))
-    model = tmp_path_factory.mktemp("stubborn")
-    served = ServedModel(backbone, "avg", head, transform, CLASSES)
-    export_model(served, str(model / "Format-Serving"), {"classes": CLASSES, "weights_sha256": "5" * 64})
-    return model
+    def fill(folder):
+        from components.trainer.backbones.build import make_backbone
+        from components.trainer.export.signatures import ServedModel
+        from components.trainer.export.write import export_model
+        from components.trainer.heads.head import Head
+
+        backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
+        head = Head(np.zeros([1280, 3], np.float32), np.array([100.0, 0.0, 0.0], np.float32))
+        served = ServedModel(backbone, "avg", head, transform, CLASSES)
+        export_model(served, str(folder / "Format-Serving"), {"classes": CLASSES, "weights_sha256": "5" * 64})
+
+    return made_once("stubborn", fill)
 
 
 def make_interpreter(content):

@@ -53,3 +53,15 @@ def test_weights_that_cannot_be_fetched_are_said_before_any_image_is_read(tmp_pa
     assert finished.code == 2
     assert "trainer.weights: the ImageNet weights could not be had" in finished.err
     assert not (tmp_path / "work" / "data.sqlite").exists()
+
+
+def test_weights_of_another_network_are_refused_by_their_first_layer(tmp_path: Path) -> None:
+    settings = ("--set", "trainer.backbone_args.alpha=0.5")
+    finished = graft("run", "configs/sample.yaml", "--workdir", tmp_path / "work", *settings)
+    assert finished.code == 2, finished.out + finished.err
+    assert finished.err.startswith("Error: ")
+    assert len(finished.err.strip().splitlines()) <= 8
+    assert "Traceback" not in finished.err + finished.out
+    assert "does not fit MobileNetV2" in finished.err
+    assert "expected shapes (1, 1, 48, 16); found (1, 1, 48, 8)" in finished.err
+    assert served_versions(tmp_path / "work") == []
