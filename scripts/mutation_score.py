@@ -209,15 +209,20 @@ def main() -> None:
         for (what, _), code in zip(drawn, codes, strict=True):
             if code == 0:
                 lived.append(what)
-    print(json.dumps({
-        "module": str(given.module),
-        "possible": len(made),
-        "mutants": len(drawn),
-        "killed": len(drawn) - len(lived),
-        "cpu_seconds_of_the_tests": round(alone, 1),
-        "cpu_seconds": round(_cpu_seconds(), 1),
-        "lived": lived,
-    }, indent=1))
+    print(
+        json.dumps(
+            {
+                "module": str(given.module),
+                "possible": len(made),
+                "mutants": len(drawn),
+                "killed": len(drawn) - len(lived),
+                "cpu_seconds_of_the_tests": round(alone, 1),
+                "cpu_seconds": round(_cpu_seconds(), 1),
+                "lived": lived,
+            },
+            indent=1,
+        )
+    )
 
 
 if __name__ == "__main__":

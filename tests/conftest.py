@@ -2,6 +2,7 @@
 
 import fcntl
 import functools
+import gc
 import importlib
 import logging
 import os
@@ -22,6 +23,15 @@ from components.options.data import TransformOptions
 from components.options.trainer import TrainerOptions
 from components.process.lines import current_line
 from tests import pictures
+
+gc.disable()  # until all is loaded and collected
+
+
+def pytest_collection_finish():
+    """Libraries and tests stay: the garbage collector need not walk their two million objects again and again."""
+    gc.enable()
+    gc.freeze()
+
 
 settings.register_profile("same_every_time", derandomize=True, deadline=None, database=None)
 settings.load_profile("same_every_time")
@@ -163,7 +173,7 @@ def transform_uri(tmp_path_factory, made_once):
 
         from components.schema import SCHEMA_FILE
         from components.transform import preprocessing_fn
-        from pipeline.run.beam import name_runner
+        from pipeline.beam import name_runner
 
         schema = text_format.Parse(SCHEMA_FILE.read_text("utf-8"), schema_pb2.Schema())
         function = functools.partial(

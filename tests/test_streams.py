@@ -12,7 +12,6 @@ from components.process import streams
 from pipeline.fingerprint import ROOT
 from tests import pictures
 
-GRAFT = [sys.executable, "-m", "pipeline"]
 LOCALES = {
     "ascii": {"PYTHONIOENCODING": "ascii"},
     "cp1252": {"PYTHONIOENCODING": "cp1252"},
@@ -34,6 +33,18 @@ for names in walk(typer.main.get_command(app), []):
     except SystemExit as ended:
         assert not ended.code, names
     print("SHOWN", *names)
+"""
+CHECKS = """
+import sys
+from pipeline.__main__ import main
+photos = sys.argv[1]
+for options in [], ["--json"]:
+    sys.argv[1:] = ["check", photos, *options]
+    try:
+        main()
+    except SystemExit as ended:
+        assert not ended.code, options
+    print("ENDED")
 """
 
 
@@ -59,9 +70,10 @@ def test_every_help_text_can_be_shown(locale):
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_classes_of_any_name_are_checked_and_named_right(photos, locale):
-    assert b"A run would go on" in run(LOCALES[locale], *GRAFT, "check", str(photos))
-    found = json.loads(run(LOCALES[locale], *GRAFT, "check", str(photos), "--json"))
-    assert set(found["examples"]["train"]) == {"été", "日本語", "🐈"}
+    """As text and as JSON, one after the other in one process."""
+    text, found, _ = run(LOCALES[locale], sys.executable, "-c", CHECKS, str(photos)).split(b"ENDED")
+    assert b"A run would go on" in text
+    assert set(json.loads(found)["examples"]["train"]) == {"été", "日本語", "🐈"}
 
 
 def test_characters_have_look_alikes_or_numbers():

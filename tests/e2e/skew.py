@@ -29,7 +29,9 @@ def main(workdir: Path) -> None:
             largest = max(largest, float(np.abs(trained - answer).max()))
             images += 1
     outputs = {name: sorted(function.structured_outputs) for name, function in model.signatures.items()}
-    print(json.dumps({"images": images, "largest_difference": largest, "signatures": outputs}))
+    embedded = model.signatures["embed"](tf.constant(contents))["features"].shape[1]
+    found = {"images": images, "largest_difference": largest, "signatures": outputs, "features": embedded}
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ def start_run(workdir: Path, node: str = "") -> subprocess.Popen[str]:
     deadline = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < deadline:
         log = latest.resolve() / "log.txt"
-        if log.parent != before and log.exists():
-            if not node or f"node {node} begins" in log.read_text("utf-8", errors="replace"):
-                break
+        said = log.read_text("utf-8", errors="replace") if log.parent != before and log.exists() else ""
+        if said and (not node or f"node {node} begins" in said):
+            break
         time.sleep(0.02)
     return process
 

@@ -9,12 +9,11 @@ import pytest
 from tfx.dsl.components.base import base_beam_executor, base_executor
 from tfx.types import standard_artifacts
 
-from components import baseline_model
+from components import baseline_model, pusher
 from components.contract import features
 from components.contract.artifacts import DataVerdict, Manifest, contents_of, record_contents
 from components.evaluator import executor as evaluator
 from components.options.gates import EvaluatorOptions, QualityGateOptions
-from components import pusher
 from components.registry import versions
 from pipeline.beam import NO_IMAGE, name_runner
 from tests.components.evaluator.toys import CLASSES, save_model, write_examples

@@ -1,32 +1,12 @@
-"""One configuration, one model, whatever the user's files and shell say; and no image is read for a network in vain."""
+"""No image is read for a network in vain."""
 
-import json
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Run, graft, read_summary, served_versions
+from tests.e2e.conftest import graft, read_summary, served_versions
 
 pytestmark = pytest.mark.e2e
-
-KERAS = {"floatx": "float16", "epsilon": 0.5, "image_data_format": "channels_first", "backend": "torch"}
-SHELL = ("KERAS_BACKEND=torch", "TF_USE_LEGACY_KERAS=1", "TF_ENABLE_ONEDNN_OPTS=0", "KERAS_MAX_EPOCHS=1")
-
-
-def test_the_settings_of_keras_and_the_shell_change_no_byte_of_the_model(sample_run: Run, tmp_path: Path) -> None:
-    (tmp_path / ".keras").mkdir()
-    (tmp_path / ".keras" / "keras.json").write_text(json.dumps(KERAS))
-    workdir = tmp_path / "work"
-    within = ("env", f"HOME={tmp_path}", *SHELL)
-    finished = graft("run", "configs/sample.yaml", "--workdir", workdir, within=within)
-    assert finished.code == 0, finished.out + finished.err
-
-    for name in ("variables/variables.data-00000-of-00001", "variables/variables.index", "assets/graft.json"):
-        (expected,), (found,) = (
-            [(root / "serving" / version / name).read_bytes() for version in served_versions(root)]
-            for root in (sample_run.workdir, workdir)
-        )
-        assert found == expected, name
 
 
 def test_a_network_that_cannot_be_exported_is_said_before_any_image_is_read(tmp_path: Path) -> None:
