@@ -1,8 +1,10 @@
-"""Count the mutants of a module that its tests let live: `python scripts/mutation_score.py MODULE.py TESTS... [--most 60]`.
+"""Count the mutants of a module that its tests let live.
 
-Each mutant differs from the module in one operator, comparison, constant, condition or returned value, and its tests run
-in a forked process that has pytest and the tests' libraries loaded already. Mutants are drawn in the order of a fixed
-seed, so that two versions of the tests are measured with the same ones.
+Usage: python scripts/mutation_score.py MODULE.py TESTS... [--most 60]
+
+Each mutant differs from the module in one operator, comparison, constant, condition or returned value, and its tests
+run in a forked process that has pytest loaded already: best for modules whose tests load no TensorFlow. Mutants are
+drawn in the order of a fixed seed, so that two versions of the tests are measured with the same ones.
 """
 
 import argparse
