@@ -35,7 +35,7 @@ class Ended(NamedTuple):
 
 
 @pytest.fixture
-def graft(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+def graft(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
     """`graft` as a user types it in the checkout."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("COLUMNS", "80")
@@ -44,7 +44,7 @@ def graft(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         monkeypatch.setattr(sys, "argv", ["graft", *(str(argument) for argument in arguments)])
         with pytest.raises(SystemExit) as ended:
             main()
-        said = capsys.readouterr()
+        said = capfd.readouterr()
         return Ended(int(ended.value.code or 0), said.out, said.err)
 
     return call
