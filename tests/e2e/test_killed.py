@@ -21,7 +21,8 @@ def start_run(workdir: Path, node: str = "") -> subprocess.Popen[str]:
     before = latest.resolve()
     process = start_graft("run", "configs/sample.yaml", "--workdir", workdir)
     deadline = time.monotonic() + 300
-    while process.poll() is None and time.monotonic() < deadline:
+    while process.poll() is None:
+        assert time.monotonic() < deadline, f"no {node or 'record'} after 300 s"
         log = latest.resolve() / "log.txt"
         said = log.read_text("utf-8", errors="replace") if log.parent != before and log.exists() else ""
         if said and (not node or f"node {node} begins" in said):
