@@ -1,7 +1,7 @@
 """Digest of the code behind each node, so that an edited source file re-executes what depends on it and no more.
 
 TFX's cache key holds options and input artifacts, but not code behind a dotted path. The digest is over a node's module
-and everything of ours that it imports or opens, as far as that can change a result (`sources.py`). What a node is
+and everything of ours that it imports or opens, as far as that can change a result (`source_code.py`). What a node is
 cached by holds the versions of the libraries too.
 """
 

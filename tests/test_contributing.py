@@ -4,6 +4,8 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
@@ -25,7 +27,20 @@ def test_the_tree_has_a_line_a_folder():
     assert found[1].splitlines() == draw_tree(), "CONTRIBUTING.md: expected this tree:\n" + "\n".join(draw_tree())
 
 
-def test_every_path_that_is_named_exists():
-    named = set(re.findall(r"`((?:components|pipeline|tests|scripts|benchmarks|docs|requirements)/[\w./-]*)`", TEXT))
-    assert len(named) > 20
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_path_that_a_document_names_exists(document):
+    folders = "components|pipeline|tests|scripts|benchmarks|docs|requirements|configs"
+    named = set(re.findall(rf"`((?:{folders})/[\w./-]*)`", document.read_text("utf-8")))
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+def test_every_module_that_a_source_names_exists():
+    """Docstrings and comments name a module beside them by its file: `schedule.py`."""
+    sources = [path for package in ("components", "pipeline") for path in (ROOT / package).rglob("*.py")]
+    names = {path.name for path in (ROOT, *ROOT.iterdir()) if path.is_file()} | {path.name for path in sources}
+    for path in sources:
+        named = set(re.findall(r"`(\w+\.py)`", path.read_text("utf-8")))
+        assert not named - names, path

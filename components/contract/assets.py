@@ -1,4 +1,4 @@
-"""Reads the text files beside an exported SavedModel; TensorFlow is only loaded for remote ones."""
+"""Reads the text files beside an exported SavedModel."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.contract import features
+from components.files.paths import read_bytes
 
 
 def read_labels(model: str | Path) -> list[str]:
@@ -22,9 +23,7 @@ def read_facts(model: str | Path) -> dict[str, Any]:
 
 def _read(model: str | Path, name: str) -> str:
     """Reads a file of the export's assets; empty where there is none."""
-    path = os.path.join(model, "assets", name)
-    if "://" not in path:
-        return Path(path).read_text("utf-8") if os.path.isfile(path) else ""
-    import tensorflow as tf  # takes seconds to load, and local paths do without
-
-    return str(tf.io.gfile.GFile(path).read()) if tf.io.gfile.exists(path) else ""
+    try:
+        return read_bytes(os.path.join(model, "assets", name)).decode("utf-8")
+    except FileNotFoundError:
+        return ""

@@ -197,11 +197,9 @@ def check_config(content: dict[str, Any], origin: str, layers: Sequence[Layer] =
     Raises:
         InputError: every problem, a line each.
     """
-    from components.sources.table import INGEST_FORMATS  # a tenth of a second that `--help` does without
-
     refuse_secrets(content, "")
     try:
-        config = Config.model_validate(content, context={"formats": list(INGEST_FORMATS)})
+        config = validate(content)
     except ValidationError as error:
         lines = dict.fromkeys(_explain(problem, layers) for problem in error.errors())
         raise InputError(
@@ -215,6 +213,17 @@ def check_config(content: dict[str, Any], origin: str, layers: Sequence[Layer] =
     _check_weights(config.trainer.weights)
     check_weights(config.trainer.backbone, config.trainer.weights, config.trainer.weights_sha256)
     return config
+
+
+def validate(content: dict[str, Any]) -> Config:
+    """Makes a `Config` of plain values, with the table of ingest formats at hand.
+
+    Raises:
+        ValidationError: a value that is not allowed.
+    """
+    from components.sources.table import INGEST_FORMATS  # a tenth of a second that `--help` does without
+
+    return Config.model_validate(content, context={"formats": list(INGEST_FORMATS)})
 
 
 def _apply_setting(content: dict[str, Any], setting: str) -> Layer:

@@ -175,7 +175,7 @@ def test_no_package_gives_the_names_of_its_modules():
         ("pipeline/kubeflow/task/pod.py", True),
         ("pipeline/kubeflow/task/review.py", True),
         ("pipeline/kubeflow/__init__.py", True),
-        ("pipeline/run/run.py", True),
+        ("pipeline/run/planning.py", True),
         ("pipeline/beam.py", True),
         ("pipeline/__init__.py", True),
         ("components/trainer/heads/head.py", True),
@@ -225,7 +225,7 @@ def changed_by(edit):
 def test_a_new_import_inside_a_function_is_followed(copy):
     before = source_fingerprints()
     (copy / "components" / "extra.py").write_text("VALUE = 1\n")
-    path = copy / "components" / "trainer" / "head.py"
+    path = copy / "components" / "trainer" / "heads" / "head.py"
     path.write_text(path.read_text() + "\n\ndef use():\n    from components import extra\n\n    return extra.VALUE\n")
     edited = source_fingerprints()
     (copy / "components" / "extra.py").write_text("VALUE = 2\n")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InputError, did_you_mean
-from pipeline.config.configuration import Config, Plan, known_keys
+from pipeline.config.configuration import Config, Plan, known_keys, validate
 from pipeline.kubeflow.compile import pointers
 
 Properties = dict[str, dict[str, Any]]  # node id -> execution properties
@@ -207,4 +207,4 @@ def with_options(config: Config, values: dict[str, Any]) -> Config:
         for name in sections:
             section = section[name]
         section[key] = value
-    return Config.model_validate(content)
+    return validate(content)
