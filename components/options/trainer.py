@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from components.options.base import MACHINE_PATH, Fraction, Options, Positive
+
+OF_KERAS_TUNER = "tuner/"  # what Hyperband keeps among the values for itself
 
 
 class AugmentOptions(Options):
@@ -127,3 +129,18 @@ class TrainerOptions(Options):
                 "Leave one of them out"
             )
         return self
+
+
+def tuned_values(hyperparameters: dict[str, Any] | None) -> dict[str, Any]:
+    """Reads options by name from TFX's `best_hyperparameters`, KerasTuner's `get_config()`; empty where it is None."""
+    values = (hyperparameters or {}).get("values", {})
+    return {name: value for name, value in values.items() if not name.startswith(OF_KERAS_TUNER)}
+
+
+def with_values(options: TrainerOptions, values: dict[str, Any]) -> TrainerOptions:
+    """Puts these values in the place of the options', checked.
+
+    Raises:
+        pydantic.ValidationError: the Trainer has no such option, or does not take the value.
+    """
+    return TrainerOptions.model_validate({**options.model_dump(), **values})

@@ -10,8 +10,6 @@ from typing_extensions import Self
 from components.options.base import Options, Positive
 from components.options.trainer import TrainerOptions
 
-OF_KERAS_TUNER = "tuner/"  # what Hyperband keeps among the values for itself
-
 
 class SearchRange(Options):
     """Values between two ends, both included."""
@@ -91,18 +89,3 @@ def _check_values(name: TunedOption, wish: Any) -> Any:
         except ValidationError as error:
             raise ValueError(f"trainer.{name} cannot be {value!r}: {error.errors()[0]['msg']}") from None
     return wish if isinstance(wish, SearchRange) else checked
-
-
-def tuned_values(hyperparameters: dict[str, Any] | None) -> dict[str, Any]:
-    """Reads options by name from TFX's `best_hyperparameters`, KerasTuner's `get_config()`; empty where it is None."""
-    values = (hyperparameters or {}).get("values", {})
-    return {name: value for name, value in values.items() if not name.startswith(OF_KERAS_TUNER)}
-
-
-def with_values(options: TrainerOptions, values: dict[str, Any]) -> TrainerOptions:
-    """Puts these values in the place of the options', checked.
-
-    Raises:
-        pydantic.ValidationError: the Trainer has no such option, or does not take the value.
-    """
-    return TrainerOptions.model_validate({**options.model_dump(), **values})

@@ -16,8 +16,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.contract import features
 from components.exports.table import load_forms
-from components.options.trainer import TrainerOptions
-from components.options.tuner import tuned_values, with_values
+from components.options.trainer import TrainerOptions, tuned_values, with_values
 from components.trainer.backbones.frozen import Facts, Frozen
 from components.trainer.backbones.table import package_facts
 from components.trainer.devices.strategy import describe_devices, make_strategy

@@ -20,8 +20,8 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
 from components.errors import InputError, first_line
-from components.options.trainer import TrainerOptions
-from components.options.tuner import SearchRange, TunerOptions, tuned_values, with_values
+from components.options.trainer import TrainerOptions, tuned_values, with_values
+from components.options.tuner import SearchRange, TunerOptions
 from components.trainer.devices.strategy import make_strategy
 from components.trainer.devices.tf_config import read_cluster
 from components.trainer.features.augment import FreshViews

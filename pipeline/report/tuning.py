@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from components.options.tuner import tuned_values
+from components.options.trainer import tuned_values
 
 SHOWN = 10  # trials on the terminal; summary.json has all
 

@@ -10,8 +10,8 @@ from tfx.components.tuner import executor as tfx_tuner
 from tfx.types import standard_artifacts
 
 from components.errors import InputError
-from components.options.trainer import AugmentOptions, TrainerOptions
-from components.options.tuner import TunerOptions, tuned_values, with_values
+from components.options.trainer import AugmentOptions, TrainerOptions, tuned_values, with_values
+from components.options.tuner import TunerOptions
 from components.trainer import tune
 from components.trainer.heads.epochs import HeadData, HeadTraining
 from components.trainer.heads.head import hold_out

@@ -149,7 +149,7 @@ def test_nothing_listens_after_the_run():
 CHATTER = """
 import logging, os, sys, warnings
 from pathlib import Path
-from pipeline.progress import output_to
+from pipeline.process.progress import output_to
 print("before", flush=True)
 with output_to(Path(sys.argv[1])) as console:
     print("python says")

@@ -14,7 +14,7 @@ from pipeline.process import scratch
 ROOT = Path(__file__).resolve().parents[3]
 HOLDER = """
 import tempfile, time
-from pipeline import scratch
+from pipeline.process import scratch
 with scratch.own_folder():
     open(tempfile.mkdtemp() + "/half", "w").close()
     print(tempfile.gettempdir(), flush=True)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[3]
 HEAD = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
-from pipeline import scratch, signals
+from pipeline.process import scratch, signals
 
 here = Path(sys.argv[1])
 
