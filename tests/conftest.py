@@ -39,6 +39,7 @@ settings.load_profile("same_every_time")
 SIDE = 64  # two by two feature maps
 CLASSES = ["dark", "light", "été"]
 ALPHA = {"alpha": 0.35}
+WIDTH = 32  # features of the small trunk
 TRAIN_COUNT, EVAL_COUNT = 36, 15
 
 
@@ -127,20 +128,20 @@ def write_records(folder: Path, count: int, first_seed: int) -> Records:
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory):
-    """Folders that one process of the run fills and the others wait for; each process has a copy, its own to change."""
+    """Folders that one process fills and the others wait for; each has a copy, its own to change, or all have one."""
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
 
-    def call(name, fill):
-        made, own = shared / f"made-{name}", tmp_path_factory.mktemp(name)
+    def call(name, fill, copied=True):
+        made = shared / f"made-{name}"
         with open(shared / f"{name}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not made.exists():
                 scratch = tmp_path_factory.mktemp(f"{name}_scratch")
                 fill(scratch)
                 scratch.rename(made)
-        return Path(shutil.copytree(made, own, dirs_exist_ok=True))
+        return Path(shutil.copytree(made, tmp_path_factory.mktemp(name), dirs_exist_ok=True)) if copied else made
 
     return call
 
@@ -196,6 +197,37 @@ def transform(transform_uri):
 
 
 @pytest.fixture(scope="session")
+def trunk(made_once, train_records):
+    """The file of a small trunk with the layers of a real one: what wires a network in is tested on it in a moment."""
+
+    def fill(folder):
+        import keras
+        import tensorflow as tf
+        from keras import layers
+
+        from components.transform import decode_and_resize
+
+        keras.utils.set_random_seed(3)
+        pixels = maps = keras.Input((SIDE, SIDE, 3))
+        for number, (width, stride) in enumerate([(8, 4), (16, 2), (24, 2), (WIDTH, 2)]):
+            maps = layers.DepthwiseConv2D(3, stride, "same", use_bias=False, name=f"block_{number}_depthwise")(maps)
+            maps = layers.Conv2D(width, 1, use_bias=False, name=f"block_{number}_project")(maps)
+            maps = layers.BatchNormalization(name=f"block_{number}_norm")(maps)
+            maps = layers.ReLU(6.0, name=f"block_{number}_relu")(maps)
+        model = keras.Model(pixels, maps)
+        norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
+        for norm in norms:
+            norm.momentum = 0.0  # one pass sets the statistics: activations are of ordinary size
+        images = decode_and_resize(tf.constant(train_records.contents), TransformOptions(image_size=SIDE))
+        model(images / 127.5 - 1, training=True)
+        for norm in norms:
+            norm.momentum = 0.99
+        model.save(folder / "trunk.keras")
+
+    return str(made_once("trunk", fill, copied=False) / "trunk.keras")
+
+
+@pytest.fixture(scope="session")
 def weights_file(made_once, train_records):
     """Weights of a MobileNetV2 whose activations are of ordinary size; Keras' initial ones fade to 1e-12."""
     file = "mobilenet_v2.weights.h5"
@@ -224,11 +256,11 @@ def weights_file(made_once, train_records):
 
 
 @pytest.fixture(scope="session")
-def trained(made_once, train_records, eval_records, transform_uri, weights_file):
+def trained(made_once, train_records, eval_records, transform_uri, trunk):
     """What the Trainer's `run_fn` made of the records: `model` (an artifact's uri), `path` (the SavedModel), `run`."""
     options = TrainerOptions(
-        backbone_args=ALPHA,
-        weights=weights_file,
+        backbone=trunk,
+        backbone_scaling="-1..1",
         epochs=30,
         learning_rate=0.005,
         batch_size=8,
@@ -263,7 +295,7 @@ def trained(made_once, train_records, eval_records, transform_uri, weights_file)
 
 
 @pytest.fixture(scope="session")
-def stubborn_model(made_once, transform, weights_file):
+def stubborn_model(made_once, transform, trunk):
     """An export that answers the first class for every image, with certainty; the uri of its artifact."""
 
     def fill(folder):
@@ -272,8 +304,8 @@ def stubborn_model(made_once, transform, weights_file):
         from components.trainer.export.write import export_model
         from components.trainer.heads.head import Head
 
-        backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
-        head = Head(np.zeros([1280, 3], np.float32), np.array([100.0, 0.0, 0.0], np.float32))
+        backbone = make_backbone(trunk, (SIDE, SIDE), {}, "imagenet", "-1..1")
+        head = Head(np.zeros([WIDTH, 3], np.float32), np.array([100.0, 0.0, 0.0], np.float32))
         served = ServedModel(backbone, "avg", head, transform, CLASSES)
         export_model(served, str(folder / "Format-Serving"), {"classes": CLASSES, "weights_sha256": "5" * 64})
 

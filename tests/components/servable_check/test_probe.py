@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from components.contract import features
 from components.options.gates import ServabilityGateOptions
 from components.servable_check.executor import Executor, read_predictions
 from components.servable_check.probe_process import PROBE, run_probe
-from tests.conftest import ALPHA, CLASSES, EVAL_COUNT, SIDE, artifact
+from tests.conftest import CLASSES, EVAL_COUNT, SIDE, artifact
 
 
 def request_of(model, records, images=5):
@@ -134,7 +135,7 @@ def test_an_export_of_something_else_is_not_blessed(tmp_path, trained, stubborn_
 
 
 def test_an_export_whose_scaling_differs_from_training_is_refused(
-    tmp_path, trained, transform, weights_file, eval_records, examples_artifact, said
+    tmp_path, trained, transform, trunk, eval_records, examples_artifact, said
 ):
     """The same head on the same backbone, but pixels in 0..1 instead of -1..1: it loads, answers, and is wrong."""
     import tensorflow as tf
@@ -146,7 +147,7 @@ def test_an_export_whose_scaling_differs_from_training_is_refused(
 
     exported = tf.saved_model.load(str(trained.path))
     head = Head(exported.kernel.numpy(), exported.bias.numpy())
-    backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
+    backbone = make_backbone(trunk, (SIDE, SIDE), {}, "imagenet", "-1..1")
     right = ServedModel(backbone, "avg", head, transform, CLASSES)
     found = right.serve_bytes(tf.constant(eval_records.contents))[features.OUTPUT_PROBABILITIES]
     digests = [hashlib.sha256(content).hexdigest() for content in eval_records.contents]
@@ -157,7 +158,8 @@ def test_an_export_whose_scaling_differs_from_training_is_refused(
     blessing, verdict = execute(tmp_path, tmp_path / "broken", trained.run, examples_artifact)
     assert blessing.get_int_custom_property("blessed") == 0
     assert [row["name"] for row in verdict["checks"] if row["verdict"] == "fail"] == ["parity/training"]
-    assert verdict["reasons"][0].startswith("serving_default differs from the training path by 0.")
+    said_first = r"serving_default differs from the training path by (0\.\d+|1) in probability"
+    assert re.match(said_first, verdict["reasons"][0])
     assert "gates.servability.max_difference is 0.0001" in verdict["reasons"][0]
     assert said()[-1].startswith("not servable: serving_default differs")
 

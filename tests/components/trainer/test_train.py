@@ -19,22 +19,22 @@ from components.trainer.export import write
 from components.trainer.features.store import FeatureStore
 from components.trainer.heads.head import Head
 from components.trainer.train import describe_model, run_fn
-from tests.conftest import ALPHA, CLASSES, EVAL_COUNT, SIDE, TRAIN_COUNT
+from tests.conftest import CLASSES, EVAL_COUNT, SIDE, TRAIN_COUNT, WIDTH
 
 
 def read_facts(trained):
     return json.loads((trained.path / "assets" / features.FACTS_ASSET).read_text("utf-8"))
 
 
-def test_the_export_says_what_it_is_made_of(trained):
+def test_the_export_says_what_it_is_made_of(trained, trunk):
     facts = read_facts(trained)
     assert facts["classes"] == CLASSES
-    assert (facts["backbone"], facts["backbone_args"]) == ("MobileNetV2", ALPHA)
+    assert (facts["backbone"], facts["backbone_args"]) == (trunk, {})
     assert facts["image_size"] == [SIDE, SIDE]
     assert facts[features.CROP_FACT] is False
     assert (facts["orientation"], facts["alpha"]) == ("apply", "white")
-    assert facts["feature_map"] == [2, 2, 1280]
-    assert facts["feature_width"] == 1280
+    assert facts["feature_map"] == [2, 2, WIDTH]
+    assert facts["feature_width"] == WIDTH
     assert {len(facts[name]) for name in ("backbone_sha256", "head_sha256", "weights_sha256")} == {64}
 
 
@@ -203,7 +203,7 @@ def test_a_second_stage_is_served_where_it_helps_and_recorded(again, trained, sa
 def test_pooling_and_a_hidden_layer_are_served(again):
     history, facts = again(pooling="both", hidden_units=8, epochs=3)
     assert history["features_computed"] == TRAIN_COUNT + EVAL_COUNT
-    assert (facts["pooling"], facts["feature_width"], facts["hidden_units"]) == ("both", 2560, 8)
+    assert (facts["pooling"], facts["feature_width"], facts["hidden_units"]) == ("both", 2 * WIDTH, 8)
 
 
 def test_kept_features_of_another_image_fail_the_run(again, trained, monkeypatch):

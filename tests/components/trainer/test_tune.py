@@ -17,7 +17,7 @@ from components.trainer.heads.epochs import HeadData, HeadTraining
 from components.trainer.heads.head import hold_out
 from components.trainer.tune import HeadTuner, Problem, make_oracle, search_space, tuner_fn
 from tests.components.trainer.toys import toy, toy_options
-from tests.conftest import TRAIN_COUNT, artifact
+from tests.conftest import TRAIN_COUNT, WIDTH, artifact
 
 SPACE = {"learning_rate": {"low": 0.0001, "high": 0.1, "log": True}, "hidden_units": [0, 4]}
 
@@ -207,7 +207,7 @@ def test_tfx_runs_the_search_and_writes_both_artifacts(given, trained, said):
     assert {name: results[0][name] for name in best["values"]} == best["values"]
     assert not any("features of" in line for line in said())  # all of them were kept
     assert said()[-1].startswith("3 trials in ")
-    assert "as configured): dropout 0." in said()[-1]
+    assert "as configured): dropout 0" in said()[-1]
 
 
 def test_the_search_starts_from_what_the_trainer_would_do_where_options_leave_it_open(
@@ -235,7 +235,7 @@ def test_kept_views_are_learned_from(given, trained, monkeypatch):
     augment = AugmentOptions(flip="both", views=2)  # other views than those of test_train.py, which shares the store
     given(trained.options.model_copy(update={"epochs": 2, "augment": augment}), trials=1)
     ((values, held),) = seen
-    assert values.shape == (3 * TRAIN_COUNT, 1280)
+    assert values.shape == (3 * TRAIN_COUNT, WIDTH)
     assert held.any()
     assert held.reshape(-1, 3).std(axis=1).max() == 0  # views of a held-out image are held out too
 

@@ -17,7 +17,7 @@ from components.registry.find import find_model
 from pipeline.serve.host import Host
 from pipeline.serve.intake import IntakeLimits
 from tests import pictures
-from tests.conftest import CLASSES
+from tests.conftest import CLASSES, WIDTH
 from tests.pipeline.serve.fakes import FixedHost, running
 
 LIMITS = IntakeLimits(request_bytes=300_000, requests=40, pixels=200_000, total_pixels=1_500_000)
@@ -73,7 +73,7 @@ def test_every_signature_answers(server, eval_records, expected):
     (explained,) = predict(server, [picture], signature_name=features.EXPLAIN).json()["predictions"]
     assert np.asarray(explained["cam"]).shape == (2, 2)
     (vector,) = predict(server, [picture], signature_name=features.EMBED).json()["predictions"]
-    assert len(vector) == 1280  # a single output has no name
+    assert len(vector) == WIDTH  # a single output has no name
     body = {"signature_name": features.SERVE_EXAMPLES, "instances": [encode(eval_records.serialized[0])]}
     answer = requests.post(f"{server}/v1/models/shades:predict", json=body, timeout=60).json()
     np.testing.assert_allclose(answer["predictions"][0]["probabilities"], expected[0], atol=1e-5)

@@ -10,7 +10,7 @@ from components.trainer.export.signatures import ServedModel
 from components.trainer.features.folding import pool
 from components.trainer.heads.head import Head
 from tests.components.trainer.toys import tiny_backbone
-from tests.conftest import ALPHA, CLASSES, SIDE
+from tests.conftest import CLASSES, SIDE, WIDTH
 
 SHAPES = {  # signature: input, outputs with dtype and shape
     features.SERVE_BYTES: (
@@ -25,7 +25,7 @@ SHAPES = {  # signature: input, outputs with dtype and shape
         features.INPUT_BYTES,
         {features.OUTPUT_LABEL: (tf.string, [None]), features.OUTPUT_CAM: (tf.float32, [None, 2, 2])},
     ),
-    features.EMBED: (features.INPUT_BYTES, {features.OUTPUT_FEATURES: (tf.float32, [None, 1280])}),
+    features.EMBED: (features.INPUT_BYTES, {features.OUTPUT_FEATURES: (tf.float32, [None, WIDTH])}),
 }
 SHAPES[features.SERVE_EXAMPLES] = (features.INPUT_EXAMPLES, SHAPES[features.SERVE_BYTES][1])
 
@@ -96,8 +96,8 @@ def test_an_answer_does_not_depend_on_the_other_images_of_its_batch(model, image
         )
 
 
-def test_embed_gives_the_pooled_features_of_the_backbone(model, images, transform, weights_file):
-    backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file).model
+def test_embed_gives_the_pooled_features_of_the_backbone(model, images, transform, trunk):
+    backbone = make_backbone(trunk, (SIDE, SIDE), {}, "imagenet", "-1..1").model
     layer = transform.transform_features_layer()
     pixels = layer({features.IMAGE: images[:, tf.newaxis]})[features.PIXELS]
     expected = pool(backbone(scale_pixels(pixels, "-1..1"), training=False))
@@ -122,9 +122,9 @@ def test_the_activation_map_is_in_range_and_its_strongest_place_is_one(model, im
     np.testing.assert_array_equal(explained[features.OUTPUT_LABEL], answers[features.OUTPUT_LABEL])
 
 
-def test_the_activation_map_is_exact(model, images, transform, weights_file):
+def test_the_activation_map_is_exact(model, images, transform, trunk):
     """Its mean over the image, before cutting and scaling, plus the bias is the logit."""
-    backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file).model
+    backbone = make_backbone(trunk, (SIDE, SIDE), {}, "imagenet", "-1..1").model
     pixels = transform.transform_features_layer()({features.IMAGE: images[:, tf.newaxis]})[features.PIXELS]
     maps = backbone(scale_pixels(pixels, "-1..1"), training=False).numpy()
     kernel, bias = model.kernel.numpy(), model.bias.numpy()

@@ -27,9 +27,13 @@ from components.trainer.heads.head import Head, hold_out
 from components.trainer.training.checkpoints import Checkpoints, TrainingState
 from components.trainer.training.schedule import Recipe
 from components.trainer.training.step import AdamState, Batch, TrainingStep
-from tests.conftest import ALPHA, SIDE
+from tests.conftest import SIDE, WIDTH
 
-LAST = {"from_layer": "block_16_expand"}  # seven layers with weights from here on, three of them convolutions
+LAST = {"from_layer": "block_3_depthwise"}  # three layers with weights from here on, two of them convolutions
+
+
+def build_trunk(path):
+    return make_backbone(path, (SIDE, SIDE), {}, "imagenet", "-1..1")
 
 
 def tune_options(wish=LAST, **options):
@@ -46,7 +50,7 @@ def first_head(seed=1, hidden=0):
     def layer(*shape):
         return (draw.normal(size=shape) * 0.05).astype(np.float32), np.zeros(shape[1], np.float32)
 
-    return Head(*layer(hidden or 1280, 3), {"loss": [1.0]}, layer(1280, hidden) if hidden else None)
+    return Head(*layer(hidden or WIDTH, 3), {"loss": [1.0]}, layer(WIDTH, hidden) if hidden else None)
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +59,8 @@ def split(train_records):
 
 
 @pytest.fixture(scope="module")
-def make(weights_file):
-    return lambda: make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
+def make(trunk):
+    return lambda: build_trunk(trunk)
 
 
 @pytest.fixture(scope="module")
@@ -107,10 +111,8 @@ def test_only_the_chosen_layers_change_and_no_batch_norm(tuned):
     changed = {path for path in before if before[path].tobytes() != after[path].tobytes()}
     assert done.kept
     assert {path.split("/")[-2] for path in changed} == {
-        "block_16_expand",
-        "block_16_depthwise",
-        "block_16_project",
-        "Conv_1",
+        "block_3_depthwise",
+        "block_3_project",
     }
     assert all(path.endswith("kernel") for path in changed)
     assert [path for path in before if path.endswith(("moving_mean", "moving_variance", "gamma", "beta"))]
@@ -190,7 +192,7 @@ def step_of(strategies, built, transform, split, spread=None, **options):
     recipe = Recipe.of(tune_options(**{"batch_size": 6, "dropout": 0.0, **options}))
     trunk = unfreeze(built, "avg", FineTuneOptions(**LAST))
     source = TrunkFeatures(trunk, Augmentation())
-    step = TrainingStep(strategies["cpu"], recipe, (1280, 3), split.labels, np.ones(3), source, spread)
+    step = TrainingStep(strategies["cpu"], recipe, (WIDTH, 3), split.labels, np.ones(3), source, spread)
     index, pixels = next(iter(pixel_batches(split, transform, 6)))
     head = first_head()
     params = np.concatenate([trunk.read(), head.params()])
@@ -201,7 +203,7 @@ def test_the_loss_takes_the_head_s_logits(strategies, built, transform, split):
     """The known bug: a loss `from_logits` on probabilities can hardly fall below 0.55 for three classes."""
     step, params, batch, trunk, _ = step_of(strategies, built, transform, split)
     size = sum(trunk.sizes)
-    logits = trunk.features(tf.constant(params[:size]), batch.inputs[0]).numpy() @ params[size:-3].reshape(1280, 3)
+    logits = trunk.features(tf.constant(params[:size]), batch.inputs[0]).numpy() @ params[size:-3].reshape(WIDTH, 3)
     labels = split.labels[:6]
     shifted = logits - logits.max(axis=1, keepdims=True)
     losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(6), labels]
@@ -220,7 +222,7 @@ def test_penalty_and_dropout_are_of_the_head_alone(strategies, built, transform,
     plain = step.measure(params, batch)[0]
     _, sums, _ = step.learn(AdamState.first(params), batch, 1e-3, 0)
     assert sums[0] == pytest.approx(plain + 6 * 0.5 * (head.kernel.astype(np.float64) ** 2).sum(), rel=1e-6)
-    spread = np.linspace(0.1, 2, 1280)
+    spread = np.linspace(0.1, 2, WIDTH)
     scaled, *_ = step_of(strategies, built, transform, split, spread, l2=0.5)
     _, sums, _ = scaled.learn(AdamState.first(params), batch, 1e-3, 0)
     on_scale = head.kernel.astype(np.float64) * spread[:, None]
@@ -242,16 +244,16 @@ def test_a_hidden_layer_learns_with_the_rest(strategies, built, transform, split
     recipe = Recipe.of(tune_options(label_smoothing=0.1, dropout=0.0))
     weights = np.array([2.0, 1.0, 1.0])
     source = TrunkFeatures(trunk, Augmentation())
-    step = TrainingStep(strategies["cpu"], recipe, (1280, 32, 3), split.labels, weights, source)
+    step = TrainingStep(strategies["cpu"], recipe, (WIDTH, 32, 3), split.labels, weights, source)
     head = first_head(hidden=32)
     state, losses = AdamState.first(np.concatenate([trunk.read(), head.params()])), []
     for number in range(8):
         state, sums, _ = step.learn(state, batch, 3e-3, number)
         losses.append(sums[0])
-    assert losses[-1] < 0.85 * losses[0]
+    assert losses[-1] < 0.95 * losses[0]
     done, grown = graft(built, trunk, head, state.params.numpy())
     assert done.digest != built.digest
-    assert [kernel.shape for kernel, _ in grown.layers] == [(1280, 32), (32, 3)]
+    assert [kernel.shape for kernel, _ in grown.layers] == [(WIDTH, 32), (32, 3)]
     assert all((new[0] != old[0]).any() for new, old in zip(grown.layers, head.layers, strict=True))
 
 
@@ -289,18 +291,18 @@ def tune_in_process(facts, answer):
     from components.trainer.devices.strategy import make_strategy
 
     split, transform = read_split(facts["records"]), tft.TFTransformOutput(facts["transform"])
-    backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, facts["weights"])
+    backbone = build_trunk(facts["trunk"])
     options = TrainerOptions.from_json(facts["options"])
     done = fine_tune(make_strategy("cpu"), backbone, first_head(), split, transform, options, facts["checkpoints"])
     answer.send((done.backbone.digest, done.head.digest(), json.dumps(done.history)))
 
 
-def test_a_kill_changes_nothing(train_records, transform_uri, weights_file, tmp_path, tuned):
+def test_a_kill_changes_nothing(train_records, transform_uri, trunk, tmp_path, tuned):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         ["components.trainer.fine_tune.stage", "tests.components.trainer.fine_tune.test_stage"]
     )
-    facts = {"records": train_records.pattern, "transform": transform_uri, "weights": weights_file}
+    facts = {"records": train_records.pattern, "transform": transform_uri, "trunk": trunk}
     facts["options"] = tune_options(LAST | {"checkpoint_steps": 1}).to_json()
     facts["checkpoints"] = str(tmp_path / "kept")
 
@@ -374,13 +376,13 @@ def test_nothing_held_out_is_refused(tune):
 
 
 def test_an_unknown_layer_is_refused_with_the_last_ten(tune, built):
-    with pytest.raises(InputError, match=r"got 'block_16_expnd'\. Did you mean 'block_16_expand'\?") as caught:
-        tune(tune_options({"from_layer": "block_16_expnd"}))
+    with pytest.raises(InputError, match=r"got 'block_3_projct'\. Did you mean 'block_3_project'\?") as caught:
+        tune(tune_options({"from_layer": "block_3_projct"}))
     assert ", ".join(layer.name for layer in built.model.layers[-10:]) in str(caught.value)
 
 
 def test_layers_without_weights_are_refused(tune):
-    with pytest.raises(InputError, match=r"the last 2 of the backbone \(Conv_1_bn, out_relu\) have none"):
+    with pytest.raises(InputError, match=r"the last 2 of the backbone \(block_3_norm, block_3_relu\) have none"):
         tune(tune_options({"layers": 2}))
 
 
@@ -419,7 +421,7 @@ def test_depthwise_layers_on_a_gpu_do_not_repeat(built):
     gpu, cpu = Devices("/job:localhost/replica:0/task:0/device:GPU:0"), Devices("/device:CPU:0")
     all_layers = choose_layers(built.model, FineTuneOptions(layers=20))
     last_convolution = choose_layers(built.model, FineTuneOptions(layers=3))
-    assert "depthwise convolutions (2, such as block_15_depthwise)" in why_not_repeatable(gpu, all_layers, True)
+    assert "depthwise convolutions (4, such as block_0_depthwise)" in why_not_repeatable(gpu, all_layers, True)
     assert why_not_repeatable(gpu, last_convolution, True) == ""
     assert why_not_repeatable(gpu, last_convolution, False) == "trainer.deterministic is false"
     assert why_not_repeatable(cpu, all_layers, True) == ""
