@@ -167,7 +167,7 @@ def test_edited_source_and_changed_image_execute_what_depends_on_them(sample_run
     command = ("run", "configs/sample.yaml", "--data", tmp_path / "digits", "--workdir", workdir)
     assert graft(*command, cwd=tree).code == 0
 
-    with open(tree / "components" / "pusher" / "publish.py", "a", encoding="utf-8") as file:
+    with open(tree / "components" / "registry" / "publish.py", "a", encoding="utf-8") as file:
         file.write("\nEDITED = True\n")
     assert graft(*command, cwd=tree).code == 0
     assert set(NODES) - set(read_summary(workdir)["cached"]) == {"Pusher"}
