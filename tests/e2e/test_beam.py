@@ -35,9 +35,7 @@ def job_service(tmp_path):
         process.wait()
 
 
-def test_two_workers_with_nothing_shared_but_the_disk_make_the_same_model(
-    tmp_path, monkeypatch, job_service, sample_run: Run
-):
+def test_two_workers_with_nothing_shared_but_the_disk_make_the_same_model(tmp_path, job_service, sample_run: Run):
     job_endpoint, pool, workers = job_service
     arguments = [
         f"--job_endpoint={job_endpoint}",
@@ -46,9 +44,6 @@ def test_two_workers_with_nothing_shared_but_the_disk_make_the_same_model(
         "--job_server_timeout=3600",
     ]
     settings = ("--set", "beam.runner=PortableRunner", "--set", f"beam.args={arguments}")
-    toy = {"Transform": {"runner": "tests.e2e.toy_runner.ToyRunner"}}
-    settings += ("--set", f"beam.nodes={toy}")
-    monkeypatch.setenv("TOY_RUNNER", str(tmp_path / "toy.txt"))
     finished = graft("run", "configs/sample.yaml", "--workdir", tmp_path / "work", *settings)
     assert finished.code == 0, finished.out + finished.err
     summary = read_summary(tmp_path / "work")
@@ -60,9 +55,18 @@ def test_two_workers_with_nothing_shared_but_the_disk_make_the_same_model(
     for name in ("log_loss", "auc"):  # sums over bundles, in whatever order they come
         assert ours[name] == pytest.approx(theirs[name], abs=1e-6)
     assert summary["dataset"]["fingerprint"] == sample_run.summary["dataset"]["fingerprint"]
-    assert (tmp_path / "toy.txt").read_text().startswith("a pipeline\n")
     jobs: dict[str, int] = {}
     for line in workers.read_text().splitlines():
         jobs[line.split()[1]] = jobs.get(line.split()[1], 0) + 1
     assert len(jobs) >= 3  # ingest, statistics, evaluation; Transform has nothing to compute
     assert set(jobs.values()) == {2}
+
+
+def test_a_runner_of_no_table_runs_every_pipeline_by_its_full_name(tmp_path, monkeypatch, sample_run: Run):
+    monkeypatch.setenv("TOY_RUNNER", str(tmp_path / "toy.txt"))
+    runner = ("--set", "beam.runner=tests.e2e.toy_runner.ToyRunner")
+    finished = graft("run", "configs/sample.yaml", "--workdir", tmp_path / "work", *runner)
+    assert finished.code == 0, finished.out + finished.err
+    assert (tmp_path / "toy.txt").read_text() == 3 * "a pipeline\n"  # ingest, statistics, evaluation
+    made = read_summary(tmp_path / "work")["model"]
+    assert made["weights_sha256"] == sample_run.summary["model"]["weights_sha256"]
