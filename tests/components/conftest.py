@@ -1,9 +1,10 @@
-"""Object stores that the tests of this package fill and read."""
+"""Object stores that tests fill and read; a model that is none, its data, and a serving directory to be made."""
 
 import boto3
 import pytest
 
 from tests import object_stores
+from tests.components.registry.models import make_data, make_model
 
 
 class Store:
@@ -57,3 +58,18 @@ def gs(gs_service, monkeypatch):
 def store(request):
     """Each of them."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def model(tmp_path):
+    return make_model(tmp_path / "model")
+
+
+@pytest.fixture
+def data(tmp_path):
+    return make_data(tmp_path / "data")
+
+
+@pytest.fixture
+def serving(tmp_path):
+    return tmp_path / "work" / "serving"

@@ -16,27 +16,12 @@ from components.files.digests import digest_folder
 from components.pusher import Executor, Pusher, local_folder
 from components.registry import versions
 from components.registry.passport import describe_data
-from tests.components.registry.models import METRICS, PASSPORT, make_data, make_model
+from tests.components.registry.models import METRICS, PASSPORT
 from tests.conftest import artifact
 from tests.damages import DAMAGES
 
 CUSTOM = {"serving_dir": "/s", "passport": PASSPORT}
 NAMED = {"evaluation": ["model"], "infra_blessing": ["model"], "data_verdict": ["manifest", "statistics"]}
-
-
-@pytest.fixture
-def model(tmp_path):
-    return make_model(tmp_path / "model")
-
-
-@pytest.fixture
-def data(tmp_path):
-    return make_data(tmp_path / "data")
-
-
-@pytest.fixture
-def serving(tmp_path):
-    return tmp_path / "work" / "serving"
 
 
 def execute(tmp_path, model, serving, quality=1, servability=1, misjudged=None, damage=lambda model: None, **verdicts):

@@ -15,21 +15,6 @@ LIBRARIES = {"tfx": "1.16.0"}
 
 
 @pytest.fixture
-def model(tmp_path):
-    return make_model(tmp_path / "model")
-
-
-@pytest.fixture
-def data(tmp_path):
-    return make_data(tmp_path / "data")
-
-
-@pytest.fixture
-def serving(tmp_path):
-    return tmp_path / "work" / "serving"
-
-
-@pytest.fixture
 def push(tmp_path, serving, monkeypatch):
     """Pushes a version; the clock goes on by a hundred seconds each time."""
     clock = iter(range(1764000000, 1764009900, 100))
