@@ -16,7 +16,7 @@ from tfx.types import standard_artifacts
 from components.errors import Damaged, GateRefused, InputError
 from components.files.digests import CONTENT
 from pipeline.report.summary import find_artifacts
-from pipeline.run.runners import PREPARED_BY, Trace, run_on_beam
+from pipeline.run.runners import BEGUN_BESIDE, Trace, run_on_beam
 from tests.damages import DAMAGES
 
 FAILURES = {
@@ -105,9 +105,9 @@ def test_an_identical_run_takes_everything_from_the_cache_and_a_changed_one_what
     assert told[1] == "Source done"
 
 
-def test_what_a_later_node_needs_is_begun_once_a_node_made_something_new(run, monkeypatch):
+def test_what_a_later_node_needs_is_begun_beside_a_node_that_has_work(run, monkeypatch):
     begun = []
-    monkeypatch.setitem(PREPARED_BY, "Source", lambda: begun.append("Source"))
+    monkeypatch.setitem(BEGUN_BESIDE, "Source", lambda: begun.append("Source"))
     run()
     assert begun == ["Source"]
     run()  # from the cache
