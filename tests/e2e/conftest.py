@@ -51,8 +51,9 @@ def start_graft(*args: object, cwd: Path = ROOT, within: Sequence[str] = ()) -> 
 
 
 def _heed_interrupts() -> None:
-    """What a shell starts in the background ignores SIGINT, and so would its children."""
+    """What a shell starts in the background ignores SIGINT, what `nohup` starts SIGHUP, and so would their children."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def graft(*args: object, cwd: Path = ROOT, within: Sequence[str] = ()) -> Finished:

@@ -47,6 +47,7 @@ with signals.heeded(), scratch.own_folder(), signals.interruptible("Last words."
 def start(script: str, folder: Path, ignored: int = 0) -> "subprocess.Popen[str]":
     def prepare() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` ignores it, and so would the process
         if ignored:
             signal.signal(ignored, signal.SIG_IGN)
 
