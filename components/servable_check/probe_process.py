@@ -1,8 +1,8 @@
 """Fresh, isolated interpreters that run probes: with nothing of Graft, and no settings of Python from the environment.
 
-A run on one machine starts the next one when the Trainer begins to work: TensorFlow takes an interpreter two seconds to
-load, which pass while the Trainer leaves a processor idle. It is the same fresh interpreter either way, and it ends when nobody
-asks: its standard input closes with the process that started it.
+A run on one machine starts the next one when the Trainer begins to work: an interpreter loads TensorFlow in two
+seconds, which pass while the Trainer leaves a processor idle. It is the same fresh interpreter either way, and it
+ends when nobody asks: its standard input closes with the process that started it.
 """
 
 from __future__ import annotations

@@ -1,34 +1,26 @@
-"""Data in object stores, `s3://BUCKET/KEY` and `gs://BUCKET/KEY`, through pyarrow, which TFX brings on every line.
+"""Data in object stores, `s3://BUCKET/KEY` and `gs://BUCKET/KEY`.
 
-Credentials, regions and profiles are found as the clients of Amazon and Google find them. `AWS_ENDPOINT_URL` (or
-`AWS_ENDPOINT_URL_S3`) names another service that speaks S3, `STORAGE_EMULATOR_HOST` one that speaks Google's. A process
-has connections of its own: what stands in a job or a `Source` is the path only.
+A process has connections of its own: what stands in a job or a `Source` is the path only.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import posixpath
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 from components.errors import InputError
+from components.files.object_stores import ADDRESS_VARIABLES, connect_to_bucket
 from components.files.paths import join, scheme_of
 from components.sources.listing import Source, Tree
 
 CALLS = 32  # at once: a remote file system is mostly waited for
 BUFFER = 1 << 20  # bytes; every call for more is a round trip
-CONNECT_SECONDS = 10.0
-GCS_RETRY_SECONDS = 20
-SCHEMES = ("s3", "gs")
-ADDRESS_VARIABLES = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "gs": ("STORAGE_EMULATOR_HOST",)}
+SCHEMES = tuple(ADDRESS_VARIABLES)
 CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the machine's role; AWS_ENDPOINT_URL names "
     "another service than Amazon's",
@@ -140,35 +132,7 @@ def _locate(path: str) -> tuple[Any, str]:
     if not place or place.startswith("/"):
         raise InputError(f"data.path: expected {scheme}://BUCKET/FOLDER, found {path}.\nName the bucket.")
     bucket, slash, key = place.partition("/")
-    system = _file_system(
-        os.getpid(), scheme, bucket, next(filter(None, map(os.environ.get, ADDRESS_VARIABLES[scheme])), "")
-    )
-    return system, bucket + slash + (posixpath.normpath(key) if key else "")
-
-
-@lru_cache(maxsize=64)
-def _file_system(_process: int, scheme: str, bucket: str, address: str) -> Any:
-    """The connections of one process to one bucket: after a fork, those of the parent must not be used."""
-    from pyarrow import fs
-
-    parts = urlsplit(address if "://" in address else f"http://{address}")
-    place = {"scheme": parts.scheme, "endpoint_override": parts.netloc + parts.path.rstrip("/")} if address else {}
-    if scheme == "gs":
-        return fs.GcsFileSystem(anonymous=bool(address), retry_time_limit=timedelta(seconds=GCS_RETRY_SECONDS), **place)
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    if not region and not address:
-        region = _find_region(bucket)
-    return fs.S3FileSystem(region=region, connect_timeout=CONNECT_SECONDS, **place)
-
-
-def _find_region(bucket: str) -> str | None:
-    """Looks up the region of an Amazon bucket; None where Amazon does not say: the profile's then counts."""
-    from pyarrow import fs
-
-    try:
-        return str(fs.resolve_s3_region(bucket))
-    except (OSError, ValueError):
-        return None
+    return connect_to_bucket(scheme, bucket), bucket + slash + (posixpath.normpath(key) if key else "")
 
 
 @contextmanager

@@ -1,8 +1,4 @@
-"""Pipeline roots of `graft execute`, through pyarrow's file systems: the only way from one task to another.
-
-A store is a row of `open_store`. Credentials and regions are found as Amazon's clients find them; `AWS_ENDPOINT_URL`
-names another service that speaks S3.
-"""
+"""Pipeline roots of `graft execute`, through pyarrow's file systems: the only way from one task to another."""
 
 from __future__ import annotations
 
@@ -12,12 +8,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, S3FileSystem
+from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem
 
 from components.errors import InputError, first_line
 from components.files.digests import combine
+from components.files.object_stores import connect_to_bucket
 from components.files.paths import CHUNK, is_remote
 
 LOCAL_BUCKET = "graft-local"  # the bucket that a folder stands for: artifacts need a scheme, a path is refused
@@ -130,12 +126,9 @@ def open_store(root: str, scheme: str = "gs") -> Store:
 
 def _open_bucket(root: str) -> Store:
     place = root.removeprefix("s3://")
-    bucket, address = place.partition("/")[0], os.environ.get("AWS_ENDPOINT_URL", "")
-    parts = urlsplit(address)
-    elsewhere = {"scheme": parts.scheme, "endpoint_override": parts.netloc} if address else {}
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    bucket = place.partition("/")[0]
     try:
-        system = S3FileSystem(region=region, **elsewhere)
+        system = connect_to_bucket("s3", bucket)
         if system.get_file_info(bucket).type == FileType.NotFound:
             raise OSError("there is no such bucket")
     except (OSError, ValueError) as error:
