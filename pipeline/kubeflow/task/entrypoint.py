@@ -16,25 +16,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from google.protobuf import json_format
-from kfp.pipeline_spec import pipeline_spec_pb2 as proto
-from tfx import types
-from tfx.dsl.components.base import base_beam_executor, base_executor
-from tfx.dsl.io import fileio
-from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils as stock
-from tfx.orchestration.portable import outputs_utils
-from tfx.utils import import_utils
+from pipeline.process.footprint import loading
 
-from components.contract.artifacts import TYPES, check_contents, read_verdicts, record_contents
-from components.contract.gates import lets_through
-from components.errors import GateRefused
-from components.files.paths import is_remote
-from components.pusher import VERDICT_INPUTS
-from pipeline.beam import workers_share_the_disk
-from pipeline.kubeflow.compile import pointers
-from pipeline.kubeflow.task import pod
-from pipeline.kubeflow.task.review import show, take_ui_outputs
+with loading():  # a quarter of the time that a task's process takes to begin
+    import yaml
+    from google.protobuf import json_format
+    from kfp.pipeline_spec import pipeline_spec_pb2 as proto
+    from tfx import types
+    from tfx.dsl.components.base import base_beam_executor, base_executor
+    from tfx.dsl.io import fileio
+    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils as stock
+    from tfx.orchestration.portable import outputs_utils
+    from tfx.utils import import_utils
+
+    from components.contract.artifacts import TYPES, check_contents, read_verdicts, record_contents
+    from components.contract.gates import lets_through
+    from components.errors import GateRefused
+    from components.files.paths import is_remote
+    from components.pusher import VERDICT_INPUTS
+    from pipeline.beam import workers_share_the_disk
+    from pipeline.kubeflow.compile import pointers
+    from pipeline.kubeflow.task import pod
+    from pipeline.kubeflow.task.review import show, take_ui_outputs
 
 TaskArtifacts = dict[str, list[types.Artifact]]
 
