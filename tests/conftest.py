@@ -134,13 +134,14 @@ def made_once(tmp_path_factory):
         shared = shared.parent
 
     def call(name, fill, copied=True):
-        made = shared / f"made-{name}"
+        made, done = shared / f"made-{name}", shared / f"made-{name}.done"
         with open(shared / f"{name}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not made.exists():
-                scratch = tmp_path_factory.mktemp(f"{name}_scratch")
-                fill(scratch)
-                scratch.rename(made)
+            if not done.exists():
+                shutil.rmtree(made, ignore_errors=True)  # left by a process that failed
+                made.mkdir()
+                fill(made)
+                done.touch()
         return Path(shutil.copytree(made, tmp_path_factory.mktemp(name), dirs_exist_ok=True)) if copied else made
 
     return call

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -93,11 +93,19 @@ class Run:
 
 
 @pytest.fixture(scope="session")
-def sample_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    workdir = tmp_path_factory.mktemp("sample")
-    cut, log = without_network(), tmp_path_factory.mktemp("network") / "log.txt"
-    log.touch()
-    watched = (f"PYTHONPATH={ROOT}:{Path(__file__).with_name('network')}", f"GRAFT_NETWORK_LOG={log}")
-    finished = graft("run", "configs/sample.yaml", "--workdir", workdir, within=(*cut, "env", *watched))
-    assert finished.code == 0, finished.out + finished.err
-    return Run(workdir, finished, read_summary(workdir), log.read_text("utf-8"), had_network=not cut)
+def sample_run(made_once) -> Run:
+    """One run for all processes of the tests: its folder is read, and never written."""
+
+    def fill(folder: Path) -> None:
+        log = folder / "network.txt"
+        log.touch()
+        watched = (f"PYTHONPATH={ROOT}:{Path(__file__).with_name('network')}", f"GRAFT_NETWORK_LOG={log}")
+        command = ("run", "configs/sample.yaml", "--workdir", folder / "work")
+        finished = graft(*command, within=(*without_network(), "env", *watched))
+        assert finished.code == 0, finished.out + finished.err
+        (folder / "finished.json").write_text(json.dumps(asdict(finished)), "utf-8")
+
+    made = made_once("sample-run", fill, copied=False)
+    finished = Finished(**json.loads((made / "finished.json").read_text("utf-8")))
+    asked = (made / "network.txt").read_text("utf-8")
+    return Run(made / "work", finished, read_summary(made / "work"), asked, had_network=not without_network())

@@ -1,16 +1,15 @@
-"""The embedded sample, from PNG files to a pushed model, and what a second run does."""
+"""The embedded sample, from PNG files to a pushed model."""
 
 import csv
 import io
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import NODES, ROOT, Run, graft, read_summary, served_versions
+from tests.e2e.conftest import NODES, ROOT, Run, graft, served_versions
 
 pytestmark = pytest.mark.e2e
 
@@ -121,74 +120,3 @@ def test_lists_the_pushed_version(sample_run: Run) -> None:
     assert finished.code == 0
     assert str(sample_run.summary["model"]["version"]) in finished.out
     assert "serving" in finished.out
-
-
-def test_a_second_run_executes_nothing_a_changed_gate_only_what_follows(sample_run: Run, tmp_path: Path) -> None:
-    workdir = sample_run.workdir
-    before = served_versions(workdir)
-    again = graft("run", "configs/sample.yaml", "--workdir", workdir)
-    summary = read_summary(workdir)
-    assert again.code == 0, again.out + again.err
-    assert sorted(summary["cached"]) == sorted(NODES)
-    assert summary["status"] == "unchanged"
-    assert served_versions(workdir) == before
-    assert summary["metrics"] == sample_run.summary["metrics"]
-
-    refused = graft("run", "configs/sample.yaml", "--workdir", workdir, "--set", "gates.quality.min_accuracy=1.0")
-    summary = read_summary(workdir)
-    assert refused.code == 3, refused.out + refused.err
-    assert summary["status"] == "not_blessed"
-    assert "is below gates.quality.min_accuracy 1.0000" in summary["reasons"][0]
-    assert set(NODES) - set(summary["cached"]) == {"Evaluator", "Pusher"}
-    assert served_versions(workdir) == before
-
-
-def test_an_override_runs_its_gate_and_the_pusher_again_and_is_recorded(sample_run: Run) -> None:
-    command = ("run", "configs/sample.yaml", "--workdir", sample_run.workdir)
-    strict = ("--set", "gates.quality.min_accuracy=1.0", "--override", "quality", "--reason", "a trial of the override")
-    finished = graft(*command, *strict)
-    summary = read_summary(sample_run.workdir)
-    assert finished.code == 0, finished.out + finished.err
-    assert set(NODES) - set(summary["cached"]) == {"Evaluator", "Pusher"}
-    assert summary["override"]["gates"] == ["quality"]
-    assert summary["override"]["reason"] == "a trial of the override"
-    assert summary["gates"]["quality"]["passed"] is False
-    assert "quality gate: said no, overridden by " in finished.out
-    assert "is below gates.quality.min_accuracy 1.0000" in finished.out
-    assert graft(*command, "--override", "quality").code == 2
-
-
-def test_edited_source_and_changed_image_execute_what_depends_on_them(sample_run: Run, tmp_path: Path) -> None:
-    tree, workdir = tmp_path / "tree", tmp_path / "work"
-    tree.mkdir()
-    for name in ("pipeline", "components", "configs"):
-        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(sample_run.workdir / "sample" / "digits", tmp_path / "digits")
-    command = ("run", "configs/sample.yaml", "--data", tmp_path / "digits", "--workdir", workdir)
-    assert graft(*command, cwd=tree).code == 0
-
-    with open(tree / "components" / "registry" / "publish.py", "a", encoding="utf-8") as file:
-        file.write("\nEDITED = True\n")
-    assert graft(*command, cwd=tree).code == 0
-    assert set(NODES) - set(read_summary(workdir)["cached"]) == {"Pusher"}
-
-    image = sorted((tmp_path / "digits" / "7").iterdir())[0]
-    image.write_bytes(sorted((tmp_path / "digits" / "7").iterdir())[1].read_bytes())
-    finished = graft(*command, cwd=tree)
-    summary = read_summary(workdir)
-    assert finished.code == 0, finished.out + finished.err
-    assert summary["cached"] == ["ImportSchemaGen"]
-    assert summary["dataset"]["duplicates"] == 1
-    assert summary["baseline"]["version"] == int(served_versions(workdir)[0])
-    assert summary["status"] == "pushed"
-    first, second = served_versions(workdir)
-    assert summary["served"] == int(second)
-
-    assert graft("models", "rollback", workdir, cwd=tree).code == 0
-    finished = graft(*command, cwd=tree)
-    summary = read_summary(workdir)
-    assert finished.code == 0, finished.out + finished.err
-    assert (summary["status"], summary["served"]) == ("unchanged", int(first))
-    assert sorted(summary["cached"]) == sorted(NODES)
-    assert f"Not served: version {second}" in finished.out
-    assert "was taken back by rollback" in summary["reasons"][-1]
