@@ -53,6 +53,7 @@ def http_server(answer: Any) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # or each body waits 40 ms until the client has acknowledged the headers
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)

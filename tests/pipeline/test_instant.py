@@ -1,9 +1,8 @@
 """Help and configuration errors are instant: nothing heavy is imported for them."""
 
+import json
 import subprocess
 import sys
-
-import pytest
 
 HEAVY = {"tensorflow", "tfx", "apache_beam", "keras", "sklearn", "tensorflow_transform", "scipy", "PIL", "joblib"}
 
@@ -12,58 +11,78 @@ def run(*arguments):
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "components.contract.features",
-        "components.options",
-        "components.errors",
-        "components.registry.versions",
-        "components.trainer.backbones.table",  # with the module of each family
-        "components.sources.find",
-        "components.images.inspection",
-        "pipeline.config.configuration",
-        "pipeline.cli",
-        "pipeline.workdir",
-        "components.registry.find",
-        "pipeline.predict.inputs",
-        "pipeline.predict.writers",
-        "pipeline.serve.tensors",
-        "pipeline.run.run",
-        "pipeline.check",
-    ],
-)
-def test_a_module_of_the_door_imports_nothing_heavy(module):
-    done = run("-c", f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))")
-    assert (done.returncode, done.stdout.split()) == (0, [])
+MODULES = [
+    "components.contract.features",
+    "components.options",
+    "components.errors",
+    "components.registry.versions",
+    "components.trainer.backbones.table",  # with the module of each family
+    "components.sources.find",
+    "components.images.inspection",
+    "pipeline.config.configuration",
+    "pipeline.cli",
+    "pipeline.workdir",
+    "components.registry.find",
+    "pipeline.predict.inputs",
+    "pipeline.predict.writers",
+    "pipeline.serve.tensors",
+    "pipeline.run.run",
+    "pipeline.check",
+]
 
 
-def test_reading_a_configuration_imports_nothing_heavy():
+def test_modules_of_the_door_and_reading_a_configuration_import_nothing_heavy():
+    """In one process: where a module imports what is heavy, it and those after it are named."""
     program = (
-        "import sys\nfrom pipeline.config.configuration import load_config\n"
+        f"import importlib, sys\nfor name in {MODULES!r}:\n"
+        f"    importlib.import_module(name)\n    print(name, *sorted({HEAVY!r} & set(sys.modules)))\n"
+        "from pipeline.config.configuration import load_config\n"
         "load_config(None, ['trainer.backbone=ResNet50', 'transform.image_size=64'])\n"
-        f"print(*sorted({HEAVY!r} & set(sys.modules)))"
+        f"print('load_config', *sorted({HEAVY!r} & set(sys.modules)))"
     )
     done = run("-c", program)
-    assert (done.returncode, done.stdout.split()) == (0, [])
+    assert (done.returncode, done.stdout.splitlines()) == (0, [*MODULES, "load_config"]), done.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--help"], ["run", "predict", "models"]),
-        (["-h"], ["folder to a pushed and evaluated model"]),
-        (["run", "--help"], ["--data", "--workdir", "--set", "--no-cache"]),
-        (["predict", "--help"], ["--format", "table", "json", "csv"]),
-        (["serve", "--help"], ["--host", "--port", "--max-request-mb", "127.0.0.1"]),
-        (["models", "list", "--help"], ["serving"]),
-    ],
-)
-def test_help_answers(arguments, words):
-    done = run("-m", "pipeline", *arguments)
-    assert done.returncode == 0
-    assert all(word in done.stdout for word in words)
-    assert done.stderr == ""
+HELP = [
+    (["--help"], ["run", "predict", "models"]),
+    (["-h"], ["folder to a pushed and evaluated model"]),
+    (["run", "--help"], ["--data", "--workdir", "--set", "--no-cache"]),
+    (["predict", "--help"], ["--format", "table", "json", "csv"]),
+    (["serve", "--help"], ["--host", "--port", "--max-request-mb", "127.0.0.1"]),
+    (["models", "list", "--help"], ["serving"]),
+]
+WRONG = [["rum"], ["run"], ["predict", "model"], ["run", "x.yaml", "--sett", "a=b"]]
+COMMANDS = """
+import contextlib, io, json, sys
+from pipeline.__main__ import main
+for sys.argv[1:] in json.loads(sys.argv[1]):
+    said = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(said[0]), contextlib.redirect_stderr(said[1]):
+        try:
+            code = main()
+        except SystemExit as ended:
+            code = ended.code
+    print(json.dumps([code or 0, said[0].getvalue(), said[1].getvalue()]))
+print(*sorted(HEAVY & set(sys.modules)))
+"""
+
+
+def test_help_answers_and_wrong_usage_has_code_2_and_neither_imports_what_is_heavy():
+    """One process is asked everything that ends at the door."""
+    asked = [*(arguments for arguments, _ in HELP), *WRONG]
+    *answers, heavy = run("-c", f"HEAVY = {HEAVY!r}{COMMANDS}", json.dumps(asked)).stdout.splitlines()
+    assert len(answers) == len(asked)
+    assert heavy == ""
+    for (arguments, words), answer in zip(HELP, answers, strict=False):
+        code, out, err = json.loads(answer)
+        assert (code, err) == (0, ""), arguments
+        assert [word for word in words if word not in out] == [], arguments
+    for arguments, answer in zip(WRONG, answers[len(HELP) :], strict=True):
+        code, out, err = json.loads(answer)
+        assert code == 2, arguments
+        assert "Traceback" not in out + err
+        assert err, arguments
 
 
 def test_the_version_is_that_of_the_package():
@@ -77,11 +96,3 @@ def test_a_typing_error_is_refused_with_code_2_and_few_words():
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("Error: Expected a configuration file at gone.yaml")
     assert len(done.stderr.splitlines()) <= 3
-
-
-@pytest.mark.parametrize("arguments", [["rum"], ["run"], ["predict", "model"], ["run", "x.yaml", "--sett", "a=b"]])
-def test_wrong_usage_has_code_2(arguments):
-    done = run("-m", "pipeline", *arguments)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert done.stderr

@@ -35,18 +35,34 @@ def hostile(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("given", [{}, {"KERAS_HOME": "own", "KERAS_BACKEND": "torch"}])
-def test_the_file_of_keras_is_not_read(hostile, given):
-    """Whichever package is imported first: Keras finds the same variables then."""
-    given = {name: value.replace("own", str(hostile / "own")) for name, value in given.items()}
-    assert tell(hostile, "import components", **given) == DECIDED
-    variables = [tell(hostile, f"import {package}", VARIABLES, **given) for package in ("components", "pipeline")]
-    assert variables[0] == variables[1]
-    assert "('KERAS_BACKEND', 'tensorflow')" in variables[0]
+def test_the_file_of_keras_is_not_read(hostile):
+    """Whichever package is imported first, and whether a user names a folder: Keras finds the same variables then."""
+    own = {"KERAS_HOME": str(hostile / "own"), "KERAS_BACKEND": "torch"}
+    assert tell(hostile, "import components", **own) == DECIDED
+    for given in ({}, own):
+        first, second = (
+            tell(hostile, f"import {package}", VARIABLES, **given) for package in ("components", "pipeline")
+        )
+        assert first == second
+        assert f"('KERAS_BACKEND', 'tensorflow'), ('KERAS_HOME', '{os.devnull}')" in first
 
 
-def test_a_keras_that_was_loaded_before_is_set(hostile):
-    assert tell(hostile, "import os; os.environ['KERAS_BACKEND'] = 'tensorflow'; import keras, components") == DECIDED
+def test_a_keras_that_was_loaded_before_is_set(environment):
+    from keras import config
+
+    try:
+        config.set_floatx("float16")
+        config.set_dtype_policy("float16")
+        config.set_epsilon(0.5)
+        config.set_image_data_format("channels_first")
+        surroundings.decide()
+        found = config.floatx(), config.epsilon(), config.image_data_format(), config.dtype_policy().name
+        assert found == ("float32", 1e-7, "channels_last", "float32")
+    finally:
+        config.set_floatx("float32")
+        config.set_dtype_policy("float32")
+        config.set_epsilon(1e-7)
+        config.set_image_data_format("channels_last")
 
 
 def test_a_keras_with_another_backend_is_refused(monkeypatch):

@@ -4,16 +4,19 @@ import ast
 import hashlib
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from tfx.types import standard_artifacts
 
 from components.contract import features
 from components.options.gates import ServabilityGateOptions
+from components.servable_check import executor
 from components.servable_check.executor import Executor, read_predictions
 from components.servable_check.probe_process import PROBE, run_probe
 from tests.conftest import CLASSES, EVAL_COUNT, SIDE, artifact
@@ -83,11 +86,13 @@ def test_packages_that_a_server_does_not_have_are_hidden():
     ]
 
 
-def test_a_broken_export_is_a_reason_and_no_exception(trained, eval_records, tmp_path):
-    broken = shutil.copytree(trained.path, tmp_path / "model")
+def test_a_broken_export_is_a_reason_and_no_exception(trained, examples_artifact, tmp_path):
+    broken = shutil.copytree(trained.path, tmp_path / "model" / "Format-Serving")
     (broken / "saved_model.pb").write_bytes(b"no model")
-    answer, failure = run_probe(request_of(broken, eval_records), 300)
-    assert answer is None
+    blessing, verdict = execute(tmp_path, broken.parent, trained.run, examples_artifact)
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert [(row["name"], row["verdict"]) for row in verdict["checks"]] == [("loads", "fail")]
+    (failure,) = verdict["reasons"]
     assert failure.startswith("the export does not work in a fresh process (exit code 1): ")
     assert "saved_model.pb" in failure
     assert len(failure) < 400
@@ -115,6 +120,22 @@ def execute(tmp_path, model, run, examples):
     return blessing, json.loads((tmp_path / "blessing" / features.VERDICT_FILE).read_text())
 
 
+@pytest.fixture
+def asked_here(monkeypatch, tmp_path):
+    """The executor asks the probe in this process: for its answers, it need not be a fresh one."""
+    probe, asked, answered = runpy.run_path(str(PROBE)), tmp_path / "request.json", tmp_path / "answer.json"
+
+    def ask(request, _timeout):
+        asked.write_text(json.dumps(request), "utf-8")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "meta_path", [*sys.meta_path])  # what the probe hides is there again afterwards
+            probe["main"](str(asked), str(answered))
+        return json.loads(answered.read_text("utf-8")), ""
+
+    monkeypatch.setattr(executor, "run_probe", ask)
+
+
+@pytest.mark.usefixtures("asked_here")
 def test_an_export_that_serves_what_was_trained_is_blessed(tmp_path, trained, examples_artifact, said):
     blessing, verdict = execute(tmp_path, trained.model, trained.run, examples_artifact)
     assert blessing.get_int_custom_property("blessed") == 1
@@ -125,6 +146,7 @@ def test_an_export_that_serves_what_was_trained_is_blessed(tmp_path, trained, ex
     assert said()[-1].startswith(f"{EVAL_COUNT} images")
 
 
+@pytest.mark.usefixtures("asked_here")
 def test_an_export_of_something_else_is_not_blessed(tmp_path, trained, stubborn_model, examples_artifact, said):
     blessing, verdict = execute(tmp_path, stubborn_model, trained.run, examples_artifact)
     assert blessing.get_int_custom_property("blessed") == 0
@@ -134,6 +156,7 @@ def test_an_export_of_something_else_is_not_blessed(tmp_path, trained, stubborn_
     assert said()[-1].startswith("not servable: serving_default differs")
 
 
+@pytest.mark.usefixtures("asked_here")
 def test_an_export_whose_scaling_differs_from_training_is_refused(
     tmp_path, trained, transform, trunk, eval_records, examples_artifact, said
 ):
