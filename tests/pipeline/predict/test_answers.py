@@ -8,11 +8,13 @@ import tensorflow as tf
 
 from components.contract import features
 from components.errors import InputError
-from pipeline.predict import reading
-from pipeline.predict.answers import Model, Prediction, answer_batch, load_model, predict_files
+from pipeline.predict import answers, reading
+from pipeline.predict.answers import Model, Prediction, answer_batch, predict_files
 from pipeline.predict.reading import Image, read_ahead
 from tests import pictures
 from tests.conftest import CLASSES
+
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 
 def test_answers_are_those_of_the_served_signature_in_the_order_of_the_files(pushed, eval_records, tmp_path):
@@ -40,7 +42,7 @@ def test_a_bad_file_takes_no_other_down(pushed, photos):
 
 def test_what_only_tensorflow_refuses_fails_alone(pushed, photos):
     good = Image("a.png", (photos / "a.png").read_bytes())
-    rows = answer_batch(load_model(str(pushed)), [good, Image("odd", b"no image at all"), good])
+    rows = answer_batch(answers.load_model(str(pushed)), [good, Image("odd", b"no image at all"), good])
     assert [row.label != "" for row in rows] == [True, False, True]
     assert rows[1].error.startswith("undecodable: ")
     assert rows[0].probabilities == pytest.approx(rows[2].probabilities)
@@ -65,9 +67,7 @@ def test_so_many_files_are_read_ahead_and_no_more(monkeypatch):
 
 
 def test_a_model_that_cannot_explain_says_so(pushed, tmp_path, monkeypatch):
-    from pipeline.predict import answers
-
-    loaded = load_model(str(pushed))
+    loaded = answers.load_model(str(pushed))
     silent = Model(loaded.names, {features.SERVE_BYTES: loaded.signatures[features.SERVE_BYTES]})
     monkeypatch.setattr(answers, "load_model", lambda _: silent)
     with pytest.raises(InputError, match=r"no `explain` signature: its backbone gives vectors"):

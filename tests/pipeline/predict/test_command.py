@@ -16,6 +16,8 @@ from pipeline.predict.answers import predict_files
 from tests import pictures
 from tests.conftest import CLASSES, picture_of
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 
 def graft(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])

@@ -18,6 +18,8 @@ from tests import pictures
 from tests.conftest import CLASSES, picture_of
 from tests.pipeline.predict.test_command import graft
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 
 @pytest.fixture
 def folder(tmp_path):

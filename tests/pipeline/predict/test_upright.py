@@ -13,13 +13,16 @@ from PIL import Image as Pillow
 
 from components.contract import features
 from components.registry.find import find_model, reading_of
-from pipeline.predict.answers import load_model, predict_files
+from pipeline.predict import answers
+from pipeline.predict.answers import predict_files
 from pipeline.predict.distributed import PredictionJob, predict_on_beam
 from pipeline.predict.writers import AnswerShape
 from pipeline.serve.host import Host
 from tests import pictures
 from tests.conftest import CLASSES
 from tests.pipeline.serve.fakes import running
+
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 FORMS = {"png": {}, "webp": {"lossless": True}, "tiff": {}, "jpeg": {"quality": 98, "subsampling": 0}}
 SUFFIXES = {"jpeg": "jpg"}
@@ -51,12 +54,12 @@ def old_model(pushed, tmp_path_factory):
     return folder
 
 
-def check_answers(answers, copies):
+def check_answers(found, copies):
     """Exactly the same for what is lossless, nearly for JPEGs, whose blocks are encoded anew in another direction."""
-    upright = np.array(answers["png", 1])
+    upright = np.array(found["png", 1])
     for key in copies:
         limit = 1e-2 if key[0] == "jpeg" else 1e-5
-        assert np.abs(np.array(answers[key]) - upright).max() < limit, key
+        assert np.abs(np.array(found[key]) - upright).max() < limit, key
 
 
 def test_predict_answers_the_same_and_says_what_it_did(pushed, copies):
@@ -68,7 +71,7 @@ def test_predict_answers_the_same_and_says_what_it_did(pushed, copies):
 
 
 def test_the_model_tells_them_apart_where_they_are_not_turned(pushed):
-    model = load_model(str(pushed))
+    model = answers.load_model(str(pushed))
     upright, on_its_head = model.probabilities([pictures.encode(PICTURE), pictures.encode(PICTURE[::-1])])
     assert np.abs(upright - on_its_head).max() > 2e-2
 
@@ -98,8 +101,8 @@ def test_beam_answers_the_same(pushed, copies, tmp_path):
     )
     done = predict_on_beam(job, [str(copies["png", 1].parent)])
     rows = {row["path"]: row for shard in done.shards for row in map(json.loads, Path(shard).read_text().splitlines())}
-    answers = {key: [rows[str(path)]["probabilities"][name] for name in CLASSES] for key, path in copies.items()}
-    check_answers(answers, copies)
+    found = {key: [rows[str(path)]["probabilities"][name] for name in CLASSES] for key, path in copies.items()}
+    check_answers(found, copies)
     assert rows[str(copies["jpeg", 6])]["flags"] == ["rotated"]
 
 
@@ -114,13 +117,12 @@ def test_overlays_stand_upright(pushed, copies, tmp_path):
 
 def test_an_older_model_sees_what_it_learned_from(old_model, copies):
     assert reading_of(old_model) == {"orientation": "ignore", "alpha": "ignore"}
-    rows = dict(zip(copies, predict_files(str(old_model), map(str, copies.values())), strict=True))
-    for orientation in range(2, 9):
-        row = rows["png", orientation]
+    paths = [str(copies["png", orientation]) for orientation in range(2, 9)]
+    stored = [pictures.encode(np.asarray(Pillow.open(path))) for path in paths]
+    plain = answers.load_model(str(old_model)).probabilities(stored)
+    for row, expected in zip(predict_files(str(old_model), paths), plain, strict=True):
         assert row.flags == ("orientation_ignored",)
-        stored = np.asarray(Pillow.open(row.path))
-        (plain,) = load_model(str(old_model)).probabilities([pictures.encode(stored)])
-        assert list(row.probabilities.values()) == pytest.approx(plain.tolist(), abs=1e-5)
+        assert list(row.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-5)
 
 
 def test_transparent_pictures_are_laid_on_white_by_new_models_alone(pushed, old_model, tmp_path):

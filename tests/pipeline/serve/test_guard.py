@@ -256,20 +256,20 @@ def send(connection, body: bytes, path: str = PATH) -> int:
     return answer.status
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(document=st.dictionaries(keys, values, max_size=3))
 def test_no_json_is_a_failure_of_the_server(typed, document):
     assert send(typed, encode(document).encode("utf-8", "surrogatepass")) in (200, 400)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(body=st.binary(max_size=60) | st.text(max_size=30).map(lambda text: text.encode("utf-16", "surrogatepass")))
 def test_no_bytes_are_a_failure_of_the_server(typed, body):
     assert send(typed, body) == 400
     assert send(typed, b'{"instances": [' + body + b"]}") in (200, 400)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(path=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=30))
 def test_no_path_is_a_failure_of_the_server(server, path):
     for start in ("/", "/v1/models/", "/v1/models/m/versions/", "/v1/models/m/labels/"):

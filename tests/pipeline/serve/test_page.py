@@ -130,27 +130,27 @@ def test_a_dropped_image_is_taken_too(page):
     assert "dropped.png" in element(page, "facts").text
 
 
-@pytest.fixture
-def cropping_page(browser, pushed, tmp_path):
-    """The page of a model that says that it sees squares only."""
-    model = tmp_path / "model"
+@pytest.fixture(scope="module")
+def cropping_server(pushed, tmp_path_factory):
+    """That of a model that says that it sees squares only."""
+    model = tmp_path_factory.mktemp("cropping") / "model"
     shutil.copytree(find_model(str(pushed)), model, ignore=shutil.ignore_patterns("passport.json"))
     facts = model / "assets" / features.FACTS_ASSET
     facts.write_text(json.dumps(json.loads(facts.read_text("utf-8")) | {features.CROP_FACT: True}), "utf-8")
     host = Host(str(model), "", 8)
     host.start()
     with running(host) as (url, _):
-        browser.get(url)
-        wait(browser, lambda: element(browser, "state").get_attribute("class") == "ready")
-        yield browser
+        yield url
     host.close()
 
 
 @pytest.mark.parametrize(("height", "width"), [(100, 300), (300, 100)])
-def test_the_map_covers_only_what_a_model_that_crops_sees(cropping_page, tmp_path, height, width):
+def test_the_map_covers_only_what_a_model_that_crops_sees(browser, cropping_server, tmp_path, height, width):
+    browser.get(cropping_server)
+    wait(browser, lambda: element(browser, "state").get_attribute("class") == "ready")
     picture = np.full([height, width, 3], GREEN, np.uint8)  # which this model has evidence for at every place
-    choose(cropping_page, pictures.write(tmp_path / "green.png", pictures.encode(picture)))
-    coloured = (np.abs(pixels(cropping_page)[..., :3].astype(int) - GREEN) > 5).any(axis=-1)
+    choose(browser, pictures.write(tmp_path / "green.png", pictures.encode(picture)))
+    coloured = (np.abs(pixels(browser)[..., :3].astype(int) - GREEN) > 5).any(axis=-1)
     places = np.argwhere(coloured) / (np.array(coloured.shape) / [height, width])
     middle = (np.array([height, width]) - 100) / 2
     assert (places.min(axis=0) >= middle - 1).all()
