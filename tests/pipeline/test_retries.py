@@ -163,9 +163,8 @@ def evaluate(folder: Path, monkeypatch, losses) -> object:
     """Evaluator: numbers, verdict and a row an image."""
     if losses:
         retrying(monkeypatch, evaluator)
-    examples = write_examples(folder / "examples", 60)
-    candidate, served = (Path(save_model(folder / name, range(wrong)).uri) for name, wrong in (("a", 2), ("b", 9)))
-    metrics, verdict, _ = evaluator.evaluate(folder, examples, candidate, served)
+    examples, candidate = write_examples(folder / "examples", 60), Path(save_model(folder / "a", range(2)).uri)
+    metrics, verdict, _ = evaluator.evaluate(folder, examples, candidate, None)
     rows = pq.read_table(folder / "evaluation" / features.OUTCOMES_FILE).to_pylist()
     return metrics, verdict["checks"], sorted(rows, key=lambda row: row["name"])
 
