@@ -20,6 +20,7 @@ from components.contract import features
 from components.contract.artifacts import Artifacts, Baseline, contents_of
 from components.contract.assets import read_labels
 from components.contract.gates import WIDE_INTERVAL, Gate, Override
+from components.errors import InputError
 from components.evaluator.analysis import BASELINE, BEST, CANDIDATE, make_eval_config, run_tfma
 from components.evaluator.batched_model import closing_models, why_not_runnable
 from components.evaluator.measure import measure, read_outcomes
@@ -33,7 +34,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     """Evaluates candidate, served and best version on the same images, and blesses the candidate or says why not."""
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
-        """Writes TFMA's outputs, `images.parquet`, `metrics.json` and `verdict.json`; marks the blessing."""
+        """Writes TFMA's outputs, `images.parquet`, `metrics.json` and `verdict.json`; marks the blessing.
+
+        Raises:
+            InputError: the eval split is empty.
+        """
         options = EvaluatorOptions.from_json(exec_properties["options"])
         gate = QualityGateOptions.from_json(exec_properties["gate"])
         evaluation = artifact_utils.get_single_instance(output_dict["evaluation"])
@@ -42,6 +47,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             BASELINE: artifact_utils.get_single_instance(input_dict["baseline_model"]),
             BEST: artifact_utils.get_single_instance(input_dict["best_model"]),
         }
+        records = count_records(input_dict["examples"])
+        if not records:
+            raise InputError(
+                "The eval split holds no example: nothing to evaluate. Add images, or change data.eval_fraction."
+            )
         classes = read_labels(path_utils.serving_model_path(artifacts[CANDIDATE].uri))
         baselines = find_runnable(artifacts, input_dict["examples"], len(classes))
         twice = are_one(baselines)
@@ -51,7 +61,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with closing_models(), self._make_beam_pipeline() as pipeline:
             run_tfma(pipeline, input_dict["examples"], paths, config, settings, evaluation.uri)
         metrics, outcomes = measure(evaluation.uri, names, classes, (options, gate))
-        check_counts(evaluation.uri, metrics, count_records(input_dict["examples"]))
+        check_counts(evaluation.uri, metrics, records)
         if twice:
             metrics[BEST], outcomes[BEST] = metrics[BASELINE], outcomes[BASELINE]
         evaluated = {name: EvaluatedBaseline(row, outcomes.get(name)) for name, row in baselines.items()}
