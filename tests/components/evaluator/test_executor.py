@@ -194,6 +194,7 @@ def test_results_are_json_that_any_reader_takes(compared):
 def test_a_blessing_names_both_models(compared, trained, stubborn_model):
     _, verdict, blessing = compared
     assert (verdict["passed"], verdict["reasons"], verdict["override"]) == (True, [], None)
+    assert set(verdict["judged"]) == {"examples", "model", "baseline_model", "best_model"}
     assert blessing.get_int_custom_property("blessed") == 1
     assert blessing.get_string_custom_property("current_model") == str(trained.model)
     assert blessing.get_int_custom_property("current_model_id") == 7
