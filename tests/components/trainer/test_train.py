@@ -1,6 +1,6 @@
 """The whole `run_fn` on real records: what it leaves, and that training and serving say the same."""
 
-import functools
+import dataclasses
 import hashlib
 import io
 import json
@@ -17,7 +17,9 @@ from components.trainer.backbones import frozen
 from components.trainer.backbones.frozen import Facts
 from components.trainer.export import write
 from components.trainer.features.store import FeatureStore
-from components.trainer.heads.head import Head
+from components.trainer.heads.epochs import HeadTraining
+from components.trainer.heads.head import Head, train_head
+from components.trainer.prepare import prepare_training
 from components.trainer.train import describe_model, run_fn
 from tests.conftest import CLASSES, EVAL_COUNT, SIDE, TRAIN_COUNT, WIDTH
 
@@ -92,127 +94,161 @@ def test_a_backbone_of_vectors_has_no_pooling(trained):
     assert facts_of(trained, "a" * 64, 1.0, (7,))["pooling"] is None
 
 
-def run_again(
-    trained, train_records, eval_records, transform_uri, tmp_path, hyperparameters=None, custom_config=None, **changes
-):
-    options = trained.options.model_copy(update=changes)
-    run_fn(
-        SimpleNamespace(
-            custom_config={
-                "options": options.to_json(),
-                "features_dir": str(trained.kept / "features"),
-                "source_fingerprint": "of the tests",
-                **(custom_config or {}),
-            },
-            transform_output=transform_uri,
-            train_files=train_records.pattern,
-            eval_files=eval_records.pattern,
-            serving_model_dir=str(tmp_path / "Format-Serving"),
-            model_run_dir=str(tmp_path / "run"),
-            hyperparameters=hyperparameters,
+@pytest.fixture(scope="module")
+def again(trained, train_records, eval_records, transform_uri, tmp_path_factory):
+    """Runs the session's training once more, with its store and options changed by name; gives what it left."""
+
+    def call(hyperparameters=None, custom_config=None, **changes):
+        folder, options = tmp_path_factory.mktemp("again"), trained.options.model_copy(update=changes)
+        run_fn(
+            SimpleNamespace(
+                custom_config={
+                    "options": options.to_json(),
+                    "features_dir": str(trained.kept / "features"),
+                    "source_fingerprint": "of the tests",
+                    **(custom_config or {}),
+                },
+                transform_output=transform_uri,
+                train_files=train_records.pattern,
+                eval_files=eval_records.pattern,
+                serving_model_dir=str(folder / "Format-Serving"),
+                model_run_dir=str(folder / "run"),
+                hyperparameters=hyperparameters,
+            )
         )
-    )
-    history = json.loads((tmp_path / "run" / features.HISTORY_FILE).read_text())
-    return history, json.loads((tmp_path / "Format-Serving" / "assets" / features.FACTS_ASSET).read_text())
+        history = json.loads((folder / "run" / features.HISTORY_FILE).read_text())
+        facts = json.loads((folder / "Format-Serving" / "assets" / features.FACTS_ASSET).read_text())
+        return SimpleNamespace(folder=folder, history=history, facts=facts)
+
+    return call
 
 
-@pytest.fixture
-def again(trained, train_records, eval_records, transform_uri, tmp_path):
-    return functools.partial(run_again, trained, train_records, eval_records, transform_uri, tmp_path)
+@pytest.fixture(scope="module")
+def prepare(strategies, trained, train_records, eval_records, transform_uri):
+    """Gathers what a run with these options changed would learn from."""
+
+    def call(**changes):
+        options = trained.options.model_copy(update=changes)
+        files = (train_records.pattern, eval_records.pattern, transform_uri, str(trained.kept / "features"))
+        return prepare_training(options, strategies["cpu"], *files).inputs
+
+    return call
 
 
-def test_the_same_run_again_sees_no_image_and_gives_the_same_head(again, trained, said):
-    history, facts = again()
+@pytest.fixture(scope="module")
+def repeated(again):
+    """The same run; its export is kept with the code's digest, which the session's training has not."""
+    return again()
+
+
+def test_the_same_run_again_sees_no_image_and_gives_the_same_head(repeated, trained):
+    history = repeated.history
     assert (history["features_computed"], history["features_kept"]) == (0, TRAIN_COUNT + EVAL_COUNT)
-    assert facts == read_facts(trained)
-    assert f"0 features computed, {TRAIN_COUNT + EVAL_COUNT} from the store; 1 replica" in said()[-1]
+    assert repeated.facts == read_facts(trained)
 
 
-def test_the_export_says_how_images_are_read(again):
-    _, facts = again(custom_config={"crop_to_aspect_ratio": True, "orientation": "ignore", "alpha": "black"})
-    assert facts[features.CROP_FACT] is True
-    assert (facts["orientation"], facts["alpha"]) == ("ignore", "black")
+FOUND = {"learning_rate": 0.002, "dropout": 0.5, "epochs": 2, "l2": 0.01}
 
 
 def forbidden(*arguments, **others):
     raise AssertionError("this run needs no network")
 
 
-@pytest.mark.parametrize("changes", [{"learning_rate": 0.002}, {"dropout": 0.5, "epochs": 2}, {"l2": 0.01, "seed": 5}])
-def test_another_head_needs_no_network_and_no_tracing(again, trained, eval_records, tmp_path, monkeypatch, changes):
-    again()  # the export is kept with the code's digest, which the session's training has not
-    monkeypatch.setattr(frozen, "build_from", forbidden)
-    monkeypatch.setattr(write, "ServedModel", forbidden)
-    history, facts = again(**changes)
-    assert history["features_computed"] == 0
-    assert facts["head_sha256"] != read_facts(trained)["head_sha256"]
-    assert facts["backbone_sha256"] == read_facts(trained)["backbone_sha256"]
-    with np.load(tmp_path / "run" / features.PREDICTIONS_FILE) as stored:
+@pytest.fixture(scope="module")
+def other_head(again, repeated):
+    """A run with another head, of values that a search found."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frozen, "build_from", forbidden)
+        patch.setattr(write, "ServedModel", forbidden)
+        return again(hyperparameters={"space": [], "values": {**FOUND, "tuner/epochs": 3}}, seed=5)
+
+
+def test_another_head_needs_no_network_and_no_tracing(other_head, trained, eval_records):
+    assert other_head.history["features_computed"] == 0
+    assert other_head.facts["head_sha256"] != read_facts(trained)["head_sha256"]
+    assert other_head.facts["backbone_sha256"] == read_facts(trained)["backbone_sha256"]
+    with np.load(other_head.folder / "run" / features.PREDICTIONS_FILE) as stored:
         expected = dict(zip(stored["sha256"].tolist(), stored["probabilities"], strict=True))
-    serve = tf.saved_model.load(str(tmp_path / "Format-Serving")).signatures[features.SERVE_BYTES]
+    serve = tf.saved_model.load(str(other_head.folder / "Format-Serving")).signatures[features.SERVE_BYTES]
     served = serve(tf.constant(eval_records.contents))[features.OUTPUT_PROBABILITIES].numpy()
     for content, probabilities in zip(eval_records.contents, served, strict=True):
         wanted = expected[hashlib.sha256(content).hexdigest().encode()]
         np.testing.assert_allclose(probabilities, wanted, atol=1e-4)  # what the servability gate allows
 
 
-def test_values_that_a_search_found_take_the_place_of_the_options(again, trained):
-    found = {"learning_rate": 0.002, "dropout": 0.5, "tuner/epochs": 3}
-    history, facts = again(hyperparameters={"space": [], "values": found}, epochs=2)
-    assert facts["tuned"] == {"learning_rate": 0.002, "dropout": 0.5}
-    assert facts["head_sha256"] == again(learning_rate=0.002, dropout=0.5, epochs=2)[1]["head_sha256"]
-    assert len(history["head"]["loss"]) == 2
+def test_values_that_a_search_found_take_the_place_of_the_options(other_head, prepare, trained, strategies):
+    assert other_head.facts["tuned"] == FOUND
+    assert len(other_head.history["head"]["loss"]) == 2
+    inputs, options = prepare(), trained.options.model_copy(update={**FOUND, "seed": 5, "tensorboard": False})
+    head = train_head(strategies["cpu"], inputs.values, inputs.learned, len(CLASSES), options, "")
+    assert other_head.facts["head_sha256"] == head.digest()
     assert read_facts(trained)["tuned"] == {}
 
 
-def test_fixed_views_are_computed_once_and_change_the_head(again, trained, tmp_path):
-    history, facts = again(augment=AugmentOptions(flip="horizontal", views=2))
-    assert (history["views"], history["features_computed"]) == (2, 2 * TRAIN_COUNT)
-    assert facts["head_sha256"] != read_facts(trained)["head_sha256"]
-    assert again(augment=AugmentOptions(flip="horizontal", views=2))[0]["features_computed"] == 0
+def test_fixed_views_are_computed_once_and_change_the_head(again, prepare, trained):
+    augment = AugmentOptions(flip="horizontal", views=2)
+    run = again(augment=augment)
+    assert (run.history["views"], run.history["features_computed"]) == (2, 2 * TRAIN_COUNT)
+    assert run.facts["head_sha256"] != read_facts(trained)["head_sha256"]
+    assert [int(view.kept.sum()) for view in prepare(augment=augment).views] == [TRAIN_COUNT, TRAIN_COUNT]
 
 
-def test_fresh_views_cost_a_pass_an_epoch_and_are_not_kept(again, trained, said):
-    history, facts = again(augment=AugmentOptions(flip="horizontal", zoom=0.2, views=0), epochs=3)
-    assert (history["views"], history["features_computed"]) == (0, 0)
-    assert facts["head_sha256"] != read_facts(trained)["head_sha256"]
-    words = f"augmentation: {TRAIN_COUNT} images x fresh views in 3 epochs = {3 * TRAIN_COUNT} backbone passes"
+def test_fresh_views_cost_a_pass_an_epoch_and_are_not_kept(again, prepare, trained, said, monkeypatch):
+    seen, augment = [], AugmentOptions(flip="horizontal", zoom=0.2, views=0)
+    training = HeadTraining.__init__
+
+    def spy(self, strategy, recipe, data, *rest):
+        refresh = data.refresh
+        data = dataclasses.replace(data, refresh=lambda epoch: seen.append(refresh(epoch)) or seen[-1].copy())
+        training(self, strategy, recipe, data, *rest)
+
+    monkeypatch.setattr(HeadTraining, "__init__", spy)
+    run = again(augment=augment, epochs=2)
+    assert (run.history["views"], run.history["features_computed"]) == (0, 0)
+    assert f"0 features computed, {TRAIN_COUNT + EVAL_COUNT} from the store; 1 replica" in said()[-1]
+    words = f"augmentation: {TRAIN_COUNT} images x fresh views in 2 epochs = {2 * TRAIN_COUNT} backbone passes"
     assert words in said()[-1]
-    assert again(augment=AugmentOptions(flip="horizontal", zoom=0.2, views=0), epochs=3)[1] == facts
+    first, second = seen
+    plain = prepare(augment=augment).values
+    assert len({values.tobytes() for values in (plain.plain, first, second)}) == 3
+    np.testing.assert_array_equal(plain.refresh(1), second)
 
 
 def test_half_precision_passes_the_train_images_and_the_export_stays_exact(again, trained):
-    history, facts = again(precision="mixed_bfloat16")
-    assert history["features_computed"] == TRAIN_COUNT  # the eval images were kept in float32
-    assert 1e-5 < history["parity"] < 0.15
-    assert facts["backbone_sha256"] == read_facts(trained)["backbone_sha256"]
+    run = again(precision="mixed_bfloat16", epochs=2)
+    assert run.history["features_computed"] == TRAIN_COUNT  # the eval images were kept in float32
+    assert 1e-5 < run.history["parity"] < 0.15
+    assert run.facts["backbone_sha256"] == read_facts(trained)["backbone_sha256"]
     assert keras.config.dtype_policy().name == "float32"
 
 
 def test_a_second_stage_is_served_where_it_helps_and_recorded(again, trained, said):
-    tuning = FineTuneOptions(layers=6, learning_rate=1e-3, epochs=2, batch_size=12)
-    history, facts = again(fine_tune=tuning, epochs=2)
-    stage = history["fine_tune"]
-    assert len(stage["history"]["val_loss"]) == 2
+    tuning = FineTuneOptions(layers=3, learning_rate=1e-3, epochs=1, batch_size=12)
+    run = again(fine_tune=tuning, epochs=2)
+    stage = run.history["fine_tune"]
+    assert len(stage["history"]["val_loss"]) == 1
     assert stage["kept"] == (stage["after"]["loss"] < stage["before"]["loss"])
-    assert stage["kept"] == (facts["backbone_sha256"] != read_facts(trained)["backbone_sha256"])
-    assert history["parity"] < 2e-3
+    assert stage["kept"] == (run.facts["backbone_sha256"] != read_facts(trained)["backbone_sha256"])
+    assert run.history["parity"] < 2e-3
     assert "fine-tuning: held-out loss" in said()[-1]
 
 
-def test_pooling_and_a_hidden_layer_are_served(again):
-    history, facts = again(pooling="both", hidden_units=8, epochs=3)
-    assert history["features_computed"] == TRAIN_COUNT + EVAL_COUNT
+def test_pooling_a_hidden_layer_and_the_reading_of_images_are_served(again):
+    reading = {"crop_to_aspect_ratio": True, "orientation": "ignore", "alpha": "black"}
+    run = again(custom_config=reading, pooling="both", hidden_units=8, epochs=2)
+    facts = run.facts
+    assert run.history["features_computed"] == TRAIN_COUNT + EVAL_COUNT
     assert (facts["pooling"], facts["feature_width"], facts["hidden_units"]) == ("both", 2 * WIDTH, 8)
+    assert (facts[features.CROP_FACT], facts["orientation"], facts["alpha"]) == (True, "ignore", "black")
 
 
-def test_kept_features_of_another_image_fail_the_run(again, trained, monkeypatch):
+def test_kept_features_of_another_image_fail_the_run(again, monkeypatch):
     def read(self, digests, width):
         return np.ones([len(digests), width], np.float32), np.ones(len(digests), bool)
 
     monkeypatch.setattr(FeatureStore, "read", read)
     with pytest.raises(RuntimeError, match="Kept features are not what the exported model computes"):
-        again()
+        again(epochs=1)
 
 
 def test_checkpoints_are_gone_when_the_model_is_written(trained):
