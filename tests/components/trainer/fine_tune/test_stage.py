@@ -1,11 +1,12 @@
 """The second stage trains what it is told to and nothing else, repeats, resumes, and undoes what does not help."""
 
 import dataclasses
-import json
 import logging
 import multiprocessing
+import os
 import signal
-import time
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -20,7 +21,7 @@ from components.trainer.features.data import pixel_batches, read_split
 from components.trainer.features.feature_pass import FeaturePass, gather_features
 from components.trainer.features.folding import fold_backbone
 from components.trainer.fine_tune.epochs import TrunkFeatures
-from components.trainer.fine_tune.inputs import shuffled_batches
+from components.trainer.fine_tune.inputs import Images, shuffled_batches
 from components.trainer.fine_tune.layers import Trunk, choose_layers, unfreeze, why_not_repeatable
 from components.trainer.fine_tune.stage import bits_may_differ, fine_tune, graft
 from components.trainer.heads.head import Head, hold_out
@@ -41,6 +42,12 @@ def tune_options(wish=LAST, **options):
     wish = FineTuneOptions(**{"learning_rate": 1e-3, "epochs": 2, "batch_size": 8, **wish})
     made = {"validation_fraction": 0.3, "schedule": "constant", "dropout": 0.2, "tensorboard": False, **options}
     return TrainerOptions(fine_tune=wish, **made)
+
+
+def usual_options(**wish):
+    """Those of `tuned`: views, a penalty, and batches that divide neither the images nor the replicas."""
+    augment = AugmentOptions(flip="horizontal", zoom=0.2)
+    return tune_options(LAST | {"batch_size": 11, "checkpoint_steps": 2, **wish}, augment=augment, l2=0.01)
 
 
 def first_head(seed=1, hidden=0):
@@ -89,13 +96,39 @@ def tune(strategies, built, split, transform, tmp_path):
     return call
 
 
+@contextmanager
+def watched_steps():
+    """The batches of each step and of each measurement, as (rows, sums)."""
+    steps = {"learn": [], "measure": []}
+
+    def spy(name):
+        method = getattr(TrainingStep, name)
+
+        def call(self, given, batch, *rest):
+            found = method(self, given, batch, *rest)
+            steps[name].append((batch.index.numpy(), found[1] if name == "learn" else found))
+            return found
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in steps:
+            patch.setattr(TrainingStep, name, spy(name))
+        yield steps
+
+
+def values_of(backbone):
+    return {variable.path: variable.numpy() for variable in backbone.model.weights}
+
+
 @pytest.fixture(scope="module")
 def tuned(strategies, make, split, transform):
-    """One that got better, its weights before, and after."""
+    """A training that made it better, the weights before, and after, and its steps."""
     backbone = make()
-    before = {variable.path: variable.numpy() for variable in backbone.model.weights}
-    done = fine_tune(strategies["cpu"], backbone, first_head(), split, transform, tune_options())
-    return done, before, {variable.path: variable.numpy() for variable in backbone.model.weights}
+    before = values_of(backbone)
+    with watched_steps() as steps:
+        done = fine_tune(strategies["cpu"], backbone, first_head(), split, transform, usual_options())
+    return SimpleNamespace(done=done, before=before, after=values_of(backbone), steps=steps)
 
 
 def weights_of(done):
@@ -107,9 +140,9 @@ def same_bits(first, second):
 
 
 def test_only_the_chosen_layers_change_and_no_batch_norm(tuned):
-    done, before, after = tuned
+    before, after = tuned.before, tuned.after
     changed = {path for path in before if before[path].tobytes() != after[path].tobytes()}
-    assert done.kept
+    assert tuned.done.kept
     assert {path.split("/")[-2] for path in changed} == {
         "block_3_depthwise",
         "block_3_project",
@@ -119,14 +152,14 @@ def test_only_the_chosen_layers_change_and_no_batch_norm(tuned):
 
 
 def test_the_backbone_stays_frozen_to_keras_and_gets_another_digest(tuned, built):
-    done, _, _ = tuned
+    done = tuned.done
     assert not done.backbone.model.trainable_variables
     assert done.backbone.digest != built.digest
     assert done.backbone.weights_sha256 == built.weights_sha256
 
 
 def test_what_is_reported_is_what_the_new_weights_give(tuned, strategies, split, transform):
-    done, _, _ = tuned
+    done = tuned.done
     forward = fold_backbone(done.backbone.model, done.backbone.scaling)
     values = gather_features(FeaturePass(strategies["cpu"], forward, transform, 9), split).values
     held = hold_out(split, 0.3)
@@ -141,114 +174,99 @@ def test_what_is_reported_is_what_the_new_weights_give(tuned, strategies, split,
     assert done.describe().endswith(": kept")
 
 
-def test_what_does_not_help_is_undone_bit_for_bit(tune, built):
-    """A rate that destroys it: the loss before is better."""
-    head = first_head()
-    before = [variable.numpy().tobytes() for variable in built.model.weights]
-    done = tune(tune_options({**LAST, "learning_rate": 1.0, "epochs": 1}), head=head)
+def test_what_does_not_help_is_undone_bit_for_bit_and_views_are_fresh(tune, tuned, built):
+    """A rate that destroys it: the loss before is better. Without views the very first step is another one."""
+    head, before = first_head(), values_of(built)
+    options = usual_options(learning_rate=1.0, epochs=1)
+    with watched_steps() as steps:
+        done = tune(options.model_copy(update={"augment": AugmentOptions()}), head=head)
     assert not done.kept
     assert done.head is head
     assert done.backbone is built
-    assert before == [variable.numpy().tobytes() for variable in built.model.weights]
+    assert all(before[path].tobytes() == value.tobytes() for path, value in values_of(built).items())
     assert done.after["loss"] > done.before["loss"]
     assert "no better, not kept" in done.describe()
+    assert done.before == tuned.done.before
+    (plain_rows, plain), (rows, viewed) = steps["learn"][0], tuned.steps["learn"][0]
+    np.testing.assert_array_equal(rows, plain_rows)
+    assert viewed[0] != plain[0]
 
 
-def test_held_out_images_are_never_learned_from(tune, split, monkeypatch):
-    learned, watched = [], []
-    learn, measure = TrainingStep.learn, TrainingStep.measure
-
-    def spy(of, into):
-        def call(self, given, batch, *rest):
-            into.append(batch.index.numpy())
-            return of(self, given, batch, *rest)
-
-        return call
-
-    monkeypatch.setattr(TrainingStep, "learn", spy(learn, learned))
-    monkeypatch.setattr(TrainingStep, "measure", spy(measure, watched))
-    tune(tune_options(LAST | {"epochs": 1}))
+def test_held_out_images_are_never_learned_from(tuned, split):
+    learned, watched = ([rows for rows, _ in tuned.steps[name]] for name in ("learn", "measure"))
     held = hold_out(split, 0.3)
     assert set(np.concatenate(watched)) - {-1} == set(np.flatnonzero(held))
     assert set(np.concatenate(learned)) - {-1} == set(np.flatnonzero(~held))
-    assert len(learned) == -(-int((~held).sum()) // 8)
+    assert len(learned) == 2 * -(-int((~held).sum()) // 11)
 
 
 # Few images and batches that do not divide: replicas idle at the end of an epoch.
-def test_replicas_agree(tune, built, reused):
-    options = tune_options(LAST | {"batch_size": 11}, augment=AugmentOptions(flip="horizontal", zoom=0.2), l2=0.01)
-    one = tune(options)
-    weights = weights_of(one)
-    built.model.set_weights(reused[1])
-    two = tune(options, "cpu:2")
-    assert one.kept
-    for mine, its in zip(weights, weights_of(two), strict=True):
+def test_replicas_agree(tune, tuned):
+    two = tune(usual_options(), "cpu:2")
+    for mine, its in zip(weights_of(tuned.done), weights_of(two), strict=True):
         np.testing.assert_allclose(mine, its, atol=1e-3)
-    for name in one.history:
-        np.testing.assert_allclose(one.history[name], two.history[name], rtol=1e-3)
+    for name, curve in tuned.done.history.items():
+        np.testing.assert_allclose(curve, two.history[name], rtol=1e-3)
 
 
-def step_of(strategies, built, transform, split, spread=None, **options):
-    recipe = Recipe.of(tune_options(**{"batch_size": 6, "dropout": 0.0, **options}))
-    trunk = unfreeze(built, "avg", FineTuneOptions(**LAST))
-    source = TrunkFeatures(trunk, Augmentation())
-    step = TrainingStep(strategies["cpu"], recipe, (WIDTH, 3), split.labels, np.ones(3), source, spread)
+@pytest.fixture(scope="module")
+def six(split, transform):
+    """A batch of the first images."""
     index, pixels = next(iter(pixel_batches(split, transform, 6)))
-    head = first_head()
-    params = np.concatenate([trunk.read(), head.params()])
-    return step, params, Batch(index, (pixels, tf.zeros([6, 0]))), trunk, head
+    return Batch(index, (pixels, tf.zeros([6, 0])))
 
 
-def test_the_loss_takes_the_head_s_logits(strategies, built, transform, split):
+@pytest.fixture
+def step_of(strategies, built, split):
+    """A step over the split, the parameters before, the trunk and the head."""
+
+    def make(spread=None, hidden=0, weights=(1.0, 1.0, 1.0), **options):
+        recipe = Recipe.of(tune_options(**{"batch_size": 6, "dropout": 0.0, **options}))
+        trunk, head = unfreeze(built, "avg", FineTuneOptions(**LAST)), first_head(hidden=hidden)
+        source = TrunkFeatures(trunk, Augmentation())
+        step = TrainingStep(strategies["cpu"], recipe, head.widths, split.labels, np.array(weights), source, spread)
+        return step, np.concatenate([trunk.read(), head.params()]), trunk, head
+
+    return make
+
+
+def test_the_loss_takes_the_head_s_logits(step_of, six, split):
     """The known bug: a loss `from_logits` on probabilities can hardly fall below 0.55 for three classes."""
-    step, params, batch, trunk, _ = step_of(strategies, built, transform, split)
+    step, params, trunk, _ = step_of()
     size = sum(trunk.sizes)
-    logits = trunk.features(tf.constant(params[:size]), batch.inputs[0]).numpy() @ params[size:-3].reshape(WIDTH, 3)
+    logits = trunk.features(tf.constant(params[:size]), six.inputs[0]).numpy() @ params[size:-3].reshape(WIDTH, 3)
     labels = split.labels[:6]
     shifted = logits - logits.max(axis=1, keepdims=True)
     losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(6), labels]
-    _, sums, sane = step.learn(AdamState.first(params), batch, 1e-3, 0)
+    _, sums, sane = step.learn(AdamState.first(params), six, 1e-3, 0)
     assert sane
     np.testing.assert_allclose(sums, [losses.sum(), (logits.argmax(axis=1) == labels).sum()], rtol=1e-5)
-    np.testing.assert_allclose(step.measure(params, batch), sums, rtol=1e-9)
+    np.testing.assert_allclose(step.measure(params, six), sums, rtol=1e-9)
     sure = params.copy()
     sure[size:-3], sure[-3:] = 0.0, [100.0, 0.0, 0.0]
-    loss, right = step.measure(sure, batch._replace(index=tf.constant([0, 3, -1, -1, -1, -1], tf.int64)))
+    loss, right = step.measure(sure, six._replace(index=tf.constant([0, 3, -1, -1, -1, -1], tf.int64)))
     assert (loss, right) == (pytest.approx(0.0, abs=1e-6), 2)
+    assert not step.learn(AdamState.first(params), six, 1e39, 0)[2]
 
 
-def test_penalty_and_dropout_are_of_the_head_alone(strategies, built, transform, split):
-    step, params, batch, _, head = step_of(strategies, built, transform, split, l2=0.5)
-    plain = step.measure(params, batch)[0]
-    _, sums, _ = step.learn(AdamState.first(params), batch, 1e-3, 0)
-    assert sums[0] == pytest.approx(plain + 6 * 0.5 * (head.kernel.astype(np.float64) ** 2).sum(), rel=1e-6)
+def test_penalty_and_dropout_are_of_the_head_alone(step_of, six):
     spread = np.linspace(0.1, 2, WIDTH)
-    scaled, *_ = step_of(strategies, built, transform, split, spread, l2=0.5)
-    _, sums, _ = scaled.learn(AdamState.first(params), batch, 1e-3, 0)
+    dropping, params, _, head = step_of(dropout=0.5)
+    plain = dropping.measure(params, six)[0]
+    scaled, *_ = step_of(spread, l2=0.5)
+    _, sums, _ = scaled.learn(AdamState.first(params), six, 1e-3, 0)
     on_scale = head.kernel.astype(np.float64) * spread[:, None]
     assert sums[0] == pytest.approx(plain + 6 * 0.5 * (on_scale**2).sum(), rel=1e-6)
-    dropping, *_ = step_of(strategies, built, transform, split, dropout=0.5)
-    losses = [dropping.learn(AdamState.first(params), batch, 1e-3, at)[1][0] for at in (0, 0, 1)]
+    losses = [dropping.learn(AdamState.first(params), six, 1e-3, at)[1][0] for at in (0, 0, 1)]
     assert losses[0] == losses[1] != losses[2]
-    assert dropping.measure(params, batch)[0] == plain
+    assert plain not in losses
 
 
-def test_fresh_views_are_another_training(tune, tuned):
-    views = tune(tune_options(LAST | {"epochs": 1}, augment=AugmentOptions(rotation=30)))
-    assert views.before == tuned[0].before
-    assert views.history["loss"] != tuned[0].history["loss"][:1]
-
-
-def test_a_hidden_layer_learns_with_the_rest(strategies, built, transform, split):
-    _, _, batch, trunk, _ = step_of(strategies, built, transform, split)
-    recipe = Recipe.of(tune_options(label_smoothing=0.1, dropout=0.0))
-    weights = np.array([2.0, 1.0, 1.0])
-    source = TrunkFeatures(trunk, Augmentation())
-    step = TrainingStep(strategies["cpu"], recipe, (WIDTH, 32, 3), split.labels, weights, source)
-    head = first_head(hidden=32)
-    state, losses = AdamState.first(np.concatenate([trunk.read(), head.params()])), []
+def test_a_hidden_layer_learns_with_the_rest(step_of, six, built):
+    step, params, trunk, head = step_of(hidden=32, weights=(2.0, 1.0, 1.0), label_smoothing=0.1)
+    state, losses = AdamState.first(params), []
     for number in range(8):
-        state, sums, _ = step.learn(state, batch, 3e-3, number)
+        state, sums, _ = step.learn(state, six, 3e-3, number)
         losses.append(sums[0])
     assert losses[-1] < 0.95 * losses[0]
     done, grown = graft(built, trunk, head, state.params.numpy())
@@ -261,68 +279,69 @@ class StopError(Exception):
     """The run ends here."""
 
 
-def test_a_run_that_was_broken_off_twice_ends_as_the_unbroken_one(tune, tuned, tmp_path, monkeypatch, caplog):
-    """Within the first epoch, and then at its end."""
-    options = tune_options(LAST | {"checkpoint_steps": 2})
-    save, stops = Checkpoints.save, [(0, 2), (1, 0)]
+def stop_at(patch, epoch, step, stop):
+    """Calls `stop` after the checkpoint of this moment is written."""
+    save = Checkpoints.save
 
-    def stop(self, state):
+    def save_and_stop(self, state):
         save(self, state)
-        if (state.epoch, state.step) == stops[0]:
-            stops.pop(0)
-            raise StopError
+        if (state.epoch, state.step) == (epoch, step):
+            stop()
 
-    caplog.set_level(logging.INFO, logger="graft.progress")  # the backbone is not touched before the end
-    monkeypatch.setattr(Checkpoints, "save", stop)
-    for _ in range(2):
-        with pytest.raises(StopError):
-            tune(options, checkpoints=tmp_path / "kept")
-    monkeypatch.undo()
-    resumed = tune(options, checkpoints=tmp_path / "kept")
-    for place in ("epoch 0, step 2", "epoch 1"):
-        assert f"fine-tuning: going on after {place}, from a checkpoint" in caplog.messages
-    assert same_bits(resumed, tuned[0])
-    assert resumed.history == tuned[0].history
+    patch.setattr(Checkpoints, "save", save_and_stop)
 
 
-def tune_in_process(facts, answer):
+def raise_stop():
+    raise StopError
+
+
+def tune_and_be_killed(facts):
     import tensorflow_transform as tft
 
     from components.trainer.devices.strategy import make_strategy
 
+    stop_at(pytest.MonkeyPatch(), 0, 2, lambda: os.kill(os.getpid(), signal.SIGKILL))
     split, transform = read_split(facts["records"]), tft.TFTransformOutput(facts["transform"])
-    backbone = build_trunk(facts["trunk"])
-    options = TrainerOptions.from_json(facts["options"])
-    done = fine_tune(make_strategy("cpu"), backbone, first_head(), split, transform, options, facts["checkpoints"])
-    answer.send((done.backbone.digest, done.head.digest(), json.dumps(done.history)))
+    backbone, checkpoints = build_trunk(facts["trunk"]), facts["checkpoints"]
+    fine_tune(make_strategy("cpu"), backbone, first_head(), split, transform, usual_options(), checkpoints)
 
 
-def test_a_kill_changes_nothing(train_records, transform_uri, trunk, tmp_path, tuned):
+def test_a_run_that_was_killed_and_then_broken_off_ends_as_the_unbroken_one(
+    tune, tuned, train_records, transform_uri, trunk, tmp_path, monkeypatch, caplog
+):
+    """In another process within the first epoch, and here at its end; with curves and checkpoints, and without."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         ["components.trainer.fine_tune.stage", "tests.components.trainer.fine_tune.test_stage"]
     )
     facts = {"records": train_records.pattern, "transform": transform_uri, "trunk": trunk}
-    facts["options"] = tune_options(LAST | {"checkpoint_steps": 1}).to_json()
     facts["checkpoints"] = str(tmp_path / "kept")
-
-    def start():
-        receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=tune_in_process, args=(facts, sender))
-        process.start()
-        sender.close()
-        return process, receiver
-
-    process, _ = start()
-    while not list((tmp_path / "kept").rglob("epoch-*-step-000002.ckpt")) and process.is_alive():
-        time.sleep(0.001)
-    process.kill()
+    process = context.Process(target=tune_and_be_killed, args=(facts,))
+    process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    process, receiver = start()
-    resumed = receiver.recv()
-    process.join()
-    assert resumed == (tuned[0].backbone.digest, tuned[0].head.digest(), json.dumps(tuned[0].history))
+
+    caplog.set_level(logging.INFO, logger="graft.progress")  # the backbone is not touched before the end
+    options = usual_options().model_copy(update={"tensorboard": True})
+    with monkeypatch.context() as patch:
+        stop_at(patch, 1, 0, raise_stop)
+        with pytest.raises(StopError):
+            tune(options, checkpoints=tmp_path / "kept")
+    resumed = tune(options, checkpoints=tmp_path / "kept")
+    for place in ("epoch 0, step 2", "epoch 1"):
+        assert f"fine-tuning: going on after {place}, from a checkpoint" in caplog.messages
+    assert same_bits(resumed, tuned.done)
+    assert resumed.history == tuned.done.history
+    values = {}
+    for path in sorted((tmp_path / "logs" / "fine_tune" / "validation").glob("events.out.tfevents.*")):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                values.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
+    assert values["epoch_loss"] == pytest.approx(dict(enumerate(resumed.history["val_loss"])), rel=1e-6)
+    told = [line for line in caplog.messages if line.startswith("fine-tuning: epoch 2 of 2, ")]
+    assert all(line.endswith(" images/s") for line in told)
+    assert told[0].startswith("fine-tuning: epoch 2 of 2, step 2 of ")
+    assert "val_loss" in told[-1]
 
 
 def test_checkpoints_stand_in_the_order_of_their_steps(tmp_path):
@@ -340,31 +359,17 @@ def test_the_order_is_that_of_the_seed_and_goes_on_anywhere(split, transform):
     def order(seed, first=0):
         return [index.numpy().tolist() for index, _ in shuffled_batches(split, transform, rows, (5, 6), seed, first)]
 
-    assert order(1) == order(1) != order(2)
-    assert order(1)[3:] == order(1, first=3)
-    assert sorted(place for batch in order(1) for place in batch) == [-1] * (7 * 6 - len(rows)) + rows.tolist()
-    assert all(batch[5] == -1 for batch in order(1))
+    found = order(1)
+    assert found[3:] == order(1, first=3)
+    assert found != order(2)
+    assert sorted(place for batch in found for place in batch) == [-1] * (7 * 6 - len(rows)) + rows.tolist()
+    assert all(batch[5] == -1 for batch in found)
 
 
-def test_two_runs_give_the_same_bytes_with_and_without_curves_and_checkpoints(tune, tuned, tmp_path, caplog):
-    caplog.set_level(logging.INFO, logger="graft.progress")
-    again = tune(tune_options(LAST | {"checkpoint_steps": 2}, tensorboard=True), checkpoints=tmp_path / "kept")
-    assert same_bits(again, tuned[0])
-    assert again.history == tuned[0].history
-    values = {}
-    for path in (tmp_path / "logs" / "fine_tune" / "validation").glob("events.out.tfevents.*"):
-        for event in tf.compat.v1.train.summary_iterator(str(path)):
-            for value in event.summary.value:
-                values.setdefault(value.tag, []).append(float(tf.make_ndarray(value.tensor)))
-    assert values["epoch_loss"] == pytest.approx(again.history["val_loss"], rel=1e-6)
-    told = [line for line in caplog.messages if line.startswith("fine-tuning: epoch 1 of 2, ")]
-    assert all(line.endswith(" images/s") for line in told)
-    assert told[0].startswith("fine-tuning: epoch 1 of 2, step 2 of ")
-    assert "val_loss" in told[-1]
-
-
-def test_weights_that_overflow_stop_the_run_with_step_rate_and_a_way_out(tune):
-    with pytest.raises(InputError, match=r"loss is not finite at step \d \(epoch 1, learning rate 1e\+38\)") as caught:
+def test_weights_that_overflow_stop_the_run_with_step_rate_and_a_way_out(tune, monkeypatch):
+    monkeypatch.setattr(TrainingStep, "measure", lambda self, params, batch: np.ones(2))
+    monkeypatch.setattr(TrainingStep, "learn", lambda self, state, *_: (state, np.zeros(2), False))
+    with pytest.raises(InputError, match=r"loss is not finite at step 1 \(epoch 1, learning rate 1e\+38\)") as caught:
         tune(tune_options(LAST | {"learning_rate": 1e38}))
     assert "Try a lower trainer.fine_tune.learning_rate (now 1e+38" in str(caught.value)
 
@@ -441,9 +446,13 @@ def test_ops_that_cannot_repeat_are_let_through_only_there():
         config.disable_op_determinism()
 
 
-def test_records_that_changed_are_noticed(strategies, built, split, transform):
+def test_records_that_changed_are_noticed(split, transform):
     swapped = split.sha256.copy()
     swapped[[0, 1]] = swapped[[1, 0]]
     other = dataclasses.replace(split, sha256=swapped)
+    images = Images(other, np.arange(len(split)) < 2, transform, Augmentation())
     with pytest.raises(RuntimeError, match="stand in another order now"):
-        fine_tune(strategies["cpu"], built, first_head(), other, transform, tune_options())
+        next(images.watched_batches(2))
+    images = dataclasses.replace(images, held=np.arange(len(split)) >= 2)
+    with pytest.raises(RuntimeError, match="stand in another order now"):
+        next(images.learned_batches((2, 2), 1, 0, 0))
