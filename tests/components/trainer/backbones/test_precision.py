@@ -21,20 +21,20 @@ from components.trainer.heads.head import Head, hold_out
 from components.trainer.training.checkpoints import TrainingState
 from components.trainer.training.schedule import Recipe
 from components.trainer.training.step import AdamState, Batch, TrainingStep
-from tests.conftest import ALPHA, SIDE
+from tests.conftest import ALPHA, SIDE, WIDTH
 
-LAST = {"from_layer": "Conv_1", "learning_rate": 1e-3, "epochs": 2, "batch_size": 8}
+LAST = {"from_layer": "block_3_depthwise", "learning_rate": 1e-3, "epochs": 2, "batch_size": 8}
 HALF = ("mixed_bfloat16", "mixed_float16")
 
 
 @pytest.fixture(scope="module")
-def options(weights_file):
+def options(trunk):
     """For a precision, and options of the stage."""
 
     def make(precision, **wish):
         tuning = FineTuneOptions(**{**LAST, **wish})
         rest = {"validation_fraction": 0.3, "schedule": "constant", "tensorboard": False, "fine_tune": tuning}
-        return TrainerOptions(backbone_args=ALPHA, weights=weights_file, precision=precision, dropout=0, **rest)
+        return TrainerOptions(backbone=trunk, backbone_scaling="-1..1", precision=precision, dropout=0, **rest)
 
     return make
 
@@ -45,65 +45,61 @@ def split(train_records):
 
 
 @pytest.fixture(scope="module")
-def exact(weights_file):
-    return make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
-
-
-@pytest.fixture(scope="module")
-def halves(options):
-    return {precision: build_half(options(precision), (SIDE, SIDE)) for precision in HALF}
+def exact(trunk):
+    return make_backbone(trunk, (SIDE, SIDE), {}, "imagenet", "-1..1")
 
 
 def first_head():
-    kernel = np.random.default_rng(1).normal(size=(1280, 3)) * 0.05
+    kernel = np.random.default_rng(1).normal(size=(WIDTH, 3)) * 0.05
     return Head(kernel.astype(np.float32), np.zeros(3, np.float32), {"loss": [1.0]})
 
 
-def steps(strategies, split, trunk):
-    """A step over the split's first six images, the parameters before, and the images."""
-    recipe = Recipe.of(TrainerOptions(dropout=0.0, batch_size=6))
-    step = TrainingStep(
-        strategies["cpu"], recipe, (1280, 3), split.labels, np.ones(3), TrunkFeatures(trunk, Augmentation())
-    )
-    head = first_head()
-    return step, np.concatenate([trunk.read(), head.kernel.ravel(), head.bias])
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def batch(split, transform):
     index, pixels = next(iter(pixel_batches(split, transform, 6)))
     return Batch(index, (pixels, tf.zeros([6, 0])))
 
 
+@pytest.fixture(scope="module")
+def first_step(strategies, split, exact, batch):
+    """Learns from a batch, and measures it: the gradient, the sums, whether it is sane, the sums as measured."""
+
+    def take(half=None, scale=1.0):
+        trunk, head = unfreeze(exact, "avg", FineTuneOptions(**LAST), half), first_head()
+        recipe, source = Recipe.of(TrainerOptions(dropout=0.0, batch_size=6)), TrunkFeatures(trunk, Augmentation())
+        step = TrainingStep(strategies["cpu"], recipe, head.widths, split.labels, np.ones(3), source)
+        params = np.concatenate([trunk.read(), head.params()])
+        after, sums, sane = step.learn(AdamState.first(params), batch, 1e-3, 0, scale)
+        return after.mean.numpy(), sums, sane, step.measure(params, batch)
+
+    return take
+
+
+@pytest.fixture(scope="module")
+def exact_step(first_step):
+    return first_step()
+
+
 @pytest.mark.parametrize("precision", HALF)
-def test_a_step_learns_in_half_precision_and_measures_in_float32(strategies, split, exact, halves, batch, precision):
-    wish = FineTuneOptions(**LAST)
-    half = halves[precision]
+def test_a_step_learns_in_half_precision_and_measures_in_float32(options, first_step, exact_step, precision):
+    half = build_half(options(precision), (SIDE, SIDE))
     assert {variable.dtype for variable in half.model.weights} == {"float32"}
-    assert half.model.get_layer("Conv_1").compute_dtype == precision.removeprefix("mixed_")
+    assert half.model.get_layer("block_3_project").compute_dtype == precision.removeprefix("mixed_")
     assert keras.config.dtype_policy().name == "float32"
-    plain, params = steps(strategies, split, unfreeze(exact, "avg", wish))
-    mixed, same = steps(strategies, split, unfreeze(exact, "avg", wish, half))
-    np.testing.assert_array_equal(params, same)
-    state = AdamState.first(params)
-    scale = LossScale.first(precision).value
-    (after, sums, sane), (expected, exactly, _) = (
-        mixed.learn(state, batch, 1e-3, 0, scale),
-        plain.learn(state, batch, 1e-3, 0),
-    )
+    gradient, sums, sane, measured = first_step(half, LossScale.first(precision).value)
+    wanted, exactly, _, expected = exact_step
     assert sane
     assert 1e-7 < abs(sums[0] - exactly[0]) < 0.05 * exactly[0]
-    gradient, wanted = after.mean.numpy(), expected.mean.numpy()
     assert np.linalg.norm(gradient - wanted) < 0.2 * np.linalg.norm(wanted)
     assert (gradient != wanted).any()
-    np.testing.assert_array_equal(mixed.measure(params, batch), plain.measure(params, batch))
+    np.testing.assert_array_equal(measured, expected)
 
 
 def test_the_second_stage_in_half_precision_helps_and_is_exact_when_measured(
-    strategies, split, transform, options, weights_file
+    strategies, split, transform, options, trunk
 ):
     chosen = options("mixed_bfloat16", epochs=1)
-    backbone = make_backbone("MobileNetV2", (SIDE, SIDE), ALPHA, weights_file)
+    backbone = make_backbone(trunk, (SIDE, SIDE), {}, "imagenet", "-1..1")
     done = fine_tune(strategies["cpu"], backbone, first_head(), split, transform, chosen)
     assert done.kept
     assert done.backbone.model.compute_dtype == "float32"
@@ -132,7 +128,7 @@ def epoch(strategies, split, transform, options, exact, monkeypatch):
         training = FineTuning(
             strategies["cpu"], trunk, first_head(), Images(split, held, transform, Augmentation()), chosen
         )
-        return training.run_epoch(training.start(np.zeros(sum(trunk.sizes) + 1281 * 3))), scales
+        return training.run_epoch(training.start(np.zeros(sum(trunk.sizes) + (WIDTH + 1) * 3))), scales
 
     return run
 
@@ -167,17 +163,13 @@ def test_the_scale_grows_after_many_good_steps_and_shrinks_to_one():
     assert LossScale.first("mixed_bfloat16") == LossScale(1.0).after_step("float32") == LossScale()
 
 
-def test_a_saved_keras_model_computes_in_half_precision_too(tmp_path):
-    keras.utils.set_random_seed(1)
-    pixels = keras.Input((SIDE, SIDE, 3))
-    inner = keras.Model(pixels, keras.layers.ReLU()(keras.layers.Conv2D(4, 3, name="first")(pixels)))
-    inner.save(tmp_path / "trunk.keras")
-    options = TrainerOptions(backbone=str(tmp_path / "trunk.keras"), precision="mixed_bfloat16")
-    images = np.random.default_rng(1).uniform(0, 255, (2, SIDE, SIDE, 3)).astype(np.float32)
-    half, exactly = build_half(options, (SIDE, SIDE)).model(images), inner(images)
-    assert half.dtype == tf.bfloat16
-    np.testing.assert_allclose(tf.cast(half, tf.float32), exactly, atol=0.02 * float(np.abs(exactly).max()))
-    assert (np.asarray(tf.cast(half, tf.float32)) != exactly.numpy()).any()
+def test_a_row_of_the_table_is_built_to_compute_in_half_precision_too():
+    options = TrainerOptions(backbone="MobileNetV2", backbone_args=ALPHA, weights="none", precision="mixed_bfloat16")
+    model = build_half(options, (SIDE, SIDE)).model
+    assert {layer.compute_dtype for layer in model.layers if layer.weights} == {"bfloat16"}
+    assert {variable.dtype for variable in model.weights} == {"float32"}
+    assert model.compute_output_spec(keras.KerasTensor((1, SIDE, SIDE, 3))).dtype == "bfloat16"
+    assert keras.config.dtype_policy().name == "float32"
 
 
 def test_a_saved_model_folder_is_refused(tmp_path):
