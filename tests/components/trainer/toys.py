@@ -6,6 +6,7 @@ Run as a program it trains one head and prints what came out as JSON: `python -m
 import hashlib
 import json
 import sys
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -41,6 +42,20 @@ def tiny_backbone(side, width=8):
 def toy_options(**options):
     """What the tests train with, unless they say otherwise."""
     return TrainerOptions(**{"learning_rate": 0.05, "epochs": 15, "tensorboard": False, **options})
+
+
+@contextmanager
+def exact_ops():
+    """Deterministic ops for a while, as a process of its own has them for good: the last bit of a loss differs."""
+    from tensorflow.python.framework import config  # there is no public way to lift them
+
+    from components.trainer.devices.strategy import repeat_exactly
+
+    repeat_exactly()
+    try:
+        yield
+    finally:
+        config.disable_op_determinism()
 
 
 def train_toy(facts):
