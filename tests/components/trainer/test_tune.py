@@ -1,5 +1,6 @@
 """A search over features that are kept: what is tried, what decides, and what comes out."""
 
+import dataclasses
 import json
 import logging
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from components.options.tuner import TunerOptions
 from components.trainer import tune
 from components.trainer.heads.epochs import HeadData, HeadTraining
 from components.trainer.heads.head import hold_out
+from components.trainer.training.checkpoints import TrainingState
 from components.trainer.tune import HeadTuner, Problem, make_oracle, search_space, tuner_fn
 from tests.components.trainer.toys import toy, toy_options
 from tests.conftest import TRAIN_COUNT, WIDTH, artifact
@@ -45,19 +47,34 @@ def rows(tuner):
     return [(trial.hyperparameters.values, trial.score) for trial in trials]
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Trials that train nothing: what they come to follows from their values, and from how far they go."""
+
+    def train(self, name, values, start=None, epochs=None):
+        state = TrainingState.first(np.zeros(1))
+        rate, units, until = values["learning_rate"], values.get("hidden_units", 0), epochs or self.options.epochs
+        curve = [abs(np.log10(rate) + 2) + 1 / (1 + units + epoch) for epoch in range(until)]
+        history = {"val_loss": curve, "val_accuracy": [np.cos(loss) for loss in curve]}
+        return dataclasses.replace(state, epoch=until, history=history)
+
+    monkeypatch.setattr(Problem, "train", train)
+
+
 @pytest.mark.parametrize("algorithm", ["random", "bayesian", "hyperband"])
-def test_the_same_seed_gives_the_same_search(problem, tmp_path, algorithm):
+def test_the_same_seed_gives_the_same_search(quick, problem, tmp_path, algorithm):
     first, second = (rows(search(problem, tmp_path / str(n), algorithm=algorithm, trials=4)) for n in range(2))
     assert first == second
     assert len(first) == 4 if algorithm != "hyperband" else len(first) > 2
     assert rows(search(problem, tmp_path / "other", algorithm=algorithm, trials=2, seed=9))[:2] != first[:2]
 
 
-def test_the_first_trial_is_the_configuration_and_the_best_is_the_best(problem, tmp_path):
-    tuner = search(problem, tmp_path, algorithm="random")
+@pytest.mark.parametrize(("objective", "best_of"), [("val_loss", min), ("val_accuracy", max)])
+def test_the_first_trial_is_the_configuration_and_the_best_is_the_best(quick, problem, tmp_path, objective, best_of):
+    tuner = search(problem, tmp_path, algorithm="random", objective=objective)
     found, best = rows(tuner), tuner.get_best_hyperparameters()[0]
     assert found[0][0] == {"learning_rate": 0.05, "hidden_units": 0}
-    assert best.values == min(found, key=lambda row: row[1])[0]
+    assert best.values == best_of(found, key=lambda row: row[1])[0] != found[0][0]
 
 
 def test_a_score_is_that_of_the_head_which_the_trainer_would_train(problem, tmp_path):
@@ -66,40 +83,40 @@ def test_a_score_is_that_of_the_head_which_the_trainer_would_train(problem, tmp_
     assert score == min(state.history["val_loss"])
     last = Problem(**{**vars(problem), "options": toy_options(epochs=3, early_stopping_patience=0)})
     assert last.measure(state) == {name: state.history[name][-1] for name in ("val_loss", "val_accuracy")}
+    part = problem.train("trial", values, epochs=1)
+    assert part.epoch == 1
+    assert problem.train("trial", values, part).history == state.history
 
 
-def test_accuracy_can_be_the_objective(problem, tmp_path):
-    tuner = search(problem, tmp_path, objective="val_accuracy", algorithm="random")
-    found, best = rows(tuner), tuner.get_best_hyperparameters()[0]
-    assert {json.dumps(values): score for values, score in found}[json.dumps(best.values)] == max(
-        score for _, score in found
-    )
-
-
-def test_hyperband_goes_on_from_where_a_trial_stopped(problem, tmp_path, monkeypatch):
+def test_hyperband_goes_on_from_where_a_trial_stopped(quick, problem, tmp_path, monkeypatch):
     seen = []
     train = Problem.train
 
     def spy(self, name, values, start=None, epochs=None):
         state = train(self, name, values, start, epochs)
-        seen.append((start.epoch if start else 0, epochs, state.epoch, values))
+        seen.append((start.epoch if start else 0, epochs, values))
         return state
 
     monkeypatch.setattr(Problem, "train", spy)
     tuner = search(problem, tmp_path, algorithm="hyperband")
     continued = [row for row in seen if row[0]]
     assert continued
-    assert all(before < epochs == after for before, epochs, after, _ in continued)
+    assert all(before < epochs for before, epochs, _ in continued)
     assert all(set(values) == set(SPACE) for *_, values in seen)
     assert set(tuned_values(tuner.get_best_hyperparameters()[0].get_config())) == set(SPACE)
 
 
-def test_a_loss_that_is_not_finite_is_a_failed_trial(problem, tmp_path, caplog):
+def test_a_loss_that_is_not_finite_is_a_failed_trial(problem, tmp_path, caplog, monkeypatch):
     caplog.set_level(logging.INFO, logger="graft.progress")
     space = {"learning_rate": [0.05, 1e300]}
     tuner = search(problem, tmp_path, space=space, algorithm="random")
     assert tuner.get_best_hyperparameters()[0].values == {"learning_rate": 0.05}
     assert "1 failed, best val_loss" in caplog.text
+
+    def fail(self, *_):
+        raise InputError("not finite")
+
+    monkeypatch.setattr(Problem, "train", fail)
     with pytest.raises(InputError, match="expected at least one head with a finite loss, all 1 trials failed"):
         search(problem, tmp_path, space={"learning_rate": [1e300]}, algorithm="random")
 
@@ -113,11 +130,14 @@ def test_any_other_error_ends_the_search(problem, tmp_path, monkeypatch):
         search(problem, tmp_path)
 
 
-def test_class_weights_and_replicas_are_those_of_the_trainer(strategies, tmp_path):
-    plain = rows(search(make_problem(strategies), tmp_path, trials=1))
-    two = rows(search(make_problem(strategies, "cpu:2"), tmp_path, trials=1))
-    weighted = rows(search(make_problem(strategies, class_weights="balanced"), tmp_path, trials=1))
-    assert [score for _, score in two] == pytest.approx([score for _, score in plain], abs=1e-5)
+def test_class_weights_and_replicas_are_those_of_the_trainer(strategies):
+    made = (
+        make_problem(strategies),
+        make_problem(strategies, "cpu:2"),
+        make_problem(strategies, class_weights="balanced"),
+    )
+    plain, two, weighted = (one.measure(one.train("trial", {})) for one in made)
+    assert two == pytest.approx(plain, abs=1e-5)
     assert weighted != plain
 
 
@@ -201,12 +221,12 @@ def given(trained, transform_uri, examples_artifact, tmp_path):
 
 
 def test_tfx_runs_the_search_and_writes_both_artifacts(given, trained, said):
-    best, results = given(trained.options.model_copy(update={"epochs": 2}))
+    best, results = given(trained.options.model_copy(update={"epochs": 1}), trials=2)
     assert set(best["values"]) == {"learning_rate", "dropout", "l2"}
     assert [row["score"] for row in results] == sorted(row["score"] for row in results)
     assert {name: results[0][name] for name in best["values"]} == best["values"]
     assert not any("features of" in line for line in said())  # all of them were kept
-    assert said()[-1].startswith("3 trials in ")
+    assert said()[-1].startswith("2 trials in ")
     assert "as configured): dropout 0" in said()[-1]
 
 
@@ -214,7 +234,8 @@ def test_the_search_starts_from_what_the_trainer_would_do_where_options_leave_it
     trained, train_records, eval_records, transform_uri, tmp_path
 ):
     options = trained.options.model_copy(update={"validation_fraction": None})
-    made = tuner_fn(fn_args(options, train_records, eval_records, transform_uri, tmp_path))
+    kept = trained.kept / "features"
+    made = tuner_fn(fn_args(options, train_records, eval_records, transform_uri, tmp_path, kept))
     chosen = made.fit_kwargs["problem"].options
     assert chosen.l2 > 0
     assert chosen.early_stopping_patience == 0  # the Trainer holds nothing out, and stops at the last epoch
@@ -233,7 +254,7 @@ def test_kept_views_are_learned_from(given, trained, monkeypatch):
 
     monkeypatch.setattr(HeadTraining, "__init__", spy)  # TFX loads the module of a tuner_fn again
     augment = AugmentOptions(flip="both", views=2)  # other views than those of test_train.py, which shares the store
-    given(trained.options.model_copy(update={"epochs": 2, "augment": augment}), trials=1)
+    given(trained.options.model_copy(update={"epochs": 1, "augment": augment}), trials=1)
     ((values, held),) = seen
     assert values.shape == (3 * TRAIN_COUNT, WIDTH)
     assert held.any()
@@ -243,12 +264,16 @@ def test_kept_views_are_learned_from(given, trained, monkeypatch):
 def test_fresh_views_are_refused(trained, train_records, eval_records, transform_uri, tmp_path):
     options = trained.options.model_copy(update={"augment": AugmentOptions(flip="horizontal", views=0)})
     with pytest.raises(InputError, match=r"views that are fresh each epoch .* Set|trainer.augment.views: 2 or more"):
-        tuner_fn(fn_args(options, train_records, eval_records, transform_uri, tmp_path))
+        tuner_fn(fn_args(options, train_records, eval_records, transform_uri, tmp_path, trained.kept / "features"))
 
 
-def fn_args(options, train_records, eval_records, transform_uri, tmp_path, **wish):
+def fn_args(options, train_records, eval_records, transform_uri, tmp_path, features_dir="", **wish):
     return SimpleNamespace(
-        custom_config={"options": options.to_json(), "tuner": TunerOptions.model_validate(wish).to_json()},
+        custom_config={
+            "options": options.to_json(),
+            "tuner": TunerOptions.model_validate(wish).to_json(),
+            "features_dir": str(features_dir),
+        },
         transform_graph_path=transform_uri,
         train_files=train_records.pattern,
         eval_files=eval_records.pattern,
