@@ -58,19 +58,20 @@ def test_an_epoch_without_dropout_is_what_keras_does(epochs, devices, widths):
     model = keras_model(state.params, widths)
     optimizer = keras.optimizers.Adam()
     loss_of = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=SMOOTHING)
-    losses = []
+    losses, right = [], 0
     for step, rate in enumerate(rates):
         rows = order[step * 9 : step * 9 + 9]
         with tf.GradientTape() as tape:
-            targets = tf.one_hot(labels[rows], 3)
-            loss = loss_of(targets, model(values[rows]), sample_weight=WEIGHTS[labels[rows]]) + sum(model.losses)
+            targets, logits = tf.one_hot(labels[rows], 3), model(values[rows])
+            loss = loss_of(targets, logits, sample_weight=WEIGHTS[labels[rows]]) + sum(model.losses)
         losses.append(float(loss) * len(rows))
+        right += int((np.argmax(logits, axis=1) == labels[rows]).sum())
         optimizer.learning_rate = rate
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
     for (kernel, bias), layer in zip(unpack_layers(after.params, widths), model.layers, strict=True):
         np.testing.assert_allclose(kernel, layer.kernel.numpy(), atol=2e-5)
         np.testing.assert_allclose(bias, layer.bias.numpy(), atol=2e-5)
-    assert means[0] == pytest.approx(sum(losses) / 40, rel=1e-5)
+    assert means == pytest.approx([sum(losses) / 40, right / 40], rel=1e-5)
     assert broken is None
 
 
