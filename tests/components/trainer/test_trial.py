@@ -9,6 +9,7 @@ from components.errors import InputError
 from components.options.trainer import FineTuneOptions, TrainerOptions
 from components.trainer import trial
 from components.trainer.trial import try_network
+from tests.components.trainer.backbones.cut import cut_networks
 
 SIZE = (24, 24)
 
@@ -17,7 +18,7 @@ def save(folder, *names, pooled=False):
     """A trunk with layers of these names."""
     inputs = outputs = keras.Input((*SIZE, 3))
     for name in names:
-        outputs = keras.layers.Conv2D(4, 3, strides=2, name=name)(outputs)
+        outputs = keras.layers.Conv2D(4, 1, strides=2, name=name)(outputs)
     if pooled:
         outputs = keras.layers.GlobalAveragePooling2D()(outputs)
     keras.Model(inputs, outputs).save(folder / "trunk.keras")
@@ -28,7 +29,7 @@ def attempt(path, **options):
     return try_network(TrainerOptions(backbone=path, **options), SIZE, ())
 
 
-@pytest.mark.parametrize("name", ["_a", "__init__", "-a", "a b", "a:b", "été", "a+b"])
+@pytest.mark.parametrize("name", ["_a", "a b", "a:b", "été"])
 def test_names_that_tensorflow_cannot_hold_are_said(tmp_path, name):
     path = save(tmp_path, "first", name)
     with pytest.raises(InputError, match=r"not be exported for serving: .*valid.* scope name") as caught:
@@ -39,10 +40,9 @@ def test_names_that_tensorflow_cannot_hold_are_said(tmp_path, name):
     )
 
 
-@pytest.mark.parametrize("name", ["a", "1a", "a.b", "a_", "kernel", "name", "head"])
 @pytest.mark.parametrize("pooled", [False, True])
-def test_other_names_pass_and_vectors_too(tmp_path, name, pooled):
-    path = save(tmp_path, name, pooled=pooled)
+def test_other_names_pass_and_vectors_too(tmp_path, pooled):
+    path = save(tmp_path, "a", "1a", "a.b", "a_", "kernel", "name", "head", pooled=pooled)
     assert attempt(path) == path
 
 
@@ -99,7 +99,8 @@ def test_a_file_that_is_no_model_is_said(tmp_path, content):
         attempt(str(tmp_path / "trunk.keras"))
 
 
-def test_a_weights_file_of_another_network_is_said(weights_file):
+def test_a_weights_file_of_another_network_is_said(weights_file, monkeypatch):
+    cut_networks(monkeypatch)
     with pytest.raises(InputError, match="does not fit MobileNetV2"):
         try_network(TrainerOptions(weights=weights_file, backbone_args={"alpha": 0.5}), (32, 32), ())
 

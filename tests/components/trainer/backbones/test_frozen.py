@@ -11,9 +11,18 @@ from components.trainer.backbones import frozen
 from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.build import make_backbone
 from components.trainer.backbones.frozen import Facts, Frozen, freeze
+from tests.components.trainer.backbones.cut import cut_networks
 from tests.conftest import ALPHA, SIDE
 
 SIZE = (SIDE, SIDE)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cut():
+    """What is asked here is how often a network is built."""
+    with pytest.MonkeyPatch.context() as patch:
+        cut_networks(patch)
+        yield
 
 
 @pytest.fixture
@@ -29,9 +38,11 @@ def built(monkeypatch):
     return seen
 
 
-@pytest.fixture
-def options(weights_file):
-    return TrainerOptions(backbone_args=ALPHA, weights=weights_file)
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    weights = str(tmp_path_factory.mktemp("weights") / "w.weights.h5")
+    make_backbone("MobileNetV2", SIZE, ALPHA, "none").model.save_weights(weights)
+    return TrainerOptions(backbone_args=ALPHA, weights=weights)
 
 
 def test_a_second_run_knows_the_backbone_without_building_it(tmp_path, options, built):

@@ -9,9 +9,18 @@ from components.files.digests import digest_of
 from components.trainer.backbones.build import digest_weights, make_backbone
 from components.trainer.backbones.weights import IMAGENET_DEVIATIONS_RGB, find_misfit, load_weights_file
 from tests import pictures
+from tests.components.trainer.backbones.cut import cut_networks
 from tests.components.trainer.published import write_legacy
 
 SIZE = (32, 32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cut():
+    """Files hold a block of each kind as they hold twenty."""
+    with pytest.MonkeyPatch.context() as patch:
+        cut_networks(patch)
+        yield
 
 
 def build(alpha=0.35, seed=1):
@@ -21,12 +30,11 @@ def build(alpha=0.35, seed=1):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """One network in the three kinds of file, `narrow`, and a wider one, `wide`."""
+    """One network in the three kinds of file, `narrow`, and a wider one, `wide`; the folder and both networks."""
     folder = tmp_path_factory.mktemp("weights")
     found = {}
     for name, alpha in (("narrow", 0.35), ("wide", 0.5)):
-        model = build(alpha, seed=9)
-        found[name] = digest_weights(model)
+        found[name] = model = build(alpha, seed=9)
         model.save_weights(folder / f"{name}.weights.h5")
         model.save(folder / f"{name}.keras")
         write_legacy(model, folder / f"{name}.h5")
@@ -40,24 +48,25 @@ def target():
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5", ".keras"])
-def test_every_kind_of_file_gives_the_same_weights(files, suffix):
-    folder, digests = files
+def test_every_kind_of_file_gives_the_same_weights(files, target, suffix):
+    folder, networks = files
     built = make_backbone("MobileNetV2", SIZE, {"alpha": 0.35}, str(folder / f"narrow{suffix}"))
-    assert built.digest == digests["narrow"]
-    assert built.digest != digest_weights(build())
+    assert built.digest == digest_weights(networks["narrow"])
+    assert built.digest != digest_weights(target)
     assert not built.model.trainable_weights
 
 
 def test_weights_do_not_depend_on_the_size_of_the_images(files):
-    folder, digests = files
+    folder, networks = files
     digest = make_backbone("MobileNetV2", (64, 48), {"alpha": 0.35}, str(folder / "narrow.weights.h5")).digest
-    assert digest == digests["narrow"]
+    assert digest == digest_weights(networks["narrow"])
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5", ".keras"])
 def test_weights_of_another_width_are_refused_with_the_first_layer_and_both_shapes(files, target, suffix):
-    path = str(files[0] / f"wide{suffix}")
-    pairs = zip(target.layers, build(alpha=0.5).layers, strict=True)
+    folder, networks = files
+    path = str(folder / f"wide{suffix}")
+    pairs = zip(target.layers, networks["wide"].layers, strict=True)
     shapes = [(a.name, [tuple(w.shape) for w in a.weights], [tuple(w.shape) for w in b.weights]) for a, b in pairs]
     name, expected, found = next(row for row in shapes if row[1] != row[2])
     with pytest.raises(InputError) as caught:
@@ -69,8 +78,8 @@ def test_weights_of_another_width_are_refused_with_the_first_layer_and_both_shap
 
 
 def test_weights_of_another_network_are_refused(files, target, tmp_path):
-    keras.utils.set_random_seed(1)
-    other = make_backbone("MobileNet", SIZE, {"alpha": 0.25}, "none").model
+    pixels = keras.Input((*SIZE, 3))
+    other = keras.Model(pixels, keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 3)(pixels)))
     for path in (tmp_path / "other.weights.h5", tmp_path / "other.h5"):
         other.save_weights(path) if path.name.endswith(".weights.h5") else write_legacy(other, path)
         with pytest.raises(InputError, match="does not fit MobileNetV2") as caught:
