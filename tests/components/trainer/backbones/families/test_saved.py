@@ -37,8 +37,9 @@ def save(model, folder, kind):
 
 
 @pytest.mark.parametrize("kind", ["keras", "exported", "saved"])
-@pytest.mark.parametrize(("pooled", "shape"), [(False, (16, 24, 8)), (True, (5,))])
-@pytest.mark.parametrize("given", [(None, None, 3), (*SIZE, 3)])
+@pytest.mark.parametrize(
+    ("pooled", "shape", "given"), [(False, (16, 24, 8), (None, None, 3)), (True, (5,), (*SIZE, 3))]
+)
 def test_a_saved_model_answers_as_before(tmp_path, kind, pooled, shape, given):
     model = trunk(given, pooled)
     path = save(model, tmp_path, kind)
