@@ -1,7 +1,9 @@
 """An export is traced once, and later ones get other heads."""
 
+import itertools
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from components.contract import features
 from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import Frozen
 from components.trainer.export import write as export_module
-from components.trainer.export.export_cache import KeptExport
+from components.trainer.export.export_cache import KeptExport, find_place
 from components.trainer.export.write import Graft, export
 from components.trainer.heads.head import Head
 from tests.components.trainer.toys import tiny_backbone
@@ -35,20 +37,45 @@ def backbone():
     return Frozen.of(tiny_backbone(SIDE, WIDTH))
 
 
+@pytest.fixture(scope="module")
+def writer(backbone, transform):
+    """Gives what exports heads into a folder, and keeps exports there."""
+
+    def writer(folder):
+        count = itertools.count()
+
+        def write(head, code="c"):
+            path = folder / f"export-{next(count)}"
+            facts = {"classes": CLASSES, "backbone_sha256": backbone.facts.digest, "head_sha256": head.digest()}
+            export(
+                Graft(backbone, "avg", head, transform), str(path), facts, AnswerCache(str(folder / "features")), code
+            )
+            return path
+
+        return write
+
+    return writer
+
+
+@pytest.fixture(scope="module")
+def first(writer, tmp_path_factory):
+    """A folder with an export of the first head, and what was kept of it."""
+    folder = tmp_path_factory.mktemp("first")
+    writer(folder)(head_of(1)).rename(folder / "export")
+    return folder
+
+
 @pytest.fixture
-def write(backbone, transform, tmp_path):
-    """Exports a head; gives the folder."""
+def write(writer, tmp_path):
+    """Exports a head; gives the folder. Nothing is kept yet."""
+    return writer(tmp_path)
 
-    def write(head, code="c", **facts):
-        path = tmp_path / f"export-{write.count}"
-        write.count += 1
-        known = {"classes": CLASSES, "backbone_sha256": backbone.facts.digest, **facts}
-        kept = AnswerCache(str(tmp_path / "features"))
-        export(Graft(backbone, "avg", head, transform), str(path), {**known, "head_sha256": head.digest()}, kept, code)
-        return path
 
-    write.count = 0
-    return write
+@pytest.fixture
+def write_again(writer, first, tmp_path):
+    """Exports a head where the first one is kept; gives the folder."""
+    shutil.copytree(first / "features", tmp_path / "features")
+    return writer(tmp_path)
 
 
 @pytest.fixture
@@ -101,42 +128,49 @@ def test_a_kept_export_with_another_head_is_the_traced_one(write, traced, eval_r
     assert prints[0].signature_def_hash == prints[1].signature_def_hash
 
 
-def test_what_else_decides_an_export_traces_again(write, traced):
-    write(head_of(1))
-    write(head_of(1), code="edited")
-    write(head_of(1), backbone_sha256="f" * 64)
-    write(head_of(1), classes=["dark", "light", "bright"])
-    assert len(traced) == 4
+def test_what_else_decides_an_export_has_another_place(transform, tmp_path):
+    def place(code="c", **facts):
+        known = {"classes": CLASSES, "backbone_sha256": "b" * 64, "head_sha256": "h" * 64, "seed": 1, **facts}
+        return find_place(transform, known, AnswerCache(str(tmp_path)), code).path
+
+    assert place(head_sha256="f" * 64, seed=2) == place()
+    others = [place("edited"), place(backbone_sha256="f" * 64), place(classes=["dark", "light", "bright"])]
+    assert len({place(), *others}) == 4
 
 
 def test_without_a_digest_of_the_code_nothing_is_kept(write, traced, tmp_path):
     write(head_of(1), code="")
-    write(head_of(1), code="")
-    assert len(traced) == 2
+    assert len(traced) == 1
     assert not list(tmp_path.glob("features/exports/*"))
 
 
-@pytest.mark.parametrize("spoil", ["cut", "flipped", "empty"])
-def test_a_damaged_export_is_traced_again_and_said(write, traced, tmp_path, caplog, spoil):
+def test_a_damaged_export_is_traced_again_and_said(write_again, traced, tmp_path, caplog):
     caplog.set_level(logging.WARNING, logger="graft.run")
-    write(head_of(1))
     (kept,) = tmp_path.glob("features/exports/*.export")
     content = bytearray(kept.read_bytes())
-    middle = len(content) // 2
-    content[middle] ^= 1
-    kept.write_bytes({"cut": content[:middle], "flipped": content, "empty": b""}[spoil])
-    path = write(head_of(2))
-    assert len(traced) == 2
+    content[len(content) // 2] ^= 1
+    kept.write_bytes(content)
+    path = write_again(head_of(2))
+    assert len(traced) == 1
     assert "is not usable, the export is traced again" in caplog.text
     np.testing.assert_array_equal(tf.saved_model.load(str(path)).kernel.numpy(), head_of(2).kernel)
-    write(head_of(3))
-    assert len(traced) == 2  # the damaged one was replaced
+    write_again(head_of(3))
+    assert len(traced) == 1  # the damaged one was replaced
 
 
-def test_a_head_of_another_shape_does_not_fit(write, tmp_path, caplog):
-    path = write(head_of(1))
+@pytest.mark.parametrize("length", [0, 1000])
+def test_an_export_that_ends_early_is_not_usable(first, tmp_path, caplog, length):
+    place = KeptExport(str(tmp_path), {})
+    place.keep(str(first / "export"))
+    Path(place.path).write_bytes(Path(place.path).read_bytes()[:length])
+    assert not place.write_with(head_of(2), str(tmp_path / "export"))
+    assert not (tmp_path / "export").exists()
+    assert "is not usable, the export is traced again" in caplog.text
+
+
+def test_a_head_of_another_shape_does_not_fit(first, tmp_path, caplog):
     place = KeptExport(str(tmp_path / "other"), {})
-    place.keep(str(path))
+    place.keep(str(first / "export"))
     assert place.write_with(head_of(2), str(tmp_path / "fits"))
     assert not place.write_with(head_of(2, classes=4), str(tmp_path / "wider"))
     assert not place.write_with(head_of(2, units=4), str(tmp_path / "deeper"))

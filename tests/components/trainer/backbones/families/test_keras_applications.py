@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.applications import mobilenet_v2, mobilenet_v3
 
 from components.errors import InputError
 from components.trainer.backbones.build import digest_weights, make_backbone, scale_pixels
@@ -11,13 +12,16 @@ from components.trainer.backbones.families.keras_applications import ROWS, find_
 from components.trainer.backbones.table import check_request
 from components.trainer.features.folding import fold_backbone, pool
 from tests import pictures
+from tests.components.trainer.backbones.cut import cut_networks
 from tests.components.trainer.backbones.families import walk
 from tests.conftest import ALPHA
 
-# One of each scaling, with grouped convolutions, with normalisation inside, and with weights of each kind of address.
-TYPICAL = ("ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "MobileNetV2", "MobileNetV3Small", "VGG16")
-FOLDED = ("ConvNeXtTiny", "MobileNetV2", "MobileNetV3Small")
 MOBILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_"
+
+
+@pytest.fixture
+def cut(monkeypatch):
+    cut_networks(monkeypatch)
 
 
 def test_every_row_was_held_against_this_keras():
@@ -31,14 +35,22 @@ def test_the_rows_are_all_image_models_of_keras():
     assert set(ROWS) == walk.models_of_keras()
 
 
-@pytest.mark.parametrize("name", TYPICAL)
+@pytest.mark.parametrize("name", ["EfficientNetB0", "VGG16"])  # with normalisation inside, and without
+@pytest.mark.usefixtures("cut")
 def test_a_row_is_what_keras_makes_of_it(name):
     walk.in_a_thread(walk.check_row, name)
+
+
+@pytest.mark.parametrize("name", ["MobileNetV2", "MobileNetV3Small", "VGG16"])  # by size and width, by width, the same
+def test_weights_are_those_that_keras_asks_for(name, monkeypatch):
+    for module in (mobilenet_v2, mobilenet_v3):  # Keras builds the network before it asks
+        monkeypatch.setattr(module, "_inverted_res_block", lambda inputs, *_, **__: inputs)
     walk.in_a_thread(walk.check_weights_of, name)
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_row_refuses_smaller_images_and_has_an_address(name):
+def test_a_row_scales_pixels_as_keras_does_refuses_smaller_images_and_has_an_address(name):
+    walk.check_scaling(name)
     row = ROWS[name]
     with pytest.raises(InputError, match=f"{name} takes images of at least {row.smallest_size} x"):
         check_request(name, (row.smallest_size - 1,) * 2, {})
@@ -75,7 +87,8 @@ def test_a_width_that_keras_has_no_weights_of_is_refused():
     assert fix == "Use other arguments, or name a file: trainer.weights."
 
 
-@pytest.mark.parametrize("name", FOLDED)
+@pytest.mark.parametrize("name", ["ConvNeXtTiny", "EfficientNetB0", "MobileNetV2"])
+@pytest.mark.usefixtures("cut")
 def test_a_row_builds_at_its_smallest_size_and_folds_without_change(name):
     row = ROWS[name]
     side = row.smallest_size
@@ -83,7 +96,7 @@ def test_a_row_builds_at_its_smallest_size_and_folds_without_change(name):
     built = make_backbone(name, (side, side), {}, "none")
     assert built.model.input_shape == (None, side, side, 3)
     assert built.shape == built.model.output_shape[1:]
-    assert (built.width, built.output, built.scaling) == (row.width, "maps", row.scaling)
+    assert (built.width, built.output, built.scaling) == (built.model.output_shape[-1], "maps", row.scaling)
     assert (built.weights_file, built.weights_sha256) == (None, None)
     assert not built.model.trainable_weights
     assert built.digest == digest_weights(built.model)
@@ -91,12 +104,13 @@ def test_a_row_builds_at_its_smallest_size_and_folds_without_change(name):
     pixels = tf.constant(pictures.noise(side, side)[None], tf.float32)
     unfolded = pool(built.model(scale_pixels(pixels, row.scaling), training=False)).numpy()
     folded = fold_backbone(built.model, row.scaling)(pixels).numpy()
-    assert folded.shape == (1, row.width)
+    assert folded.shape == (1, built.width)
     largest = np.abs(unfolded).max()
     assert largest > 0  # Keras' initial weights let some networks fade, so the error is taken relative to it
     np.testing.assert_allclose(folded / largest, unfolded / largest, atol=1e-4)
 
 
+@pytest.mark.usefixtures("cut")
 def test_depthwise_convolutions_of_a_convnext_give_the_same_without_xla():
     keras.utils.set_random_seed(1)
     plain = keras.applications.ConvNeXtTiny(weights=None, include_top=False, input_shape=(32, 32, 3))
@@ -120,6 +134,7 @@ def test_pixels_between_0_and_1_are_for_models_of_ones_own():
     np.testing.assert_allclose(scale_pixels(pixels, "0..1"), [[[[0.0, 0.2, 1.0]]]], rtol=1e-6)
 
 
+@pytest.mark.usefixtures("cut")
 def test_the_scaling_can_be_another_than_the_rows():
     built = make_backbone("MobileNetV2", (32, 32), ALPHA, "none", scaling="torch")
     assert built.scaling == "torch"
@@ -137,6 +152,7 @@ def test_height_and_width_are_not_swapped_and_arguments_reach_the_network():
     assert built.model.count_params() == 410_208  # 2,257,984 with the default width
 
 
+@pytest.mark.usefixtures("cut")
 def test_the_digest_follows_the_weights_and_neither_the_process_nor_the_size():
     digests = []
     for size in ((32, 32), (64, 48)):

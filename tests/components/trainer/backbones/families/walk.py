@@ -93,6 +93,13 @@ def check_weights_of(name):
         assert find_weights(name, size, arguments) == asked_of_keras(name, size, arguments), (name, size, arguments)
 
 
+def check_scaling(name):
+    """Holds a row's scaling against what Keras does to pixels for this network."""
+    pixels = pictures.noise(4, 5).astype(np.float32)[None]
+    expected = module_of(name).preprocess_input(pixels.copy(), data_format="channels_last")
+    np.testing.assert_allclose(scale_pixels(tf.constant(pixels), ROWS[name].scaling), expected, atol=1e-4, err_msg=name)
+
+
 def check_row(name):
     """Holds the other columns of a row against Keras: width, scaling, smallest size, arguments."""
     row = ROWS[name]
@@ -103,9 +110,7 @@ def check_row(name):
     assert (row.scaling == "inside") is bool(inside), name
     with pytest.raises(ValueError, match=f"at least {row.smallest_size}x{row.smallest_size}"):
         unmade(name, (row.smallest_size - 1,) * 2)
-    pixels = pictures.noise(4, 5).astype(np.float32)[None]
-    expected = module_of(name).preprocess_input(pixels.copy(), data_format="channels_last")
-    np.testing.assert_allclose(scale_pixels(tf.constant(pixels), row.scaling), expected, atol=1e-4, err_msg=name)
+    check_scaling(name)
     parameters = inspect.signature(constructor_of(name)).parameters
     assert {key: parameters[key].default for key in row.arguments} == row.arguments, name
 
