@@ -1,7 +1,7 @@
 """The TensorFlow Lite file answers as the SavedModel does, which is checked, and says what it takes and gives."""
 
 import io
-import shutil
+import json
 import zipfile
 from types import SimpleNamespace
 
@@ -14,7 +14,8 @@ from flatbuffers.table import Table
 from components.contract import features
 from components.contract.gates import FAIL, PASS
 from components.errors import InputError
-from components.exports.tflite import FILE, add_metadata, convert, judge, write
+from components.exports import tflite_probe
+from components.exports.tflite import FILE, add_metadata, convert, judge, settings, write
 from components.exports.tflite_metadata import BUFFER_NAME
 from components.options.gates import ServabilityGateOptions
 from components.servable_check.executor import check_forms
@@ -233,13 +234,14 @@ def test_a_real_export_passes_in_a_fresh_process(written, eval_records):
     assert 0 < measured["tflite_max_difference"] < 1e-4
 
 
-def test_a_damaged_file_fails_and_says_why(written, eval_records, tmp_path):
-    shutil.copytree(written, tmp_path / "model")
-    (tmp_path / "model" / features.EXTRA_ASSETS / FILE).write_bytes(b"no model")
-    _, checks = check_forms(request_for(tmp_path / "model", eval_records), CLASSES, GATE)
-    assert verdicts(checks) == {"tflite/loads": FAIL}
-    assert "model.tflite: the export does not work in a fresh process" in checks[0].reason
+def test_the_probe_does_not_answer_for_a_damaged_file(written, eval_records, tmp_path):
+    (tmp_path / FILE).write_bytes(b"no model")
+    request = {**request_for(written, eval_records), "file": str(tmp_path / FILE), **settings()}
+    (tmp_path / "request.json").write_text(json.dumps(request))
+    with pytest.raises(ValueError, match=r"[Mm]odel"):
+        tflite_probe.main(str(tmp_path / "request.json"), str(tmp_path / "answer.json"))
+    assert not (tmp_path / "answer.json").exists()
 
 
-def test_an_export_without_such_a_file_is_not_checked(trained, eval_records):
-    assert check_forms(request_for(trained.path, eval_records), CLASSES, GATE) == ({}, [])
+def test_an_export_without_such_a_file_is_not_checked(tmp_path):
+    assert check_forms({"model": str(tmp_path)}, CLASSES, GATE) == ({}, [])

@@ -1,6 +1,7 @@
-"""Runs in a fresh process with nothing but TensorFlow: reads the toy form, and the weight of the SavedModel."""
+"""Runs in a fresh process: reads the toy form, and counts the lines of a file beside the SavedModel."""
 
 import json
+import os
 import sys
 
 
@@ -9,13 +10,12 @@ def main(request_path, answer_path):
         request = json.load(file)
     with open(request["file"], encoding="utf-8") as file:
         toy = json.load(file)
-    import tensorflow as tf
-
-    expected = getattr(tf.saved_model.load(request["model"]), request["weight_of"])
+    with open(os.path.join(request["model"], "assets", request["count_of"]), encoding="utf-8") as file:
+        expected = len(file.readlines())
     ours = [name for name in sys.modules if name.partition(".")[0] in ("components", "pipeline", "tests")]
     assert not ours, ours
     with open(answer_path, "w", encoding="utf-8") as file:
-        json.dump({**toy, "expected": float(expected[0])}, file)
+        json.dump({**toy, "expected": expected}, file)
 
 
 if __name__ == "__main__":
