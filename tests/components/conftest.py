@@ -1,8 +1,13 @@
-"""Object stores that tests fill and read; a model that is none, its data, and a serving directory to be made."""
+"""Object stores; a model that is none, its data and serving directory; ServableCheck without a fresh process."""
+
+import json
+import runpy
+import sys
 
 import boto3
 import pytest
 
+from components.servable_check.probe_process import PROBE, run_probe
 from tests import object_stores
 from tests.components.registry.models import make_data, make_model
 
@@ -73,3 +78,22 @@ def data(tmp_path):
 @pytest.fixture
 def serving(tmp_path):
     return tmp_path / "work" / "serving"
+
+
+@pytest.fixture
+def asked_here(monkeypatch, tmp_path):
+    """ServableCheck asks the SavedModel's probe in this process: for its answers, it need not be a fresh one."""
+    from components.servable_check import executor
+
+    main, asked, answered = runpy.run_path(str(PROBE))["main"], tmp_path / "request.json", tmp_path / "answer.json"
+
+    def ask(request, timeout, probe=PROBE):
+        if probe != PROBE:
+            return run_probe(request, timeout, probe)
+        asked.write_text(json.dumps(request), "utf-8")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "meta_path", [*sys.meta_path])  # what the probe hides is there again afterwards
+            main(str(asked), str(answered))
+        return json.loads(answered.read_text("utf-8")), ""
+
+    monkeypatch.setattr(executor, "run_probe", ask)

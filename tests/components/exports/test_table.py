@@ -61,6 +61,7 @@ def test_the_trial_refuses_a_network_that_a_form_cannot_hold(tmp_path):
     options = TrainerOptions(backbone=save(tmp_path, "a"))
     assert try_network(options, SIZE, ["toy"]) == options.backbone
     options = TrainerOptions(backbone=save(tmp_path, "a", pooled=True))
+    assert try_network(options, SIZE, []) == options.backbone
     with pytest.raises(InputError, match="exports: toys cannot take this backbone"):
         try_network(options, SIZE, ["toy"])
 
@@ -88,20 +89,25 @@ def exported(toy, trained, train_records, eval_records, transform_uri, tmp_path)
     return made
 
 
+@pytest.mark.usefixtures("asked_here")
 def test_a_form_goes_from_the_trainer_through_servable_check(exported, examples_artifact, tmp_path):
     file = exported.model / "Format-Serving" / features.EXTRA_ASSETS / "toy.json"
     written = json.loads(file.read_text())
     assert written["labels"] == CLASSES
 
-    measured, checks = check_forms({"model": str(exported.model / "Format-Serving")}, CLASSES, ServabilityGateOptions())
-    assert {check.name: check.verdict for check in checks} == {"toy/count": "pass", "toy/labels": "pass"}
-    assert measured == {"toy_difference": 0}
+    def check(name):
+        (tmp_path / name).mkdir()
+        blessing, verdict = execute(tmp_path / name, exported.model, exported.run, examples_artifact)
+        found = {row["name"]: row["verdict"] for row in verdict["checks"] if row["name"].startswith("toy/")}
+        return blessing.get_int_custom_property("blessed"), found, verdict
+
+    blessed, found, verdict = check("good")
+    assert (blessed, found) == (1, {"toy/count": "pass", "toy/labels": "pass"}), verdict["reasons"]
+    assert verdict["measured"]["toy_difference"] == 0
 
     file.write_text(json.dumps({**written, "count": written["count"] + 1}))
-    blessing, verdict = execute(tmp_path, exported.model, exported.run, examples_artifact)
-    assert blessing.get_int_custom_property("blessed") == 0
-    found = {row["name"]: row["verdict"] for row in verdict["checks"] if row["name"].startswith("toy/")}
-    assert found == {"toy/count": "fail", "toy/labels": "pass"}
+    blessed, found, verdict = check("damaged")
+    assert (blessed, found) == (0, {"toy/count": "fail", "toy/labels": "pass"})
     assert verdict["reasons"] == ["toy.json differs by 1"]
     assert verdict["measured"]["toy_difference"] == 1
 

@@ -4,7 +4,6 @@ import ast
 import hashlib
 import json
 import re
-import runpy
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,6 @@ from tfx.types import standard_artifacts
 
 from components.contract import features
 from components.options.gates import ServabilityGateOptions
-from components.servable_check import executor
 from components.servable_check.executor import Executor, read_predictions
 from components.servable_check.probe_process import PROBE, run_probe
 from tests.conftest import CLASSES, EVAL_COUNT, SIDE, artifact
@@ -118,21 +116,6 @@ def execute(tmp_path, model, run, examples):
         {"gate": ServabilityGateOptions(images=EVAL_COUNT).to_json(), "override": ""},
     )
     return blessing, json.loads((tmp_path / "blessing" / features.VERDICT_FILE).read_text())
-
-
-@pytest.fixture
-def asked_here(monkeypatch, tmp_path):
-    """The executor asks the probe in this process: for its answers, it need not be a fresh one."""
-    probe, asked, answered = runpy.run_path(str(PROBE)), tmp_path / "request.json", tmp_path / "answer.json"
-
-    def ask(request, _timeout):
-        asked.write_text(json.dumps(request), "utf-8")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "meta_path", [*sys.meta_path])  # what the probe hides is there again afterwards
-            probe["main"](str(asked), str(answered))
-        return json.loads(answered.read_text("utf-8")), ""
-
-    monkeypatch.setattr(executor, "run_probe", ask)
 
 
 @pytest.mark.usefixtures("asked_here")
