@@ -22,10 +22,9 @@ from tests import pictures
 from tests.conftest import artifact
 
 
-@pytest.fixture
-def tree(tmp_path):
+def write_tree(root):
     """99 good files and a copy, and one of each kind that is not good."""
-    root = pictures.write_tree(tmp_path / "data", {"cats": 60, "dogs": 38})
+    pictures.write_tree(root, {"cats": 60, "dogs": 38})
     pictures.write_tree(root, {"cats/more": 1}, "jpeg")
     pictures.write(root / "dogs" / "copy.png", (root / "dogs" / "000.png").read_bytes())
     pictures.write(root / "cats" / "cut.png", (root / "cats" / "000.png").read_bytes()[:-300])
@@ -33,6 +32,20 @@ def tree(tmp_path):
     pictures.write(root / "dogs" / "notes.txt", b"good dogs")
     pictures.write(root / "dogs" / ".hidden", b"x")
     return root
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """What stays as it is: the files in `data`, beside what the executor makes of them."""
+    folder = tmp_path_factory.mktemp("kept")
+    execute(write_tree(folder / "data"), folder)
+    return folder
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """The files, to be changed."""
+    return write_tree(tmp_path / "data")
 
 
 def read_records(folder):
@@ -68,9 +81,8 @@ def fingerprint_of(tree):
         return scan_data(list_sources(str(tree), DataOptions()), DataOptions(), memory).dataset["fingerprint"]
 
 
-def test_every_file_is_in_the_manifest_and_every_good_one_in_a_split(tree, tmp_path):
-    execute(tree, tmp_path)
-    rows = read_rows(tmp_path)
+def test_every_file_is_in_the_manifest_and_every_good_one_in_a_split(kept):
+    rows = read_rows(kept)
     assert [row.name for row in rows] == sorted(row.name for row in rows)
     assert len(rows) == 104
     assert Counter(row.reason for row in rows) == {"": 101, "truncated": 1, "empty": 1, "duplicate_of": 1}
@@ -80,26 +92,25 @@ def test_every_file_is_in_the_manifest_and_every_good_one_in_a_split(tree, tmp_p
     }
     for split in features.SPLITS:
         found = Counter(
-            value(e, features.FILENAME).decode() for e in read_records(tmp_path / "examples" / f"Split-{split}")
+            value(e, features.FILENAME).decode() for e in read_records(kept / "examples" / f"Split-{split}")
         )
         assert found == Counter(row.name for row in rows if row.is_example and row.split == split)
 
 
-def test_records_hold_the_files_as_they_are(tree, tmp_path):
-    execute(tree, tmp_path)
-    rows = {row.name: row for row in read_rows(tmp_path)}
+def test_records_hold_the_files_as_they_are(kept):
+    rows = {row.name: row for row in read_rows(kept)}
     for split in features.SPLITS:
-        for example in read_records(tmp_path / "examples" / f"Split-{split}"):
+        for example in read_records(kept / "examples" / f"Split-{split}"):
             row = rows[value(example, features.FILENAME).decode()]
-            assert value(example, features.IMAGE) == (tree / row.name).read_bytes()
+            assert value(example, features.IMAGE) == (kept / "data" / row.name).read_bytes()
             assert value(example, features.SHA256).decode() == row.sha256
             assert value(example, features.LABEL) == ["cats", "dogs"].index(row.label)
             assert value(example, features.LABEL_TEXT).decode() == row.label
 
 
-def test_the_manifest_artifact_holds_rows_ledger_findings_and_counts(tree, tmp_path):
-    _, dataset = execute(tree, tmp_path)
-    folder = tmp_path / "manifest"
+def test_the_manifest_artifact_holds_rows_ledger_findings_and_counts(kept):
+    folder = kept / "manifest"
+    dataset = json.loads((folder / features.DATASET_FILE).read_text())
     assert {path.name for path in folder.iterdir()} == {
         features.MANIFEST_FILE,
         features.LEDGER_FILE,
@@ -118,29 +129,33 @@ def test_the_manifest_artifact_holds_rows_ledger_findings_and_counts(tree, tmp_p
     assert dataset["duplicates_groups"] == 1
 
 
-def write_large_tree(root):
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Large files in `data`, beside what the executor makes of them."""
+    root = (folder := tmp_path_factory.mktemp("large")) / "data"
     for place, label in enumerate(("train/cats", "train/dogs", "val/cats", "val/dogs")):
         for index in range(3):
             content = pictures.encode(pictures.noise(500, 400, 10 * place + index), "bmp")
             pictures.write(root / label / f"{index}.bmp", content)
-    return root
+    execute(root, folder, shard_megabytes=1)
+    return folder
 
 
-def test_shards_are_rolled_at_their_size_and_numbered_without_gaps(tmp_path):
-    execute(write_large_tree(tmp_path / "data"), tmp_path, shard_megabytes=1)
+def test_shards_are_rolled_at_their_size_and_numbered_without_gaps(large):
     for split in features.SPLITS:
-        folder = tmp_path / "examples" / f"Split-{split}"
+        folder = large / "examples" / f"Split-{split}"
         names = sorted(path.name for path in folder.iterdir())
         assert names == [f"data_tfrecord-{i:05d}-of-{len(names):05d}" for i in range(len(names))]
         assert len(names) == 3  # 600 kB a record: the second one fills a shard
         assert len(read_records(folder)) == 6
 
 
-def test_the_same_folder_gives_the_same_records_in_the_same_order(tmp_path):
-    root, orders = write_large_tree(tmp_path / "data"), []
-    for attempt in ("first", "second", "third"):
-        execute(root, tmp_path / attempt, shard_megabytes=1)
-        records = read_records(tmp_path / attempt / "examples" / "Split-train")
+def test_the_same_folder_gives_the_same_records_in_the_same_order(large, tmp_path):
+    orders = []
+    for attempt in (tmp_path / "second", tmp_path / "third", large):
+        if attempt != large:
+            execute(large / "data", attempt, shard_megabytes=1)
+        records = read_records(attempt / "examples" / "Split-train")
         orders.append([value(example, features.FILENAME) for example in records])
     assert len(orders[0]) == 6
     assert orders[0] == orders[1] == orders[2]
