@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from components.process.lines import line_name
-from pipeline.source_code import SourceFinder, digest_file
+from pipeline.source_code import SourceFinder
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -45,7 +45,8 @@ def lock_digest() -> str:
 
 def source_fingerprints() -> dict[str, str]:
     """A digest a node: 16 hex digits over its sources, whatever the libraries."""
-    return {node: _digest(node_files(entries)) for node, entries in NODE_MODULES.items()}
+    finder = SourceFinder(ROOT)
+    return {node: _digest(finder, entries) for node, entries in NODE_MODULES.items()}
 
 
 def node_fingerprints(sources: dict[str, str], libraries: dict[str, str]) -> dict[str, str]:
@@ -67,11 +68,11 @@ def node_files(entries: tuple[str, ...]) -> list[Path]:
 def code_digest() -> str:
     """One digest over all code that runs in a pod, whatever the libraries: says whether an image holds this code."""
     nodes = (entry for entries in NODE_MODULES.values() for entry in entries)
-    return _digest(node_files((*POD_MODULES, *nodes)))
+    return _digest(SourceFinder(ROOT), (*POD_MODULES, *nodes))
 
 
-def _digest(files: list[Path]) -> str:
+def _digest(finder: SourceFinder, entries: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.relative_to(ROOT).as_posix()} {digest_file(path)}\n".encode())
+    for path in finder.find(entries):
+        digest.update(f"{path.relative_to(ROOT).as_posix()} {finder.digest(path)}\n".encode())
     return digest.hexdigest()[:16]

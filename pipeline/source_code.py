@@ -43,8 +43,13 @@ def parse_source(content: bytes) -> SourceFile:
     tree = ast.parse(content)
     parts: list[str] = []
     _write(tree, parts)
-    found = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    imported = [name for node in ast.walk(tree) for name in _imports(node)]
+    found: list[str] = []
+    imported: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append(node.value)
+        else:
+            imported += _imports(node)
     return SourceFile(
         digest=hashlib.sha256("\n".join(parts).encode()).hexdigest(),
         names=(*imported, *(text for text in found if DOTTED.fullmatch(text))),
@@ -52,14 +57,8 @@ def parse_source(content: bytes) -> SourceFile:
     )
 
 
-def digest_file(path: Path) -> str:
-    """Digest of what can change a result: of a Python file see above, of any other its bytes."""
-    content = path.read_bytes()
-    return parse_source(content).digest if path.suffix == ".py" else hashlib.sha256(content).hexdigest()
-
-
 class SourceFinder:
-    """Finds the files that modules depend on.
+    """Finds the files that modules depend on, and reads each of them once.
 
     Args:
         root: the folder of the packages.
@@ -67,6 +66,9 @@ class SourceFinder:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._sources: dict[Path, SourceFile] = {}
+        self._behind: dict[str, list[Path]] = {}
+        self._beside: dict[Path, list[Path]] = {}
 
     def find(self, names: tuple[str, ...]) -> list[Path]:
         """The files behind dotted names, with all that they import, run or open by a name; sorted."""
@@ -80,14 +82,28 @@ class SourceFinder:
             for path in self._files_of(name):
                 if path not in files:
                     files[path] = None
-                    waiting += self._brought_in(path)
+                    waiting += self._read(path).names
                     files.update(dict.fromkeys(self._opened(path)))
         return sorted(files)
 
+    def digest(self, path: Path) -> str:
+        """Digest of what can change a result: of a Python file see above, of any other its bytes."""
+        return self._read(path).digest
+
+    def _read(self, path: Path) -> SourceFile:
+        if path not in self._sources:
+            content = path.read_bytes()
+            plain = SourceFile(hashlib.sha256(content).hexdigest(), (), ())
+            self._sources[path] = parse_source(content) if path.suffix == ".py" else plain
+        return self._sources[path]
+
     def _files_of(self, name: str) -> list[Path]:
         """The module that a name is in, and the packages around the module: importing it runs them too."""
-        parts = name.split(".")
-        return [path for length in range(1, len(parts) + 1) if (path := self._module(parts[:length]))]
+        if name not in self._behind:
+            above = self._files_of(name.rpartition(".")[0]) if "." in name else []
+            module = self._module(name.split("."))
+            self._behind[name] = [*above, module] if module else above
+        return self._behind[name]
 
     def _module(self, parts: list[str]) -> Path | None:
         if parts[0] not in PACKAGES:
@@ -95,14 +111,12 @@ class SourceFinder:
         base = self._root.joinpath(*parts)
         return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
-    def _brought_in(self, path: Path) -> list[str]:
-        return list(parse_source(path.read_bytes()).names) if path.suffix == ".py" else []
-
-    def _opened(self, path: Path) -> Iterator[Path]:
+    def _opened(self, path: Path) -> list[Path]:
         """Files beside a module that it names: data, and scripts for other processes."""
-        if path.suffix == ".py":
-            named = (path.parent / text for text in parse_source(path.read_bytes()).texts)
-            yield from (file for file in named if file.is_file())
+        if path not in self._beside:
+            named = (path.parent / text for text in self._read(path).texts)
+            self._beside[path] = [file for file in named if file.is_file()]
+        return self._beside[path]
 
 
 def _imports(node: ast.AST) -> Iterator[str]:

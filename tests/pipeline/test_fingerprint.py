@@ -1,11 +1,9 @@
 """The digest of the code behind each node."""
 
 import ast
+import functools
 import re
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +11,6 @@ from components.process.lines import library_versions
 from pipeline import fingerprint
 from pipeline.fingerprint import (
     NODE_MODULES,
-    POD_MODULES,
     ROOT,
     code_digest,
     node_files,
@@ -34,8 +31,20 @@ OPTIONS = {
 }
 
 
+@functools.cache
 def files_of(node):
-    return {path.relative_to(fingerprint.ROOT).as_posix() for path in node_files(NODE_MODULES[node])}
+    return {path.relative_to(ROOT).as_posix() for path in node_files(NODE_MODULES[node])}
+
+
+@functools.cache
+def fingerprints():
+    """Those of the sources as they are."""
+    return source_fingerprints()
+
+
+@functools.cache
+def code():
+    return code_digest()
 
 
 @pytest.mark.parametrize(
@@ -87,20 +96,45 @@ def test_every_file_of_the_components_belongs_to_a_node():
     assert sources - packages - found == {f"components/{name}.py" for name in apart}
 
 
-@pytest.fixture
-def copy(tmp_path, monkeypatch):
-    """A copy of the sources that may be edited."""
-    ignore = shutil.ignore_patterns("__pycache__")
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """The sources in another place."""
+    made = tmp_path_factory.mktemp("sources")
     for package in ("components", "pipeline"):
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=ignore)
-    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
-    return tmp_path
+        shutil.copytree(ROOT / package, made / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return made
 
 
-def test_the_digest_does_not_depend_on_the_place(copy):
-    there = source_fingerprints()
-    fingerprint.ROOT = ROOT
-    assert source_fingerprints() == there
+@pytest.fixture
+def edit(place, monkeypatch):
+    """Call it with a file's name and new text to edit it, in the other place and for this test."""
+    fingerprints(), code()
+    monkeypatch.setattr(fingerprint, "ROOT", place)
+    before = {}
+
+    def call(file, text):
+        path = place / file
+        before.setdefault(path, path.read_bytes() if path.exists() else None)
+        path.write_text(text, "utf-8")
+
+    yield call
+    for path, content in before.items():
+        path.unlink() if content is None else path.write_bytes(content)
+
+
+def append(edit, file, text):
+    edit(file, (fingerprint.ROOT / file).read_text("utf-8") + text)
+
+
+def changed():
+    """The nodes whose digest the edited sources change."""
+    now = source_fingerprints()
+    return {node for node, digest in fingerprints().items() if now[node] != digest}
+
+
+@pytest.mark.usefixtures("edit")
+def test_the_digest_does_not_depend_on_the_place():
+    assert (source_fingerprints(), code_digest()) == (fingerprints(), code())
 
 
 @pytest.mark.parametrize(
@@ -125,18 +159,20 @@ def test_the_digest_does_not_depend_on_the_place(copy):
         *((f"components/options/{module}.py", nodes) for module, nodes in OPTIONS.items()),
     ],
 )
-def test_edited_code_changes_the_digests_of_what_depends_on_it(copy, file, nodes):
-    assert changed_by(lambda: append(copy / file, "\nEDITED = 1\n")) == nodes
+def test_edited_code_changes_the_digests_of_what_depends_on_it(edit, file, nodes):
+    append(edit, file, "\nEDITED = 1\n")
+    assert changed() == nodes
 
 
 @pytest.mark.parametrize("module", sorted(OPTIONS))
-def test_reworded_options_run_nothing_again(copy, module):
-    path = copy / "components" / "options" / f"{module}.py"
-    text = path.read_text("utf-8")
+def test_reworded_options_run_nothing_again(edit, module):
+    file = f"components/options/{module}.py"
+    text = (ROOT / file).read_text("utf-8")
     reworded = re.sub(r'description="[^"]*"', 'description="In other words."', text)
     reworded = re.sub(r'"""[^"]*"""', '"""In other words."""  # and why', reworded)
     assert reworded != text
-    assert changed_by(lambda: path.write_text(reworded, "utf-8")) == set()
+    edit(file, reworded)
+    assert changed() == set()
 
 
 @pytest.mark.parametrize(
@@ -148,11 +184,12 @@ def test_reworded_options_run_nothing_again(copy, module):
         ("tuner", "trials: Positive = Field(20", "trials: Positive = Field(21"),
     ],
 )
-def test_a_changed_option_runs_the_nodes_that_read_its_module(copy, module, before, after):
-    path = copy / "components" / "options" / f"{module}.py"
-    text = path.read_text("utf-8")
+def test_a_changed_option_runs_the_nodes_that_read_its_module(edit, module, before, after):
+    file = f"components/options/{module}.py"
+    text = (ROOT / file).read_text("utf-8")
     assert before in text
-    assert changed_by(lambda: path.write_text(text.replace(before, after), "utf-8")) == OPTIONS[module]
+    edit(file, text.replace(before, after))
+    assert changed() == OPTIONS[module]
 
 
 def test_the_table_names_every_module_of_options():
@@ -186,60 +223,30 @@ def test_no_package_gives_the_names_of_its_modules():
         ("pipeline/kubeflow/kfp/runs.py", False),
     ],
 )
-def test_the_digest_of_an_image_covers_all_code_that_runs_in_a_pod(copy, file, counts):
-    before = code_digest()
-    append(copy / file, "\n# a comment\n")
-    assert (code_digest() != before) is (not file.endswith(".py"))
-    append(copy / file, "\nEDITED = 1\n")
-    assert (code_digest() != before) is counts
+def test_the_digest_of_an_image_covers_all_code_that_runs_in_a_pod(edit, file, counts):
+    append(edit, file, "\n# a comment\n")
+    assert (code_digest() != code()) is (not file.endswith(".py"))
+    append(edit, file, "\nEDITED = 1\n")
+    assert (code_digest() != code()) is counts
 
 
-def test_what_pods_load_is_in_the_digest_of_an_image():
-    """Nothing of ours is loaded by a task's program that the digest does not know of."""
-    script = (
-        "import sys, pipeline.kubeflow.task.entrypoint, pipeline.kubeflow.task.plan_task\n"
-        "ours = [name for name in sys.modules if name.startswith(('components.', 'pipeline.'))]\n"
-        "print(*(sys.modules[name].__file__ for name in ours))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    known = {
-        str(path) for path in node_files((*POD_MODULES, *(e for entries in NODE_MODULES.values() for e in entries)))
-    }
-    loaded = {path for path in done.stdout.split() if Path(path).name != "__init__.py"}
-    assert len(loaded) > 30
-    assert loaded <= known
-
-
-def append(path, text):
-    path.write_text(path.read_text("utf-8") + text, "utf-8")
-
-
-def changed_by(edit):
-    """The nodes whose digest another state of the sources changes."""
-    before = source_fingerprints()
-    edit()
-    after = source_fingerprints()
-    return {node for node in before if before[node] != after[node]}
-
-
-def test_a_new_import_inside_a_function_is_followed(copy):
-    before = source_fingerprints()
-    (copy / "components" / "extra.py").write_text("VALUE = 1\n")
-    path = copy / "components" / "trainer" / "heads" / "head.py"
-    path.write_text(path.read_text() + "\n\ndef use():\n    from components import extra\n\n    return extra.VALUE\n")
+def test_a_new_import_inside_a_function_is_followed(edit):
+    edit("components/extra.py", "VALUE = 1\n")
+    use = "\n\ndef use():\n    from components import extra\n\n    return extra.VALUE\n"
+    append(edit, "components/trainer/heads/head.py", use)
     edited = source_fingerprints()
-    (copy / "components" / "extra.py").write_text("VALUE = 2\n")
-    assert source_fingerprints()["Trainer"] != edited["Trainer"] != before["Trainer"]
+    edit("components/extra.py", "VALUE = 2\n")
+    assert source_fingerprints()["Trainer"] != edited["Trainer"] != fingerprints()["Trainer"]
 
 
 def test_another_version_of_a_library_changes_what_every_node_is_cached_by():
-    sources, libraries = source_fingerprints(), library_versions()
+    sources, libraries = fingerprints(), library_versions()
     before, after = node_fingerprints(sources, libraries), node_fingerprints(sources, {**libraries, "keras": "99"})
     assert all(before[node] != after[node] for node in NODE_MODULES)
 
 
 def test_another_source_changes_what_its_node_is_cached_by():
-    sources, libraries = source_fingerprints(), library_versions()
+    sources, libraries = fingerprints(), library_versions()
     before = node_fingerprints(sources, libraries)
     after = node_fingerprints({**sources, "Trainer": "other"}, libraries)
     assert {node for node in before if before[node] != after[node]} == {"Trainer"}
