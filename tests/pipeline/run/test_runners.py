@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -84,34 +85,25 @@ def run(tmp_path):
     return run_in(tmp_path)
 
 
-def test_nodes_run_in_order_and_are_found_in_the_metadata(run, tmp_path):
-    trace, told = run()
-    assert trace.error is None
+def test_nodes_run_in_order_and_an_identical_run_takes_everything_from_the_cache(run, tmp_path, monkeypatch):
+    begun = []  # what a later node needs is begun beside a node that has work
+    monkeypatch.setitem(BEGUN_BESIDE, "Source", lambda: begun.append("Source"))
+    first, told = run()
+    assert first.error is None
     assert told == ["Source starts", "Source done", "Sink starts", "Sink done"]
-    found = find_artifacts(tmp_path / "metadata.sqlite", trace.executions)
+    found = find_artifacts(tmp_path / "metadata.sqlite", first.executions)
     assert found["Sink"]["schema"].custom_properties["read"].string_value == "hello"
     assert Path(found["Source"]["model"].uri, "text").read_text() == "hello"
-
-
-def test_an_identical_run_takes_everything_from_the_cache_and_a_changed_one_what_it_can(run, tmp_path):
-    first, _ = run()
+    assert begun == ["Source"]
     second, told = run()
     assert second.cached == ["Source", "Sink"]
     assert told == ["Source starts", "Source cached", "Sink starts", "Sink cached"]
-    before, after = (find_artifacts(tmp_path / "metadata.sqlite", trace.executions) for trace in (first, second))
-    assert before["Source"]["model"].uri == after["Source"]["model"].uri
+    again = find_artifacts(tmp_path / "metadata.sqlite", second.executions)
+    assert again["Source"]["model"].uri == found["Source"]["model"].uri
+    assert begun == ["Source"]
     third, told = run(text="other")
     assert third.cached == []
     assert told[1] == "Source done"
-
-
-def test_what_a_later_node_needs_is_begun_beside_a_node_that_has_work(run, monkeypatch):
-    begun = []
-    monkeypatch.setitem(BEGUN_BESIDE, "Source", lambda: begun.append("Source"))
-    run()
-    assert begun == ["Source"]
-    run()  # from the cache
-    assert begun == ["Source"]
 
 
 def made_by_source(tmp_path):
@@ -119,11 +111,15 @@ def made_by_source(tmp_path):
     return sorted((tmp_path / "artifacts" / "Source" / "model").iterdir(), key=lambda folder: int(folder.name))
 
 
-@pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_result_is_made_again_with_all_that_follows_and_said(run, tmp_path, name):
+def damage_last(tmp_path, name):
+    DAMAGES[name](made_by_source(tmp_path)[-1])
+
+
+def test_a_damaged_result_is_made_again_with_all_that_follows_and_said(run, tmp_path):
+    """Whatever the damage: what a digest sees is tested with the digest."""
     run()
     (kept,) = made_by_source(tmp_path)
-    DAMAGES[name](kept)
+    DAMAGES["another file"](kept)
     trace, told = run()
     assert (trace.error, trace.cached) == (None, [])
     assert list(trace.damaged) == ["Source"]
@@ -144,12 +140,9 @@ def test_results_that_are_gone_or_without_a_digest_are_made_again(run, tmp_path)
     assert (trace.cached, trace.damaged) == (["Source", "Sink"], {})
 
 
-@pytest.mark.parametrize("name", ["flipped byte", "missing file"])
-def test_what_is_damaged_while_the_run_goes_on_is_refused_and_mended_by_the_next(run, tmp_path, name):
-    def damage():
-        DAMAGES[name](made_by_source(tmp_path)[-1])
-
-    for _ in range(2):  # the second one damages what it took from the cache, or made again
+def test_what_is_damaged_while_the_run_goes_on_is_refused_and_mended_by_the_next(run, tmp_path):
+    for name in ("flipped byte", "missing file"):  # the second run damages what it made again
+        damage = partial(damage_last, tmp_path, name)
         trace, told = run(text="other", meanwhile={"Source": damage})
         assert isinstance(trace.error, Damaged)
         assert trace.failed_node == "Sink"
@@ -160,25 +153,18 @@ def test_what_is_damaged_while_the_run_goes_on_is_refused_and_mended_by_the_next
     assert list(trace.damaged) == ["Source"]
 
 
-@pytest.mark.parametrize(
-    ("failure", "line"),
-    [
+def test_the_first_error_comes_back_as_it_was_raised_and_what_failed_is_done_again(run):
+    for failure, line in (
         ("gate", "Sink refused the data gate said no"),
         ("input", "Sink refused the input is not usable"),
         ("bug", "Sink failed first line"),
-    ],
-)
-def test_the_first_error_comes_back_as_it_was_raised(run, failure, line):
-    trace, told = run(failure=failure)
-    assert type(trace.error) is type(FAILURES[failure])
-    assert str(trace.error) == str(FAILURES[failure])
-    assert trace.failed_node == "Sink"
-    assert list(trace.executions) == ["Source"]
-    assert told[-1] == line
-
-
-def test_what_failed_is_done_again_and_what_was_complete_is_not(run):
-    run(failure="bug")
+    ):
+        trace, told = run(failure=failure)
+        assert type(trace.error) is type(FAILURES[failure])
+        assert str(trace.error) == str(FAILURES[failure])
+        assert trace.failed_node == "Sink"
+        assert list(trace.executions) == ["Source"]
+        assert told[-1] == line
     trace, told = run()
     assert trace.cached == ["Source"]
     assert told[-1] == "Sink done"
