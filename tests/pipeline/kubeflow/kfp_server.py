@@ -93,6 +93,7 @@ class KfpServer(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a body after its headers would wait for the client's delayed ACK
     server: KfpServer
 
     def log_message(self, format: str, *args: Any) -> None:
