@@ -1,6 +1,7 @@
 """A configuration that compiles, what it compiles to, and a server on this machine to send it to."""
 
 import copy
+import functools
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import typer.main
 import yaml
 
 from pipeline.config.configuration import Config
@@ -46,6 +48,24 @@ def compiled():
     return {target: compile_config(make_config(target), target) for target in SERVICES.values()}
 
 
+@pytest.fixture(scope="session")
+def compiled_files(compiled, tmp_path_factory):
+    """The file of each."""
+    folder = tmp_path_factory.mktemp("compiled")
+    files = {target: folder / f"{name}.yaml" for name, target in SERVICES.items()}
+    for target, file in files.items():
+        file.write_text(compiled[target].to_yaml(), "utf-8")
+    return files
+
+
+@pytest.fixture(scope="session")
+def pipelines(compiled_files):
+    """Each as it is read back."""
+    from pipeline.kubeflow.compiled import read_compiled
+
+    return {target: read_compiled(file) for target, file in compiled_files.items()}
+
+
 NODES = ("Plan", "ImageExampleGen", "DataGate", "Trainer", "Pusher")
 
 
@@ -73,13 +93,18 @@ def fast_and_bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("GRAFT_KFP_TOKEN", "GRAFT_KFP_COOKIES", "KF_PIPELINES_SA_TOKEN_PATH", "KF_PIPELINES_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("GRAFT_NAMESPACE", raising=False)
-    monkeypatch.setattr(service, "PACE", service.Pace(attempts=3, pause=0.01, poll=0.02, patience=0.2))
+    monkeypatch.setattr(service, "PACE", service.Pace(attempts=3, pause=0.001, poll=0.002, patience=0.02))
+
+
+make_command = functools.cache(typer.main.get_command)  # one for all calls, where each process makes its own
 
 
 @pytest.fixture
 def graft(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
     """The command line, in this process: code, standard output, standard error."""
     from pipeline.__main__ import main
+
+    monkeypatch.setattr(typer.main, "get_command", make_command)
 
     def call(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["graft", *arguments])

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,9 +13,10 @@ from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2 as proto
 
 from components.errors import InputError
-from pipeline.fingerprint import NODE_MODULES, ROOT
+from pipeline.fingerprint import NODE_MODULES, POD_MODULES, ROOT, node_files
 from pipeline.kubeflow.compile.checks import PLAN_NODE
 from pipeline.kubeflow.compile.compile import PLANNED, compile_config, to_gigabytes
+from pipeline.kubeflow.compiled import LOADER
 from pipeline.kubeflow.services import SERVICES
 from tests.pipeline.kubeflow.conftest import KFP, VERTEX, make_config
 
@@ -201,7 +203,7 @@ def test_volumes_secrets_selectors_and_tolerations_are_a_second_document(executo
         },
     }
     compiled = compile_config(make_config(kubeflow=section), KFP)
-    documents = list(yaml.safe_load_all(compiled.to_yaml()))
+    documents = list(yaml.load_all(compiled.to_yaml(), LOADER))
     assert len(documents) == 2
     platform = json_format.ParseDict(documents[1], proto.PlatformSpec())
     executors = platform.platforms["kubernetes"].deployment_spec.executors
@@ -228,8 +230,8 @@ def test_volumes_secrets_selectors_and_tolerations_are_a_second_document(executo
     assert set(trainer.pod_metadata.labels) == {"graft-version", "graft-config", "graft-code"}
 
 
-def test_vertex_takes_one_document(compiled):
-    documents = list(yaml.safe_load_all(compiled[VERTEX].to_yaml()))
+def test_vertex_takes_one_document(compiled_files):
+    documents = list(yaml.load_all(compiled_files[VERTEX].read_text("utf-8"), LOADER))
     assert len(documents) == 1
     assert json_format.ParseDict(documents[0], proto.PipelineSpec()).pipeline_info.name == "night"
 
@@ -241,23 +243,45 @@ def test_a_digest_that_looks_like_a_number_stays_a_text():
     assert "x: '12e4567890123456'" in compiled.to_yaml()
 
 
-def test_compiling_again_gives_the_same_bytes_without_network_or_credentials(tmp_path, compiled):
-    """In a process with another hash seed than this one's, and with every connection refused."""
-    config, output = tmp_path / "config.yaml", tmp_path / "pipeline.yaml"
+@pytest.fixture(scope="module")
+def other_process(tmp_path_factory):
+    """What a process loads for a task, and what it compiles then, with every connection refused.
+
+    It has no credentials, and another hash seed than this one.
+    """
+    folder = tmp_path_factory.mktemp("other")
+    config, output = folder / "config.yaml", folder / "pipeline.yaml"
     config.write_text(make_config().to_yaml(), "utf-8")
     script = (
         "import socket, sys\n"
         "def refuse(*_, **__): raise AssertionError('a connection was opened')\n"
         "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse\n"
+        "import pipeline.kubeflow.task.entrypoint, pipeline.kubeflow.task.plan_task\n"
+        "ours = [name for name in sys.modules if name.startswith(('components.', 'pipeline.'))]\n"
+        "print(*(sys.modules[name].__file__ for name in ours), flush=True)\n"
         "from pipeline.cli import app\n"
         f"app(['compile', {str(config)!r}, '-o', {str(output)!r}])\n"
     )
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONHASHSEED": seed, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONHASHSEED": seed, "HOME": str(folder), "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert output.read_text("utf-8") == compiled[KFP].to_yaml()
-    assert json.dumps(list(yaml.safe_load_all(output.read_text("utf-8"))))
+    return done.stdout.splitlines()[0].split(), output.read_text("utf-8")
+
+
+def test_compiling_again_gives_the_same_bytes_without_network_or_credentials(other_process, compiled_files):
+    assert other_process[1] == compiled_files[KFP].read_text("utf-8")
+    assert json.dumps(list(yaml.load_all(other_process[1], LOADER)))
+
+
+def test_what_pods_load_is_in_the_digest_of_an_image(other_process):
+    """Nothing of ours is loaded by a task's program that the digest does not know of."""
+    known = {
+        str(path) for path in node_files((*POD_MODULES, *(e for entries in NODE_MODULES.values() for e in entries)))
+    }
+    loaded = {path for path in other_process[0] if Path(path).name != "__init__.py"}
+    assert len(loaded) > 30
+    assert loaded <= known
 
 
 @pytest.mark.parametrize(

@@ -108,9 +108,9 @@ def test_what_no_value_alone_decides_is_no_runtime_parameter(option):
         compile_config(make_config(kubeflow={"parameters": [option]}), KFP)
 
 
-def resolved_task(file, name, values):
+def resolved_task(pipeline, name, values):
     """A compiled task's own arguments and execution properties in a run with these parameters."""
-    task = next(task for task in read_compiled(file).tasks if task.name == name)
+    task = next(task for task in pipeline.tasks if task.name == name)
     given = {}
     for key, source in task.task.inputs.parameters.items():
         kind = source.WhichOneof("kind")
@@ -123,9 +123,9 @@ def resolved_task(file, name, values):
     return resolve_arguments(list(task.container.args), given), given
 
 
-def passport_of(file, values):
+def passport_of(pipeline, values):
     """What the Pusher of a compiled pipeline would complete to a passport."""
-    args, given = resolved_task(file, "Pusher", values)
+    args, given = resolved_task(pipeline, "Pusher", values)
     spec = json_format.Parse(args[args.index("--json_serialized_inputs_spec_args") + 1], proto.ComponentInputsSpec())
     executor_input = proto.ExecutorInput()
     for name, value in given.items():
@@ -150,9 +150,10 @@ def test_the_passport_holds_every_runtime_parameter_as_the_run_has_it(tmp_path, 
     file.write_text(compile_config(config, target).to_yaml(), "utf-8")
     values = {name.replace(".", "_"): value for name, value in options.items()}
     values |= {"data_path": "/run/its own=data", "data_fingerprint": "f" * 64, "workdir": "/run/work"}
-    offered = set(read_compiled(file).spec.root.input_definitions.parameters)
+    pipeline = read_compiled(file)
+    offered = set(pipeline.spec.root.input_definitions.parameters)
     assert offered == values.keys()
-    passport, (planned, _) = passport_of(file, values), resolved_task(file, "Plan", values)
+    passport, (planned, _) = passport_of(pipeline, values), resolved_task(pipeline, "Plan", values)
     places = {name.replace(".", "_"): [("config", *name.split("."))] for name in options} | BUILT_IN
     for name in offered:
         found = {place: look_up(passport, place) for place in places[name]}
@@ -162,7 +163,7 @@ def test_the_passport_holds_every_runtime_parameter_as_the_run_has_it(tmp_path, 
     assert "photos" not in json.dumps(passport)
     for option, value in options.items():  # what Plan makes the model's digest of
         assert f"{option}={to_argument(value)}" in planned
-    write_config(tmp_path / "config.yaml", read_compiled(file), values)
+    write_config(tmp_path / "config.yaml", pipeline, values)
     assert yaml.safe_load((tmp_path / "config.yaml").read_text("utf-8")) == passport["config"]
 
 
@@ -171,12 +172,11 @@ def without_default(tmp_path_factory):
     """A compiled pipeline whose runs must say where the data lies."""
     file = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
     file.write_text(compile_config(make_config(data={"path": None}), KFP).to_yaml(), "utf-8")
-    return file
+    return read_compiled(file)
 
 
 @pytest.mark.parametrize("path", ["sample:digits", "gs://b/x", "relative", "123", "none", "[1]", '{"a": 1}', "/a'b\\c"])
-def test_a_data_path_of_any_form_is_in_the_passport(tmp_path, compiled, without_default, path):
-    (tmp_path / "pipeline.yaml").write_text(compiled[KFP].to_yaml(), "utf-8")
+def test_a_data_path_of_any_form_is_in_the_passport(pipelines, without_default, path):
     values = {"data_path": path, "data_fingerprint": "f", "workdir": "/w", "trainer_epochs": 3}
-    for file in (tmp_path / "pipeline.yaml", without_default):
-        assert passport_of(file, values)["config"]["data"]["path"] == path
+    for pipeline in (pipelines[KFP], without_default):
+        assert passport_of(pipeline, values)["config"]["data"]["path"] == path

@@ -115,12 +115,14 @@ def failing_from(step: int, times: int, status: int, carried_out: bool) -> Calla
 
 @pytest.mark.parametrize(("refusal", "carried_out"), [(503, False), (503, True), (403, False)])
 def test_a_change_that_fails_at_any_request_leaves_exactly_one(
-    graft: Graft, server: KfpServer, pipeline_file: Path, refusal: int, carried_out: bool
+    graft: Graft, server: KfpServer, tmp_path: Path, refusal: int, carried_out: bool
 ) -> None:
     """Each request of a change fails in turn (for all of its attempts), then the server is well again."""
 
+    path = write_pipeline(tmp_path / "one.yaml", tasks=("Plan",))
+
     def change(name: str, cron: str) -> Ended:
-        return graft("schedule", str(pipeline_file), "--host", server.url, "--cron", cron, "--name", name)
+        return graft("schedule", str(path), "--host", server.url, "--cron", cron, "--name", name)
 
     change("count", NIGHTLY)
     server.requests.clear()

@@ -165,7 +165,7 @@ def test_each_refusal_in_words(
 def test_a_server_that_says_nothing(
     graft: Graft, server: KfpServer, pipeline_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "TIMEOUT", (5, 0.2))
+    monkeypatch.setattr(connection, "TIMEOUT", (5, 0.05))
     server.fault = lambda number, method, path: Fault(silent=True)
     done = graft("submit", str(pipeline_file), "--host", server.url)
     assert done.code == 1
