@@ -1,9 +1,12 @@
 """Tables of what is known of images, and real statistics of them."""
 
+import functools
+import pickle
+
 import numpy as np
 import pandas as pd
 from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from components.contract import features
 from components.schema import SCHEMA_FILE, expect_classes
@@ -52,9 +55,15 @@ def darkened(table, factor):
 
 
 def statistics_of(table):
+    """Those of equal tables are computed once."""
+    return statistics_pb2.DatasetFeatureStatisticsList.FromString(_statistics_of(pickle.dumps(table)))
+
+
+@functools.cache
+def _statistics_of(pickled):
     import tensorflow_data_validation as tfdv
 
-    return tfdv.generate_statistics_from_dataframe(table)
+    return tfdv.generate_statistics_from_dataframe(pickle.loads(pickled)).SerializeToString()
 
 
 def committed_schema(classes=None):
