@@ -71,6 +71,7 @@ def test_other_pythons_of_this_machine_agree(version):
         ("10_000", "10000"),
         ("0x10", "16"),
         ("'joined'", '"joined"'),
+        ('{"k":', '{u"k":'),
     ],
 )
 def test_words_and_layout_count_nothing(before, after):
