@@ -10,6 +10,8 @@ PYTEST_ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 # A process a processor, each with TensorFlow in it; a file's tests stay together, as its fixtures are dear.
 SPREAD := -n auto --maxprocesses 8 --dist loadfile
+# Networks of unit tests are small: several threads wait for each other longer than they compute.
+UNIT := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 # Where the time goes.
 SLOWEST := --durations=40 --durations-min=1
 
@@ -25,13 +27,13 @@ run: runtime ## the pipeline on the embedded sample; CONFIG=configs/other.yaml A
 test: dev ## all tests, with the coverage floor
 	@echo "Unit tests with coverage, then end-to-end runs of graft..."
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -q -m "not e2e" $(SPREAD) $(SLOWEST) $(PYTEST_ARGS)
+	@$(UNIT) $(BIN)/coverage run -m pytest -q -m "not e2e" $(SPREAD) $(SLOWEST) $(PYTEST_ARGS)
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report
 	@$(BIN)/pytest -q -m e2e $(SPREAD) $(SLOWEST) $(PYTEST_ARGS)
 
 unit: dev ## the fast tests only, without coverage; PYTEST_ARGS="-k name"
-	@$(BIN)/pytest -q -m "not e2e" $(SPREAD) $(PYTEST_ARGS)
+	@$(UNIT) $(BIN)/pytest -q -m "not e2e" $(SPREAD) $(PYTEST_ARGS)
 
 test-other-line: ## the fast tests and the sample on the TFX line that this machine does not take by itself
 	@scripts/other_line.sh
