@@ -5,6 +5,7 @@ BIN := .venv/bin
 CONFIG ?= configs/sample.yaml
 ARGS ?=
 PYTEST_ARGS ?=
+MARKS ?= not e2e and not slow
 # Bytecode is kept, whatever the shell says: without it each of a hundred processes compiles all of these sources, and each
 # of pytest's also rewrites the assertions of 340 files (8 s of processor).
 export PYTHONDONTWRITEBYTECODE :=
@@ -32,10 +33,10 @@ test: dev ## all tests, with the coverage floor
 	@$(BIN)/coverage report
 	@$(BIN)/pytest -q -m e2e $(SPREAD) $(SLOWEST) $(PYTEST_ARGS)
 
-unit: dev ## the fast tests only, without coverage; PYTEST_ARGS="-k name"
-	@$(UNIT) $(BIN)/pytest -q -m "not e2e" $(SPREAD) $(PYTEST_ARGS)
+unit: dev ## the fast tests, without coverage; PYTEST_ARGS="-k name", MARKS="not e2e" with the slow ones
+	@$(UNIT) $(BIN)/pytest -q -m "$(MARKS)" $(SPREAD) $(PYTEST_ARGS)
 
-test-other-line: ## the fast tests and the sample on the TFX line that this machine does not take by itself
+test-other-line: ## all but end-to-end tests, and the sample, on the TFX line that this machine does not take by itself
 	@scripts/other_line.sh
 
 lint: dev ## ruff, formatting, types, import contracts

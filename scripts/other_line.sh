@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests the TFX line that this machine does not take by itself, in a copy of this checkout with a .venv of its own.
 #
-#   scripts/other_line.sh                        the fast tests, then the sample under both lines, which must agree
+#   scripts/other_line.sh                        all tests but the end-to-end ones, then the sample under both lines, which must agree
 #   scripts/other_line.sh [--bind DIR] COMMAND   any command in that copy, such as `make bench`; DIR is seen there too
 #
 # TFX 1.16 runs on any Linux with a Python 3.10. TFX 1.21 needs glibc 2.39: where this machine's is older, it gets a
@@ -107,9 +107,9 @@ choose_place() { # sets WHERE; skips where there is none
     fi
 }
 
-test_both() { # the fast tests there; then the sample there, and here in the same working directory
+test_both() { # all tests but the end-to-end ones there; then the sample there, and here in the same working directory
     # One chain: where a failure is waited for, bash does not stop by itself.
-    run_there make unit &&
+    run_there make unit MARKS='not e2e' &&
         run_there make run &&
         say "The sample under TFX $LINE, in the working directory of TFX $OTHER..." &&
         scripts/setup_env.sh runtime &&

@@ -29,6 +29,8 @@ from tests.components.example_gen import test_ingest as ingest
 from tests.conftest import CLASSES, picture_of
 from tests.pipeline.run import test_runners as small
 
+pytestmark = pytest.mark.slow
+
 RETRYING = "apache_beam.runners.direct.direct_runner.BundleBasedDirectRunner"
 LOST = "this bundle is lost"
 ROOT = Path(__file__).parents[2]

@@ -29,6 +29,8 @@ from pipeline.report.summary import Summary, fill_summary
 from tests.components.evaluator.toys import save_model, write_examples
 from tests.conftest import CLASSES, EVAL_COUNT, artifact
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = EvaluatorOptions(batch_size=4, slices=["class", "format", "size"], top_k=2, small_slice=5)
 
 

@@ -21,6 +21,8 @@ from tests.components.servable_check.test_probe import execute
 from tests.components.trainer.test_trial import SIZE, save
 from tests.conftest import CLASSES
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def toy(monkeypatch):

@@ -26,6 +26,8 @@ from components.trainer.heads.head import Head
 from tests.components.trainer.toys import tiny_backbone
 from tests.conftest import ALPHA, CLASSES, SIDE, make_interpreter
 
+pytestmark = pytest.mark.slow
+
 GATE = ServabilityGateOptions()
 LIMIT = GATE.max_difference
 

@@ -19,6 +19,8 @@ from components.servable_check.executor import Executor, read_predictions
 from components.servable_check.probe_process import PROBE, run_probe
 from tests.conftest import CLASSES, EVAL_COUNT, SIDE, artifact
 
+pytestmark = pytest.mark.slow
+
 
 def request_of(model, records, images=5):
     return {

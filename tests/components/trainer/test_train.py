@@ -23,6 +23,8 @@ from components.trainer.prepare import prepare_training
 from components.trainer.train import describe_model, run_fn
 from tests.conftest import CLASSES, EVAL_COUNT, SIDE, TRAIN_COUNT, WIDTH
 
+pytestmark = pytest.mark.slow
+
 
 def read_facts(trained):
     return json.loads((trained.path / "assets" / features.FACTS_ASSET).read_text("utf-8"))

@@ -21,6 +21,8 @@ from pipeline.serve.intake import IntakeLimits
 from pipeline.serve.server import Address, serve
 from tests.conftest import CLASSES, picture_of
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = 4
 PAUSE = 0.04  # of a client after an answer: a load, and not all that the machine can do
 

@@ -14,6 +14,8 @@ from components.trainer.features.store import digest_key
 from components.trainer.features.store_key import describe_key, digest_transform, probe_images
 from components.transform import preprocessing_fn
 
+pytestmark = pytest.mark.slow
+
 FACTS = {"backbone": "MobileNetV2", "scaling": "-1..1", "pooling": "avg", "image_size": [64, 64]}
 
 

@@ -30,6 +30,8 @@ from components.trainer.training.schedule import Recipe
 from components.trainer.training.step import AdamState, Batch, TrainingStep
 from tests.conftest import SIDE, WIDTH
 
+pytestmark = pytest.mark.slow
+
 LAST = {"from_layer": "block_3_depthwise"}  # three layers with weights from here on, two of them convolutions
 
 

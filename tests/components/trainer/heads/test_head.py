@@ -16,6 +16,8 @@ from components.trainer.features.data import Split
 from components.trainer.heads.head import Head, check_labels, hold_out, train_head
 from tests.components.trainer.toys import answer_of, exact_ops, toy, toy_options
 
+pytestmark = pytest.mark.slow
+
 HIDDEN = {"hidden_units": 6}
 
 

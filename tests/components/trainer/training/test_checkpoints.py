@@ -20,6 +20,8 @@ from components.trainer.training.checkpoints import Checkpoints, TrainingState, 
 from components.trainer.training.step import AdamState
 from tests.components.trainer.toys import exact_ops, toy, toy_options, train_toy
 
+pytestmark = pytest.mark.slow
+
 
 def reached(epoch=1, loss=0.5):
     draw = np.random.default_rng(epoch)

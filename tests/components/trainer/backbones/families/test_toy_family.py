@@ -23,6 +23,8 @@ from pipeline.config.configuration import Config, load_config
 from pipeline.weights import fetch_weights
 from tests.conftest import CLASSES, EVAL_COUNT, SIDE, TRAIN_COUNT
 
+pytestmark = pytest.mark.slow
+
 SIZE, PLACES, WIDTH = (SIDE, SIDE), (4, 4), 8
 NAME = "toy/vit"  # with a slash, as presets have it
 
