@@ -29,7 +29,7 @@ def attempt(path, **options):
     return try_network(TrainerOptions(backbone=path, **options), SIZE, ())
 
 
-@pytest.mark.parametrize("name", ["_a", "a b", "a:b", "été"])
+@pytest.mark.parametrize("name", ["_a", "__init__", "-a", "a b", "a:b", "été", "a+b"])
 def test_names_that_tensorflow_cannot_hold_are_said(tmp_path, name):
     path = save(tmp_path, "first", name)
     with pytest.raises(InputError, match=r"not be exported for serving: .*valid.* scope name") as caught:
