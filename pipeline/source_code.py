@@ -57,6 +57,11 @@ def parse_source(content: bytes) -> SourceFile:
     )
 
 
+def _of_bytes(content: bytes) -> SourceFile:
+    """Describes a file that is no Python: it brings in no other."""
+    return SourceFile(digest=hashlib.sha256(content).hexdigest(), names=(), texts=())
+
+
 class SourceFinder:
     """Finds the files that modules depend on, and reads each of them once.
 
@@ -93,8 +98,7 @@ class SourceFinder:
     def _read(self, path: Path) -> SourceFile:
         if path not in self._sources:
             content = path.read_bytes()
-            plain = SourceFile(hashlib.sha256(content).hexdigest(), (), ())
-            self._sources[path] = parse_source(content) if path.suffix == ".py" else plain
+            self._sources[path] = parse_source(content) if path.suffix == ".py" else _of_bytes(content)
         return self._sources[path]
 
     def _files_of(self, name: str) -> list[Path]:

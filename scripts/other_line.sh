@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests the TFX line that this machine does not take by itself, in a copy of this checkout with a .venv of its own.
 #
-#   scripts/other_line.sh                        all tests but the end-to-end ones, then the sample under both lines, which must agree
+#   scripts/other_line.sh                        all but end-to-end tests, then the sample on both lines, which must agree
 #   scripts/other_line.sh [--bind DIR] COMMAND   any command in that copy, such as `make bench`; DIR is seen there too
 #
 # TFX 1.16 runs on any Linux with a Python 3.10. TFX 1.21 needs glibc 2.39: where this machine's is older, it gets a

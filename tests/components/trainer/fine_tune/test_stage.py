@@ -259,6 +259,7 @@ def test_penalty_and_dropout_are_of_the_head_alone(step_of, six):
     _, sums, _ = scaled.learn(AdamState.first(params), six, 1e-3, 0)
     on_scale = head.kernel.astype(np.float64) * spread[:, None]
     assert sums[0] == pytest.approx(plain + 6 * 0.5 * (on_scale**2).sum(), rel=1e-6)
+    assert scaled.measure(params, six)[0] == plain
     losses = [dropping.learn(AdamState.first(params), six, 1e-3, at)[1][0] for at in (0, 0, 1)]
     assert losses[0] == losses[1] != losses[2]
     assert plain not in losses

@@ -79,13 +79,14 @@ def test_a_repeat_in_another_process_gives_the_same_bytes(train):
     assert there["devices"] == "2 replicas, batch 32 (16 a replica)"
 
 
-def test_a_handful_of_images_is_enough_to_train_at_all(train, caplog):
+@pytest.mark.parametrize(("devices", "classes"), [("cpu", 2), ("cpu:4", 5)])
+def test_a_handful_of_images_is_enough_to_train_at_all(train, devices, classes, caplog):
     caplog.set_level(logging.INFO, logger="graft.progress")
-    values, split = toy(count=2, classes=2)
-    head = train(values, split, "cpu:4", classes=2, batch_size=32, epochs=2)
-    assert head.probabilities(values).shape == (2, 2)
+    values, split = toy(count=classes, classes=classes)
+    head = train(values, split, devices, classes=classes, batch_size=32)
+    assert head.probabilities(values).shape == (classes, classes)
     assert np.isfinite(head.kernel).all()
-    assert "head: only 2 images to learn from, so the batch is 2" in caplog.messages
+    assert f"head: only {classes} images to learn from, so the batch is {classes}" in caplog.messages
 
 
 def test_one_class_is_refused(train):
@@ -168,6 +169,11 @@ def test_training_stops_early_and_keeps_its_best_where_it_has_patience(train, pa
     held = hold_out(noise, 0.3)
     of_kept = -np.log(head.probabilities(values[held])[np.arange(held.sum()), noise.labels[held]]).mean()
     assert of_kept == pytest.approx(losses[best if patience else -1], rel=1e-5)
+
+
+def test_a_separable_set_is_learned(free):
+    values, split = toy()
+    assert (free.probabilities(values).argmax(axis=1) == split.labels).mean() > 0.95
 
 
 def test_unless_asked_for_nothing_is_held_out(free):
