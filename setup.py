@@ -33,7 +33,10 @@ setup(
         *(f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)),
     ],
     packages=find_packages(include=["pipeline", "pipeline.*", "components", "components.*"]),
-    package_data={"components": ["**/*.pbtxt"], "pipeline": ["**/*.css", "**/*.html", "**/*.js"]},
+    package_data={
+        "components": ["**/*.pbtxt", "**/*.css", "**/*.html", "**/*.js"],
+        "pipeline": ["**/*.css", "**/*.html", "**/*.js"],
+    },
     install_requires=[
         # TensorFlow 2.21 warns of its own interpreter; what TFX 1.16 needs does not go with this one.
         "ai-edge-litert; python_version >= '3.11'",

@@ -23,6 +23,7 @@ from components.data_gate.component import DataGate
 from components.evaluator.component import Evaluator
 from components.example_gen.component import ImageExampleGen
 from components.pusher import Pusher
+from components.report.component import Report
 from components.schema import SCHEMA_FILE, ImportSchemaGen
 from components.servable_check.component import ServableCheck
 from pipeline.beam import beam_args
@@ -151,6 +152,21 @@ def create_pipeline(plan: Plan) -> Pipeline:
         },
     )
 
+    report = Report(
+        examples=examples,
+        manifest=ingest.outputs["manifest"],
+        data_verdict=data_gate.outputs["verdict"],
+        model=model,
+        model_run=trainer.outputs["model_run"],
+        baseline_model=baseline.outputs["baseline_model"],
+        evaluation=evaluator.outputs["evaluation"],
+        infra_blessing=servable.outputs["blessing"],
+        passport=json.dumps(plan.passport, sort_keys=True),
+        features_dir=str(plan.workdir / "features"),
+        data_path=plan.data_path,
+        source_fingerprint=fingerprints["Report"],
+    )
+
     for node in (ingest, statistics, transform, evaluator):
         node.with_beam_pipeline_args(beam_args(config.beam, node.id))
     return Pipeline(
@@ -158,7 +174,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
         pipeline_root=plan.pipeline_root,
         components=[
             *(ingest, statistics, schema, validator, data_gate),
-            *(transform, *([tuner] if tuner else []), trainer, baseline, evaluator, servable, pusher),
+            *(transform, *([tuner] if tuner else []), trainer, baseline, evaluator, servable, pusher, report),
         ],
         enable_cache=plan.enable_cache,
         metadata_connection_config=metadata_config(plan),

@@ -30,6 +30,7 @@ NODE_MODULES: dict[str, tuple[str, ...]] = {
     "Evaluator": ("components.evaluator.component",),
     "ServableCheck": ("components.servable_check.component",),
     "Pusher": ("components.pusher",),
+    "Report": ("components.report.component",),
 }
 POD_MODULES = (
     "pipeline.kubeflow.task.entrypoint",

@@ -40,6 +40,12 @@ class DataVerdict(types.Artifact):
     TYPE_NAME = "graft.DataVerdict"
 
 
+class Page(types.Artifact):
+    """The review page of a run, and what it shows."""
+
+    TYPE_NAME = "graft.Page"
+
+
 @dataclass(frozen=True)
 class Baseline:
     """A pushed version to compare with, or why there is none; flows from BaselineModel to the Evaluator as JSON.
@@ -59,7 +65,7 @@ class Baseline:
     examples: int = 0
 
 
-TYPES: dict[str, type[types.Artifact]] = {kind.TYPE_NAME: kind for kind in (Manifest, DataVerdict)}
+TYPES: dict[str, type[types.Artifact]] = {kind.TYPE_NAME: kind for kind in (Manifest, DataVerdict, Page)}
 
 
 def read_verdicts(uris: Mapping[str, str]) -> dict[str, dict[str, Any]]:

@@ -91,6 +91,8 @@ def run_fn(fn_args: FnArgs) -> None:
     rates = describe_features(strategy, len(inputs.everyone), inputs.found, inputs.views, parity)
     rates |= {"deterministic": options.deterministic and (tuned is None or tuned.deterministic)}
     rates |= {"l2": head.l2} | (describe_stage(tuned) if tuned else {})
+    # A second stage that was kept has another backbone; its features are nowhere.
+    rates |= {"feature_keys": [] if tuned and tuned.kept else inputs.keys}
     record_run(fn_args.model_run_dir, head, rates, ordered, probabilities)
     accuracy = float((probabilities.argmax(axis=1) == ordered.labels).mean())
     to_learn_from = int((~hold_out(inputs.learned, options.held_out)).sum())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -52,7 +54,8 @@ def run(
     from pipeline.run.multi_worker import run_among_workers
     from pipeline.run.planning import RunOptions
 
-    options = RunOptions(enable_cache=cache, verify=verify, if_changed=if_changed, override=overridden)
+    typed = shlex.join(["graft", *sys.argv[1:]])
+    options = RunOptions(cache, verify, if_changed, overridden, command=typed)
     with interruptible(CONTINUES):
         code = run_among_workers(checked, workdir or Path("work") / checked.name, options)
     raise typer.Exit(code)

@@ -20,6 +20,8 @@ from pipeline.workdir import RESERVE
 
 RunArtifacts = dict[str, dict[str, Any]]  # node id -> output key -> artifact with `uri` and custom properties
 
+NOT_TOLD = ("head", "feature_keys")  # of history.json: the page draws the curves
+
 
 @dataclass
 class Summary:
@@ -40,6 +42,7 @@ class Summary:
     tuning: dict[str, Any] | None = None
     reasons: list[str] = field(default_factory=list)
     peak_rss_mb: float = 0.0
+    command: str = ""
 
     def note_error(self, error: BaseException, where: str) -> None:
         """Says why a run came to no end of its own, unless that is said already.
@@ -97,7 +100,7 @@ def fill_summary(summary: Summary, artifacts: RunArtifacts, pushed_before: list[
     if manifest := artifacts.get("ImageExampleGen", {}).get("manifest"):
         summary.dataset = _read(manifest.uri, features.DATASET_FILE)
     if model_run := artifacts.get("Trainer", {}).get("model_run"):
-        summary.trainer = {k: v for k, v in _read(model_run.uri, features.HISTORY_FILE).items() if k != "head"}
+        summary.trainer = {k: v for k, v in _read(model_run.uri, features.HISTORY_FILE).items() if k not in NOT_TOLD}
     if tuner := artifacts.get("Tuner"):
         summary.tuning = read_tuning(tuner["best_hyperparameters"].uri, tuner["tuner_results"].uri)
     _fill_evaluation(summary, artifacts)

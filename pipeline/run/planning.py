@@ -33,6 +33,7 @@ class RunOptions:
         if_changed: end at once where the model that would come out is being served already.
         override: who lets which gates say no without stopping, and why.
         expected_data: fingerprint that the data must have; empty: any.
+        command: as it was typed, for the record; empty: the run was not started from a command line.
     """
 
     enable_cache: bool = True
@@ -40,6 +41,7 @@ class RunOptions:
     if_changed: bool = False
     override: Override | None = None
     expected_data: str = ""
+    command: str = ""
 
 
 def make_plan(config: Config, workdir: Workdir, scan: Scan, options: RunOptions) -> Plan:

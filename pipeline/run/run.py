@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from components.contract.features import LEDGER_FILE
 from components.contract.gates import DATA
 from components.errors import Damaged, GateRefused, InputError
 from components.example_gen.admission import describe_scan, refuse_data, write_ledger
@@ -30,9 +31,10 @@ from pipeline.process.footprint import limit_arenas, loading
 from pipeline.process.progress import Progress, output_to
 from pipeline.process.signals import closing
 from pipeline.report.ending import describe_end, describe_start, describe_unused_override
+from pipeline.report.inputs import locate, note_inputs, read_inputs
 from pipeline.report.summary import RunArtifacts, Summary, describe_version, fill_summary, find_artifacts
 from pipeline.run.leftovers import check_metadata, remove_unfinished, tidy
-from pipeline.run.planning import RunOptions, hash_weights, make_plan
+from pipeline.run.planning import RunOptions, absolute, hash_weights, make_plan
 from pipeline.run.trial import try_early
 from pipeline.workdir import Workdir
 
@@ -77,14 +79,15 @@ def run_pipeline(config: Config, root: Path, options: RunOptions) -> Outcome:
             listing = list_sources(str(sample.write_sample(data, workdir.root / "sample")), config.data)
         run = workdir.new_run()
         (run / "config.yaml").write_text(config.to_yaml(), "utf-8")
-        summary = Summary(run.name)
+        summary = Summary(run.name, command=options.command)
         with output_to(run / "log.txt") as console:
             progress = Progress(console)
-            with closing(lambda error: _write_summary(summary, progress, run, error)):
+            with closing(lambda error: _write_end(summary, progress, workdir, run, error)):
                 describe_start(console, config, listing.root, workdir.root, listing.notes)
                 with progress.shown():
                     _scan_and_run(config, listing, workdir, options, (run, summary, progress))
                 path = _write_summary(summary, progress, run)
+                write_page_anyway(run, workdir)
             code = describe_end(console, summary, path)
             describe_unused_override(console, options.override, summary)
     return Outcome(code, summary, path)
@@ -100,7 +103,8 @@ def _scan_and_run(
     try:
         scan = look_at_data(config, listing, workdir, options.verify, progress)
         summary.dataset = scan.dataset
-        write_ledger(run / "quarantine.jsonl", scan)
+        write_ledger(run / LEDGER_FILE, scan)
+        note_inputs(run, data_path=absolute(scan.listing.root))
         check_expected(scan, options.expected_data)
         refuse_data(scan, config.data, options.override is not None and DATA in options.override.gates)
     except GateRefused as error:
@@ -116,7 +120,7 @@ def _scan_and_run(
     if options.if_changed and held is not None and not verify.find_damage(workdir.serving, held):
         summary.status, summary.model = "unchanged", describe_version(workdir.serving / str(held))
     else:
-        _execute(plan, summary, progress, workdir)
+        _execute(plan, (run, summary, progress), workdir)
     note_served(summary, workdir.serving)
 
 
@@ -175,7 +179,8 @@ def _report(done: int, total: int) -> None:
     logging.getLogger("graft.progress").info(f"{done:,} of {total:,} files")
 
 
-def _execute(plan: Plan, summary: Summary, progress: Progress, workdir: Workdir) -> None:
+def _execute(plan: Plan, records: tuple[Path, Summary, Progress], workdir: Workdir) -> None:
+    run, summary, progress = records
     progress.start("Start-up")
     load_ahead(plan.config)
     try_early(plan.config, workdir.root / "features", plan.weights_sha256, lambda: None, files=True)
@@ -199,6 +204,7 @@ def _execute(plan: Plan, summary: Summary, progress: Progress, workdir: Workdir)
     summary.cached = trace.cached
     if not isinstance(trace.error, Damaged):  # what it would be filled from is not to be trusted
         fill_summary(summary, artifacts, pushed_before)
+        note_inputs(run, passport=plan.passport, artifacts=locate(artifacts))
     if again and summary.model and summary.status == "pushed":
         summary.reasons.append(f"{again}: its model was pushed again as version {summary.model['version']}")
     if isinstance(trace.error, GateRefused):
@@ -219,6 +225,25 @@ def _find_what_is_there(workdir: Workdir, trace: Trace) -> RunArtifacts:
             raise
         log.exception("the metadata cannot be read")
         return {}
+
+
+def _write_end(summary: Summary, progress: Progress, workdir: Workdir, run: Path, error: BaseException | None) -> Path:
+    """Writes the record and the page of a run that an error ended."""
+    path = _write_summary(summary, progress, run, error)
+    write_page_anyway(run, workdir)
+    return path
+
+
+def write_page_anyway(run: Path, workdir: Workdir) -> None:
+    """Writes the page of a run that has looked at its data; an error is in the log: the run is what counts."""
+    if not read_inputs(run):
+        return
+    from pipeline.report.page import write_page  # Jinja and Arrow load in half a second
+
+    try:
+        write_page(run, workdir.root / "features")
+    except Exception:
+        log.exception("report.html cannot be written")
 
 
 def _write_summary(summary: Summary, progress: Progress, run: Path, error: BaseException | None = None) -> Path:

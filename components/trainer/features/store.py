@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from components.errors import InputError, first_line
-from components.files.paths import list_names, make_folder, read_bytes, remove, rename, write_atomically
+from components.files.paths import exists, list_names, make_folder, read_bytes, remove, rename, write_atomically
 from components.trainer.features.packs import BadPack, FeatureDtype, Pack, checksum_of, encode_pack
 from components.trainer.features.shared_arrays import aligned_zeros
 
@@ -70,6 +70,11 @@ class FeatureStore:
     def facts(self) -> dict[str, Any]:
         """Gives all that the key is a digest of."""
         return {**self.ingredients, "dtype": self.dtype, "packs": 2}  # the number stays: another is another key
+
+    @property
+    def key(self) -> str:
+        """Gives the name of the key's folder."""
+        return os.path.basename(self.folder)
 
     def read(self, digests: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
         """Reads the features of some images, pack by pack; those in a damaged pack count as missing, which is said.
@@ -155,6 +160,26 @@ class FeatureStore:
             with suppress(OSError):
                 rename(path, path + BAD)
                 remove(path + USED)
+
+
+def read_kept(root: str, key: str, digests: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Reads features by the name of their key, for who has no network to make the key from.
+
+    Args:
+        root: the store.
+        key: 64 hex digits, the name of a folder in it; nothing is found where it is not there.
+        digests: S32 [n], raw sha256 of the images.
+        width: values a vector.
+
+    Returns:
+        As `FeatureStore.read`.
+    """
+    path = os.path.join(root, key, KEY_FILE)
+    if not exists(path):
+        return aligned_zeros(len(digests), width), np.zeros(len(digests), bool)
+    facts = json.loads(read_bytes(path))
+    ingredients = {name: value for name, value in facts.items() if name not in ("dtype", "packs")}
+    return FeatureStore(root, ingredients, facts["dtype"], writable=False).read(digests, width)
 
 
 @dataclass

@@ -38,6 +38,7 @@ class TrainingInputs:
         found: the features of `everyone`; `values` is a part of them where there are no views.
         views: of the train split, one after the other.
         cost: what augmentation costs, in words; empty without it.
+        keys: of the store, below which the features of `everyone` are kept; none where nothing is kept.
     """
 
     learned: Split
@@ -47,6 +48,7 @@ class TrainingInputs:
     found: Features
     views: list[Features]
     cost: str
+    keys: list[str]
 
     def without_values(self) -> TrainingInputs:
         """Gives a copy without the values, which take the memory: enough for a report."""
@@ -97,7 +99,10 @@ def gather_inputs(
     ordered, evaluation, found = put_in_order(train, evaluation, found)
     learned, values = tiled or (ordered, found.values[: len(train)])
     inputs = refresh_views(feature_pass, train, values, fresh) if fresh else values
-    return TrainingInputs(learned, inputs, evaluation, join_splits(ordered, evaluation), found, views, cost)
+    everyone = join_splits(ordered, evaluation)
+    stores = [store_of(None)] if feature_pass is exact else [store_of(None), store_of(None, "float32")]
+    keys = [store.key for store in stores if store]
+    return TrainingInputs(learned, inputs, evaluation, everyone, found, views, cost, keys)
 
 
 def put_in_order(train: Split, evaluation: Split, found: Features) -> tuple[Split, Split, Features]:

@@ -1,0 +1,116 @@
+"""The page: gathered from artifacts once, and written as one HTML file that needs no network and no server.
+
+`gather_content` is the costly half and gives JSON values; `render` turns them into HTML, again for each run that has
+the same content, since a run knows more than its artifacts: how it ended, its seconds, what it took from earlier runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from components.report.inputs import EXAMPLES, ReportInputs
+from components.report.pictures import Pictures
+from components.report.section import Section
+
+HERE = Path(__file__).parent
+FRAME = ("frame.html", "frame.css", "frame.js", "macros.html")
+SECTIONS = ("components.report.sections.verdict",)
+SCHEMA = 1
+
+log = logging.getLogger("graft.report")
+
+
+def load_sections() -> dict[str, Section]:
+    """Loads all sections in the order of the page: {name of the module: the module}."""
+    return {name.rpartition(".")[2]: importlib.import_module(name) for name in SECTIONS}
+
+
+def gather_content(inputs: ReportInputs, tolerant: bool = True) -> dict[str, Any]:
+    """Gathers what the page shows.
+
+    Args:
+        inputs: the artifacts of a run.
+        tolerant: whether a section that fails leaves a note in its place; a page is no reason to lose a model. False:
+            its error is raised.
+
+    Returns:
+        JSON values: `schema`; `sections` {name: {`facts`, null where there is nothing to show; `note`, why;
+        `seconds`}}; `pictures` {key: `data:` URL}; `missing`: how many pictures did not fit.
+    """
+    pictures = Pictures()
+    sections = {name: _gather(name, section, inputs, pictures, tolerant) for name, section in load_sections().items()}
+    started, found = time.monotonic(), dict[str, str]()
+    try:
+        if EXAMPLES in inputs.uris:
+            found = pictures.fetch(inputs.uris[EXAMPLES], inputs.model, inputs.facts)
+    except Exception:
+        if not tolerant:
+            raise
+        log.exception("the pictures of the page cannot be read")
+    log.info("pictures: %d in %.1f s", len(found), time.monotonic() - started)
+    found |= pictures.drawn
+    missing = len(pictures.thumbs) + len(pictures.maps) + len(pictures.drawn) - len(found)
+    return {"schema": SCHEMA, "sections": sections, "pictures": found, "missing": missing}
+
+
+def _gather(name: str, section: Section, inputs: ReportInputs, pictures: Pictures, tolerant: bool) -> dict[str, Any]:
+    started = time.monotonic()
+    try:
+        found = section.gather(inputs, pictures)
+    except Exception as error:
+        if not tolerant:
+            raise
+        log.exception("the section %s of the page cannot be made", name)
+        found = f"This section could not be made: {type(error).__name__}: {error}"
+    seconds = round(time.monotonic() - started, 3)
+    log.info("section %s: %.1f s", name, seconds)
+    facts, note = (None, found) if isinstance(found, str) else (found, "")
+    return {"facts": facts, "note": note, "seconds": seconds}
+
+
+def render(content: dict[str, Any], run: dict[str, Any] | None = None) -> str:
+    """Writes the page as HTML.
+
+    Args:
+        content: of `gather_content`.
+        run: what only a run knows: `summary`, of summary.json; `command`, as it was typed; `config`, as YAML. None: the
+            page of a task on a cluster, which does not know how the run ends.
+    """
+    sections = [
+        {"name": name, "title": section.TITLE, "template": f"sections/{section.TEMPLATE}", **content["sections"][name]}
+        for name, section in load_sections().items()
+        if name in content["sections"]
+    ]
+    template = _environment().get_template("frame.html")
+    return template.render(sections=sections, pictures=content["pictures"], missing=content["missing"], run=run)
+
+
+@cache
+def _environment() -> Environment:
+    """Makes the environment of the templates: every value is escaped, and a name that is not there is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"percent": percent, "count": lambda number: f"{number:,}", "svg": Markup, "figure": figure}
+    environment.globals["inline"] = lambda name: Markup((HERE / name).read_text("utf-8"))
+    return environment
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """Formats a share, 0..1, as a percentage; a dash where there is none."""
+    return "-" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def figure(value: float | int | str | None) -> str:
+    """Formats a measured value or a limit: four digits that count; a dash where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,173 @@
+"""Small pictures in the page: asked for by sections, read in one pass over the examples, held once each.
+
+A picture is a WebP image in a `data:` URL. How many fit into the page is bounded by bytes, so that the page of 100,000
+images is no larger than that of 3,000; what was asked for first is there first.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from components.contract import features
+from components.files.paths import list_names
+
+SIDE = 112  # px, of the longer side of a thumbnail
+OVERLAY_SIDE = 160  # px, of the longer side of a picture with an activation map
+QUALITY = 70  # of WebP
+PICTURE_BYTES = 9_000_000  # of all pictures in a page
+BATCH = 32  # pictures that are drawn and explained at once: no more encoded images are in memory
+AT_ONCE = 16  # examples that are parsed together
+
+log = logging.getLogger("graft.report")
+
+
+@dataclass
+class Pictures:
+    """The pictures that sections asked for.
+
+    Attributes:
+        limit: bytes that all pictures together may take.
+        thumbs: {sha256 of an image: side in px}, in the order in which they were asked for.
+        maps: {sha256 of an image}: those whose activation map is wanted, too; the same order.
+        drawn: {key: `data:` URL} of pictures that are in no example, such as rejected files; few.
+    """
+
+    limit: int = PICTURE_BYTES
+    thumbs: dict[str, int] = field(default_factory=dict)
+    maps: dict[str, None] = field(default_factory=dict)
+    drawn: dict[str, str] = field(default_factory=dict)
+
+    def want(self, sha256: str, side: int = SIDE) -> str:
+        """Asks for the thumbnail of an example; gives its key in the page's pictures."""
+        self.thumbs[sha256] = max(side, self.thumbs.get(sha256, 0))
+        return sha256
+
+    def want_map(self, sha256: str) -> str:
+        """Asks for the picture of an example under the activation map of the label that the model answers."""
+        self.maps[sha256] = None
+        return f"{sha256}/map"
+
+    def add(self, key: str, content: bytes) -> str:
+        """Draws a picture that is in no example; gives its key, or an empty text where it does not decode."""
+        if url := draw_thumbnail(content):
+            self.drawn[key] = url
+        return key if url else ""
+
+    def fetch(self, examples: str, model: str, facts: dict[str, Any]) -> dict[str, str]:
+        """Reads the pictures from the examples: {key: `data:` URL}; those beyond the limit are not there.
+
+        Args:
+            examples: folder of the Examples artifact.
+            model: the SavedModel that explains; empty: no activation maps.
+            facts: of the model, `assets/graft.json`.
+        """
+        upright = facts.get("orientation", features.OLD_READING["orientation"]) == "apply"
+        explain = load_explain(model) if model and self.maps else None
+        made: dict[str, str] = {}
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for part in _in_batches(read_examples(examples, {*self.thumbs, *self.maps})):
+                thumbs = [(sha, content) for sha, content in part if sha in self.thumbs]
+                drawn = pool.map(lambda row: draw_thumbnail(row[1], self.thumbs[row[0]], upright), thumbs)
+                made |= {sha: url for (sha, _), url in zip(thumbs, drawn, strict=True)}
+                maps = {sha: content for sha, content in part if sha in self.maps}
+                if explain is not None and maps:
+                    made |= draw_maps(explain, facts, maps, upright)
+        return self._within_limit(made)
+
+    def _within_limit(self, made: dict[str, str]) -> dict[str, str]:
+        """Keeps the pictures that fit, maps first, each kind in the order in which they were asked for."""
+        kept, taken = dict[str, str](), 0
+        for key in (*(f"{sha}/map" for sha in self.maps), *self.thumbs):
+            url = made.get(key, "")
+            if url and taken + len(url) <= self.limit:
+                kept[key], taken = url, taken + len(url)
+        return kept
+
+
+def _in_batches(rows: Iterator[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+    while part := list(itertools.islice(rows, BATCH)):
+        yield part
+
+
+def read_examples(examples: str, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
+    """Reads sha256 and encoded image of some examples, one pass over the records of both splits."""
+    import tensorflow as tf  # the page of a run that was refused early is made without it
+
+    if not wanted:
+        return
+    table = tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(tf.constant(sorted(wanted)), tf.ones([len(wanted)], tf.int32)), 0
+    )
+    shape = {name: tf.io.FixedLenFeature([], tf.string) for name in (features.SHA256, features.IMAGE)}
+    records = tf.data.TFRecordDataset(_record_files(examples), num_parallel_reads=tf.data.AUTOTUNE)
+    parsed = records.batch(AT_ONCE).map(lambda batch: tf.io.parse_example(batch, shape), num_parallel_calls=2)
+    chosen = parsed.unbatch().filter(lambda row: table.lookup(row[features.SHA256]) > 0)
+    for row in chosen.as_numpy_iterator():
+        yield row[features.SHA256].decode(), row[features.IMAGE]
+
+
+def _record_files(examples: str) -> list[str]:
+    folders = [os.path.join(examples, f"Split-{split}") for split in features.SPLITS]
+    return [os.path.join(folder, name) for folder in folders for name in list_names(folder, "")]
+
+
+def draw_thumbnail(content: bytes, side: int = SIDE, upright: bool = True) -> str:
+    """Draws a small picture of an encoded image as a `data:` URL; empty where the image does not decode."""
+    from components.images.overlay import read_small
+
+    try:
+        return to_url(read_small(content, upright, side)[1])
+    except Exception as error:  # noqa: BLE001  whatever Pillow raises: the row stands without a picture
+        log.info("no thumbnail: %s", error)
+        return ""
+
+
+def load_explain(model: str) -> Any:
+    """Loads the `explain` signature of a SavedModel; None where it has none, as a backbone without maps."""
+    import tensorflow as tf
+
+    return tf.saved_model.load(model).signatures.get(features.EXPLAIN)
+
+
+def draw_maps(explain: Any, facts: dict[str, Any], contents: dict[str, bytes], upright: bool) -> dict[str, str]:
+    """Draws images under the activation map of the model's answer: {key of the picture: `data:` URL}.
+
+    With average pooling and a dense head the map adds up to the logit, without any gradient (Zhou et al., 2016,
+    arXiv:1512.04150).
+
+    Args:
+        explain: the signature.
+        facts: of the model, `assets/graft.json`.
+        contents: {sha256: encoded image}.
+        upright: whether the model turns JPEGs by their orientation.
+    """
+    import tensorflow as tf
+
+    from components.images.overlay import draw_overlay
+
+    crop = tuple(facts["image_size"]) if facts.get(features.CROP_FACT) else None
+    answer = explain(**{features.INPUT_BYTES: tf.constant(list(contents.values()))})
+    maps = zip(contents.items(), answer[features.OUTPUT_CAM].numpy(), strict=True)
+    return {
+        f"{sha}/map": to_url(draw_overlay(content, activation, crop, upright, OVERLAY_SIDE))
+        for (sha, content), activation in maps
+    }
+
+
+def to_url(pixels: np.ndarray) -> str:
+    """Encodes uint8 [height, width, 3] as WebP in a `data:` URL."""
+    from PIL import Image as Pillow
+
+    buffer = io.BytesIO()
+    Pillow.fromarray(pixels).save(buffer, "WEBP", quality=QUALITY, method=2)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,98 @@
+"""`report.html` of a run: what its Report node gathered, with what the run alone knows."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.contract import features
+from components.errors import InputError
+from components.files.paths import write_atomically
+from components.report.inputs import ReportInputs
+from components.report.page import gather_content, render
+from pipeline.report.inputs import read_inputs
+
+# Input of the node Report: the node and the output that it comes from, as in the DAG.
+SOURCES = {
+    "examples": ("ImageExampleGen", "examples"),
+    "manifest": ("ImageExampleGen", "manifest"),
+    "data_verdict": ("DataGate", "verdict"),
+    "model": ("Trainer", "model"),
+    "model_run": ("Trainer", "model_run"),
+    "baseline_model": ("BaselineModel", "baseline_model"),
+    "evaluation": ("Evaluator", "evaluation"),
+    "infra_blessing": ("ServableCheck", "blessing"),
+}
+PAGE = ("Report", "page")
+
+log = logging.getLogger("graft.report")
+
+
+def write_page(run: Path, features_dir: Path) -> Path:
+    """Writes the page of a run, whether the run came to its end or not.
+
+    Args:
+        run: its folder, with `summary.json`.
+        features_dir: the feature store of the working directory.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        InputError: the run has no summary.
+    """
+    summary = read_summary(run)
+    noted = read_inputs(run)
+    content = find_content(noted.get("artifacts", {}))
+    if content is None:
+        content = gather_content(make_inputs(run, summary, noted, features_dir))
+    config = run / "config.yaml"
+    facts = {"summary": summary, "config": config.read_text("utf-8") if config.is_file() else ""}
+    path = run / features.REPORT_FILE
+    write_atomically(str(path), render(content, {**facts, "command": summary.get("command", "")}))
+    return path
+
+
+def read_summary(run: Path) -> dict[str, Any]:
+    """Reads the summary of a run.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    path = run / "summary.json"
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: expected the summary of a run, found none that can be read ({type(error).__name__}).\n"
+            "The run may be under way, or was killed: name another one by --run."
+        ) from error
+
+
+def find_content(artifacts: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | None:
+    """Reads what the node Report gathered; None where the run has no such artifact, or the artifact is gone."""
+    node, output = PAGE
+    path = Path(artifacts.get(node, {}).get(output, ""), features.CONTENT_FILE)
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        log.info("the page's content is gathered again: %s", error)
+        return None
+
+
+def make_inputs(run: Path, summary: dict[str, Any], noted: Mapping[str, Any], features_dir: Path) -> ReportInputs:
+    """Makes the inputs of a page from what a run left, as far as the run came and its artifacts are still there."""
+    artifacts = noted.get("artifacts", {})
+    uris = {name: artifacts.get(node, {}).get(output, "") for name, (node, output) in SOURCES.items()}
+    ledger = run / features.LEDGER_FILE
+    known = {
+        features.DATASET_FILE: summary.get("dataset", {}),
+        features.LEDGER_FILE: ledger.read_text("utf-8") if ledger.is_file() else "",
+        "gates": summary.get("gates", {}),
+    }
+    there = {name: uri for name, uri in uris.items() if uri and Path(uri).is_dir()}
+    kept = str(features_dir) if features_dir.is_dir() else ""
+    return ReportInputs(there, kept, noted.get("data_path", ""), noted.get("passport", {}), known)
