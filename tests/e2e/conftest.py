@@ -29,6 +29,7 @@ NODES = [
     "Evaluator",
     "ServableCheck",
     "Pusher",
+    "Report",
 ]
 
 

@@ -155,7 +155,7 @@ def test_a_second_run_executes_nothing_a_changed_gate_only_what_follows(place: P
     assert refused.code == 3, refused.out + refused.err
     assert summary["status"] == "not_blessed"
     assert "is below gates.quality.min_accuracy 1.0000" in summary["reasons"][0]
-    assert set(NODES) - set(summary["cached"]) == {"Evaluator", "Pusher"}
+    assert set(NODES) - set(summary["cached"]) == {"Evaluator", "Pusher", "Report"}
     assert served_versions(workdir) == before
 
 
@@ -164,7 +164,7 @@ def test_an_override_runs_its_gate_and_the_pusher_again_and_is_recorded(place: P
     finished = place.run(*strict)
     summary = read_summary(place.workdir)
     assert finished.code == 0, finished.out + finished.err
-    assert set(NODES) - set(summary["cached"]) == {"Evaluator", "Pusher"}
+    assert set(NODES) - set(summary["cached"]) == {"Evaluator", "Pusher", "Report"}
     assert summary["override"]["gates"] == ["quality"]
     assert summary["override"]["reason"] == "a trial of the override"
     assert summary["gates"]["quality"]["passed"] is False
@@ -178,7 +178,7 @@ def test_edited_source_and_changed_image_execute_what_depends_on_them(place: Pla
     with open(place.tree / "components" / "registry" / "publish.py", "a", encoding="utf-8") as file:
         file.write("\nEDITED = True\n")
     assert place.run().code == 0
-    assert set(NODES) - set(read_summary(workdir)["cached"]) == {"Pusher"}
+    assert set(NODES) - set(read_summary(workdir)["cached"]) == {"Pusher", "Report"}
 
     first, second, *_ = sorted((place.digits / "7").iterdir())
     first.write_bytes(second.read_bytes())

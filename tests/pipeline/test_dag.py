@@ -10,6 +10,7 @@ from pipeline.config.configuration import Config, Plan
 from pipeline.dag import create_pipeline
 from pipeline.fingerprint import NODE_MODULES
 
+PASSPORT = {"Pusher", "Report"}  # the nodes that are given where a model comes from
 SOURCES = {node: f"digest of {node}" for node in NODE_MODULES}
 
 
@@ -50,10 +51,10 @@ def test_a_search_stands_between_transform_and_trainer_where_it_is_asked_for(tmp
 @pytest.mark.parametrize("tuner", [{"trials": 3}, {"seed": 3}, {"space": {"dropout": [0.1, 0.2]}}])
 def test_an_option_of_the_search_runs_it_again_and_makes_another_model(tmp_path, tuner):
     before, after = make(tmp_path, tuner={"enabled": True}), make(tmp_path, tuner={"enabled": True, **tuner})
-    assert changed(before, after) == {"Tuner", "Pusher"}
+    assert changed(before, after) == {"Tuner", *PASSPORT}
     edited = make(tmp_path, {**SOURCES, "Tuner": "edited"}, tuner={"enabled": True})
-    assert changed(before, edited) == {"Tuner", "Pusher"}
-    assert changed(make(tmp_path), make(tmp_path, tuner=tuner)) == {"Pusher"}  # the passport has every option
+    assert changed(before, edited) == {"Tuner", *PASSPORT}
+    assert changed(make(tmp_path), make(tmp_path, tuner=tuner)) == PASSPORT  # the passport has every option
 
 
 def test_building_it_touches_no_disk(tmp_path):
@@ -98,7 +99,7 @@ def test_the_same_plan_gives_the_same_pipeline(tmp_path):
 
 @pytest.mark.parametrize("node", [node for node, entries in NODE_MODULES.items() if entries and node != "Tuner"])
 def test_edited_sources_change_the_cache_key_of_their_node_and_the_passport(tmp_path, node):
-    assert changed(make(tmp_path), make(tmp_path, {**SOURCES, node: "edited"})) == {node, "Pusher"}
+    assert changed(make(tmp_path), make(tmp_path, {**SOURCES, node: "edited"})) == {node, *PASSPORT}
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_edited_sources_change_the_cache_key_of_their_node_and_the_passport(tmp_
     ],
 )
 def test_an_option_changes_the_cache_key_of_its_node_and_the_passport(tmp_path, sections, nodes):
-    assert changed(make(tmp_path), make(tmp_path, **sections)) == nodes | {"Pusher"}
+    assert changed(make(tmp_path), make(tmp_path, **sections)) == nodes | PASSPORT
 
 
 def test_the_place_of_the_data_is_no_option_of_the_ingest(tmp_path):

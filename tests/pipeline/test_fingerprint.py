@@ -22,9 +22,9 @@ OURS = {node for node, entries in NODE_MODULES.items() if entries}
 GATED = {"DataGate", "Evaluator", "ServableCheck"}
 # Each module of options: the nodes that run again where its code changes.
 OPTIONS = {
-    "base": {"ImageExampleGen", "Transform", "Tuner", "Trainer"} | GATED,
+    "base": {"ImageExampleGen", "Transform", "Tuner", "Trainer", "Report"} | GATED,
     "beam": set(),
-    "data": {"ImageExampleGen", "DataGate", "Transform"},
+    "data": {"ImageExampleGen", "DataGate", "Transform", "Report"},
     "gates": GATED,
     "trainer": {"Tuner", "Trainer"},
     "tuner": {"Tuner"},
@@ -152,7 +152,7 @@ def test_the_digest_does_not_depend_on_the_place():
         ("components/contract/features.py", OURS),
         ("components/process/surroundings.py", OURS),
         ("components/__init__.py", OURS),
-        ("components/trainer/__init__.py", {"Trainer", "Tuner"}),
+        ("components/trainer/__init__.py", {"Trainer", "Tuner", "Report"}),
         ("components/options/__init__.py", OPTIONS["base"]),
         ("pipeline/cli/run.py", set()),
         ("pipeline/kubeflow/task/entrypoint.py", set()),

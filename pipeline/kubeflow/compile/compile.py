@@ -47,8 +47,8 @@ PLANNED = ("data_path", "data_fingerprint", "baseline", "best", "model_key")  # 
 NEVER_CACHED = (PLAN_NODE, "Pusher")  # they look at the data and at what is being served
 ASKED_ONCE = (PLAN_NODE, *GATES)  # they may say no: a retry asks again, and no target tells a no from a crash
 RETRY_PAUSE = 30  # seconds; each further pause is twice as long
-UI_OUTPUTS = {"metrics": "system.Metrics", "review": "system.HTML"}  # of the Evaluator, shown by the UI
-SHOWN_NODE = "Evaluator"
+# Node: outputs that the UI shows, beside those of the executor; `pipeline/kubeflow/task/review.py` fills them.
+UI_OUTPUTS = {"Evaluator": {"metrics": "system.Metrics"}, "Report": {"review": "system.HTML"}}
 STRING, INTEGER, DOUBLE, BOOLEAN = (
     getattr(proto.ParameterType, name) for name in ("STRING", "NUMBER_INTEGER", "NUMBER_DOUBLE", "BOOLEAN")
 )
@@ -242,13 +242,14 @@ def _add_plan_task(spec: proto.PipelineSpec, plan: Plan, parameters: list[Parame
 
 def _declare_outputs(spec: proto.PipelineSpec) -> None:
     """Adds what the UI shows, and tells each task its outputs: a platform gives it more than these."""
-    shown = spec.components[SHOWN_NODE].output_definitions
-    for name, title in UI_OUTPUTS.items():
-        shown.artifacts[name].artifact_type.schema_title = title
-        shown.artifacts[name].artifact_type.schema_version = "0.0.1"
+    for node, outputs in UI_OUTPUTS.items():
+        shown = spec.components[node].output_definitions
+        for name, title in outputs.items():
+            shown.artifacts[name].artifact_type.schema_title = title
+            shown.artifacts[name].artifact_type.schema_version = "0.0.1"
     for node, task in spec.root.dag.tasks.items():
-        outputs = spec.components[task.component_ref.name].output_definitions
-        _args_of(spec, node).extend([OUTPUTS, json_format.MessageToJson(outputs, sort_keys=True)])
+        declared = spec.components[task.component_ref.name].output_definitions
+        _args_of(spec, node).extend([OUTPUTS, json_format.MessageToJson(declared, sort_keys=True)])
 
 
 def _furnish(task: Any, container: Any, node: str, cluster: KubeflowOptions, service: Service) -> None:

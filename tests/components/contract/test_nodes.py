@@ -13,10 +13,11 @@ from components.data_gate.component import DataGate
 from components.evaluator.component import Evaluator
 from components.example_gen.component import ImageExampleGen
 from components.pusher import Pusher
+from components.report.component import Report
 from components.schema import ImportSchemaGen
 from components.servable_check.component import ServableCheck
 
-NODES = [ImageExampleGen, ImportSchemaGen, DataGate, BaselineModel, Evaluator, ServableCheck, Pusher]
+NODES = [ImageExampleGen, ImportSchemaGen, DataGate, BaselineModel, Evaluator, ServableCheck, Pusher, Report]
 
 
 @pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)

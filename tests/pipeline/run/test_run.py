@@ -269,7 +269,7 @@ def test_damage_is_told_with_whatever_else_ended_the_run(planned, monkeypatch, e
     monkeypatch.setattr("pipeline.run.run.fill_summary", lambda *args: filled.append(args))
     plan, summary = planned(), Summary("r")
     with pytest.raises(Damaged) if isinstance(error, Damaged) else nullcontext():
-        _execute(plan, summary, Progress(console_of()), planned.workdir)
+        _execute(plan, (planned.workdir.new_run(), summary, Progress(console_of())), planned.workdir)
     assert summary.reasons == [*reasons, "Trainer: made again"]
     assert len(filled) == (not isinstance(error, Damaged))
 

@@ -13,6 +13,7 @@ from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as 
 from tfx.types import artifact_utils
 
 from components.contract import features
+from components.contract.artifacts import Page
 from components.errors import Damaged, GateRefused
 from components.files.digests import CONTENT, combine, digest_folder
 from pipeline.kubeflow.local.driver import DRIVERS
@@ -203,6 +204,8 @@ def work(inputs, outputs, seen):
         assert Path(artifacts[0].uri).is_dir(), name
     if "pushed_model" in outputs:
         outputs["pushed_model"][0].set_int_custom_property("pushed", 1)
+    if "page" in outputs:
+        Path(outputs["page"][0].uri, features.REPORT_FILE).write_text("a page", "utf-8")
     if "evaluation" in outputs:
         for name, content in (
             (features.EVALUATION_FILE, {"candidate": {"accuracy": 0.75}}),
@@ -289,36 +292,47 @@ def test_a_model_that_is_pushed_is_none(tmp_path):
     entrypoint.refuse_unpushed(*pushed_model(tmp_path, pushed=True, verdicts={}))
 
 
-def test_the_ui_gets_numbers_and_a_page_that_the_executor_knows_nothing_of(tmp_path, monkeypatch):
+def test_the_ui_gets_numbers_that_the_executor_knows_nothing_of(tmp_path, monkeypatch):
     from tfx.types import standard_artifacts
 
     outputs = {
         "evaluation": {"uri": "s3://b/e", "type": {"schemaTitle": "tfx.ModelEvaluation"}},
         "metrics": {"uri": "s3://b/metrics", "type": {"schemaTitle": "system.Metrics"}},
+    }
+    candidate = {"accuracy": 0.75, "examples": 4, "per_class": {"<b>": {"recall": 0.5}}, "confusion_matrix": [[1]]}
+    written = shown_by_the_ui(
+        (tmp_path, monkeypatch),
+        outputs,
+        standard_artifacts.ModelEvaluation(),
+        {features.EVALUATION_FILE: json.dumps({"candidate": candidate, "baseline": {"accuracy": 0.5}})},
+    )
+    assert written["metrics"]["artifacts"][0]["metadata"] == {"accuracy": 0.75, "examples": 4.0, "served_accuracy": 0.5}
+
+
+def test_the_ui_gets_the_page_of_the_report(tmp_path, monkeypatch):
+    outputs = {
+        "page": {"uri": "s3://b/p", "type": {"schemaTitle": "graft.Page"}},
         "review": {"uri": "s3://b/review", "type": {"schemaTitle": "system.HTML"}},
     }
-    given = executor_input(tmp_path, monkeypatch, {}, outputs)
+    page = "<!DOCTYPE html><title>&lt;b&gt;</title>"
+    shown_by_the_ui((tmp_path, monkeypatch), outputs, Page(), {features.REPORT_FILE: page})
+    assert (tmp_path / "s3" / "b" / "review").read_text("utf-8") == page
+
+
+def shown_by_the_ui(place, outputs, made, files):
+    """Artifacts as the task answers them, where its executor has written files into the first of its outputs."""
+    given = executor_input(*place, {}, outputs)
+    own, *_ = outputs
     shown = entrypoint.take_ui_outputs(given)
-    assert set(given.outputs.artifacts) == {"evaluation"}
+    assert set(given.outputs.artifacts) == {own}
     entrypoint.to_local_paths(given)
-    evaluation = standard_artifacts.ModelEvaluation()
-    evaluation.uri = given.outputs.artifacts["evaluation"].artifacts[0].uri
-    candidate = {"accuracy": 0.75, "examples": 4, "per_class": {"<b>": {"recall": 0.5}}, "confusion_matrix": [[1]]}
-    for name, content in (
-        (features.EVALUATION_FILE, {"candidate": candidate, "baseline": {"accuracy": 0.5}}),
-        (features.VERDICT_FILE, {"passed": False, "reasons": ["too low"]}),
-    ):
-        Path(evaluation.uri, name).write_text(json.dumps(content), "utf-8")
+    made.uri = given.outputs.artifacts[own].artifacts[0].uri
+    for name, content in files.items():
+        Path(made.uri, name).write_text(content, "utf-8")
     answer = proto.ExecutorOutput()
-    entrypoint.show(shown, {"evaluation": [evaluation]}, answer)
+    entrypoint.show(shown, {own: [made]}, answer)
     entrypoint.write_answer(given.outputs.output_file, answer)
-    written = json.loads((tmp_path / "out.json").read_text("utf-8"))["artifacts"]
-    assert written["metrics"]["artifacts"][0]["metadata"] == {"accuracy": 0.75, "examples": 4.0, "served_accuracy": 0.5}
-    page = (tmp_path / "s3" / "b" / "review").read_text("utf-8")
-    assert "The quality gate said no" in page
-    assert "too low" in page
-    assert "&lt;b&gt;" in page
-    assert "<b>" not in page
+    return json.loads((place[0] / "out.json").read_text("utf-8"))["artifacts"]
 
 
 def test_a_node_whose_workers_are_elsewhere_works_on_the_bucket(tmp_path, monkeypatch):
