@@ -45,6 +45,7 @@ setup(
         "h5py",
         "jinja2",
         "joblib",
+        "matplotlib",
         "pdqhash",
         "pi-heif",
         "pillow",
