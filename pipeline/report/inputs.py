@@ -10,6 +10,7 @@ from components.files.paths import write_atomically
 from pipeline.report.summary import RunArtifacts
 
 INPUTS_FILE = "inputs.json"  # in a run's folder: where its data and its artifacts are, and its passport
+REPORT_NODE, PAGE_OUTPUT = "Report", "page"  # the node that gathers the page, and its output
 
 
 def note_inputs(run: Path, **facts: Any) -> None:

@@ -13,7 +13,7 @@ from components.errors import InputError
 from components.files.paths import write_atomically
 from components.report.inputs import ReportInputs
 from components.report.page import gather_content, render
-from pipeline.report.inputs import read_inputs
+from pipeline.report.inputs import PAGE_OUTPUT, REPORT_NODE, read_inputs
 
 # Input of the node Report: the node and the output that it comes from, as in the DAG.
 SOURCES = {
@@ -26,7 +26,6 @@ SOURCES = {
     "evaluation": ("Evaluator", "evaluation"),
     "infra_blessing": ("ServableCheck", "blessing"),
 }
-PAGE = ("Report", "page")
 
 log = logging.getLogger("graft.report")
 
@@ -74,8 +73,7 @@ def read_summary(run: Path) -> dict[str, Any]:
 
 def find_content(artifacts: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | None:
     """Reads what the node Report gathered; None where the run has no such artifact, or the artifact is gone."""
-    node, output = PAGE
-    path = Path(artifacts.get(node, {}).get(output, ""), features.CONTENT_FILE)
+    path = Path(artifacts.get(REPORT_NODE, {}).get(PAGE_OUTPUT, ""), features.CONTENT_FILE)
     try:
         return dict(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError) as error:

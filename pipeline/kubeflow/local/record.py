@@ -27,9 +27,10 @@ from pipeline.kubeflow.service import Service
 from pipeline.kubeflow.task.plan_task import change_config
 from pipeline.process.signals import closing
 from pipeline.report.ending import COMPILE_AGAIN, describe_end
+from pipeline.report.inputs import PAGE_OUTPUT, REPORT_NODE, note_inputs
 from pipeline.report.summary import RunArtifacts, Summary, fill_summary
 from pipeline.run.leftovers import tidy
-from pipeline.run.run import Outcome, note_served
+from pipeline.run.run import Outcome, note_served, write_page_anyway
 from pipeline.workdir import Workdir
 
 LARGE = ("examples", "model", "baseline_model", "best_model", "transform_graph")  # nothing of the summary is in them
@@ -81,11 +82,14 @@ def execute_file(
             write_config(run / "config.yaml", pipeline, values)
             launcher = Launcher(store, DRIVERS[service.DRIVER], f"{store.root}/{pipeline.name}/{run.name}", scratch)
             walk = Walker(pipeline, launcher, store, values, console, jobs).walk()
-            fill_summary(summary, collect_artifacts(walk, store, scratch / "shown"), pushed_before)
+            artifacts = collect_artifacts(walk, store, scratch / "shown")
+            fill_summary(summary, artifacts, pushed_before)
+            keep_page(run, artifacts, values["data_path"])
             _note_failure(summary, walk)
             summary.reasons += walk.damaged
             note_served(summary, workdir.serving)
             written = write()
+            write_page_anyway(run, workdir)
         if walk.code not in (0, REFUSED):
             for name, result in walk.failed:
                 console.print(*(escape(line) for line in describe_failure(name, result)), sep="\n", soft_wrap=True)
@@ -132,6 +136,15 @@ def collect_artifacts(walk: Walk, store: Store, folder: Path) -> RunArtifacts:
                 store.download(content["uri"], place)
             found[node][name] = _as_artifact(content, place)
     return found
+
+
+def keep_page(run: Path, artifacts: RunArtifacts, data_path: str) -> None:
+    """Keeps what the task Report gathered beside the run, and notes where: the other artifacts stay in their store."""
+    kept = dict[str, dict[str, str]]()
+    if REPORT_NODE in artifacts:
+        shutil.copytree(artifacts[REPORT_NODE][PAGE_OUTPUT].uri, run / PAGE_OUTPUT)
+        kept[REPORT_NODE] = {PAGE_OUTPUT: str(run / PAGE_OUTPUT)}
+    note_inputs(run, data_path=data_path, artifacts=kept)
 
 
 def _as_artifact(content: dict[str, Any], place: Path) -> metadata_store_pb2.Artifact:
