@@ -183,6 +183,9 @@ def test_too_much_bad_data_ends_the_run_at_the_door_with_a_record(tmp_path):
     assert any("cats/000.png: truncated" in reason for reason in summary["reasons"])
     ledger = (outcome.path.parent / "quarantine.jsonl").read_text().splitlines()
     assert [json.loads(line)["name"] for line in ledger] == ["cats/000.png"]
+    page = (outcome.path.parent / "report.html").read_text("utf-8")
+    assert "Not pushed: the data was refused" in page
+    assert "This section could not be made" not in page
 
 
 def test_unusable_data_is_an_error_with_a_record(tmp_path):
@@ -194,6 +197,19 @@ def test_unusable_data_is_an_error_with_a_record(tmp_path):
     assert summary["status"] == "failed"
     assert "class 'birds' has no usable image" in summary["reasons"][0]
     assert summary["dataset"]["found"] == 61
+    page = (tmp_path / "work" / "runs" / "latest" / "report.html").read_text("utf-8")
+    assert "Not pushed: the run failed" in page
+    assert "class &#39;birds&#39; has no usable image" in page
+
+
+def test_a_page_that_cannot_be_written_ends_no_run(tmp_path, monkeypatch):
+    def fail(*args):
+        raise ValueError("no page today")
+
+    monkeypatch.setattr("pipeline.report.page.write_page", fail)
+    outcome = run_on(dirty_tree(tmp_path / "data"), tmp_path / "work")
+    assert outcome.code == 3
+    assert "ValueError: no page today" in (outcome.path.parent / "log.txt").read_text("utf-8")
 
 
 def test_nothing_is_done_where_that_very_model_is_served(tmp_path, planned, monkeypatch):

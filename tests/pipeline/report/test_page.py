@@ -1,0 +1,73 @@
+"""`report.html` of a run: of what its node gathered, or again of what is left."""
+
+import json
+import shutil
+
+import pytest
+
+from components.contract import features
+from components.errors import InputError
+from pipeline.report.inputs import note_inputs, read_inputs
+from pipeline.report.page import read_summary, write_page
+
+SUMMARY = {
+    "run_id": "20260131-120000-abcd",
+    "status": "pushed",
+    "reasons": [],
+    "dataset": {"train": 1234, "classes": ["cats", "dogs"]},
+    "gates": {},
+    "model": {"version": 7},
+    "served": 7,
+    "seconds": {"total": 12.0},
+    "cached": [],
+    "command": "graft run pets.yaml",
+}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run's folder with its summary, and the content that its node gathered."""
+    folder = tmp_path / "runs" / SUMMARY["run_id"]
+    folder.mkdir(parents=True)
+    (folder / "summary.json").write_text(json.dumps(SUMMARY))
+    page = tmp_path / "artifacts" / "page"
+    page.mkdir(parents=True)
+    sections = {"verdict": {"facts": None, "note": "Gathered by the node.", "seconds": 0.1}}
+    content = {"schema": 1, "sections": sections, "pictures": {}, "missing": 0}
+    (page / features.CONTENT_FILE).write_text(json.dumps(content))
+    note_inputs(folder, data_path="/photos", artifacts={"Report": {"page": str(page)}})
+    return folder
+
+
+def test_the_page_shows_what_the_node_gathered(run, tmp_path):
+    page = write_page(run, tmp_path / "features")
+    assert page == run / "report.html"
+    text = page.read_text("utf-8")
+    assert "Gathered by the node." in text
+    assert SUMMARY["run_id"] in text
+
+
+def test_the_page_is_made_again_of_what_is_left(run, tmp_path):
+    shutil.rmtree(tmp_path / "artifacts")
+    text = write_page(run, tmp_path / "features").read_text("utf-8")
+    assert "Gathered by the node." not in text
+    assert "Pushed</strong>: version 7, which is served now" in text
+    assert "1,234 train images" in text
+    assert "graft run pets.yaml" in text
+
+
+def test_what_is_noted_later_is_added(run):
+    note_inputs(run, passport={"name": "pets"})
+    noted = read_inputs(run)
+    assert noted["data_path"] == "/photos"
+    assert noted["passport"] == {"name": "pets"}
+    assert read_inputs(run.parent) == {}
+
+
+@pytest.mark.parametrize("content", [None, "", "{"])
+def test_a_run_without_a_summary_is_named(run, content):
+    (run / "summary.json").unlink()
+    if content is not None:
+        (run / "summary.json").write_text(content)
+    with pytest.raises(InputError, match=r"expected the summary of a run, found none .*\n.*name another one by --run"):
+        read_summary(run)
