@@ -32,6 +32,11 @@ def diff_versions(serving: Path, before: int, after: int) -> Differences:
         InputError: a version has no passport.
     """
     ours, theirs = (describe_passport(serving, number) for number in (before, after))
+    return diff_sections(ours, theirs)
+
+
+def diff_sections(ours: dict[str, dict[str, Any]], theirs: dict[str, dict[str, Any]]) -> Differences:
+    """Compares two passports as `flatten_sections` gives them, the one before and the one after."""
     return {
         section: {
             key: (ours[section].get(key), theirs[section].get(key))
@@ -57,7 +62,12 @@ def describe_passport(serving: Path, number: int) -> dict[str, dict[str, Any]]:
     counts = folder / features.EXTRA_ASSETS / features.DATASET_FILE
     if counts.is_file():
         passport["dataset"] = {**passport.get("dataset", {}), **_of_interest(json.loads(counts.read_text("utf-8")))}
-    return {section: dict(_flatten({key: passport.get(key) for key in keys})) for section, keys in SECTIONS.items()}
+    return flatten_sections(passport)
+
+
+def flatten_sections(passport: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sorts the entries of a passport by section: {section: {dotted key: value}}."""
+    return {section: dict(flatten({key: passport.get(key) for key in keys})) for section, keys in SECTIONS.items()}
 
 
 def _of_interest(dataset: dict[str, Any]) -> dict[str, Any]:
@@ -65,11 +75,11 @@ def _of_interest(dataset: dict[str, Any]) -> dict[str, Any]:
     return {name: dataset[name] for name in names if name in dataset}
 
 
-def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and their values; lists are values."""
+def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields dotted keys and their values; lists are values, and what is None or an empty text is left out."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+            yield from flatten(inner, f"{prefix}.{key}" if prefix else str(key))
     elif value is not None and value != "":
         yield prefix, value
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import shlex
 import time
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,13 @@ from components.report.section import Section
 
 HERE = Path(__file__).parent
 FRAME = ("frame.html", "frame.css", "frame.js", "macros.html")
-SECTIONS = ("components.report.sections.verdict",)
+SECTIONS = (
+    "components.report.sections.verdict",
+    "components.report.sections.served",
+    "components.report.sections.data",
+    "components.report.sections.learning",
+    "components.report.sections.provenance",
+)
 SCHEMA = 1
 
 log = logging.getLogger("graft.report")
@@ -81,8 +88,9 @@ def render(content: dict[str, Any], run: dict[str, Any] | None = None) -> str:
 
     Args:
         content: of `gather_content`.
-        run: what only a run knows: `summary`, of summary.json; `command`, as it was typed; `config`, as YAML. None: the
-            page of a task on a cluster, which does not know how the run ends.
+        run: what only a run knows: `summary`, of summary.json; `command`, as it was typed; `config`, as YAML; of a
+            pushed version `serving`, the directory that it is in, and `passport`, of `provenance.list_entries`. None:
+            the page of a task on a cluster, which does not know how the run ends.
     """
     sections = [
         {"name": name, "title": section.TITLE, "template": f"sections/{section.TEMPLATE}", **content["sections"][name]}
@@ -100,6 +108,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"percent": percent, "count": lambda number: f"{number:,}", "svg": Markup, "figure": figure}
+    environment.filters["quote"] = shlex.quote
     environment.globals["inline"] = lambda name: Markup((HERE / name).read_text("utf-8"))
     return environment
 

@@ -11,8 +11,10 @@ from typing import Any
 from components.contract import features
 from components.errors import InputError
 from components.files.paths import write_atomically
+from components.registry.versions import read_passport
 from components.report.inputs import ReportInputs
 from components.report.page import gather_content, render
+from components.report.sections.provenance import list_entries
 from pipeline.report.inputs import PAGE_OUTPUT, REPORT_NODE, read_inputs
 
 # Input of the node Report: the node and the output that it comes from, as in the DAG.
@@ -50,9 +52,25 @@ def write_page(run: Path, features_dir: Path) -> Path:
         content = gather_content(make_inputs(run, summary, noted, features_dir))
     config = run / "config.yaml"
     facts = {"summary": summary, "config": config.read_text("utf-8") if config.is_file() else ""}
+    facts |= {"command": summary.get("command", ""), **describe_pushed(summary)}
     path = run / features.REPORT_FILE
-    write_atomically(str(path), render(content, {**facts, "command": summary.get("command", "")}))
+    write_atomically(str(path), render(content, facts))
     return path
+
+
+def describe_pushed(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Describes the version that holds the run's model: `serving`, its directory, and `passport`, as rows of a table.
+
+    Both are empty where there is none; the passport also where the version was removed since, or is damaged.
+    """
+    version = Path((summary.get("model") or {}).get("path", ""))
+    try:
+        passport = read_passport(version) if version.name else {}
+    except InputError as error:
+        log.info("the passport of the version is not shown: %s", error)
+        passport = {}
+    entries = list_entries({**passport, "version": version.name}) if passport else []
+    return {"serving": str(version.parent) if version.name else "", "passport": entries}
 
 
 def read_summary(run: Path) -> dict[str, Any]:
