@@ -16,7 +16,7 @@ INK, FAINT, FIRST, SECOND, GOOD, BAD = "#010101", "#020202", "#030303", "#040404
 VARIABLES = {INK: "ink", FAINT: "line", FIRST: "first", SECOND: "second", GOOD: "good", BAD: "bad"}
 SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text: small, sharp, and found by a search in the page
-    "font.family": ["system-ui", "sans-serif"],
+    "font.family": ["DejaVu Sans"],  # Matplotlib's own, to measure by; the style sheet shows that of the page
     "font.size": 10,
     "text.color": INK,
     "axes.edgecolor": FAINT,

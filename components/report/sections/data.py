@@ -73,6 +73,7 @@ def gather(inputs: ReportInputs, pictures: Pictures) -> Facts | str:
         "charts": draw_charts(examples, inputs.facts.get("image_size")) if examples else [],
         "sizes": describe_sizes(examples) if examples else "",
         "flags": weigh_flags(inputs, used),
+        "evaluated": inputs.outcomes is not None,
         "shifts": [describe_shifts(inputs, kind) for kind in ("drift", "skew")],
     }
 
@@ -179,8 +180,9 @@ def draw_charts(examples: list[Row], model_size: list[int] | None) -> list[str]:
         _plot_shares(axes, sides, edges)
         if most > 4 * least:
             axes.set_xscale("log")
+            axes.xaxis.get_major_locator().set_params(subs=(1, 2, 5))
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-            axes.xaxis.set_minor_formatter("")
+            axes.minorticks_off()
         if model_size:
             axes.axvline(min(model_size), color=FAINT, linestyle="--")
             axes.text(min(model_size), axes.get_ylim()[1], " the model sees", va="top", fontsize=9)
