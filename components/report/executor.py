@@ -14,7 +14,7 @@ from tfx.utils import io_utils
 from components.contract import features
 from components.contract.artifacts import Artifacts
 from components.report.inputs import ReportInputs
-from components.report.page import gather_content, render
+from components.report.page import FAILED, gather_content, render
 
 progress = logging.getLogger("graft.progress")
 
@@ -32,7 +32,7 @@ class Executor(base_executor.BaseExecutor):
         folder = artifact_utils.get_single_uri(output_dict["page"])
         io_utils.write_string_file(os.path.join(folder, features.CONTENT_FILE), json.dumps(content))
         io_utils.write_string_file(os.path.join(folder, features.REPORT_FILE), page)
-        notes = [row["note"] for row in content["sections"].values() if row["note"].startswith("This section could")]
-        trouble = f"; {len(notes)} sections could not be made, see the log" if notes else ""
+        failed = page.count(FAILED)
+        trouble = f"; {failed} sections could not be made, see the log" if failed else ""
         pictures = len(content["pictures"])
         progress.info(f"{len(page) / 1e6:.1f} MB, {pictures:,} pictures{trouble}", extra={"done": True})

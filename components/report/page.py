@@ -22,6 +22,7 @@ from components.report.pictures import Pictures
 from components.report.section import Section
 
 HERE = Path(__file__).parent
+COMPARISON = "comparison.html"
 FRAME = ("frame.html", "frame.css", "frame.js", "macros.html")
 SECTIONS = (
     "components.report.sections.verdict",
@@ -31,6 +32,7 @@ SECTIONS = (
     "components.report.sections.provenance",
 )
 SCHEMA = 1
+FAILED = "This section could not be made"
 
 log = logging.getLogger("graft.report")
 
@@ -76,7 +78,7 @@ def _gather(name: str, section: Section, inputs: ReportInputs, pictures: Picture
         if not tolerant:
             raise
         log.exception("the section %s of the page cannot be made", name)
-        found = f"This section could not be made: {type(error).__name__}: {error}"
+        found = f"{FAILED}: {type(error).__name__}: {error}"
     seconds = round(time.monotonic() - started, 3)
     log.info("section %s: %.1f s", name, seconds)
     facts, note = (None, found) if isinstance(found, str) else (found, "")
@@ -92,13 +94,36 @@ def render(content: dict[str, Any], run: dict[str, Any] | None = None) -> str:
             pushed version `serving`, the directory that it is in, and `passport`, of `provenance.list_entries`. None:
             the page of a task on a cluster, which does not know how the run ends.
     """
+    pictures, found = content["pictures"], content["sections"]
     sections = [
-        {"name": name, "title": section.TITLE, "template": f"sections/{section.TEMPLATE}", **content["sections"][name]}
+        {"name": name, "title": section.TITLE, **found[name], **_write(f"sections/{section.TEMPLATE}", **known)}
         for name, section in load_sections().items()
-        if name in content["sections"]
+        if name in found and (known := {"facts": found[name]["facts"], "pictures": pictures, "run": run})
     ]
-    template = _environment().get_template("frame.html")
-    return template.render(sections=sections, pictures=content["pictures"], missing=content["missing"], run=run)
+    return _fill_frame(sections, content["missing"], run)
+
+
+def render_comparison(facts: dict[str, Any], title: str) -> str:
+    """Writes the page of two runs side by side; `facts` are those of `pipeline/report/compare.py`."""
+    known = {"facts": facts, "pictures": {}, "run": None}
+    section = {"name": "runs", "title": "Two runs side by side", **_write(COMPARISON, **known)}
+    return _fill_frame([section], 0, None, title)
+
+
+def _write(template: str, **known: Any) -> dict[str, Any]:
+    """Writes the body of a section as HTML: {`body`}; {} where it has no facts, {`note`} where the template fails."""
+    if known["facts"] is None:
+        return {}
+    try:
+        return {"body": Markup(_environment().get_template(template).render(**known))}
+    except Exception as error:
+        log.exception("the section %s of the page cannot be written", template)
+        return {"note": f"{FAILED}: {type(error).__name__}: {error}"}
+
+
+def _fill_frame(sections: list[dict[str, Any]], missing: int, run: dict[str, Any] | None, title: str = "") -> str:
+    """Fills the frame of a page: its sections, each with `name`, `title`, and `body` or `note`."""
+    return _environment().get_template("frame.html").render(sections=sections, missing=missing, run=run, title=title)
 
 
 @cache

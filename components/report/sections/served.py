@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -110,7 +110,7 @@ def _moved(row: dict[str, Any]) -> tuple[float, int]:
     return abs((now or 0.0) - (before or 0.0)), images
 
 
-def compare_passports(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+def compare_passports(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """Compares options, libraries and code of two passports.
 
     Returns:
@@ -151,24 +151,39 @@ def compare_metrics(metrics: dict[str, Any]) -> Rows:
 
 
 def compare_accuracy(inputs: ReportInputs, table: pa.Table) -> dict[str, Any]:
-    """Gives the difference of accuracy on the same images with its interval, by the statistics of the quality gate."""
-    from components.evaluator.statistics import count_pairs, loss_bounds
-
+    """Compares the accuracy of both versions on the same images, with what the quality gate said of the difference."""
     labels = table["label"].to_numpy()
     before, now = (table[f"{model}/predicted"].to_numpy() == labels for model in MODELS.values())
-    pair, sure = count_pairs(before, now), inputs.metrics.get("candidate", {}).get("confidence", 0.95)
-    low, high = loss_bounds(pair, (1 + sure) / 2)  # each bound is one-sided
     checks = inputs.gates.get("quality", {}).get("checks", [])
+    gate = next((check for check in checks if check["name"] == "accuracy_drop"), None)
+    return {**pair_accuracy(before, now, inputs.metrics.get("candidate", {}).get("confidence", 0.95)), "gate": gate}
+
+
+def pair_accuracy(before: np.ndarray, now: np.ndarray, confidence: float) -> dict[str, Any]:
+    """Gives the difference of two accuracies with its interval, by the statistics of the quality gate.
+
+    Args:
+        before: bool [images], whether the first model was right.
+        now: the same of the second one, for the same images.
+        confidence: of both sides of the interval together.
+
+    Returns:
+        `before`, `now`, their `difference` and its `interval`, all -1..1; `confidence`; counts: `images`, `lost` (newly
+        wrong), `gained` (newly right).
+    """
+    from components.evaluator.statistics import count_pairs, loss_bounds
+
+    pair = count_pairs(before, now)
+    low, high = loss_bounds(pair, (1 + confidence) / 2)  # each bound is one-sided
     return {
         "before": float(before.mean()),
         "now": float(now.mean()),
         "difference": -pair.loss,
         "interval": [-high, -low],
-        "confidence": sure,
+        "confidence": confidence,
         "images": pair.images,
         "lost": pair.lost,
         "gained": pair.gained,
-        "gate": next((check for check in checks if check["name"] == "accuracy_drop"), None),
     }
 
 

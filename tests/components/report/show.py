@@ -1,6 +1,6 @@
 """Shows one section as the page has it."""
 
-from components.report.page import render
+from components.report.page import FAILED, render
 from components.report.pictures import Pictures
 
 
@@ -10,4 +10,6 @@ def show(section, inputs, run=None) -> str:
     found = section.gather(inputs, pictures)
     facts, note = (None, found) if isinstance(found, str) else (found, "")
     content = {"sections": {name: {"facts": facts, "note": note}}, "pictures": pictures.drawn, "missing": 0}
-    return " ".join(render(content, run).split())
+    html = " ".join(render(content, run).split())
+    assert FAILED not in html, html[html.index(FAILED) :][:200]
+    return html

@@ -80,6 +80,14 @@ def test_a_section_that_fails_leaves_a_note_and_costs_no_model(monkeypatch):
         gather_content(ReportInputs({}), tolerant=False)
 
 
+def test_a_template_that_fails_leaves_a_note_and_the_other_sections():
+    content = content_of(gates=gates())
+    content["sections"]["verdict"]["facts"].pop("gates")
+    html = render(content)
+    assert "This section could not be made: UndefinedError" in html
+    assert '<section id="provenance"' in html
+
+
 def test_numbers_are_short():
     assert [percent(0.98765), percent(None), percent(1.0, 0)] == ["98.8 %", "-", "100 %"]
     assert [figure(0.123456), figure(7), figure("yes"), figure(None)] == ["0.1235", "7", "yes", "-"]
