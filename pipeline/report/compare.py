@@ -22,6 +22,7 @@ from pipeline.report.inputs import read_inputs
 from pipeline.report.page import find_content, make_inputs, read_summary
 
 CLASSES_SHOWN = 100  # rows of classes, those that differ most
+CHECK = " gate, "  # between the names of a gate and of its check
 COUNTS = {
     "found": "Files found",
     "train": "Train images",
@@ -164,29 +165,37 @@ def _change(pair: list[float | None]) -> float:
 
 
 def compare_gates(first: dict[str, Any], second: dict[str, Any]) -> Pairs:
-    """Compares the answers of the gates; of their checks, those that are not the same."""
+    """Compares the answers of the gates; then of their checks, those that differ and do not just pass or miss."""
     answers = [dict(_answers(summary.get("gates", {}))) for summary in (first, second)]
     rows = _pairs({name: name for name in {**answers[0], **answers[1]}}, *answers)
-    return [row for row in rows if "/" not in row["name"] or row["first"] != row["second"]]
+    gates = [row for row in rows if CHECK not in row["name"]]
+    checks = [row for row in rows if CHECK in row["name"] and row["first"] != row["second"]]
+    return gates + [row for row in checks if {row["first"], row["second"]} - {None, "pass"}]
 
 
 def _answers(gates: dict[str, Any]) -> list[tuple[str, str]]:
     found = []
     for name, gate in gates.items():
         found.append((name, "passed" if gate["passed"] else "overridden" if gate.get("override") else "refused"))
-        found += [(f"{name} / {check['name']}", check["verdict"]) for check in gate.get("checks", [])]
+        found += [(f"{name}{CHECK}{check['name']}", check["verdict"]) for check in gate.get("checks", [])]
     return found
 
 
 def compare_seconds(first: dict[str, Any], second: dict[str, Any]) -> Pairs:
     """Compares the seconds of each node, with whether a run took it from an earlier one, and the longest of all."""
-    rows = _pairs(
-        {name: name for name in {**first["seconds"], **second["seconds"]}}, first["seconds"], second["seconds"]
-    )
-    longest = max(
-        [row[key] or 0.0 for row in rows for key in ("first", "second") if row["name"] != "total"], default=1.0
-    )
+    seconds = [_seconds(summary) for summary in (first, second)]
+    rows = _pairs({name: name for name in {**seconds[0], **seconds[1]}}, *seconds)
+    nodes = [row for row in rows if row["name"] != "total"]
+    longest = max((row[key] or 0.0 for row in nodes for key in ("first", "second")), default=0.0) or 1.0
     for row in rows:
         row["cached"] = [row["name"] in summary.get("cached", []) for summary in (first, second)]
-        row["parts"] = [min((row[key] or 0.0) / max(longest, 0.001), 1.0) for key in ("first", "second")]
+        row["parts"] = [min((row[key] or 0.0) / longest, 1.0) for key in ("first", "second")]
     return sorted(rows, key=lambda row: row["name"] == "total")
+
+
+def _seconds(summary: dict[str, Any]) -> dict[str, float]:
+    """The seconds of a run; those of the start-up without the look at the data, which is in them."""
+    found = dict(summary.get("seconds", {}))
+    if "startup" in found:
+        found["startup"] = max(found["startup"] - found.get("Data", 0.0), 0.0)
+    return found
