@@ -70,6 +70,11 @@ def gather_content(inputs: ReportInputs, tolerant: bool = True) -> dict[str, Any
     return {"schema": SCHEMA, "sections": sections, "pictures": found, "missing": missing}
 
 
+def is_current(content: dict[str, Any]) -> bool:
+    """Tells whether content has the sections of today's page; an earlier Graft may have gathered others."""
+    return content.get("schema") == SCHEMA and content["sections"].keys() == load_sections().keys()
+
+
 def _gather(name: str, section: Section, inputs: ReportInputs, pictures: Pictures, tolerant: bool) -> dict[str, Any]:
     started = time.monotonic()
     try:

@@ -12,8 +12,8 @@ from components.contract import features
 from components.errors import InputError
 from components.files.paths import write_atomically
 from components.registry.versions import read_passport
-from components.report.inputs import ReportInputs
-from components.report.page import gather_content, render
+from components.report.inputs import MANIFEST, ReportInputs
+from components.report.page import gather_content, is_current, render
 from components.report.sections.provenance import list_entries
 from pipeline.report.inputs import PAGE_OUTPUT, REPORT_NODE, read_inputs
 
@@ -48,8 +48,9 @@ def write_page(run: Path, features_dir: Path) -> Path:
     summary = read_summary(run)
     noted = read_inputs(run)
     content = find_content(noted.get("artifacts", {}))
-    if content is None:
-        content = gather_content(make_inputs(run, summary, noted, features_dir))
+    inputs = make_inputs(run, summary, noted, features_dir)
+    if content is None or (MANIFEST in inputs.uris and not is_current(content)):
+        content = gather_content(inputs)
     config = run / "config.yaml"
     facts = {"summary": summary, "config": config.read_text("utf-8") if config.is_file() else ""}
     facts |= {"command": summary.get("command", ""), **describe_pushed(summary)}

@@ -7,6 +7,7 @@ import pytest
 
 from components.contract import features
 from components.errors import InputError
+from components.report.page import load_sections
 from pipeline.report.inputs import note_inputs, read_inputs
 from pipeline.report.page import read_summary, write_page
 
@@ -32,7 +33,7 @@ def run(tmp_path):
     (folder / "summary.json").write_text(json.dumps(SUMMARY))
     page = tmp_path / "artifacts" / "page"
     page.mkdir(parents=True)
-    sections = {"verdict": {"facts": None, "note": "Gathered by the node.", "seconds": 0.1}}
+    sections = {name: {"facts": None, "note": f"{name} by the node.", "seconds": 0.1} for name in load_sections()}
     content = {"schema": 1, "sections": sections, "pictures": {}, "missing": 0}
     (page / features.CONTENT_FILE).write_text(json.dumps(content))
     note_inputs(folder, data_path="/photos", artifacts={"Report": {"page": str(page)}})
@@ -43,17 +44,34 @@ def test_the_page_shows_what_the_node_gathered(run, tmp_path):
     page = write_page(run, tmp_path / "features")
     assert page == run / "report.html"
     text = page.read_text("utf-8")
-    assert "Gathered by the node." in text
+    assert "verdict by the node." in text
     assert SUMMARY["run_id"] in text
 
 
 def test_the_page_is_made_again_of_what_is_left(run, tmp_path):
     shutil.rmtree(tmp_path / "artifacts")
     text = write_page(run, tmp_path / "features").read_text("utf-8")
-    assert "Gathered by the node." not in text
+    assert "verdict by the node." not in text
     assert "Pushed</strong>: version 7, which is served now" in text
     assert "1,234 train images" in text
     assert "graft run pets.yaml" in text
+
+
+def test_content_of_an_earlier_graft_is_gathered_again_where_the_artifacts_are(run, tmp_path):
+    path = tmp_path / "artifacts" / "page" / features.CONTENT_FILE
+    content = json.loads(path.read_text())
+    del content["sections"]["learning"]
+    path.write_text(json.dumps(content))
+    assert "verdict by the node." in write_page(run, tmp_path / "features").read_text("utf-8")  # nothing else is left
+    manifest = tmp_path / "artifacts" / "manifest"
+    manifest.mkdir()
+    (manifest / features.DATASET_FILE).write_text(json.dumps({"train": 77, "classes": ["cats"]}))
+    (manifest / features.MANIFEST_FILE).write_text("")
+    noted = read_inputs(run)["artifacts"]
+    note_inputs(run, artifacts={**noted, "ImageExampleGen": {"manifest": str(manifest)}})
+    text = write_page(run, tmp_path / "features").read_text("utf-8")
+    assert "verdict by the node." not in text
+    assert "77 train images" in text
 
 
 def test_what_is_noted_later_is_added(run):
