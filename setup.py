@@ -34,7 +34,7 @@ setup(
     ],
     packages=find_packages(include=["pipeline", "pipeline.*", "components", "components.*"]),
     package_data={
-        "components": ["**/*.pbtxt", "**/*.css", "**/*.html", "**/*.js"],
+        "components": ["**/*.pbtxt", "**/*.css", "**/*.html", "**/*.j2", "**/*.js"],
         "pipeline": ["**/*.css", "**/*.html", "**/*.js"],
     },
     install_requires=[

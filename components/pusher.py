@@ -24,11 +24,14 @@ from components.contract.nodes import PlainNode
 from components.errors import Damaged, InputError
 from components.files.digests import combine, digest_files
 from components.files.paths import is_remote
+from components.process.git import find_revisions
+from components.registry.card.fields import given_card
 from components.registry.passport import Data
+from components.registry.pointer import name_user
 from components.registry.publish import publish_model
 
 progress = logging.getLogger("graft.progress")
-DATA_INPUTS = ("manifest", "statistics", "evaluation")  # in the order of `Data`
+DATA_INPUTS = ("manifest", "statistics", "evaluation", "model_run")  # those that `Data` names
 VERDICT_INPUTS = {
     DATA: "data_verdict",
     QUALITY: "evaluation",
@@ -39,6 +42,7 @@ JUDGED = {DATA: ("manifest", "statistics"), QUALITY: ("model",), SERVABILITY: ("
 PUSH_LINES = {
     "pushed": "version {}",
     "unchanged": "version {} holds this very model and is served",
+    "card": "version {}: the model that is served, with another card",
     "set_aside": "version {} holds this very model and was taken back: not pushed again",
 }
 
@@ -61,14 +65,22 @@ class Executor(stock.Executor):
             return
         custom = json.loads(exec_properties["custom_config"])
         serving = local_folder(custom["serving_dir"])
-        data = Data(*(artifact_utils.get_single_uri(input_dict[name]) for name in DATA_INPUTS))
+        data = Data(
+            **{name: artifact_utils.get_single_uri(input_dict[name]) for name in DATA_INPUTS}, verdicts=verdicts
+        )
         check_judged(given, verdicts)
         model = self.GetModelPath(input_dict)
         judged = judged_files(artifact_utils.get_single_uri(input_dict["model"]), model, given["model"])
-        passport = {**custom["passport"], "override": used_override(verdicts)}
+        passport = {**custom["passport"], "override": used_override(verdicts), **self._describe_push(custom)}
         published = publish_model(model, serving, passport, data, judged)
         self._MarkPushed(pushed, pushed_destination=str(serving / str(published.version)))
         progress.info(PUSH_LINES[published.how].format(published.version), extra={"done": True})
+
+    def _describe_push(self, custom: Mapping[str, Any]) -> dict[str, Any]:
+        """Describes this push: revisions of git, the run, and who pushes where the card is to say so."""
+        run = getattr(self._context, "pipeline_run_id", None) or ""
+        who = {"pushed_by": name_user()} if given_card(custom["passport"]).get("show_user") else {}
+        return {"git": find_revisions(), "run": run, **who}
 
 
 def check_judged(given: Mapping[str, str], verdicts: Mapping[str, Mapping[str, Any]]) -> None:
@@ -136,6 +148,7 @@ class Pusher(PlainNode):
         "statistics": standard_artifacts.ExampleStatistics,
         "evaluation": standard_artifacts.ModelEvaluation,
         "data_verdict": DataVerdict,
+        "model_run": standard_artifacts.ModelRun,
     }
     OUTPUTS = {"pushed_model": standard_artifacts.PushedModel}
 

@@ -141,6 +141,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
         statistics=statistics.outputs["statistics"],
         evaluation=evaluator.outputs["evaluation"],
         data_verdict=data_gate.outputs["verdict"],
+        model_run=trainer.outputs["model_run"],
         push_destination=pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(plan.serving_dir))
         ),

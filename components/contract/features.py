@@ -60,6 +60,9 @@ OLD_READING = {"orientation": "ignore", "alpha": "ignore"}  # of models whose fa
 EXTRA_ASSETS = "assets.extra"
 STATISTICS_ASSETS = "statistics"  # a folder in it: Split-<split>/FeatureStats.pb, as StatisticsGen writes them
 
+# Beside the SavedModel of a pushed version, for people; servers ignore it.
+CARD_FILE = "MODEL_CARD.md"
+
 # Files inside artifacts.
 MANIFEST_FILE = "manifest.jsonl"  # a row a file of the source, sorted by path
 LEDGER_FILE = "quarantine.jsonl"  # the rows that were rejected, with their reason

@@ -24,7 +24,9 @@ from components.errors import InputError
 from components.evaluator.analysis import BASELINE, BEST, CANDIDATE, make_eval_config, run_tfma
 from components.evaluator.batched_model import closing_models, why_not_runnable
 from components.evaluator.measure import measure, read_outcomes
+from components.evaluator.outcomes import Outcomes
 from components.evaluator.quality_gate import EvaluatedBaseline, judge_candidate
+from components.evaluator.statistics import Pair, count_pairs, loss_bounds
 from components.options.gates import EvaluatorOptions, QualityGateOptions
 
 progress = logging.getLogger("graft.progress")
@@ -65,7 +67,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         if twice:
             metrics[BEST], outcomes[BEST] = metrics[BASELINE], outcomes[BASELINE]
         evaluated = {name: EvaluatedBaseline(row, outcomes.get(name)) for name, row in baselines.items()}
-        metrics[CANDIDATE]["held_against"] = describe_baselines(evaluated)
+        metrics[CANDIDATE]["held_against"] = describe_baselines(evaluated, outcomes[CANDIDATE], gate.confidence)
         checks = judge_candidate(metrics[CANDIDATE], outcomes[CANDIDATE], evaluated[BASELINE], evaluated[BEST], gate)
         result = Gate(tuple(checks), extra={"judged": contents_of(input_dict)}).overridden_by(
             Override.from_json(exec_properties["override"])
@@ -149,12 +151,20 @@ def check_counts(uri: str, metrics: dict[str, dict[str, Any]], records: int) -> 
         )
 
 
-def describe_baselines(evaluated: dict[str, EvaluatedBaseline]) -> dict[str, Any]:
+def describe_baselines(
+    evaluated: dict[str, EvaluatedBaseline], candidate: Outcomes, confidence: float
+) -> dict[str, Any]:
     """Describes what the candidate was held against; the passport keeps it, so that the best version is not forgotten.
 
+    Args:
+        evaluated: both baselines.
+        candidate: its outcomes, on the same images.
+        confidence: of the two-sided intervals.
+
     Returns:
-        `baseline` and `best`: {`version`, `accuracy`, `examples`, `evaluated`, `reason`}; null where there is none. The
-        accuracy is the one that the version's own run recorded.
+        `baseline` and `best`: {`version`, `accuracy`, `examples`, `evaluated`, `reason`, `difference`}; null where
+        there is none. The accuracy is the one that the version's own run recorded; the difference is that of
+        `describe_difference`, null where the version was not run.
     """
     return {
         name: None
@@ -165,8 +175,23 @@ def describe_baselines(evaluated: dict[str, EvaluatedBaseline]) -> dict[str, Any
             "examples": row.baseline.examples,
             "evaluated": row.outcomes is not None,
             "reason": row.baseline.reason,
+            "difference": None
+            if row.outcomes is None
+            else describe_difference(count_pairs(row.outcomes.right, candidate.right), confidence),
         }
         for name, row in evaluated.items()
+    }
+
+
+def describe_difference(pair: Pair, confidence: float) -> dict[str, Any]:
+    """Describes how much better the candidate is: `accuracy` -1..1, its `interval`, `lost` and `gained` images."""
+    low, high = loss_bounds(pair, 0.5 + confidence / 2)
+    return {
+        "accuracy": -pair.loss,
+        "interval": [-high, -low],
+        "images": pair.images,
+        "lost": pair.lost,
+        "gained": pair.gained,
     }
 
 

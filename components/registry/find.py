@@ -12,6 +12,7 @@ from typing import Any
 from components.contract import features
 from components.contract.assets import read_facts, read_labels
 from components.errors import InputError, did_you_mean
+from components.files.digests import digest_of
 from components.registry import pointer, verify, versions
 
 # Words for versions, in the place of a number.
@@ -126,6 +127,29 @@ def choose_version(folder: Path, text: str) -> int:
         f"Expected a version in {folder}, got '{text}'.{hint}\n"
         f"There are {', '.join(map(str, numbers))}, and the words {', '.join(VERSION_WORDS)}."
     )
+
+
+def read_card(serving: Path, number: int) -> str:
+    """Reads the model card of a version, as it was pushed.
+
+    Raises:
+        InputError: the version has none, or another one than was pushed.
+    """
+    path = serving / str(number) / features.CARD_FILE
+    expected = versions.read_passport(path.parent).get("files", {}).get(features.CARD_FILE)
+    if not path.is_file():
+        if expected:
+            raise InputError(f"{path} is gone: version {number} is not as it was pushed (graft models verify).")
+        raise InputError(
+            f"Version {number} in {serving} has no {features.CARD_FILE}: an older Graft pushed it, or others did.\n"
+            "A run with any option of card: pushes the served model again, with a card."
+        )
+    if expected != digest_of(path):
+        raise InputError(
+            f"{path} is not the one that was pushed.\n"
+            "Put it back; to say something else, change card: in the configuration and run again."
+        )
+    return path.read_text("utf-8")
 
 
 def find_model(path: str) -> Path:

@@ -6,27 +6,34 @@ import hashlib
 import json
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from components.contract import features
 from components.files.paths import opened
 from components.process.lines import library_versions, line_name
+from components.registry.card.facts import Sources
+from components.registry.card.fields import given_card, list_fields, list_open
 
 
 @dataclass(frozen=True)
 class Data:
-    """Data and quality of a model: the URIs of three artifacts.
+    """Data and quality of a model: the URIs of four artifacts, and the verdicts.
 
     Attributes:
         manifest: Manifest.
         statistics: ExampleStatistics.
         evaluation: ModelEvaluation; empty: not evaluated.
+        model_run: ModelRun; empty: nothing is known of the training.
+        verdicts: {gate: the content of its `verdict.json`}.
     """
 
     manifest: str
     statistics: str
     evaluation: str = ""
+    model_run: str = ""
+    verdicts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,8 @@ def complete_passport(passport: dict[str, Any], material: Material, data: Data |
 
     Returns:
         The passport without its `version`: as given, with `created`, `tfx_line`, `libraries` {name: version}, `model`,
-        `class_map` {class: index}, `seeds`, `files` {path: sha256} of all but the passport; with data also `dataset`,
-        `metrics` of the candidate.
+        `class_map` {class: index}, `seeds`, `card`, `files` {path: sha256} of model and data; with data also
+        `dataset`, `metrics` of the candidate.
     """
     facts = material.facts
     full = {
@@ -54,6 +61,7 @@ def complete_passport(passport: dict[str, Any], material: Material, data: Data |
         "model": facts,
         "class_map": {name: index for index, name in enumerate(facts["classes"])},
         "seeds": {"trainer": facts.get("seed")},
+        "card": describe_card(passport, facts),
         "files": dict(sorted({**material.model_files, **material.data_files}.items())),
     }
     if data is not None:
@@ -105,6 +113,32 @@ def describe_data(manifest: str) -> dict[str, Any]:
         "manifest_sha256": digest.hexdigest(),
         "split_sha256": hashlib.sha256("".join(sorted(sides)).encode()).hexdigest(),
     }
+
+
+def read_sources(data: Data | None) -> Sources:
+    """Reads what a card tells beside the passport."""
+    if data is None:
+        return Sources()
+    return Sources(
+        metrics=read_json(os.path.join(data.evaluation, features.EVALUATION_FILE)) if data.evaluation else {},
+        verdicts=data.verdicts,
+        dataset=read_json(os.path.join(data.manifest, features.DATASET_FILE)),
+        training=read_json(os.path.join(data.model_run, features.HISTORY_FILE)) if data.model_run else {},
+    )
+
+
+def describe_card(passport: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Describes the card of a version as the passport has it.
+
+    Args:
+        passport: with its configuration.
+        facts: the model's `assets/graft.json`.
+
+    Returns:
+        `fields`: how many a person is asked to fill; `open`: the options below `card:` that nobody has filled.
+    """
+    weights = facts.get("weights") or {}
+    return {"fields": len(list_fields(weights)), "open": list_open(given_card(passport), weights)}
 
 
 def read_json(path: str) -> dict[str, Any]:

@@ -152,7 +152,12 @@ def replace_pointer(serving: Path, event: Event, name: str, before: tuple[Event,
 def make_event(version: int, by: Literal["push", "promote", "rollback", "prune"], passport_sha256: str = "") -> Event:
     """Makes an event with the present time and the user of this process."""
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return Event(version, by, at, f"{_user()}@{socket.gethostname()}", passport_sha256)
+    return Event(version, by, at, name_user(), passport_sha256)
+
+
+def name_user() -> str:
+    """Names the user and the machine of this process: `ann@lab`."""
+    return f"{_user()}@{socket.gethostname()}"
 
 
 def _user() -> str:

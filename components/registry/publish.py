@@ -15,7 +15,10 @@ from typing import Any, Literal
 from components.contract import features
 from components.errors import Damaged, InputError, first_line
 from components.registry import pointer, verify, versions
-from components.registry.passport import Data, Material, complete_passport, read_json
+from components.registry.card.facts import Sources, gather_facts
+from components.registry.card.fields import given_card
+from components.registry.card.render import render_card
+from components.registry.passport import Data, Material, complete_passport, read_json, read_sources
 from components.registry.staging import copy_file, copy_tree, staged, sync_folders
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -27,11 +30,12 @@ class Published:
 
     Attributes:
         version: its number.
-        how: `pushed` now; `unchanged`: it was there and is served; `set_aside`: it was there, but was taken back.
+        how: `pushed` now; `unchanged`: it was there and is served; `set_aside`: it was there, but was taken back;
+            `card`: it was served with another card, and is pushed now with this one.
     """
 
     version: int
-    how: Literal["pushed", "unchanged", "set_aside"]
+    how: Literal["pushed", "unchanged", "set_aside", "card"]
 
 
 def publish_model(
@@ -45,7 +49,8 @@ def publish_model(
 
     The very model that is being served is not pushed twice, nor one that somebody took back: to serve that again is
     for `graft models promote`. A version that was complete when its push was killed is not copied again; one whose
-    files are no longer those of its push does not count: its model is pushed anew.
+    files are no longer those of its push does not count: its model is pushed anew. Versions never change: where only
+    the card differs from that of the served version, the same model becomes another version.
 
     Args:
         model: folder or URI of a SavedModel with `assets/graft.json`.
@@ -62,13 +67,17 @@ def publish_model(
     try:
         serving.mkdir(parents=True, exist_ok=True)
         with pointer.locked(serving):
-            if (same := find_same(serving, passport, facts)) is not None:
+            if (same := find_same(serving, passport, facts)) is not None and same.how != "card":
                 return same
+        if same is not None:
+            passport = {**passport, "same_model_as": same.version}
         with staged(serving) as folder:
             material = Material(facts, copy_tree(str(model), folder), copy_data(data, folder))
             if judged is not None and material.model_files != judged:
                 raise Damaged(f"the model in {model} changed while it was copied: nothing is pushed. Run again.")
-            return Published(_name_version(serving, folder, complete_passport(passport, material, data)), "pushed")
+            complete = complete_passport(passport, material, data)
+            version = _name_version(serving, folder, complete, read_sources(data))
+            return Published(version, "card" if same is not None else "pushed")
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
@@ -101,7 +110,7 @@ def find_same(serving: Path, passport: dict[str, Any], facts: dict[str, Any]) ->
 
     That is the served version; or one that somebody took back; or the newest one, where its push was killed before
     the pointer was written: it is pointed at now. A model that was served before another one replaced it in the
-    ordinary way is a candidate like any other.
+    ordinary way is a candidate like any other. One that is served with another card is found as `card`.
     """
     numbers = versions.list_versions(serving)
     same = [number for number in numbers if _holds(serving / str(number), passport, facts)]
@@ -109,18 +118,25 @@ def find_same(serving: Path, passport: dict[str, Any], facts: dict[str, Any]) ->
         return None
     found = pointer.read_pointer(serving)
     whole = [number for number in same if not verify.find_damage(serving, number)]
-    newest = numbers[-1] if numbers[-1] in whole else None
+    alike = [number for number in whole if _card_of(serving, number) == given_card(passport)]
+    newest = numbers[-1] if numbers[-1] in alike else None
     if found is None and newest:
         _point_at(serving, newest, passport, versions.imply_pointer(serving).history)
     served = versions.served_version(serving)
-    if served in whole:
+    if served in alike:
         return Published(served, "unchanged")
     found = found or versions.imply_pointer(serving)
     if newest and newest not in {event.version for event in found.history}:
         _point_at(serving, newest, passport)
         return Published(newest, "pushed")
-    aside = [number for number in same if number in found.set_aside]
+    aside = [number for number in (alike if served in whole else same) if number in found.set_aside]
+    if not aside and served in whole:
+        return Published(served, "card")
     return Published(aside[-1], "set_aside") if aside else None
+
+
+def _card_of(serving: Path, number: int) -> dict[str, Any]:
+    return given_card(versions.read_passport(serving / str(number)))
 
 
 def _holds(version: Path, passport: dict[str, Any], facts: dict[str, Any]) -> bool:
@@ -133,20 +149,23 @@ def next_version(taken: list[int], now: int) -> int:
     return max(now, max(taken) + 1) if taken else now
 
 
-def _name_version(serving: Path, folder: Path, passport: dict[str, Any]) -> int:
+def _name_version(serving: Path, folder: Path, passport: dict[str, Any], sources: Sources) -> int:
     """Gives a complete folder its number, points the server at it, and returns the number."""
     with pointer.locked(serving):
         found = pointer.read_pointer(serving) or versions.imply_pointer(serving)
         taken = versions.list_numbers(serving) + [event.version for event in found.history]
         version = next_version(taken, int(time.time()))
-        while not _rename(folder, serving / str(version), {**passport, "version": version}):
+        while not _rename(folder, serving / str(version), {**passport, "version": version}, sources):
             version += 1  # another machine, whose lock does not reach this one, took the number
         _point_at(serving, version, passport, found.history)
     return version
 
 
-def _rename(folder: Path, target: Path, passport: dict[str, Any]) -> bool:
-    """Completes a version with its passport and gives it its name; False where that is taken."""
+def _rename(folder: Path, target: Path, passport: dict[str, Any], sources: Sources) -> bool:
+    """Completes a version with its card and its passport and gives it its name; False where that is taken."""
+    card = render_card(gather_facts(passport, sources))
+    pointer.write_synced(folder / features.CARD_FILE, card)
+    passport["files"] = {**passport["files"], features.CARD_FILE: hashlib.sha256(card.encode()).hexdigest()}
     pointer.write_synced(folder / versions.PASSPORT_FILE, json.dumps(passport, indent=2, sort_keys=True))
     sync_folders(folder)
     try:

@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import os
+import time
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from components.contract import features
 from components.exports.table import load_forms
 from components.options.trainer import TrainerOptions, tuned_values, with_values
 from components.trainer.backbones.frozen import Facts, Frozen
-from components.trainer.backbones.table import package_facts
+from components.trainer.backbones.table import describe_weights, package_facts
+from components.trainer.devices.hardware import describe_hardware
 from components.trainer.devices.strategy import describe_devices, make_strategy
 from components.trainer.devices.tf_config import is_chief
 from components.trainer.devices.worker_pool import with_workers
@@ -45,7 +47,7 @@ def run_fn(fn_args: FnArgs) -> None:
             `crop_to_aspect_ratio`, what the transform graph does before it resizes.
             `hyperparameters` that a search found take the place of the options of the same names.
     """
-    options = TrainerOptions.from_json(fn_args.custom_config["options"])
+    started, options = time.monotonic(), TrainerOptions.from_json(fn_args.custom_config["options"])
     found_by_search = tuned_values(fn_args.hyperparameters)
     options = with_values(options, found_by_search)
     strategy = make_strategy(options.devices)  # before TensorFlow is first used: several workers must meet
@@ -93,6 +95,7 @@ def run_fn(fn_args: FnArgs) -> None:
     rates |= {"l2": head.l2} | (describe_stage(tuned) if tuned else {})
     # A second stage that was kept has another backbone; its features are nowhere.
     rates |= {"feature_keys": [] if tuned and tuned.kept else inputs.keys}
+    rates |= {"seconds": round(time.monotonic() - started, 3), "machine": describe_hardware()}
     record_run(fn_args.model_run_dir, head, rates, ordered, probabilities)
     accuracy = float((probabilities.argmax(axis=1) == ordered.labels).mean())
     to_learn_from = int((~hold_out(inputs.learned, options.held_out)).sum())
@@ -129,6 +132,7 @@ def describe_model(
         "backbone": options.backbone,
         "backbone_args": options.backbone_args,
         "backbone_sha256": backbone.digest,
+        "weights": describe_weights(options.backbone, size, options.backbone_args, options.weights),
         "weights_file_sha256": backbone.weights_sha256,
         "scaling": backbone.scaling,
         "pooling": options.pooling if backbone.has_maps else None,

@@ -14,7 +14,14 @@ from components.errors import InputError
 from components.registry import versions
 from components.registry.change import promote, prune, rollback
 from components.registry.compare import diff_versions, to_lines
-from components.registry.find import ListedVersion, choose_version, list_models, pointer_problem, serving_dir
+from components.registry.find import (
+    ListedVersion,
+    choose_version,
+    list_models,
+    pointer_problem,
+    read_card,
+    serving_dir,
+)
 from components.registry.verify import Report, check_folder, verify_version
 from pipeline.cli.app import add_group
 
@@ -157,6 +164,18 @@ def models_diff(folder: Folder, before: Number, after: Number, as_json: AsJson =
     print(f"{numbers[0]} -> {numbers[1]}")
     for line in to_lines(found):
         print(line)
+
+
+@models.command("card", epilog="Example: graft models card work/sample > README.md")
+def models_card(
+    folder: Folder,
+    version: Annotated[
+        str, typer.Argument(help="A number, or served, previous, best, newest. Default: served.", metavar="VERSION")
+    ] = "served",
+) -> None:
+    """Prints the model card of a version: Markdown, with the metadata that the Hugging Face Hub reads."""
+    serving = serving_dir(folder)
+    print(read_card(serving, choose_version(serving, version)), end="")
 
 
 @models.command("verify", epilog="Example: graft models verify work/sample served")

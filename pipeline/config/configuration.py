@@ -22,6 +22,7 @@ from components.errors import InputError, did_you_mean
 from components.exports.table import check_name
 from components.options.base import Options
 from components.options.beam import BeamOptions
+from components.options.card import CardOptions
 from components.options.data import DataOptions, TransformOptions
 from components.options.gates import EvaluatorOptions, GateOptions
 from components.options.trainer import TrainerOptions
@@ -45,6 +46,7 @@ class Config(Options):
     trainer: TrainerOptions = TrainerOptions()
     evaluator: EvaluatorOptions = EvaluatorOptions()
     gates: GateOptions = GateOptions()
+    card: CardOptions = CardOptions()
     beam: BeamOptions = BeamOptions()
     exports: Annotated[
         list[Annotated[str, BeforeValidator(check_name)]],

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from components.contract import features
 from components.contract.gates import WIDE_INTERVAL, Override, describe_checks
 from components.files.paths import is_remote
 from pipeline.config.configuration import Config
@@ -65,6 +66,7 @@ def describe_end(console: Console, summary: Summary, path: Path, way_out: str = 
         console.print(f"[bold {color}]{word} version {summary.model['version']}[/]{measured} ({total})")
         console.print(f"  model    {escape(model)}", soft_wrap=True)
         console.print(f"  summary  {escape(latest)}", soft_wrap=True)
+        describe_card(console, model, summary.model.get("card") or {})
         console.print(f"  next     graft predict {escape(model)} IMAGE...", soft_wrap=True)
     else:
         console.print(f"[bold yellow]Not pushed: {summary.status}[/]{measured} ({total})")
@@ -76,6 +78,14 @@ def describe_end(console: Console, summary: Summary, path: Path, way_out: str = 
         console.print("  next     mend what the reasons name, or change the limit under gates: in the")
         console.print(f"           {way_out}")
     return code
+
+
+def describe_card(console: Console, model: str, card: dict[str, Any]) -> None:
+    """Says how many fields of the model card wait for a person; nothing where none does."""
+    if card.get("open"):
+        place = os.path.join(model, features.CARD_FILE)
+        open_fields = f"{len(card['open'])} of {card['fields']} fields for a person are open"
+        console.print(f"  card     {escape(place)}, {open_fields}", soft_wrap=True)
 
 
 def _describe_accuracy(metrics: dict[str, Any]) -> str:

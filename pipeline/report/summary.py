@@ -136,11 +136,13 @@ def _fill_push(summary: Summary, pushed: Any, pushed_before: list[int]) -> None:
 
 def describe_version(version: Path) -> dict[str, Any]:
     """Describes a pushed version as the summary has it."""
+    passport = versions.read_passport(version)
     return {
         "version": int(version.name),
         "path": str(version),
-        "weights_sha256": versions.read_passport(version)["model"]["weights_sha256"],
+        "weights_sha256": passport["model"]["weights_sha256"],
         "passport_sha256": digest_of(version / versions.PASSPORT_FILE),
+        "card": passport.get("card"),
     }
 
 

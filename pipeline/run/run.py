@@ -21,6 +21,7 @@ from components.example_gen.history import open_history
 from components.example_gen.scan import Scan, ScanSettings, scan_data
 from components.process.machine import check_semaphores
 from components.registry import verify, versions
+from components.registry.card.fields import given_card
 from components.registry.find import find_version_of, why_not_served, why_push_again
 from components.sources.find import list_sources
 from components.sources.listing import Listing
@@ -117,11 +118,19 @@ def _scan_and_run(
     progress.finish("Data", "done", describe_scan(scan, progress.elapsed()))
     plan = make_plan(config, workdir, scan, options)
     held = find_version_of(workdir.serving, plan.model_key)
-    if options.if_changed and held is not None and not verify.find_damage(workdir.serving, held):
+    if options.if_changed and held is not None and needs_no_push(plan, held):
         summary.status, summary.model = "unchanged", describe_version(workdir.serving / str(held))
     else:
         _execute(plan, (run, summary, progress), workdir)
     note_served(summary, workdir.serving)
+
+
+def needs_no_push(plan: Plan, held: int) -> bool:
+    """Whether the version that holds the model of a plan is whole and, where it is served, has the plan's card."""
+    if verify.find_damage(plan.serving_dir, held):
+        return False
+    has_card = given_card(versions.read_passport(plan.serving_dir / str(held))) == given_card(plan.passport)
+    return has_card or held != versions.served_version(plan.serving_dir)
 
 
 def check_expected(scan: Scan, expected: str) -> None:

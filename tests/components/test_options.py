@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from components.options.base import Options
 from components.options.beam import BeamNodeOptions, BeamOptions
+from components.options.card import CardOptions
 from components.options.data import DataOptions, TransformOptions
 from components.options.gates import (
     DataGateOptions,
@@ -32,6 +33,7 @@ ALL = [
     GateOptions,
     BeamNodeOptions,
     BeamOptions,
+    CardOptions,
 ]
 CHANGED = [
     DataOptions(path="photos", eval_fraction=0.3, max_pixels=10, shard_megabytes=1),
@@ -40,6 +42,9 @@ CHANGED = [
         backbone="ResNet50", backbone_args={"alpha": 0.35, "deep": True, "n": 2, "s": "x"}, devices="gpu:0,1"
     ),
     SearchRange(low=0.1, high=1, log=True),
+    CardOptions(
+        license="apache-2.0", intended_use="a | b\n---\n- c", datasets=["ann/pets"], tags=["x"], show_user=True
+    ),
     TunerOptions(enabled=True, space={"dropout": SearchRange(low=0.1, high=0.2), "hidden_units": [0, 8]}),
     GateOptions(quality=QualityGateOptions(min_accuracy=0.9), data=DataGateOptions(on_anomaly="warn")),
 ]

@@ -37,6 +37,7 @@ def execute(tmp_path, model, serving, quality=1, servability=1, misjudged=None, 
         "statistics": [artifact(standard_artifacts.ExampleStatistics, tmp_path / "data" / "statistics")],
         "evaluation": [artifact(standard_artifacts.ModelEvaluation, tmp_path / "data" / "evaluation")],
         "data_verdict": [artifact(DataVerdict, made / "d")],
+        "model_run": [artifact(standard_artifacts.ModelRun, tmp_path / "data" / "model_run")],
     }
     record_contents(inputs)
     judged = contents_of(inputs) | (misjudged or {})
@@ -142,6 +143,7 @@ def channels(**others):
         "statistics": standard_artifacts.ExampleStatistics,
         "evaluation": standard_artifacts.ModelEvaluation,
         "data_verdict": DataVerdict,
+        "model_run": standard_artifacts.ModelRun,
     }
     return {name: types.Channel(type=kind) for name, kind in kinds.items()} | others
 

@@ -24,6 +24,7 @@ GATED = {"DataGate", "Evaluator", "ServableCheck"}
 OPTIONS = {
     "base": {"ImageExampleGen", "Transform", "Tuner", "Trainer", "Report"} | GATED,
     "beam": set(),
+    "card": set(),
     "data": {"ImageExampleGen", "DataGate", "Transform", "Report"},
     "gates": GATED,
     "trainer": {"Tuner", "Trainer"},
@@ -66,7 +67,7 @@ def code():
         ("Transform", ["components/transform.py"], ["components/trainer/train.py"]),
         (
             "Pusher",
-            ["components/registry/publish.py", "components/registry/versions.py"],
+            ["components/registry/publish.py", "components/registry/versions.py", "components/registry/card/card.j2"],
             ["components/trainer/heads/head.py"],
         ),
         (
@@ -91,8 +92,11 @@ def test_every_file_of_the_components_belongs_to_a_node():
     found = set().union(*(files_of(node) for node in OURS))
     packages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "components").rglob("__init__.py")}
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "components").rglob("*.py")}
-    # Where Beam runs decides no result, a trial keeps nothing, and no node finds or changes the served version.
-    apart = {"options/beam", "trainer/trial"} | {f"registry/{name}" for name in ("change", "compare", "find")}
+    # Where Beam runs decides no result, nor do the words of a card; a trial keeps nothing, and no node finds or changes
+    # the served version.
+    apart = {"options/beam", "options/card", "trainer/trial"} | {
+        f"registry/{name}" for name in ("change", "compare", "find")
+    }
     assert sources - packages - found == {f"components/{name}.py" for name in apart}
 
 

@@ -43,6 +43,19 @@ class PublishedWeights:
 
 
 @dataclass(frozen=True)
+class License:
+    """The licence of weights that somebody publishes.
+
+    Attributes:
+        name: as the Hugging Face Hub calls it; empty: the publisher says nothing.
+        terms: who says so, and of which weights; empty where nobody does.
+    """
+
+    name: str = ""
+    terms: str = ""
+
+
+@dataclass(frozen=True)
 class Backbone:
     """A network that a family offers by name: one row.
 
@@ -78,12 +91,15 @@ class Family(Protocol):
 
     Attributes:
         ROWS: its networks by name; empty for a family of paths.
+        LICENSES: of the weights that `find_weights` names, by the network's name; those of which nobody says it are
+            left out.
         ARE_PATHS: whether its names are paths of files that bring their own weights.
         ARE_PROVEN: whether tests export each of its networks, so that no run needs to try it.
         PACKAGES: distributions beside Keras and TensorFlow whose version decides what its networks compute.
     """
 
     ROWS: dict[str, Backbone]
+    LICENSES: dict[str, License]
     ARE_PATHS: bool
     ARE_PROVEN: bool
     PACKAGES: tuple[str, ...]

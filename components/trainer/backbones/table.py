@@ -7,11 +7,12 @@ downloads, the network, its trial, precision, second stage and keys. Nothing her
 from __future__ import annotations
 
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from components.errors import InputError, did_you_mean
 from components.trainer.backbones.families import keras_applications, saved
-from components.trainer.backbones.family import Family, Scaling, ScalingOption
+from components.trainer.backbones.family import Family, License, Scaling, ScalingOption
 
 FAMILIES: tuple[Family, ...] = (keras_applications, saved)  # the first that holds a name has it
 
@@ -65,6 +66,22 @@ def check_weights(name: str, weights: str, pin: str | None) -> None:
             )
     elif weights == "none" and pin:
         raise InputError("trainer.weights_sha256: weights 'none' have no file to pin.\nLeave it out, or give weights.")
+
+
+def describe_weights(name: str, image_size: tuple[int, int], arguments: dict[str, Any], weights: str) -> dict[str, str]:
+    """Describes where a backbone's weights are from, and under which licence, as far as that is known.
+
+    Returns:
+        `source`: `imagenet`, `none`, or the name of a file of the user's own, of which no more is known; of `imagenet`
+        also `url`, `license` as the Hugging Face Hub calls it and `terms`, where that is said; empty: nobody says it.
+    """
+    if is_path(name):
+        return {"source": Path(name).name}
+    if weights != "imagenet":
+        return {"source": weights if weights == "none" else Path(weights).name}
+    family = find_family(name)
+    published, known = family.find_weights(name, image_size, arguments), family.LICENSES.get(name, License())
+    return {"source": weights, "url": published.url, "license": known.name, "terms": known.terms}
 
 
 def choose_scaling(name: str, option: ScalingOption) -> Scaling:

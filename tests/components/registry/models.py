@@ -15,6 +15,12 @@ ROWS = [
 ]
 METRICS = {"accuracy": 0.95, "examples": 1000, "intervals": {"accuracy": [0.93, 0.96]}}
 
+TRAINING = {
+    "seconds": 12.5,
+    "feature_seconds": 3.5,
+    "machine": {"processors": 2, "processor": "A Processor", "memory_mb": 8000, "gpus": []},
+}
+
 
 def make_model(folder, weights="w1", size=0):
     """A folder with the files of a SavedModel; `size` bytes of weights."""
@@ -30,13 +36,14 @@ def make_model(folder, weights="w1", size=0):
 
 def make_data(folder, rows=ROWS, metrics=METRICS):
     """What ImageExampleGen, StatisticsGen and Evaluator leave."""
-    for name in ("manifest", "evaluation"):
+    for name in ("manifest", "evaluation", "model_run"):
         (folder / name).mkdir(parents=True)
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (folder / "manifest" / features.MANIFEST_FILE).write_text(text, "utf-8")
     (folder / "manifest" / features.DATASET_FILE).write_text('{"train": 1, "eval": 1, "quarantined": 1, "found": 4}')
     (folder / "evaluation" / features.EVALUATION_FILE).write_text(json.dumps({"candidate": metrics}))
+    (folder / "model_run" / features.HISTORY_FILE).write_text(json.dumps(TRAINING))
     for split in features.SPLITS:
         (folder / "statistics" / f"Split-{split}").mkdir(parents=True)
         (folder / "statistics" / f"Split-{split}" / features.STATISTICS_FILE).write_bytes(split.encode())
-    return Data(*(str(folder / name) for name in ("manifest", "statistics", "evaluation")))
+    return Data(*(str(folder / name) for name in ("manifest", "statistics", "evaluation", "model_run")))

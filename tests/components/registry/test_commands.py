@@ -94,3 +94,35 @@ def test_a_prune_says_what_goes_and_what_stays_and_why(push, serving, graft):
     assert re.fullmatch(r"1 versions \([\d.]+ MB\) would be removed; 3 stay.", out.splitlines()[3])
     assert "2 versions" in graft("prune", serving, "--keep", "1", "--even-best")[1]
     assert graft("prune", serving, "--keep", "0")[0] == 2
+
+
+def test_the_card_is_printed_as_it_was_pushed(push, serving, graft):
+    first, second = push("a"), push("b")
+    for arguments, number in (((), second), (("previous",), first)):
+        code, out = graft("card", serving.parent, *arguments)
+        assert code == 0
+        assert out == (serving / str(number) / "MODEL_CARD.md").read_text("utf-8")
+
+
+def test_a_card_that_was_edited_or_removed_is_not_printed(push, serving, graft):
+    path = serving / str(push("a")) / "MODEL_CARD.md"
+    path.write_text("a better model")
+    with pytest.raises(
+        InputError, match=r"MODEL_CARD.md is not the one that was pushed.\n.*card: in the configuration"
+    ):
+        graft("card", serving)
+    path.unlink()
+    with pytest.raises(InputError, match=r"MODEL_CARD.md is gone: .*graft models verify"):
+        graft("card", serving)
+
+
+def test_a_version_from_before_cards_is_still_whole_and_says_how_to_get_one(push, serving, graft):
+    version = serving / str(push("a"))
+    passport = json.loads((version / "passport.json").read_text("utf-8"))
+    del passport["files"]["MODEL_CARD.md"], passport["card"]
+    (version / "MODEL_CARD.md").unlink()
+    (version / "passport.json").write_text(json.dumps(passport), "utf-8")
+    (serving / pointer.POINTER_FILE).unlink()
+    assert graft("verify", serving)[0] == 0
+    with pytest.raises(InputError, match=r"has no MODEL_CARD.md: an older Graft pushed it.*\n.*any option of card:"):
+        graft("card", serving)

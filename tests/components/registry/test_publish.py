@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from components.contract import features
 from components.errors import InputError
-from components.registry import pointer, publish, versions
+from components.files.digests import digest_of
+from components.registry import pointer, publish, verify, versions
+from components.registry.card.fields import PERSON_FIELDS
 from components.registry.publish import Published, next_version, publish_model
 from components.registry.staging import PARTIAL_PREFIX
 from tests.components.registry.models import METRICS, PASSPORT, make_model
@@ -259,3 +261,76 @@ def test_a_push_does_not_hold_the_lock_while_it_copies(tmp_path, serving, monkey
     monkeypatch.setattr(publish, "copy_tree", look)
     push(tmp_path, serving, "k2")
     assert free
+
+
+def with_card(key, **card):
+    """The passport of a key whose configuration says something in `card:`; without, as before there were cards."""
+    options = {"license": None, "tags": [], **card}
+    return {**of_key(key), "config": {"card": options} if card else {}}
+
+
+def push_card(tmp_path, serving, key, **card):
+    folder = tmp_path / key
+    model = folder if folder.exists() else make_model(folder, key)
+    return publish_model(str(model), serving, with_card(key, **card))
+
+
+def read_card(serving, version):
+    return (serving / str(version) / features.CARD_FILE).read_text("utf-8")
+
+
+def test_a_version_holds_its_card_and_the_passport_its_digest(model, data, serving):
+    version = publish_model(str(model), serving, PASSPORT, data).version
+    path, passport = serving / str(version) / features.CARD_FILE, versions.read_passport(serving / str(version))
+    assert passport["files"][features.CARD_FILE] == digest_of(path)
+    assert passport["card"] == {"fields": len(PERSON_FIELDS), "open": list(PERSON_FIELDS)}
+    assert f"version {version}, made on {passport['created']}" in path.read_text("utf-8")
+    assert "2 processors (A Processor)" in path.read_text("utf-8")
+    assert verify.verify_version(serving, version).clean
+    path.write_text("better")
+    assert verify.verify_version(serving, version).changed == [features.CARD_FILE]
+
+
+def test_another_card_makes_another_version_of_the_same_model_once(tmp_path, serving):
+    first = push_card(tmp_path, serving, "k1")
+    second = push_card(tmp_path, serving, "k1", license="mit")
+    assert second.how == "card"
+    assert versions.served_version(serving) == second.version > first.version
+    assert "| Licence of the model | mit |" in read_card(serving, second.version)
+    assert f"| the very model of version | {first.version}, with another card |" in read_card(serving, second.version)
+    assert "**open**: `card.license`" in read_card(serving, first.version)
+    assert push_card(tmp_path, serving, "k1", license="mit") == Published(second.version, "unchanged")
+    assert versions.previous_version(serving) == first.version
+
+
+def test_a_version_from_before_cards_is_the_same_where_nobody_says_anything(tmp_path, serving):
+    first = push(tmp_path, serving, "k1")
+    assert push_card(tmp_path, serving, "k1", license=None, tags=[]) == Published(first.version, "unchanged")
+    assert push_card(tmp_path, serving, "k1", license="mit").how == "card"
+
+
+def test_a_card_does_not_bring_back_a_model_that_was_taken_back(tmp_path, serving):
+    first, second = push_card(tmp_path, serving, "k1"), push_card(tmp_path, serving, "k2")
+    go_back(serving, first.version)
+    assert push_card(tmp_path, serving, "k2", license="mit") == Published(second.version, "set_aside")
+    assert versions.served_version(serving) == first.version
+
+
+def test_a_card_that_was_taken_back_is_not_pushed_again_but_another_one_is(tmp_path, serving):
+    first, second = push_card(tmp_path, serving, "k1"), push_card(tmp_path, serving, "k1", license="mit")
+    go_back(serving, first.version)
+    assert push_card(tmp_path, serving, "k1", license="mit") == Published(second.version, "set_aside")
+    third = push_card(tmp_path, serving, "k1", license="bsd")
+    assert third.how == "card"
+    assert versions.served_version(serving) == third.version
+
+
+def test_a_card_whose_push_was_killed_before_it_was_served_is_served_by_the_next(tmp_path, serving, monkeypatch):
+    push_card(tmp_path, serving, "k1")
+    with monkeypatch.context() as patch:
+        patch.setattr(pointer, "record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            push_card(tmp_path, serving, "k1", license="mit")
+    newest = versions.list_versions(serving)[-1]
+    assert push_card(tmp_path, serving, "k1", license="mit") == Published(newest, "pushed")
+    assert versions.served_version(serving) == newest

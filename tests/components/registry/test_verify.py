@@ -28,7 +28,7 @@ def damage(folder, how):
 def test_a_version_as_it_was_pushed_is_clean(push, serving):
     number = push("a")
     passport = hashlib.sha256((serving / str(number) / versions.PASSPORT_FILE).read_bytes()).hexdigest()
-    assert verify_version(serving, number) == Report(number, files=7, passport_sha256=passport, recorded=True)
+    assert verify_version(serving, number) == Report(number, files=8, passport_sha256=passport, recorded=True)
     assert verify_version(serving, number).clean
 
 
@@ -48,7 +48,7 @@ def test_every_damage_is_named(push, serving, graft, how, name):
     assert getattr(report, how) == [name]
     code, out = graft("verify", serving)
     assert code == 3
-    assert f"{number}  NOT AS IT WAS PUSHED, 7 files\n  {how:<8} {name}\n" in out
+    assert f"{number}  NOT AS IT WAS PUSHED, 8 files\n  {how:<8} {name}\n" in out
 
 
 def test_a_passport_that_was_edited_is_found(push, serving):
@@ -83,8 +83,8 @@ def test_all_versions_are_verified_where_none_is_named(push, serving, graft):
     first, second = push("a"), push("b")
     code, out = graft("verify", serving.parent)
     assert code == 0
-    assert out.startswith(f"{first}  clean, 7 files\n  as its passport says, as models.config recorded at the push\n")
-    assert f"{second}  clean, 7 files\n" in out
+    assert out.startswith(f"{first}  clean, 8 files\n  as its passport says, as models.config recorded at the push\n")
+    assert f"{second}  clean, 8 files\n" in out
     damage(serving / str(first), "changed")
     assert graft("verify", serving, "served")[0] == 0
     code, out = graft("verify", serving, "--json")

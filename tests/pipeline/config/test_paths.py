@@ -17,6 +17,7 @@ PATHS = {
 }
 WORDS = {"path", "folder", "file", "dir", "root", "weights"}
 NO_PATHS = {"data.max_file_megabytes", "trainer.weights_sha256", "trainer.class_weights", "data.path_column"}
+NO_PATHS |= {"card.weights_license"}
 
 
 @pytest.fixture

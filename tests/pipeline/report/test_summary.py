@@ -86,6 +86,7 @@ def test_a_pushed_run_says_everything(artifacts, tmp_path):
         "path": str(tmp_path / "serving" / "7"),
         "weights_sha256": "w" * 64,
         "passport_sha256": hashlib.sha256(PASSPORT.encode()).hexdigest(),
+        "card": None,
     }
     assert summary.trainer == {"replicas": 2}
     assert set(summary.gates) == {"data", "quality", "servability"}

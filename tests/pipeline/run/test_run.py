@@ -223,6 +223,23 @@ def test_nothing_is_done_where_that_very_model_is_served(tmp_path, planned, monk
     assert outcome.summary.dataset["found"] == 24
 
 
+def test_another_card_for_the_served_model_is_work_to_do(planned, monkeypatch):
+    plan, executed = planned(), []
+    config = {"card": {"license": "mit"}}
+    push(planned.workdir.serving, 7, model_key=plan.model_key, model={"weights_sha256": "w"}, config=config)
+    assert planned(**config).model_key == plan.model_key
+    monkeypatch.setattr("pipeline.run.run._execute", lambda plan, *args: executed.append(plan))
+    run_on(planned.root, planned.workdir.root, RunOptions(if_changed=True))
+    assert len(executed) == 1
+    pointer.record(planned.workdir.serving, pointer.make_event(7, "push"), "pets")
+    push(planned.workdir.serving, 5, model_key="other")
+    pointer.record(
+        planned.workdir.serving, pointer.make_event(5, "promote"), "pets"
+    )  # 7 is taken back, card or no card
+    run_on(planned.root, planned.workdir.root, RunOptions(if_changed=True))
+    assert len(executed) == 1
+
+
 @pytest.mark.parametrize("options", [RunOptions(), RunOptions(if_changed=True), RunOptions(enable_cache=False)])
 def test_a_damaged_served_version_is_pushed_anew_by_its_own_run_and_stops_any_other(planned, monkeypatch, options):
     plan, serving, executed = planned(), planned.workdir.serving, []
@@ -339,6 +356,17 @@ def test_a_good_end_says_where_things_are_and_what_to_do_next(tmp_path, status, 
     assert shown["model"].endswith("/serving/7")
     assert shown["summary"].endswith("runs/latest/summary.json")
     assert shown["next"] == f"graft predict {shown['model']} IMAGE..."
+
+
+@pytest.mark.parametrize(("open_fields", "lines"), [(["license", "owner"], 1), ([], 0)])
+def test_open_fields_of_the_card_are_one_line(tmp_path, open_fields, lines):
+    console = console_of(120)
+    model = {"version": 7, "path": "/w/serving/7", "card": {"fields": 9, "open": open_fields}}
+    path = tmp_path / "runs" / "run-1" / "summary.json"
+    describe_end(console, summary_of("pushed", model=model, served=7), path)
+    said = [line for line in console.file.getvalue().splitlines() if line.startswith("  card ")]
+    assert len(said) == lines
+    assert all(line.endswith("/w/serving/7/MODEL_CARD.md, 2 of 9 fields for a person are open") for line in said)
 
 
 @pytest.mark.parametrize(("interval", "said"), [([0.9, 1.0], " (0.90 to 1.00 is likely)"), ([0.985, 0.99], "")])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from components.trainer.backbones.family import Backbone, PublishedWeights, Scaling, check_row, weights_of_row
+from components.trainer.backbones.family import Backbone, License, PublishedWeights, Scaling, check_row, weights_of_row
 
 if TYPE_CHECKING:
     import keras
@@ -161,6 +161,23 @@ _ROWS = (
     ),
 )
 ROWS: dict[str, Backbone] = {row.name: row for row in _ROWS}
+
+# Keras' documentation says so much up to version 2.3 (docs/templates/applications.md); of ConvNeXt, both EfficientNets
+# and MobileNetV3, which are younger, it says nothing.
+_APACHE = License("apache-2.0", "says Keras, of those of github.com/tensorflow/models")
+_DENSE = License("bsd-3-clause", "says Keras, of those of github.com/liuzhuang13/DenseNet")
+_RESNET = License("mit", "says Keras, of those of github.com/KaimingHe/deep-residual-networks")
+_RESNET_V2 = License("bsd", "says Keras, of those of github.com/facebook/fb.resnet.torch")
+_VGG = License("cc-by-4.0", "says Keras, of those of the Visual Geometry Group, Oxford")
+LICENSES: dict[str, License] = {
+    **dict.fromkeys(("InceptionV3", "InceptionResNetV2", "MobileNet", "MobileNetV2"), _APACHE),
+    **dict.fromkeys(("NASNetLarge", "NASNetMobile"), _APACHE),
+    **dict.fromkeys(("DenseNet121", "DenseNet169", "DenseNet201"), _DENSE),
+    **dict.fromkeys(("ResNet50", "ResNet101", "ResNet152"), _RESNET),
+    **dict.fromkeys(("ResNet50V2", "ResNet101V2", "ResNet152V2"), _RESNET_V2),
+    **dict.fromkeys(("VGG16", "VGG19"), _VGG),
+    "Xception": License("mit", "says Keras, which trained them"),
+}
 ARE_PATHS = False
 ARE_PROVEN = True
 PACKAGES: tuple[str, ...] = ()

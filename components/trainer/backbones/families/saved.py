@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from components.errors import InputError, first_line
 from components.files.paths import is_remote
-from components.trainer.backbones.family import Backbone, PublishedWeights, Scaling
+from components.trainer.backbones.family import Backbone, License, PublishedWeights, Scaling
 
 if TYPE_CHECKING:
     import keras
 
 ROWS: dict[str, Backbone] = {}
+LICENSES: dict[str, License] = {}
 ARE_PATHS = True
 ARE_PROVEN = False
 PACKAGES: tuple[str, ...] = ()

@@ -53,6 +53,7 @@ def toy_family(digest):
         ROWS={NAME: row},
         ARE_PATHS=False,
         ARE_PROVEN=False,
+        LICENSES={},
         PACKAGES=("numpy",),
         holds=lambda name: name == NAME,
         check=lambda name, image_size, arguments: check_row(row, image_size, arguments),
