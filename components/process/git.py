@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("components", "pipeline")
-SECONDS = 20.0  # a call that takes longer is given up
+SECONDS = 5.0  # a call that takes longer is given up
 QUIET = ("-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false")  # run no program of the repository's
 Revision = dict[str, str | bool]
 

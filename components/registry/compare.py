@@ -15,7 +15,7 @@ from components.registry import versions
 SECTIONS: dict[str, tuple[str, ...]] = {
     "data": ("dataset", "data_fingerprint", "class_map"),
     "configuration": ("config",),
-    "code": ("sources", "lock_sha256"),
+    "code": ("sources", "lock_sha256", "git"),
     "libraries": ("tfx_line", "libraries"),
     "model": ("model", "weights_sha256", "seeds"),
     "metrics": ("metrics", "parent", "override"),

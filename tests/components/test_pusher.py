@@ -9,6 +9,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 
+from components import pusher
 from components.contract import features
 from components.contract.artifacts import DataVerdict, Manifest, contents_of, record_contents
 from components.errors import Damaged, InputError
@@ -24,7 +25,17 @@ CUSTOM = {"serving_dir": "/s", "passport": PASSPORT}
 NAMED = {"evaluation": ["model"], "infra_blessing": ["model"], "data_verdict": ["manifest", "statistics"]}
 
 
-def execute(tmp_path, model, serving, quality=1, servability=1, misjudged=None, damage=lambda model: None, **verdicts):
+def execute(
+    tmp_path,
+    model,
+    serving,
+    quality=1,
+    servability=1,
+    misjudged=None,
+    damage=lambda model: None,
+    passport=PASSPORT,
+    **verdicts,
+):
     candidate, made = tmp_path / "artifact", tmp_path / "made"
     shutil.rmtree(candidate, ignore_errors=True)
     shutil.copytree(model, candidate / "Format-Serving")
@@ -48,8 +59,10 @@ def execute(tmp_path, model, serving, quality=1, servability=1, misjudged=None, 
         (folder / features.VERDICT_FILE).write_text(json.dumps({**verdict, **verdicts.get(name, {})}))
     (made / "i" / ("INFRA_BLESSED" if servability else "INFRA_NOT_BLESSED")).touch()
     damage(candidate / "Format-Serving")
-    custom = json.dumps({"serving_dir": str(serving), "passport": PASSPORT})
-    Executor(base_executor.BaseExecutor.Context()).Do(inputs, {"pushed_model": [pushed]}, {"custom_config": custom})
+    custom = json.dumps({"serving_dir": str(serving), "passport": passport})
+    Executor(base_executor.BaseExecutor.Context(pipeline_run_id="run-1")).Do(
+        inputs, {"pushed_model": [pushed]}, {"custom_config": custom}
+    )
     return pushed
 
 
@@ -79,6 +92,41 @@ def test_an_override_that_a_gate_needed_is_in_the_passport(tmp_path, model, serv
     execute(tmp_path, model, serving, evaluation=refused, data_verdict={})
     (version,) = versions.list_versions(serving)
     assert versions.read_passport(serving / str(version))["override"] == {**override, "gates": ["quality"]}
+
+
+def pushed_passport(tmp_path, model, serving, **card):
+    execute(tmp_path, model, serving, passport={**PASSPORT, "config": {"card": card}})
+    return versions.read_passport(serving / str(versions.served_version(serving)))
+
+
+def test_the_card_tells_what_the_nodes_left_and_not_who_pushed(tmp_path, model, serving, data, monkeypatch):
+    monkeypatch.setattr(pusher, "find_revisions", lambda: {"graft": {"revision": "a" * 40, "dirty": True}})
+    monkeypatch.setattr(pusher, "name_user", lambda: "ann@lab")
+    passport = pushed_passport(tmp_path, model, serving)
+    card = (serving / str(passport["version"]) / features.CARD_FILE).read_text("utf-8")
+    assert passport["run"] == "run-1"
+    assert f"| code of Graft, git | {'a' * 40}, with changes that are not committed |" in card
+    assert "2 processors (A Processor)" in card  # of the Trainer's machine
+    assert "| quality gate | passed, 0 checks |" in card
+    assert "ann" not in card + json.dumps(passport)
+
+
+def test_the_card_tells_who_pushed_where_it_is_asked_to(tmp_path, model, serving, data, monkeypatch):
+    monkeypatch.setattr(pusher, "name_user", lambda: "ann@lab")
+    passport = pushed_passport(tmp_path, model, serving, show_user=True)
+    assert passport["pushed_by"] == "ann@lab"
+    assert "| pushed by | ann&#64;lab |" in (serving / str(passport["version"]) / features.CARD_FILE).read_text("utf-8")
+
+
+def test_the_served_model_with_another_card_is_another_version(tmp_path, model, serving, data, said):
+    first = pushed_passport(tmp_path, model, serving)["version"]
+    second = pushed_passport(tmp_path, model, serving, license="mit")
+    assert (second["same_model_as"], second["version"] > first) == (first, True)
+    assert pushed_passport(tmp_path, model, serving, license="mit")["version"] == second["version"]
+    assert said()[1:] == [
+        f"version {second['version']}: the model that is served, with another card",
+        f"version {second['version']} holds this very model and is served",
+    ]
 
 
 @pytest.mark.parametrize(("quality", "servability"), [(0, 1), (1, 0), (0, 0)])

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from huggingface_hub import ModelCard
 
 from tests.e2e.conftest import NODES, ROOT, Run, graft, served_versions
 
@@ -73,6 +74,20 @@ def test_passport_says_where_the_model_comes_from(sample_run: Run) -> None:
     assert passport["model"]["weights_sha256"] == sample_run.summary["model"]["weights_sha256"]
     assert passport["parent"] is None
     assert passport["libraries"]["tfx"].startswith("1.")
+
+
+def test_the_card_is_one_that_the_hub_reads(sample_run: Run) -> None:
+    version, summary = Path(sample_run.summary["model"]["path"]), sample_run.summary
+    printed = graft("models", "card", sample_run.workdir)
+    assert (printed.code, printed.out) == (0, (version / "MODEL_CARD.md").read_text("utf-8"))
+    card = ModelCard(printed.out)
+    (result,) = [row for row in card.data.eval_results if row.metric_type == "accuracy"]
+    assert result.metric_value == pytest.approx(summary["metrics"]["accuracy"], abs=1e-6)
+    assert f"version {summary['model']['version']}, made on " in card.text
+    assert summary["trainer"]["machine"]["processors"] >= 1
+    open_fields = summary["model"]["card"]["open"]
+    assert card.text.count("**open**") == len(open_fields) == summary["model"]["card"]["fields"]
+    assert f"MODEL_CARD.md, {len(open_fields)} of {len(open_fields)} fields" in sample_run.finished.out
 
 
 def test_serving_answers_as_training_did_for_every_eval_image(sample_run: Run) -> None:

@@ -80,7 +80,7 @@ def test_nothing_is_trained_before_the_data_gate_and_nothing_pushed_without_both
 def test_the_data_is_judged_by_all_that_is_known_of_it_and_published_with_the_model(tmp_path):
     nodes = nodes_of(make(tmp_path))
     assert set(nodes["DataGate"].inputs) == {"anomalies", "statistics", "schema", "manifest"}
-    assert {"manifest", "statistics", "evaluation", "data_verdict"} <= set(nodes["Pusher"].inputs)
+    assert {"manifest", "statistics", "evaluation", "data_verdict", "model_run"} <= set(nodes["Pusher"].inputs)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +119,7 @@ def test_edited_sources_change_the_cache_key_of_their_node_and_the_passport(tmp_
         ({"gates": {"data": {"on_anomaly": "warn"}}}, {"DataGate"}),
         ({"gates": {"data": {"max_drift": 0.5}}}, {"DataGate"}),
         ({"gates": {"servability": {"images": 3}}}, {"ServableCheck"}),
+        ({"card": {"license": "mit"}}, set()),
     ],
 )
 def test_an_option_changes_the_cache_key_of_its_node_and_the_passport(tmp_path, sections, nodes):

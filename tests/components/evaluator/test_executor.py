@@ -266,7 +266,14 @@ def test_the_best_version_ever_is_run_on_the_same_images(tmp_path, toys):
     }
     assert (checks["decay"]["verdict"], checks["decay"]["measured"]) == ("fail", pytest.approx(8 / 60))
     assert checks["accuracy_drop"]["measured"] == 0.0
-    assert metrics["candidate"]["held_against"]["best"] == {
+    best = metrics["candidate"]["held_against"]["best"]
+    difference = best.pop("difference")
+    assert difference["accuracy"] == pytest.approx(-8 / 60)
+    assert difference["lost"] - difference["gained"] == 8
+    assert difference["images"] == 60
+    low, high = difference["interval"]
+    assert -0.3 < low < -8 / 60 < high < 0
+    assert best == {
         "version": 3,
         "accuracy": 0.99,
         "examples": 15,
@@ -305,6 +312,7 @@ def test_a_served_version_that_is_broken_and_the_best_is_neither(tmp_path, stubb
     held = metrics["candidate"]["held_against"]
     assert held["best"]["reason"] == held["baseline"]["reason"]
     assert held["best"]["reason"].startswith("version 5 cannot be evaluated: ")
+    assert held["best"]["difference"] is held["baseline"]["difference"] is None
 
 
 def broken_model(folder, kind):

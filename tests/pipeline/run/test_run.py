@@ -233,9 +233,7 @@ def test_another_card_for_the_served_model_is_work_to_do(planned, monkeypatch):
     assert len(executed) == 1
     pointer.record(planned.workdir.serving, pointer.make_event(7, "push"), "pets")
     push(planned.workdir.serving, 5, model_key="other")
-    pointer.record(
-        planned.workdir.serving, pointer.make_event(5, "promote"), "pets"
-    )  # 7 is taken back, card or no card
+    pointer.record(planned.workdir.serving, pointer.make_event(5, "promote"), "pets")  # 7 is taken back
     run_on(planned.root, planned.workdir.root, RunOptions(if_changed=True))
     assert len(executed) == 1
 
