@@ -13,7 +13,7 @@ from collections.abc import Mapping
 MARKED = re.compile(r"([\\`*_{}\[\]#|~$^=])")
 REFERENCES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 JOINERS = "\u200c\u200d"  # letters of Arabic and emoji are joined by them; other invisible letters only deceive
-UNSEEN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")  # Unicode's categories of what is not seen
+UNSEEN = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")  # Unicode's categories of what is not seen
 ADDRESS = re.compile(r"(?i)\b(?:https?|ftp|mailto):|\bwww\.|@")  # GitHub makes links and mentions of them
 
 
