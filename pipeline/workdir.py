@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from components.errors import InputError
 
+LOCK = ".lock"  # held by the run that is under way
+ATTEMPTS, ATTEMPT_SECONDS = 3, 0.05  # to take the lock
 RESERVE = ".reserve"  # in a run's folder until its summary is written: room for it on a disk that fills up
 RESERVED = 1 << 16  # bytes
 
@@ -67,19 +70,32 @@ class Workdir:
         Raises:
             InputError: another run holds it; says which.
         """
-        with open(self.root / ".lock", "a+", encoding="utf-8") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with open(self.root / LOCK, "a+", encoding="utf-8") as lock:
+            if not _taken(lock):
                 lock.seek(0)
                 raise InputError(
                     f"--workdir: another run is using {self.root} ({lock.read().strip() or 'unknown'}).\n"
                     "Wait until it is done, or use another --workdir."
-                ) from None
+                )
             lock.truncate(0)
             lock.write(f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
             lock.flush()
             yield
+
+    def holder(self) -> str:
+        """Says who holds the lock: a process and since when; empty: nobody does, or the file system has no locks.
+
+        Needs no more than the right to read; asks by a shared lock that is given back at once.
+        """
+        try:
+            with open(self.root / LOCK, encoding="utf-8") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return lock.read().strip() or "unknown"
+        except OSError:
+            pass
+        return ""
 
     def new_run(self) -> Path:
         """Makes the folder of a new run and points `runs/latest` at it."""
@@ -92,3 +108,15 @@ class Workdir:
         pointer.symlink_to(run.name)
         os.replace(pointer, self.runs / "latest")
         return run
+
+
+def _taken(lock: IO[str]) -> bool:
+    """Takes the lock; asks a few times, since `holder` has it for a moment."""
+    for attempt in range(ATTEMPTS):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if attempt + 1 < ATTEMPTS:
+                time.sleep(ATTEMPT_SECONDS)
+    return False

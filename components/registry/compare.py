@@ -92,7 +92,7 @@ def to_lines(found: Differences) -> Iterator[str]:
         yield section
         shown = _choose_metrics(rows) if section == "metrics" else rows
         width = min(max((len(_name(key)) for key in shown), default=0), 40)
-        yield from (f"  {_name(key):<{width}}  {_change(*values)}" for key, values in shown.items())
+        yield from (f"  {_name(key):<{width}}  {describe_change(*values)}" for key, values in shown.items())
         if len(shown) < len(rows):
             yield f"  ... and {len(rows) - len(shown)} more, with --json"
     if same := [section for section, rows in found.items() if not rows]:
@@ -113,7 +113,8 @@ def _name(key: str) -> str:
     return key.removeprefix("config.").removeprefix("metrics.").removeprefix("dataset.")
 
 
-def _change(before: Any, after: Any) -> str:
+def describe_change(before: Any, after: Any) -> str:
+    """Describes two values in a few words, with the difference where both are numbers."""
     numbers = [value for value in (before, after) if isinstance(value, (int, float)) and not isinstance(value, bool)]
     delta = f"  ({after - before:+.4g})" if len(numbers) == 2 else ""
     return f"{_short(before)} -> {_short(after)}{delta}"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from components.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -14,6 +17,37 @@ CONTINUES = "Interrupted. The next run continues from what is complete."
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override one option; may be repeated.")
 ]
+
+Candidate = Annotated[
+    bool, typer.Option("--candidate", help="The newest trained model of a working directory, though a gate refused it.")
+]
+CandidateRun = Annotated[
+    str, typer.Option("--run", metavar="ID", help="With --candidate: the model of this run; also a version's number.")
+]
+
+
+def choose_model(model: str, candidate: bool, run: str) -> tuple[str, str]:
+    """Finds the model that a user means; gives its path, and what is to be said of it: empty where it was pushed.
+
+    Args:
+        model: as given: a version's folder, or a working or serving directory.
+        candidate: whether the newest trained model of the working directory is meant.
+        run: whose model it is; empty: the newest that has one.
+
+    Raises:
+        InputError: `run` without `candidate`, or there is no such model.
+    """
+    if not candidate:
+        if run:
+            raise InputError(f"--run {run}: expected --candidate with it, since it names a run's trained model.")
+        return model, ""
+    from pipeline.runs.candidate import find_candidate
+
+    found = find_candidate(model, run)
+    for line in found.skipped:
+        print(f"Passed over: run {line}", file=sys.stderr)
+    print(f"{found.notice[0].upper()}{found.notice[1:]}", file=sys.stderr)
+    return str(found.path), found.notice
 
 
 @contextmanager

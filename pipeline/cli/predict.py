@@ -11,7 +11,7 @@ import typer
 
 from components.errors import InputError
 from pipeline.cli.app import app
-from pipeline.cli.common import counting
+from pipeline.cli.common import Candidate, CandidateRun, choose_model, counting
 
 
 class OutputFormat(str, Enum):
@@ -26,7 +26,8 @@ class OutputFormat(str, Enum):
 
 @app.command(
     epilog="Examples: graft predict work/sample a.jpg folder/ 'more/**/*.png'; "
-    "graft predict work/sample list.csv --output answers.parquet --top-k 3 --explain overlays"
+    "graft predict work/sample list.csv --output answers.parquet --top-k 3 --explain overlays; "
+    "graft predict work/sample a.jpg --candidate"
 )
 def predict(
     model: Annotated[str, typer.Argument(help="serving/<version>, or a working directory: its served version.")],
@@ -51,11 +52,14 @@ def predict(
     shared_path: Annotated[
         str | None, typer.Option(help="A folder that Beam workers on other machines see.", metavar="DIR")
     ] = None,
+    candidate: Candidate = False,
+    run: CandidateRun = "",
 ) -> None:
     """Answers with label and probabilities for image files and folders.
 
     A file that is no image gets an error line of its own; the others still get answers, and the exit code is 2.
     """
+    model = choose_model(model, candidate, run)[0]
     if beam or beam_args:
         _predict_on_beam(model, images, (form, output, top_k, explain, batch_size), beam_args or [], shared_path)
         return

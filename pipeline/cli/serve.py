@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.app import app
+from pipeline.cli.common import Candidate, CandidateRun, choose_model
 
 EXAMPLE = "Examples: graft serve work/sample; graft serve work/sample/serving/1764000000 --port 9000 --name digits"
 
@@ -33,11 +34,14 @@ def serve(
     max_request_mb: Annotated[int, typer.Option(min=1, help="Largest request body, in MB.")] = 32,
     max_requests: Annotated[int, typer.Option(min=1, help="Requests under way at once; more get 503.")] = 256,
     batch_size: Annotated[int, typer.Option(min=1, help="Requests that the model answers at once.")] = 32,
+    candidate: Candidate = False,
+    run: CandidateRun = "",
 ) -> None:
     """Serves a model on this machine: TensorFlow Serving's REST interface, and a page to drop an image on.
 
     GET /v1/models/NAME, POST /v1/models/NAME:predict, GET /healthz. A promoted version takes over without a pause.
     """
+    model, notice = choose_model(model, candidate, run)
     from pipeline.process.progress import quiet_tensorflow
 
     quiet_tensorflow()
@@ -47,4 +51,4 @@ def serve(
 
     address = Address(host, port, tuple(allowed_host or ()))
     limits = IntakeLimits(request_bytes=max_request_mb << 20, requests=max_requests)
-    serve(model, address, name, limits, batch_size, lambda line: print(line, flush=True))
+    serve(model, address, name, limits, batch_size, lambda line: print(line, flush=True), notice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +12,14 @@ from typing import Any
 from components.contract import features
 from components.contract.gates import QUALITY, lets_through, used_override
 from components.errors import first_line
-from components.files.digests import digest_of
+from components.files.digests import CONTENT, digest_of
 from components.files.paths import write_atomically
 from components.registry import versions
 from pipeline.process import signals
 from pipeline.report.tuning import read_tuning
 from pipeline.workdir import RESERVE
 
+SAVED_MODEL = "Format-Serving"  # TFX's name for it, below the Trainer's artifact
 RunArtifacts = dict[str, dict[str, Any]]  # node id -> output key -> artifact with `uri` and custom properties
 
 NOT_TOLD = ("head", "feature_keys")  # of history.json: the page draws the curves
@@ -35,6 +37,7 @@ class Summary:
     seconds: dict[str, float] = field(default_factory=dict)
     cached: list[str] = field(default_factory=list)
     model: dict[str, Any] | None = None
+    candidate: dict[str, str] | None = None
     served: int | None = None
     gates: dict[str, Any] = field(default_factory=dict)
     override: dict[str, Any] | None = None
@@ -72,15 +75,22 @@ def peak_rss_mb() -> float:
     return max(resource.getrusage(kind).ru_maxrss for kind in kinds) / 1024
 
 
-def find_artifacts(metadata: Path, executions: dict[str, int]) -> RunArtifacts:
-    """Finds the outputs of each node of a run in ML Metadata, cached ones included."""
+def open_metadata(path: Path) -> Any:
+    """Opens ML Metadata's database to read it; gives a `MetadataStore`."""
     from ml_metadata import metadata_store
     from ml_metadata.proto import metadata_store_pb2 as proto
 
     config = proto.ConnectionConfig()
-    config.sqlite.filename_uri = str(metadata)
+    config.sqlite.filename_uri = str(path)
     config.sqlite.connection_mode = proto.SqliteMetadataSourceConfig.READONLY
-    store = metadata_store.MetadataStore(config)
+    return metadata_store.MetadataStore(config)
+
+
+def find_artifacts(metadata: Path, executions: dict[str, int]) -> RunArtifacts:
+    """Finds the outputs of each node of a run in ML Metadata, cached ones included."""
+    from ml_metadata.proto import metadata_store_pb2 as proto
+
+    store = open_metadata(metadata)
     found: RunArtifacts = {}
     for node, execution in executions.items():
         events = store.get_events_by_execution_ids([execution])
@@ -101,6 +111,8 @@ def fill_summary(summary: Summary, artifacts: RunArtifacts, pushed_before: list[
         summary.dataset = _read(manifest.uri, features.DATASET_FILE)
     if model_run := artifacts.get("Trainer", {}).get("model_run"):
         summary.trainer = {k: v for k, v in _read(model_run.uri, features.HISTORY_FILE).items() if k not in NOT_TOLD}
+    if trained := artifacts.get("Trainer", {}).get("model"):
+        summary.candidate = describe_candidate(trained)
     if tuner := artifacts.get("Tuner"):
         summary.tuning = read_tuning(tuner["best_hyperparameters"].uri, tuner["tuner_results"].uri)
     _fill_evaluation(summary, artifacts)
@@ -110,6 +122,16 @@ def fill_summary(summary: Summary, artifacts: RunArtifacts, pushed_before: list[
         summary.gates["data"] = _read(verdict.uri, features.VERDICT_FILE)
     if pushed := artifacts.get("Pusher", {}).get("pushed_model"):
         _fill_push(summary, pushed, pushed_before)
+
+
+def describe_candidate(trained: Any) -> dict[str, str]:
+    """Describes the model that a run trained, pushed or not: where its SavedModel lies, and what it was made as.
+
+    Args:
+        trained: the Trainer's artifact; its digest is over all files below it, the SavedModel's among them.
+    """
+    digest = trained.custom_properties[CONTENT].string_value
+    return {"path": os.path.join(trained.uri, SAVED_MODEL), CONTENT: digest}
 
 
 def _fill_evaluation(summary: Summary, artifacts: RunArtifacts) -> None:

@@ -153,9 +153,10 @@ def describe_metadata(host: Host, target: RestTarget) -> dict[str, Any]:
         ServingError: no such model.
     """
     loaded = host.get(target.name, target.version, target.label)
+    said = {"graft": {"candidate": host.notice}} if host.notice else {}
     return {
         "model_spec": {"name": host.name, "signature_name": "", "version": str(loaded.number)},
-        "metadata": {"signature_def": {"signature_def": loaded.signature_defs}},
+        "metadata": {"signature_def": {"signature_def": loaded.signature_defs}, **said},
     }
 
 

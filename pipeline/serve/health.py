@@ -45,6 +45,7 @@ class Health:
             "crop": current.crop if current else None,
             "upright": bool(current and current.limits.upright),
             "problem": host.problem or None,
+            "candidate": host.notice or None,
             "reloads": host.reloads,
             "uptime_seconds": round(time.time() - self._started, 1),
             "answers": {str(status): count for status, count in sorted(self._answers.items())},

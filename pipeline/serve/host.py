@@ -36,6 +36,7 @@ class Host:
         name: of the model, in URLs.
         problem: why the version that the pointer names is not the one that answers; empty: it is.
         reloads: how many times a version followed another.
+        notice: why the model that answers was not pushed; empty: it is a version, or a model of others.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Host:
         self.name = name or str(versions.read_passport(folder).get("name", "")) or "graft"
         self.problem = ""
         self.reloads = 0
+        self.notice = ""
         self._load, self._max_batch = load, max_batch
         self._current: LoadedVersion | None = None
         self._before: LoadedVersion | None = None

@@ -41,7 +41,13 @@ class Address:
 
 
 def serve(
-    model: str, address: Address, name: str, limits: IntakeLimits, batch_size: int, say: Callable[[str], None]
+    model: str,
+    address: Address,
+    name: str,
+    limits: IntakeLimits,
+    batch_size: int,
+    say: Callable[[str], None],
+    notice: str = "",
 ) -> None:
     """Serves until SIGTERM or SIGINT; then takes no more, and answers what is under way.
 
@@ -52,11 +58,13 @@ def serve(
         limits: of requests.
         batch_size: images that the model sees at once.
         say: takes lines for the user.
+        notice: what page, health and metadata say of a model that was not pushed.
 
     Raises:
         InputError: there is no model, or the address is taken.
     """
     host = Host(model, name, batch_size)
+    host.notice = notice
     with _listening(address) as listener, _log_to_stderr():
         url = _url_of(listener)
         host.start()

@@ -33,7 +33,8 @@ from pipeline.run.leftovers import tidy
 from pipeline.run.run import Outcome, note_served, write_page_anyway
 from pipeline.workdir import Workdir
 
-LARGE = ("examples", "model", "baseline_model", "best_model", "transform_graph")  # nothing of the summary is in them
+# The summary needs none of their files.
+LARGE = ("examples", "model", "baseline_model", "best_model", "transform_graph")
 LOGS = "logs"  # in the run's folder, a file a task
 REFUSALS = {DATA: "data_refused", QUALITY: "not_blessed", SERVABILITY: "not_servable"}
 
@@ -132,9 +133,10 @@ def collect_artifacts(walk: Walk, store: Store, folder: Path) -> RunArtifacts:
         found[node] = {}
         for name, content in done.artifacts.items():
             place = folder / node / name
-            if name not in (*LARGE, EXECUTOR_LOGS):
+            copied = name not in (*LARGE, EXECUTOR_LOGS)
+            if copied:
                 store.download(content["uri"], place)
-            found[node][name] = _as_artifact(content, place)
+            found[node][name] = _as_artifact(content, str(place) if copied else content["uri"])
     return found
 
 
@@ -147,8 +149,8 @@ def keep_page(run: Path, artifacts: RunArtifacts, data_path: str) -> None:
     note_inputs(run, data_path=data_path, artifacts=kept)
 
 
-def _as_artifact(content: dict[str, Any], place: Path) -> metadata_store_pb2.Artifact:
-    artifact = metadata_store_pb2.Artifact(uri=str(place))
+def _as_artifact(content: dict[str, Any], place: str) -> metadata_store_pb2.Artifact:
+    artifact = metadata_store_pb2.Artifact(uri=place)
     for key, value in content.get("metadata", {}).items():
         if isinstance(value, float | int):
             artifact.custom_properties[key].int_value = int(value)

@@ -13,11 +13,11 @@ let map = null; // canvas of the activation map
 async function look() {
   try {
     server = await (await fetch("healthz")).json();
-    const { model, version, problem, ready } = server;
+    const { model, version, problem, ready, candidate } = server;
     $("model").textContent = document.title = model;
     $("status-link").href = `v1/models/${encodeURIComponent(model)}`;
-    $("state").className = problem || !ready ? "trouble" : "ready";
-    $("state-text").textContent = problem || (ready ? `version ${version}` : "loading");
+    $("state").className = problem || candidate || !ready ? "trouble" : "ready";
+    $("state-text").textContent = problem || (ready ? candidate || `version ${version}` : "loading");
   } catch {
     $("state").className = "trouble";
     $("state-text").textContent = "the server does not answer";

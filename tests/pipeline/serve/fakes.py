@@ -37,6 +37,7 @@ class FixedHost:
 
     name = "m"
     problem = ""
+    notice = ""
     reloads = 0
 
     def __init__(self, version=None):
