@@ -38,7 +38,7 @@ def runs_list(
     last: Annotated[int, typer.Option(min=0, help="So many of the newest; 0: all.", metavar="N")] = 20,
     form: Form = RunsFormat.TABLE,
 ) -> None:
-    """Lists runs, the newest first: how each ended, accuracy, data, seconds, options that differ from the one before."""
+    """Lists runs, the newest first: how each ended, accuracy, data, seconds, and which options changed."""
     from pipeline.runs.describe import describe_run
     from pipeline.runs.read import list_ids, read_runs
     from pipeline.runs.tables import list_lines

@@ -69,13 +69,14 @@ class Model:
 
     def probabilities(self, contents: list[bytes]) -> np.ndarray:
         """float32 [batch, classes], 0..1."""
-        return self._run(features.SERVE_BYTES, features.OUTPUT_PROBABILITIES, contents)
+        return self.run(features.SERVE_BYTES, features.OUTPUT_PROBABILITIES, contents)
 
     def activations(self, contents: list[bytes]) -> np.ndarray:
         """float32 [batch, h, w], 0..1: where the evidence for the most probable class is."""
-        return self._run(features.EXPLAIN, features.OUTPUT_CAM, contents)
+        return self.run(features.EXPLAIN, features.OUTPUT_CAM, contents)
 
-    def _run(self, signature: str, output: str, contents: list[bytes]) -> np.ndarray:
+    def run(self, signature: str, output: str, contents: list[bytes]) -> np.ndarray:
+        """Runs a signature over encoded images; gives one of its outputs, a row an image."""
         import tensorflow as tf
 
         run = self.signatures[signature]
