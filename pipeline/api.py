@@ -123,7 +123,7 @@ def load(path: str | Path, candidate: bool = False, run: str = "") -> Classifier
     """
     import os
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow says otherwise what this machine has not
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow says otherwise which accelerators it lacks
 
     from components.registry.find import find_model
     from pipeline.predict.classifier import load_classifier

@@ -60,7 +60,7 @@ def describe_standing(run: Run) -> str:
     """Says in words whether a run's model was pushed: as which version; or why not, with the first reason."""
     if run.status in PUSHED and run.version is not None:
         return f"pushed as version {run.version}"
-    gates = run.refusing_gates or [GATE_OF[run.status]] * (run.status in GATE_OF)
+    gates = run.refusing_gates or [GATE_OF[status] for status in (run.status,) if status in GATE_OF]
     if gates:
         who = f"the {' and the '.join(gates)} gate{'s' * (len(gates) > 1)} refused it"
     else:
@@ -151,7 +151,7 @@ def _find_training(metadata: Path, run: Run) -> int | None:
     trainers = {kind.id for kind in store.get_execution_types() if kind.name.endswith(TRAINER)}
     begin = run.run_id[:TIME]
     end = min((name[:TIME] for name in list_ids(run.workdir) if name > run.run_id), default="9")
-    contexts = [row for row in store.get_contexts_by_type(TFX_RUN) if begin <= row.name[:TIME] <= end]
+    contexts = [row for row in store.get_contexts_by_type(TFX_RUN) if begin <= row.name[:TIME] < end]
     executions = [execution for row in contexts for execution in store.get_executions_by_context(row.id)]
     found = [e.id for e in executions if e.type_id in trainers and e.last_known_state in (COMPLETE, CACHED)]
     return max(found, default=None)

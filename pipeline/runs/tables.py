@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from components.contract.gates import describe_checks
+from components.contract.gates import PASS, describe_checks
 from components.registry.compare import describe_change
 from pipeline.runs.describe import Pairs
 from pipeline.runs.read import Run
@@ -101,8 +101,8 @@ def compare_lines(first: Run, second: Run, found: dict[str, Pairs]) -> Iterator[
         if not rows:
             continue
         yield section
-        shown = _most_changed(rows) if len(rows) > 2 * CLASSES_SHOWN else rows
-        width = min(max(len(key) for key in shown), 36)
+        shown = _worth_showing(rows)
+        width = min(max((len(key) for key in shown), default=0), 36)
         for key, pair in shown.items():
             yield from _wrap(f"{key:<{width}}  {describe_change(*pair)}", "  ", " " * (width + 4))
         if len(shown) < len(rows):
@@ -111,12 +111,14 @@ def compare_lines(first: Run, second: Run, found: dict[str, Pairs]) -> Iterator[
         yield f"the same: {', '.join(same)}"
 
 
-def _most_changed(rows: Pairs) -> Pairs:
-    """The rows without a class, and those of classes that changed most."""
-    overall = [key for key in rows if ": " not in key]
+def _worth_showing(rows: Pairs) -> Pairs:
+    """Rows but those of checks that only one run had and that passed; of very many, the classes that changed most."""
+    rows = {key: pair for key, pair in rows.items() if set(pair) != {None, PASS}}
+    if len(rows) <= 2 * CLASSES_SHOWN:
+        return rows
     classes = sorted((key for key in rows if ": " in key), key=lambda key: -abs(difference(rows[key]) or 0))
-    kept = {*overall, *classes[:CLASSES_SHOWN]}
-    return {key: pair for key, pair in rows.items() if key in kept}
+    kept = set(classes[:CLASSES_SHOWN])
+    return {key: pair for key, pair in rows.items() if ": " not in key or key in kept}
 
 
 def difference(pair: tuple[Any, Any]) -> float | None:
