@@ -22,7 +22,7 @@ from pipeline.process.troubles import find_trouble
 def main() -> None:
     """Reads a request from standard input, runs it, and writes the answer to the file that the request names."""
     request = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, name="graft-parent", daemon=True).start()
+    threading.Thread(target=end_with_parent, name="graft-parent", daemon=True).start()
     with signals.heeded():
         try:
             with scratch.own_folder(), signals.interruptible("Interrupted."):
@@ -33,7 +33,8 @@ def main() -> None:
                 signals.leave(stop.code - 128)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Waits until the parent closes standard input, by its death at the latest; then ends this process in order."""
     sys.stdin.read()  # the parent writes no more: it ends where the parent does
     os.kill(os.getpid(), signal.SIGTERM)
 

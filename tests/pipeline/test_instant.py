@@ -28,6 +28,10 @@ MODULES = [
     "pipeline.serve.tensors",
     "pipeline.run.run",
     "pipeline.check",
+    "pipeline.api",
+    "pipeline.runs.describe",
+    "pipeline.runs.status",
+    "pipeline.runs.tables",
 ]
 
 
@@ -51,6 +55,8 @@ HELP = [
     (["predict", "--help"], ["--format", "table", "json", "csv"]),
     (["serve", "--help"], ["--host", "--port", "--max-request-mb", "127.0.0.1"]),
     (["models", "list", "--help"], ["serving"]),
+    (["runs", "list", "--help"], ["--last", "--format"]),
+    (["status", "--help"], ["--json"]),
 ]
 WRONG = [["rum"], ["run"], ["predict", "model"], ["run", "x.yaml", "--sett", "a=b"]]
 COMMANDS = """

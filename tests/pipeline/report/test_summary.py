@@ -44,7 +44,10 @@ def artifacts(tmp_path):
     return {
         "ImageExampleGen": {"manifest": node(tmp_path / "m", {features.DATASET_FILE: DATASET})},
         "DataGate": {"verdict": node(tmp_path / "d", {features.VERDICT_FILE: DATA_VERDICT})},
-        "Trainer": {"model_run": node(tmp_path / "r", {features.HISTORY_FILE: {"head": {"loss": [1]}, "replicas": 2}})},
+        "Trainer": {
+            "model_run": node(tmp_path / "r", {features.HISTORY_FILE: {"head": {"loss": [1]}, "replicas": 2}}),
+            "model": node(tmp_path / "t", content_sha256="c" * 64),
+        },
         "BaselineModel": {"baseline_model": node(tmp_path / "b", version="5")},
         "Evaluator": {
             "evaluation": node(
@@ -89,6 +92,7 @@ def test_a_pushed_run_says_everything(artifacts, tmp_path):
         "card": None,
     }
     assert summary.trainer == {"replicas": 2}
+    assert summary.candidate == {"path": str(tmp_path / "t" / "Format-Serving"), "content_sha256": "c" * 64}
     assert set(summary.gates) == {"data", "quality", "servability"}
     assert summary.gates["data"] == DATA_VERDICT
     assert summary.reasons == []
@@ -122,7 +126,7 @@ def test_a_run_that_stopped_early_says_as_much_as_there_is(artifacts, nodes):
     summary = filled({name: artifacts[name] for name in nodes})
     assert summary.status == "failed"
     assert bool(summary.dataset) is ("ImageExampleGen" in nodes)
-    assert bool(summary.trainer) is ("Trainer" in nodes)
+    assert bool(summary.trainer) is (summary.candidate is not None) is ("Trainer" in nodes)
     assert summary.model is None
 
 
