@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -26,8 +26,16 @@ CandidateRun = Annotated[
 ]
 
 
-def choose_model(model: str, candidate: bool, run: str) -> tuple[str, str]:
-    """Finds the model that a user means; gives its path, and what is to be said of it: empty where it was pushed.
+class ChosenModel(NamedTuple):
+    """A model by its path; of a candidate also what is to be said of it, and the name of the pipeline."""
+
+    path: str
+    notice: str = ""
+    name: str = ""
+
+
+def choose_model(model: str, candidate: bool, run: str) -> ChosenModel:
+    """Finds the model that a user means; of a candidate, says on standard error why it was not pushed.
 
     Args:
         model: as given: a version's folder, or a working or serving directory.
@@ -40,14 +48,14 @@ def choose_model(model: str, candidate: bool, run: str) -> tuple[str, str]:
     if not candidate:
         if run:
             raise InputError(f"--run {run}: expected --candidate with it, since it names a run's trained model.")
-        return model, ""
+        return ChosenModel(model)
     from pipeline.runs.candidate import find_candidate
 
     found = find_candidate(model, run)
     for line in found.skipped:
         print(f"Passed over: run {line}", file=sys.stderr)
     print(f"{found.notice[0].upper()}{found.notice[1:]}", file=sys.stderr)
-    return str(found.path), found.notice
+    return ChosenModel(str(found.path), found.notice, str(found.run.options.get("name", "")))
 
 
 @contextmanager

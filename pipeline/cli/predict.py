@@ -59,7 +59,7 @@ def predict(
 
     A file that is no image gets an error line of its own; the others still get answers, and the exit code is 2.
     """
-    model = choose_model(model, candidate, run)[0]
+    model = choose_model(model, candidate, run).path
     if beam or beam_args:
         _predict_on_beam(model, images, (form, output, top_k, explain, batch_size), beam_args or [], shared_path)
         return

@@ -41,7 +41,7 @@ def serve(
 
     GET /v1/models/NAME, POST /v1/models/NAME:predict, GET /healthz. A promoted version takes over without a pause.
     """
-    model, notice = choose_model(model, candidate, run)
+    chosen = choose_model(model, candidate, run)
     from pipeline.process.progress import quiet_tensorflow
 
     quiet_tensorflow()
@@ -51,4 +51,5 @@ def serve(
 
     address = Address(host, port, tuple(allowed_host or ()))
     limits = IntakeLimits(request_bytes=max_request_mb << 20, requests=max_requests)
-    serve(model, address, name, limits, batch_size, lambda line: print(line, flush=True), notice)
+    called = name or chosen.name
+    serve(chosen.path, address, called, limits, batch_size, lambda line: print(line, flush=True), chosen.notice)

@@ -149,4 +149,5 @@ def describe_last(run: Run) -> str:
     """Says in a few words how a run ended: its status, and where its model was not pushed, why."""
     if run.under_way or run.status in PUSHED:
         return run.status
-    return f"{run.status}: {describe_standing(run)}" + (f"; {run.problem}" if run.problem else "")
+    first = describe_standing(run) if run.refusing_gates else next(iter(run.reasons), "")
+    return ": ".join([run.status, *filter(None, ["; ".join(filter(None, [first, run.problem]))])])
