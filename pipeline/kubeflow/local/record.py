@@ -136,7 +136,7 @@ def collect_artifacts(walk: Walk, store: Store, folder: Path) -> RunArtifacts:
             copied = name not in (*LARGE, EXECUTOR_LOGS)
             if copied:
                 store.download(content["uri"], place)
-            found[node][name] = _as_artifact(content, str(place) if copied else content["uri"])
+            found[node][name] = _as_artifact(content, str(place) if copied else store.address(content["uri"]))
     return found
 
 

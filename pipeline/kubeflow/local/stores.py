@@ -36,6 +36,10 @@ class Store:
     def _path(self, uri: str) -> str:
         return f"{self.folder}/{uri.removeprefix(self.root).strip('/')}"
 
+    def address(self, uri: str) -> str:
+        """Gives where others find an object: its path, where a folder stands for the bucket; else the URI itself."""
+        return self._path(uri) if self._is_local else uri
+
     def _files(self, uri: str) -> dict[str, str]:
         """Finds the objects of that name or below it: path in the file system by name below the URI.
 

@@ -71,4 +71,5 @@ def test_small_artifacts_are_fetched_with_their_properties_and_large_ones_stay(t
     assert Path(found["verdict"].uri, "file").read_text() == "verdict"
     assert found["verdict"].custom_properties["pushed"].int_value == 1
     assert found["verdict"].custom_properties["where"].string_value == "/serving/1"
-    assert not Path(found["model"].uri).exists()
+    assert found["model"].uri == str(tmp_path / "root" / "model")  # where `--candidate` finds it
+    assert sorted(path.name for path in (tmp_path / "shown" / "Node").iterdir()) == ["verdict"]
