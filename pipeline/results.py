@@ -138,9 +138,10 @@ class RunResult:
 
         values = [(name, self._run.number("metrics", name)) for name in SHOWN]
         rows = [(name, f"{value:.4f}") for name, value in values if value is not None]
+        verdict = self._verdict
         return (
-            notebook.headline(f"Run {self.run_id}: {self._verdict}", self.pushed)
-            + notebook.bullets(self.reasons)
+            notebook.headline(f"Run {self.run_id}: {verdict}", self.pushed)
+            + notebook.bullets(reason for reason in self.reasons if reason not in verdict)
             + notebook.table(rows)
             + notebook.page(self.report_path)
         )

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from components.errors import InputError, did_you_mean
 from components.files.paths import is_remote
-from pipeline.runs.read import PUSHED, Run, find_under_way, list_ids, read_run, read_runs
-from pipeline.workdir import Workdir
+from components.registry.pointer import POINTER_FILE
+from components.registry.versions import list_versions
+from pipeline.runs.read import CONFIG_FILE, PUSHED, SUMMARY_FILE, Run, find_under_way, list_ids, read_run, read_runs
+from pipeline.workdir import LOCK, Workdir
 
 LATEST = "latest"
 PLACES = Path("work")  # working directories lie below it by default
@@ -15,8 +17,14 @@ SHOWN = 5  # runs that an error names
 
 
 def is_workdir(path: Path) -> bool:
-    """Tells whether a folder is a working directory: it has runs, or versions that were pushed."""
-    return (path / "runs").is_dir() or (path / "serving").is_dir()
+    """Tells whether a folder is a working directory: it has records of runs, or versions that were pushed.
+
+    A folder `runs/` alone says nothing: other tools have one, too.
+    """
+    if (path / LOCK).is_file() or (path / "serving" / POINTER_FILE).is_file():
+        return True
+    records = (record for name in (SUMMARY_FILE, CONFIG_FILE) for record in path.glob(f"runs/*/{name}"))
+    return any(records) or bool(list_versions(path / "serving"))
 
 
 def find_workdir(given: str | Path | None) -> tuple[Path, str]:
@@ -48,7 +56,7 @@ def _check_given(given: str) -> Path:
     path = Path(given)
     if is_workdir(path):
         return path
-    what = "a folder without runs/ and serving/" if path.is_dir() else "a file" if path.exists() else "nothing"
+    what = "a folder without records of runs" if path.is_dir() else "a file" if path.exists() else "nothing"
     inside = [row for row in _folders(path) if is_workdir(row)]
     hint = f" Did you mean {inside[0]}?" if inside else ""
     raise InputError(f"Expected a working directory at {given}, found {what}.{hint}\nIts runs are made by: graft run")

@@ -158,7 +158,8 @@ def list_ids(workdir: Path) -> list[str]:
         entries = list(Workdir(workdir).runs.iterdir())
     except OSError:
         return []
-    return sorted((e.name for e in entries if e.is_dir() and not e.is_symlink()), reverse=True)
+    folders = (entry.name for entry in entries if entry.is_dir() and not entry.is_symlink())
+    return sorted((name for name in folders if not name.startswith(".")), reverse=True)
 
 
 def read_runs(workdir: Path, last: int = 0) -> list[Run]:

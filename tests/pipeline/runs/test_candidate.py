@@ -77,7 +77,8 @@ def test_where_there_is_none_the_reasons_are_given(workdir):
 
 
 def test_a_directory_without_runs_says_so(workdir):
-    (workdir / "runs").mkdir(parents=True)
+    (workdir / "runs" / ".hidden").mkdir(parents=True)
+    (workdir / ".lock").touch()
     with pytest.raises(InputError, match="has no runs yet"):
         find_candidate(workdir)
 

@@ -184,6 +184,7 @@ def test_the_working_directory_is_the_present_folder_or_the_newest_below_work(hi
 
 def test_where_there_is_none_the_way_out_is_said(tmp_path, graft, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "events").mkdir(parents=True)  # of another tool
     with pytest.raises(InputError, match=r"found none: .* is none, and below work/ there is none"):
         graft("status")
     with pytest.raises(InputError, match="found nothing"):
@@ -193,7 +194,7 @@ def test_where_there_is_none_the_way_out_is_said(tmp_path, graft, monkeypatch):
 
 
 def test_an_outer_folder_is_told_from_the_working_directory_in_it(history, graft):
-    with pytest.raises(InputError, match=r"found a folder without runs/ and serving/\. Did you mean .*it's a name\?"):
+    with pytest.raises(InputError, match=r"found a folder without records of runs\. Did you mean .*it's a name\?"):
         graft("runs", "show", history.parent)
 
 
