@@ -8,7 +8,7 @@ from ml_metadata.proto import metadata_store_pb2
 
 from components.contract import features
 from components.registry import versions
-from pipeline.report.summary import Summary, fill_summary, peak_rss_mb
+from pipeline.report.summary import SAVED_MODEL, Summary, fill_summary, peak_rss_mb
 
 DATA_VERDICT = {
     "passed": True,
@@ -149,3 +149,9 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
     with pytest.raises(TypeError, match="not JSON serializable"):
         broken.write(tmp_path)
     assert json.loads((tmp_path / "summary.json").read_text())["run_id"] == "run-1"
+
+
+def test_the_saved_model_lies_where_tfx_puts_it(tmp_path):
+    from tfx.utils import path_utils
+
+    assert path_utils.serving_model_dir(str(tmp_path)) == str(tmp_path / SAVED_MODEL)
