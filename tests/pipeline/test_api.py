@@ -73,7 +73,7 @@ def test_an_error_of_the_run_comes_back_typed_and_nothing_is_left(tmp_path, capf
     before = signal.getsignal(signal.SIGINT)
     (tmp_path / "work").touch()
     with pytest.raises(InputError, match="--workdir: cannot write into"):
-        api.run("sample:digits", tmp_path / "work")
+        api.run("sample:digits", tmp_path / "work", say=lambda line: None)
     assert signal.getsignal(signal.SIGINT) is before
     assert capfd.readouterr() == ("", "")
     assert (tmp_path / "work").is_file()
