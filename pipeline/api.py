@@ -176,6 +176,6 @@ def _configure(config_or_data: str | Path, data: str | Path | None, settings: li
         return load_config(text, settings, None if data is None else str(data))
     if data is not None:
         raise InputError(
-            f"data={str(data)!r}: expected a configuration (.yaml) before it, got {text!r}, which is data."
+            f"--data: the images are given already: {text}.\nGive a configuration there, or leave one out."
         )
     return load_config(None, settings, text)
