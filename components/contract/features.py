@@ -39,10 +39,12 @@ TARGET = "target"  # int64 [batch], the label index; absent where the input has 
 SERVE_BYTES = "serving_default"
 SERVE_EXAMPLES = "serve_examples"
 EXPLAIN = "explain"
+EXPLAIN_CLASS = "explain_class"  # absent from versions of an older Graft
 EMBED = "embed"
 
 INPUT_BYTES = "image_bytes"  # string [batch]
 INPUT_EXAMPLES = "examples"  # string [batch], serialized tf.Example
+INPUT_CLASS = "class_index"  # int64 [batch], the label index whose evidence is asked for
 OUTPUT_LABEL = "label"  # string [batch]
 OUTPUT_PROBABILITY = "probability"  # float32 [batch], 0..1, of the label
 OUTPUT_PROBABILITIES = "probabilities"  # float32 [batch, classes], 0..1, rows sum to 1

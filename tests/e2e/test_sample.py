@@ -102,6 +102,7 @@ def test_serving_answers_as_training_did_for_every_eval_image(sample_run: Run) -
         "serving_default": ["label", "probabilities", "probability"],
         "serve_examples": ["label", "probabilities", "probability"],
         "explain": ["cam", "label"],
+        "explain_class": ["cam", "label"],
         "embed": ["features"],
     }
 

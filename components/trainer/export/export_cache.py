@@ -2,7 +2,7 @@
 
     features/exports/<digest of all but the head's values>.export     a sealed zip: graph and variables of an export
 
-Why: building the network, tracing and writing four signatures are 10 of the 11.7 s of a run of the Trainer with another
+Why: building the network, tracing and writing the signatures are 10 of the 11.7 s of a run of the Trainer with another
 learning rate (cats and dogs, MobileNetV2), and the export differs from the last one in 2,562 numbers.
 
 What makes the splice safe: the key holds everything that decides an export, the code behind the Trainer and the

@@ -41,7 +41,8 @@ class ServedModel(tf.Module):
         self.scaling = backbone.scaling
         self.has_maps = backbone.output == "maps"
         if not self.has_maps:
-            setattr(self, "explain", None)  # noqa: B010  TensorFlow would trace it, and there are no places to explain
+            for name in ("explain", "explain_class"):  # TensorFlow would trace them, and there are no places to explain
+                setattr(self, name, None)
         self.pooling = pooling
         self.views, self.shape = views, backbone.shape
         self.hidden = [tf.Variable(array, name="head/hidden") for array in head.hidden or ()]
@@ -115,10 +116,26 @@ class ServedModel(tf.Module):
         """
         maps = self.maps(self.decode(image_bytes))
         best, evidence = self.evidence(maps)
+        return self._explained(best, evidence)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, features.INPUT_BYTES),
+            tf.TensorSpec([None], tf.int64, features.INPUT_CLASS),
+        ],
+        autograph=False,
+    )
+    def explain_class(self, image_bytes: tf.Tensor, class_index: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Answers `explain_class`: the class activation map of any class, by its label index, as `explain` makes it."""
+        maps = self.maps(self.decode(image_bytes))
+        return self._explained(class_index, self.evidence_for(maps, pool(maps, self.pooling), class_index))
+
+    def _explained(self, label: tf.Tensor, evidence: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Cuts evidence float32 [batch, h, w] at 0 and scales its strongest place to 1."""
         evidence = tf.nn.relu(evidence)
         strongest = tf.reduce_max(evidence, axis=[1, 2], keepdims=True)
         return {
-            features.OUTPUT_LABEL: tf.gather(self.classes, best),
+            features.OUTPUT_LABEL: tf.gather(self.classes, label),
             features.OUTPUT_CAM: tf.math.divide_no_nan(evidence, strongest),
         }
 
@@ -130,10 +147,21 @@ class ServedModel(tf.Module):
         """
         pooled = pool(maps, self.pooling)
         best = tf.argmax(self.logits(pooled), axis=1)
+        return best, self.evidence_for(maps, pooled, best)
+
+    def evidence_for(self, maps: tf.Tensor, pooled: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        """Gives what each place adds to the logit of a label an image: float32 [batch, h, w].
+
+        Args:
+            maps: float32 [batch, h, w, d], of the backbone.
+            pooled: float32 [batch, d], of these maps.
+            label: int64 [batch], the label index.
+        """
         shares = SHARES[self.pooling]
-        weights = tf.split(self._weights_for(pooled, best), len(shares), axis=1)
-        parts = [tf.einsum("bhwd,bd->bhw", share(maps), part) for share, part in zip(shares, weights, strict=True)]
-        return best, tf.add_n(parts)
+        weights = tf.split(self._weights_for(pooled, label), len(shares), axis=1)
+        return tf.add_n(
+            [tf.einsum("bhwd,bd->bhw", share(maps), part) for share, part in zip(shares, weights, strict=True)]
+        )
 
     def _weights_for(self, pooled: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         """Gives what each pooled feature adds to an image's logit of a label: float32 [batch, d]."""

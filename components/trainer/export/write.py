@@ -60,7 +60,7 @@ def export(model: Graft, path: str, facts: dict[str, Any], known: AnswerCache, c
 def export_model(model: ServedModel, path: str, facts: dict[str, Any]) -> None:
     """Writes the SavedModel with its class names and what it is made of.
 
-    A backbone that gives vectors has no places, so there is no `explain` then.
+    A backbone that gives vectors has no places, so there is no `explain` and no `explain_class` then.
     """
     signatures = {
         features.SERVE_BYTES: model.serve_bytes,
@@ -68,7 +68,7 @@ def export_model(model: ServedModel, path: str, facts: dict[str, Any]) -> None:
         features.EMBED: model.embed,
     }
     if model.has_maps:
-        signatures[features.EXPLAIN] = model.explain
+        signatures |= {features.EXPLAIN: model.explain, features.EXPLAIN_CLASS: model.explain_class}
     tf.saved_model.save(model, path, signatures=signatures)
     write_assets(path, facts)
 

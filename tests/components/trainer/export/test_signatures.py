@@ -1,4 +1,4 @@
-"""The four signatures of an export, on real images."""
+"""The signatures of an export, on real images."""
 
 import numpy as np
 import pytest
@@ -27,6 +27,7 @@ SHAPES = {  # signature: input, outputs with dtype and shape
     ),
     features.EMBED: (features.INPUT_BYTES, {features.OUTPUT_FEATURES: (tf.float32, [None, WIDTH])}),
 }
+SHAPES[features.EXPLAIN_CLASS] = SHAPES[features.EXPLAIN]
 SHAPES[features.SERVE_EXAMPLES] = (features.INPUT_EXAMPLES, SHAPES[features.SERVE_BYTES][1])
 
 
@@ -45,7 +46,7 @@ def answers(model, images):
     return {name: answer.numpy() for name, answer in model.signatures[features.SERVE_BYTES](images).items()}
 
 
-def test_there_are_four_signatures(model):
+def test_there_are_five_signatures(model):
     assert set(model.signatures) == set(SHAPES)
 
 
@@ -54,7 +55,10 @@ def test_names_dtypes_and_shapes_are_those_of_the_contract(model, name):
     signature = model.signatures[name]
     wanted, outputs = SHAPES[name]
     inputs = signature.structured_input_signature[1]
-    assert {key: (spec.dtype, spec.shape.as_list()) for key, spec in inputs.items()} == {wanted: (tf.string, [None])}
+    expected = {wanted: (tf.string, [None])}
+    if name == features.EXPLAIN_CLASS:
+        expected[features.INPUT_CLASS] = (tf.int64, [None])
+    assert {key: (spec.dtype, spec.shape.as_list()) for key, spec in inputs.items()} == expected
     found = {key: (spec.dtype, spec.shape.as_list()) for key, spec in signature.structured_outputs.items()}
     assert found == outputs
 
@@ -137,6 +141,37 @@ def test_the_activation_map_is_exact(model, images, transform, trunk):
     expected = np.divide(positive, strongest, out=np.zeros_like(positive), where=strongest > 0)
     found = model.signatures[features.EXPLAIN](images)[features.OUTPUT_CAM]
     np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def explain_class(model, images, label):
+    indices = tf.fill([len(images)], tf.constant(label, tf.int64))
+    return model.signatures[features.EXPLAIN_CLASS](**{features.INPUT_BYTES: images, features.INPUT_CLASS: indices})
+
+
+def test_the_map_of_the_predicted_class_is_that_of_explain(model, images, answers):
+    explained = model.signatures[features.EXPLAIN](images)[features.OUTPUT_CAM].numpy()
+    best = answers[features.OUTPUT_PROBABILITIES].argmax(axis=1)
+    by_class = [explain_class(model, images, label) for label in range(len(CLASSES))]
+    assert [set(found[features.OUTPUT_LABEL].numpy()) for found in by_class] == [{name.encode()} for name in CLASSES]
+    maps = np.stack([found[features.OUTPUT_CAM].numpy() for found in by_class])
+    np.testing.assert_allclose(maps[best, np.arange(len(images))], explained, atol=1e-6)
+
+
+def test_the_map_of_any_class_is_exact(model, images, transform, trunk):
+    backbone = make_backbone(trunk, (SIDE, SIDE), {}, "imagenet", "-1..1").model
+    pixels = transform.transform_features_layer()({features.IMAGE: images[:, tf.newaxis]})[features.PIXELS]
+    maps = backbone(scale_pixels(pixels, "-1..1"), training=False).numpy()
+    for label in range(len(CLASSES)):
+        positive = np.maximum(maps @ model.kernel.numpy()[:, label], 0.0)
+        strongest = positive.max(axis=(1, 2), keepdims=True)
+        expected = np.divide(positive, strongest, out=np.zeros_like(positive), where=strongest > 0)
+        np.testing.assert_allclose(explain_class(model, images, label)[features.OUTPUT_CAM], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("label", [-1, len(CLASSES)])
+def test_a_class_that_there_is_not_has_no_map(model, images, label):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        explain_class(model, images, label)
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,7 @@ def test_a_kept_export_with_another_head_is_the_traced_one(write, traced, eval_r
     _, expected = answers(fresh, eval_records.contents)
     assert set(loaded.signatures) == {
         *(features.SERVE_BYTES, features.SERVE_EXAMPLES),
-        *(features.EMBED, features.EXPLAIN),
+        *(features.EMBED, features.EXPLAIN, features.EXPLAIN_CLASS),
     }
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value)
