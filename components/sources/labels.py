@@ -42,10 +42,15 @@ def settle_labels(listing: Listing, options: DataOptions) -> None:
     ]
 
 
+def can_name_class(label: str) -> bool:
+    """Tells whether a name can be a class's: UTF-8 on one line, with something to see in it."""
+    name = canonical(label)
+    return name.splitlines() == [name] and name == name.encode("utf-8", "ignore").decode("utf-8") and bool(key_of(name))
+
+
 def _refuse_odd(label: str, root: str) -> None:
     """Stops where a name cannot stand on a line of its own in `labels.txt`, or is blank."""
-    name = canonical(label)
-    if name.splitlines() != [name] or name != name.encode("utf-8", "ignore").decode("utf-8") or not key_of(name):
+    if not can_name_class(label):
         raise InputError(
             f"data.path: {label!r} in {root} cannot name a class: expected UTF-8 on one line.\n"
             "Rename the folder or the class."

@@ -33,11 +33,22 @@ def serve(
     name: Annotated[str, typer.Option(help="Of the model in URLs. Default: the pipeline's name.")] = "",
     max_request_mb: Annotated[int, typer.Option(min=1, help="Largest request body, in MB.")] = 32,
     max_requests: Annotated[int, typer.Option(min=1, help="Requests under way at once; more get 503.")] = 256,
+    examples: Annotated[
+        bool, typer.Option("--examples", help="The page shows images of the eval split to whoever opens it.")
+    ] = False,
+    collect: Annotated[
+        str,
+        typer.Option(
+            metavar="DIR",
+            help="The page lets people give the right label; images and DIR/manifest.csv are data for the next run. "
+            "Default: nothing is kept.",
+        ),
+    ] = "",
     batch_size: Annotated[int, typer.Option(min=1, help="Requests that the model answers at once.")] = 32,
     candidate: Candidate = False,
     run: CandidateRun = "",
 ) -> None:
-    """Serves a model on this machine: TensorFlow Serving's REST interface, and a page to drop an image on.
+    """Serves a model on this machine: TensorFlow Serving's REST interface, and a page to try it on.
 
     GET /v1/models/NAME, POST /v1/models/NAME:predict, GET /healthz. A promoted version takes over without a pause.
     """
@@ -46,10 +57,13 @@ def serve(
 
     quiet_tensorflow()
 
+    from pipeline.serve.corrections import Corrections
     from pipeline.serve.intake import IntakeLimits
+    from pipeline.serve.page_api import Extras
     from pipeline.serve.server import Address, serve
 
     address = Address(host, port, tuple(allowed_host or ()))
     limits = IntakeLimits(request_bytes=max_request_mb << 20, requests=max_requests)
     called = name or chosen.name
-    serve(chosen.path, address, called, limits, batch_size, lambda line: print(line, flush=True), chosen.notice)
+    extras = Extras(examples, Corrections.open(collect) if collect else None, chosen.notice)
+    serve(chosen.path, address, called, limits, batch_size, lambda line: print(line, flush=True), extras)

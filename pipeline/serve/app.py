@@ -27,27 +27,22 @@ from pipeline.serve.health import Health
 from pipeline.serve.host import Host
 from pipeline.serve.intake import LEAST_PIXELS, Intake
 from pipeline.serve.loading import LoadedVersion, pack_examples, unpack_examples
+from pipeline.serve.page_api import Extras, PageApi
+from pipeline.serve.replies import CLIENT_GONE, PAGE_HEADERS, refusal
 from pipeline.serve.rest import RestTarget, ServingError, invalid, parse_target
 
 PAGE_FOLDER = Path(__file__).with_name("page")
 CONTENT_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-CLIENT_GONE = 499  # of no standard; counted, never sent
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
 
 
 @dataclass
 class Service:
-    """All that a request needs: the versions, the queue, the limits, and threads for what takes time."""
+    """All that a request needs: the versions, the queue, the limits, extras, and threads for what takes time."""
 
     host: Host
     batcher: Batcher
     intake: Intake
+    extras: Extras = field(default_factory=Extras)
     health: Health = field(default_factory=Health)
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, "graft-parse"))
 
@@ -60,7 +55,7 @@ class Service:
             if target.method == "metadata":
                 return JSONResponse(describe_metadata(self.host, target))
         except ServingError as error:
-            return _refusal(error)
+            return refusal(error)
         started = time.monotonic()
         response = await self._predict_or_refuse(request, target)
         self.health.count(response.status_code, time.monotonic() - started)
@@ -73,7 +68,7 @@ class Service:
                 with self.intake.admitted():
                     return await self._predict(content, target)
         except ServingError as error:
-            return _refusal(error)
+            return refusal(error)
         except ClientDisconnect:
             return Response(status_code=CLIENT_GONE)
 
@@ -136,6 +131,10 @@ class Service:
         found = self.health.describe(self.host, self.batcher, self.intake)
         return _plain_json(found, 200 if found["ready"] else 503)
 
+    def page_routes(self) -> list[Route]:
+        """Lists the paths of what the page asks for beside predictions."""
+        return PageApi(self.host, self.intake, self.pool, self.extras).routes()
+
     async def live(self, _: Request) -> Response:
         """Answers that the process is there."""
         return _plain_json({"live": True})
@@ -164,33 +163,29 @@ def _plain_json(content: dict[str, Any], status: int = 200) -> Response:
     return Response(json.dumps(content, indent=1) + "\n", status, media_type="application/json")
 
 
-def _refusal(error: ServingError) -> Response:
-    headers = {"Connection": "close"} if error.status in (408, 413, 415) else {}  # the rest of the body is not read
-    if error.status == 503:
-        headers["Retry-After"] = "1"
-    return JSONResponse({"error": error.message}, error.status, headers)
-
-
 async def _fail(_: Request, error: Exception) -> Response:
     """Answers with a fault of the server, in the form of all errors; Starlette has logged it."""
-    return _refusal(ServingError(500, f"{type(error).__name__}: {first_line(error)}"))
+    return refusal(ServingError(500, f"{type(error).__name__}: {first_line(error)}"))
 
 
-def _page(name: str) -> Route:
-    path = PAGE_FOLDER / name
-    content, headers = path.read_bytes(), HEADERS | {"Content-Type": f"{CONTENT_TYPES[path.suffix]}; charset=utf-8"}
+def _page(path: Path) -> Route:
+    content, headers = (
+        path.read_bytes(),
+        PAGE_HEADERS | {"Content-Type": f"{CONTENT_TYPES[path.suffix]}; charset=utf-8"},
+    )
 
     async def show(_: Request) -> Response:
         return Response(content, headers=headers)
 
-    return Route("/" if name == "index.html" else f"/page/{name}", show)
+    return Route("/" if path.name == "index.html" else f"/page/{path.name}", show)
 
 
 def create_app(service: Service) -> Starlette:
     """Makes the application around a service, whose host is started by its owner."""
     return Starlette(
         routes=[
-            *(_page(name) for name in ("index.html", "style.css", "app.js")),
+            *(_page(path) for path in sorted(PAGE_FOLDER.iterdir())),
+            *service.page_routes(),
             Route("/healthz", service.healthz),
             Route("/healthz/live", service.live),
             Route("/healthz/ready", service.ready),

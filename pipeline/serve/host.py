@@ -34,6 +34,7 @@ class Host:
 
     Attributes:
         name: of the model, in URLs.
+        serving: the folder that holds the versions.
         problem: why the version that the pointer names is not the one that answers; empty: it is.
         reloads: how many times a version followed another.
         notice: why the model that answers was not pushed; empty: it is a version, or a model of others.
@@ -57,7 +58,7 @@ class Host:
         folder = find_model(model)
         is_version = Path(model, versions.SAVED_MODEL_FILE).is_file()
         self._fixed = folder if is_version else None
-        self._serving = folder.parent if is_version else serving_dir(model)
+        self.serving = folder.parent if is_version else serving_dir(model)
         self.name = name or str(versions.read_passport(folder).get("name", "")) or "graft"
         self.problem = ""
         self.reloads = 0
@@ -136,10 +137,10 @@ class Host:
     def _wanted(self) -> Path:
         if self._fixed:
             return self._fixed
-        number = versions.served_version(self._serving)
+        number = versions.served_version(self.serving)
         if number is None:
-            raise InputError(f"There is no version left in {self._serving}.")
-        return self._serving / str(number)
+            raise InputError(f"There is no version left in {self.serving}.")
+        return self.serving / str(number)
 
     def _watch(self) -> None:
         self._stand_by()
@@ -149,9 +150,9 @@ class Host:
     def _stand_by(self) -> None:
         """Loads what a rollback would go back to; without it, the rollback takes longer."""
         try:
-            number = None if self._fixed else versions.previous_version(self._serving)
+            number = None if self._fixed else versions.previous_version(self.serving)
             if number is not None and self._current is not None and number != self._current.number:
-                self._before = self._bring(number, self._serving / str(number), "stands by")
+                self._before = self._bring(number, self.serving / str(number), "stands by")
         except Exception as error:  # noqa: BLE001  nothing that answers depends on it
             log.warning("The version before is not at hand: %s", first_line(error))
 

@@ -17,6 +17,7 @@ from components.registry.find import class_names, crop_target
 from components.registry.verify import check_folder
 from pipeline.predict.reading import DEFAULT_LIMITS, limits_for
 from pipeline.process.footprint import load_tensorflow
+from pipeline.serve.about import describe_version
 from pipeline.serve.rest import invalid
 from pipeline.serve.tensors import Spec, element_error
 
@@ -32,6 +33,7 @@ class LoadedVersion:
         signature_defs: as JSON, in TensorFlow Serving's form.
         crop: of `crop_target`.
         limits: what images may be, and how they are read for it.
+        about: of `describe_version`.
     """
 
     number: int
@@ -41,6 +43,7 @@ class LoadedVersion:
     _functions: dict[str, Callable[..., dict[str, Any]]] = field(repr=False)
     crop: tuple[int, int] | None = None
     limits: ImageLimits = DEFAULT_LIMITS
+    about: dict[str, Any] = field(default_factory=dict)
 
     def inputs_of(self, signature: str) -> dict[str, Spec]:
         """Gives the inputs of a signature.
@@ -83,7 +86,7 @@ def load_version(folder: Path, max_batch: int) -> LoadedVersion:
     }
     number = int(folder.name) if folder.name.isdecimal() else 1
     definitions = _read_signature_defs(folder)
-    reading = crop_target(folder), limits_for(folder)
+    reading = crop_target(folder), limits_for(folder), describe_version(folder)
     loaded = LoadedVersion(number, class_names(folder), specs, definitions, functions, *reading)
     _warm_up(loaded, max_batch)
     return loaded

@@ -24,6 +24,7 @@ from pipeline.serve.connections import Connection
 from pipeline.serve.guard import Guard, Hosts
 from pipeline.serve.host import Host
 from pipeline.serve.intake import Intake, IntakeLimits
+from pipeline.serve.page_api import Extras
 
 KEEP_ALIVE_SECONDS = 30
 DRAIN_SECONDS = 60  # what is under way at the end gets so long
@@ -47,7 +48,7 @@ def serve(
     limits: IntakeLimits,
     batch_size: int,
     say: Callable[[str], None],
-    notice: str = "",
+    extras: Extras | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT; then takes no more, and answers what is under way.
 
@@ -58,24 +59,27 @@ def serve(
         limits: of requests.
         batch_size: images that the model sees at once.
         say: takes lines for the user.
-        notice: what page, health and metadata say of a model that was not pushed.
+        extras: what the page offers beside answers.
 
     Raises:
         InputError: there is no model, or the address is taken.
     """
     host = Host(model, name, batch_size)
-    host.notice = notice
+    host.notice = extras.notice if extras else ""
     with _listening(address) as listener, _log_to_stderr():
         url = _url_of(listener)
+        logging.getLogger("graft.serve").info("Loading TensorFlow and the model of %s: some seconds", host.serving)
         host.start()
         version = host.current.number if host.current else 0
         say(f"Serving {host.name}, version {version}, at {url}/ (Ctrl-C ends)")
         say(f"  predict  POST {url}/v1/models/{host.name}:predict")
         say(f"  health   GET  {url}/healthz")
+        if extras and extras.corrections:
+            say(f"  collect  corrections go to {extras.corrections.manifest}")
         batcher = Batcher(batch_size, max_waiting=max(limits.requests, 8 * batch_size))
         try:
             allow_open_files()
-            app = create_app(Service(host, batcher, Intake(limits)))
+            app = create_app(Service(host, batcher, Intake(limits), extras or Extras()))
             run_until_signal(web_server(Guard(app, hosts_of(address, listener)), limits), listener)
         finally:
             host.close()

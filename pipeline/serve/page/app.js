@@ -1,210 +1,278 @@
-"use strict";
+/** The images that are asked, which of them is shown, and the map over it. */
 
-const SHOWN = 5; // classes before "all"
-const SIDE = 1024; // px, the longest of the canvas; small images are drawn larger, up to half of it
-const STOPS = [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]]; // as in the overlays of predict
+import { showAbout } from "./about.js";
+import { ranked, showAnswer, showStale } from "./answer.js";
+import { offerCamera } from "./camera.js";
+import { decode, draw, thumbnail, toMap } from "./picture.js";
+import { about, ask, checkSize, look, server, toBase64 } from "./server.js";
+
+const MOST = 200; // images that the page holds
+const AT_ONCE = 3; // requests under way
+const SMALL = 128; // px, of a thumbnail in the strip
 const $ = (id) => document.getElementById(id);
 
-let server = null; // what /healthz says
-let turn = 0; // of the image that is shown: a late answer to an earlier one is dropped
-let picture = null; // ImageBitmap, or null where the browser cannot show the format
-let map = null; // canvas of the activation map
+let items = [];
+let shown = null; // the item that is shown
+let turn = 0; // of the map: a late one is dropped
+let map = null; // canvas of the map that is shown
+const waiting = [];
+let working = 0;
 
-async function look() {
+async function watch() {
   try {
-    server = await (await fetch("healthz")).json();
-    const { model, version, problem, ready, candidate } = server;
-    $("model").textContent = document.title = model;
+    const { model, version, problem, ready, candidate } = await look();
+    $("model").firstElementChild.textContent = document.title = model;
     $("status-link").href = `v1/models/${encodeURIComponent(model)}`;
     $("state").className = problem || candidate || !ready ? "trouble" : "ready";
-    $("state-text").textContent = problem || (ready ? candidate || `version ${version}` : "loading");
-  } catch {
-    $("state").className = "trouble";
-    $("state-text").textContent = "the server does not answer";
-  }
-}
-
-async function ask(signature, image) {
-  const body = JSON.stringify({ signature_name: signature, instances: [{ image_bytes: { b64: image } }] });
-  const response = await fetch(`v1/models/${encodeURIComponent(server.model)}:predict`, { method: "POST", body });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error);
-  return answer.predictions[0];
-}
-
-function toBase64(file) {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
-    reader.onerror = () => reject(new Error("The file cannot be read."));
-    reader.readAsDataURL(file);
-  });
-}
-
-async function show(file) {
-  if (!file) return;
-  const mine = ++turn;
-  $("answer").setAttribute("aria-busy", "true");
-  try {
-    if (!server) await look();
-    if (!server) throw new Error("The server does not answer.");
-    const limit = server.limits.request_bytes;
-    if (file.size * 1.34 > limit) throw new Error(`The file is larger than ${Math.floor(limit / 1.34 / 2 ** 20)} MB, which this server takes.`);
-    const started = performance.now();
-    const [image, bitmap] = await Promise.all([toBase64(file), decode(file)]);
-    const [answer, explained] = await Promise.all([
-      ask("serving_default", image),
-      server.explains ? ask("explain", image) : null,
-    ]);
-    if (mine !== turn) return;
-    picture = bitmap;
-    map = explained ? toMap(explained.cam) : null;
-    draw(file.name, answer.label);
-    write(file, answer, performance.now() - started);
+    say("state-text", problem || (ready ? candidate || `version ${version}` : "loading"));
+    await showAbout(take);
   } catch (error) {
-    if (mine === turn) fail(file, error.message.replace(/^Failed to process element.*INVALID_ARGUMENT: /, ""));
-  } finally {
-    if (mine === turn) $("answer").setAttribute("aria-busy", "false");
+    $("state").className = "trouble";
+    say("state-text", error.message);
   }
+  showStale(shown);
+  items.forEach(mark);
 }
 
-/** The pixels as the model sees them: turned by their orientation tag, or, by a model that leaves that out, as stored. */
-async function decode(file) {
+/** Changes a text only where it differs: a screen reader says what changes. */
+function say(id, text) {
+  if ($(id).textContent !== text) $(id).textContent = text;
+}
+
+/** Takes files; the first of them is shown. `truth` is the class that an example has in the data. */
+function take(files, truth) {
+  const room = Math.max(0, MOST - items.length);
+  const added = [...files].slice(0, room).map((file) => (
+    { file, name: file.name || "pasted image", truth, state: "waiting", maps: new Map() }
+  ));
+  const left = files.length - added.length;
+  items.push(...added);
+  added.forEach(list);
+  if (added.length) {
+    select(added[0]);
+    $("drop").scrollIntoView({ block: "nearest" }); // an example is chosen further down
+  }
+  waiting.push(...added);
+  while (working < AT_ONCE && waiting.length) work();
+  count(left ? ` ${left} more left out: the page holds ${MOST}; graft predict takes whole folders.` : "");
+}
+
+async function work() {
+  working++;
+  for (let item; (item = waiting.shift());) {
+    await answer(item);
+    mark(item);
+    if (item === shown) show(item);
+    count();
+  }
+  working--;
+}
+
+async function answer(item) {
   try {
-    const bytes = new DataView(await file.arrayBuffer());
-    if (!server.upright) ignoreOrientation(bytes);
-    return await createImageBitmap(new Blob([bytes], { type: file.type }));
-  } catch {
-    return null; // HEIC, TIFF: the server converts them, the browser cannot show them
+    if (!server?.ready) await look();
+    if (!server.ready) throw new Error("the model is still being loaded.");
+    checkSize(item.file);
+    const image = await toBase64(item.file);
+    const started = performance.now();
+    const found = await askNewest(image);
+    item.maps.clear();
+    Object.assign(item, found, { milliseconds: performance.now() - started, state: "done" });
+    item.picture ??= thumbnail(await decode(item.file, item.known.upright), SMALL);
+  } catch (error) {
+    Object.assign(item, { state: "failed", error: error.message });
   }
 }
 
-/** Sets a JPEG's orientation tag (EXIF 2.3, 0x0112) to 1 in place; browsers have no reliable way to leave it out. */
-function ignoreOrientation(bytes) {
-  if (bytes.byteLength < 4 || bytes.getUint16(0) !== 0xffd8) return;
-  for (let at = 2; at + 18 < bytes.byteLength && bytes.getUint8(at) === 0xff; at += 2 + bytes.getUint16(at + 2)) {
-    if (bytes.getUint16(at) !== 0xffe1 || bytes.getUint32(at + 4) !== 0x45786966) continue; // no "Exif"
-    const start = at + 10;
-    const little = bytes.getUint16(start) === 0x4949;
-    const tags = start + bytes.getUint32(start + 4, little);
-    for (let index = 0; index < bytes.getUint16(tags, little); index++) {
-      const tag = tags + 2 + 12 * index;
-      if (bytes.getUint16(tag, little) === 0x0112) bytes.setUint16(tag + 8, 1, little);
+/** Asks the version that answers; once more where another took over in between. */
+async function askNewest(image) {
+  for (const isLast of [false, true]) {
+    const { version } = server;
+    try {
+      return { version, answer: await ask(version, "serving_default", image), known: await about(version) };
+    } catch (error) {
+      if (isLast || error.status !== 404) throw error;
+      await look();
     }
+  }
+}
+
+function list(item) {
+  const [row, button, name, label] = ["li", "button", "span", "span"].map((tag) => document.createElement(tag));
+  button.type = "button";
+  [name.className, label.className, name.dir, label.dir] = ["name", "what", "auto", "auto"];
+  name.textContent = item.name;
+  button.append(name, label);
+  button.addEventListener("click", () => select(item));
+  button.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    const next = step && items[items.indexOf(item) + step];
+    if (!next) return;
+    event.preventDefault();
+    next.button.focus();
+    select(next);
+  });
+  row.append(button);
+  item.button = button;
+  $("items").append(row);
+  mark(item);
+}
+
+function mark(item) {
+  const { button, state } = item;
+  const isOld = state === "done" && server?.ready && server.version !== item.version;
+  if (item.picture && !button.querySelector("canvas")) button.prepend(item.picture);
+  const words = { waiting: "asking ...", failed: "no answer" }[state] ?? item.answer.label;
+  const text = words + (isOld ? " (old version)" : "");
+  if (button.lastChild.textContent !== text) button.lastChild.textContent = text;
+  button.classList.toggle("failed", state === "failed");
+  button.classList.toggle("old", Boolean(isOld));
+  if (item === shown) button.setAttribute("aria-current", "true");
+  else button.removeAttribute("aria-current");
+}
+
+function count(more = "") {
+  $("strip").hidden = items.length < 2 && !more;
+  const done = items.filter((item) => item.state === "done").length;
+  const failed = items.filter((item) => item.state === "failed").length;
+  say("strip-text", `${items.length} images, ${done} answered${failed ? `, ${failed} without an answer` : ""}.${more}`);
+}
+
+function select(item) {
+  const before = shown;
+  shown = item;
+  if (before) mark(before);
+  mark(item);
+  item.button.scrollIntoView({ block: "nearest", inline: "nearest" });
+  show(item);
+}
+
+function show(item) {
+  showAnswer(item);
+  const isDone = item.state === "done";
+  $("evidence-switch").hidden = !isDone || !item.known.signatures.includes("explain");
+  if (isDone) offerClasses(item);
+  showPicture(item);
+  if (isDone) showMap();
+}
+
+/** Draws the picture, which is decoded anew each time: full pictures of many files would fill the memory. */
+async function showPicture(item) {
+  if (item.state === "failed") {
+    item.bitmap = undefined;
+    $("canvas").hidden = true;
+    $("invitation").hidden = false;
+    $("drop").classList.remove("filled");
     return;
   }
+  const bitmap = await decode(item.file, item.known?.upright ?? true);
+  if (item !== shown || item.state === "failed") return;
+  items.forEach((other) => { other.bitmap = undefined; });
+  item.bitmap = bitmap;
+  redraw();
 }
 
-function toMap(rows) {
-  const canvas = document.createElement("canvas");
-  [canvas.height, canvas.width] = [rows.length, rows[0].length];
-  const pixels = new ImageData(canvas.width, canvas.height);
-  rows.flat().forEach((value, index) => {
-    const place = Math.min(Math.max(value, 0), 1) * (STOPS.length - 1);
-    const low = Math.min(Math.floor(place), STOPS.length - 2);
-    const colour = STOPS[low].map((from, channel) => from + (STOPS[low + 1][channel] - from) * (place - low));
-    pixels.data.set([...colour, 255 * value], 4 * index);
-  });
-  canvas.getContext("2d").putImageData(pixels, 0, 0);
-  return canvas;
-}
-
-/** The part of an image that the model sees: the middle window of its own aspect ratio where it crops, else all. */
-function seen(width, height) {
-  if (!server.crop) return [0, 0, width, height];
-  const [down, across] = server.crop;
-  const seenWidth = Math.max(1, Math.min(width, Math.floor((height * across) / down)));
-  const seenHeight = Math.max(1, Math.min(height, Math.floor((width * down) / across)));
-  return [Math.floor((width - seenWidth) / 2), Math.floor((height - seenHeight) / 2), seenWidth, seenHeight];
-}
-
-function draw(name, label) {
-  const canvas = $("canvas");
-  const [width, height] = picture ? [picture.width, picture.height] : seen(640, 480).slice(2);
-  const scale = Math.min(SIDE, Math.max(width, height, SIDE / 2)) / Math.max(width, height);
-  canvas.width = Math.max(1, Math.round(width * scale));
-  canvas.height = Math.max(1, Math.round(height * scale));
-  const context = canvas.getContext("2d");
-  if (picture) {
-    context.fillStyle = "#fff"; // shows through transparent pixels
-    context.fillRect(0, 0, canvas.width, canvas.height);
-    context.drawImage(picture, 0, 0, canvas.width, canvas.height);
-  } else {
-    context.fillStyle = "#888";
-    context.fillRect(0, 0, canvas.width, canvas.height);
-  }
-  if (map) {
-    context.globalAlpha = $("opacity").value / 100;
-    context.imageSmoothingEnabled = true;
-    context.imageSmoothingQuality = "high";
-    const [x, y] = [canvas.width / width, canvas.height / height];
-    const [left, top, seenWidth, seenHeight] = seen(width, height);
-    context.drawImage(map, left * x, top * y, seenWidth * x, seenHeight * y);
-  }
-  canvas.setAttribute("aria-label", `${name}, labelled ${label}${map ? ", with the evidence as colour" : ""}`);
-  canvas.hidden = false;
+function redraw() {
+  const { bitmap, known, answer: found, name } = shown ?? {};
+  if (bitmap === undefined) return;
+  const isOn = $("evidence").checked && map;
+  draw($("canvas"), bitmap, isOn ? map : null, $("opacity").value / 100, known?.crop);
+  const evidence = isOn ? `, with the evidence for ${$("map-class").selectedOptions[0]?.text} as colour` : "";
+  $("canvas").setAttribute("aria-label", `${name}${found ? `, labelled ${found.label}` : ""}${evidence}`);
+  $("canvas").hidden = false;
   $("invitation").hidden = true;
   $("drop").classList.add("filled");
-  $("controls").hidden = $("note").hidden = !map;
 }
 
-function percent(value) {
-  return `${(100 * value).toFixed(value > 0.9995 || value < 0.0005 ? 2 : 1)} %`;
+/** Offers the classes whose map this version can give: all, or, of an older Graft, that of its answer. */
+function offerClasses(item) {
+  const rows = item.known.signatures.includes("explain_class") ? ranked(item) : ranked(item).slice(0, 1);
+  const before = $("map-class").item === item ? $("map-class").value : null;
+  $("map-class").item = item;
+  $("map-class").replaceChildren(...rows.map(([index, name]) => new Option(name, index)));
+  if (before !== null) $("map-class").value = before;
+  if ($("map-class").selectedIndex < 0) $("map-class").selectedIndex = 0;
+  $("map-class").disabled = rows.length < 2;
 }
 
-function write(file, answer, milliseconds) {
-  $("empty").hidden = $("error").hidden = true;
-  $("result").hidden = false;
-  $("label").textContent = answer.label;
-  $("probability").textContent = `probability ${percent(answer.probability)}`;
-  const ranked = answer.probabilities.map((value, index) => [server.classes[index] ?? `class ${index}`, value]);
-  ranked.sort((a, b) => b[1] - a[1]);
-  list(ranked, SHOWN);
-  $("more").hidden = ranked.length <= SHOWN;
-  $("more").textContent = `All ${ranked.length} classes`;
-  $("more").onclick = () => { list(ranked, ranked.length); $("more").hidden = true; };
-  $("facts").textContent = `${file.name || "pasted image"}, ${Math.ceil(file.size / 1024).toLocaleString("en")} kB, `
-    + `answered in ${Math.round(milliseconds)} ms` + (picture ? "" : "; this browser cannot show the format");
+async function showMap() {
+  const item = shown;
+  const mine = ++turn;
+  $("map").hidden = !$("evidence").checked || item?.state !== "done" || !item.known.signatures.includes("explain");
+  map = null;
+  if ($("map").hidden) return redraw();
+  const index = Number($("map-class").value);
+  const name = $("map-class").selectedOptions[0].text;
+  try {
+    if (!item.maps.has(index)) item.maps.set(index, toMap((await explain(item, index)).cam));
+    if (mine !== turn) return;
+    map = item.maps.get(index);
+    say("legend-text", map
+      ? `Bright: what in the image speaks for ${name}. The strongest place is always brightest, however weak it is.`
+        + (item.known.signatures.includes("explain_class") ? "" : " This version gives the map of its answer alone.")
+      : `No place of the image speaks for ${name}.`);
+  } catch (error) {
+    if (mine === turn) say("legend-text", `There is no map: ${error.message}`);
+  }
+  redraw();
 }
 
-function list(ranked, count) {
-  $("classes").replaceChildren(...ranked.slice(0, count).map(([name, value]) => {
-    const [row, text, number, bar] = ["li", "span", "span", "meter"].map((tag) => document.createElement(tag));
-    text.textContent = text.title = name;
-    number.textContent = percent(value);
-    number.className = "value";
-    bar.value = value;
-    bar.setAttribute("aria-label", name);
-    row.append(text, number, bar);
-    return row;
-  }));
+async function explain(item, index) {
+  const image = await toBase64(item.file);
+  if (!item.known.signatures.includes("explain_class")) return ask(item.version, "explain", image);
+  return ask(item.version, "explain_class", image, { class_index: index });
 }
 
-function fail(file, message) {
-  $("empty").hidden = $("result").hidden = true;
-  $("error").hidden = false;
-  $("error").textContent = `${file.name || "The image"} got no answer: ${message}`;
-  picture = map = null;
-  $("canvas").hidden = $("controls").hidden = $("note").hidden = true;
+function clear() {
+  items = [];
+  waiting.length = 0;
+  shown = map = null;
+  $("items").replaceChildren();
+  $("canvas").hidden = $("map").hidden = $("evidence-switch").hidden = $("strip").hidden = true;
   $("invitation").hidden = false;
   $("drop").classList.remove("filled");
+  showAnswer(null);
+  $("file").focus();
+}
+
+function askAgain() {
+  const old = items.filter((item) => item.state === "done" && item.version !== server?.version);
+  old.forEach((item) => { item.state = "waiting"; mark(item); });
+  waiting.push(...old);
+  showAnswer(shown);
+  while (working < AT_ONCE && waiting.length) work();
+}
+
+function takeDropped(transfer) {
+  if (transfer.files.length) return take(transfer.files);
+  say("strip-text", "That was no file. Save the image first, then drop the file.");
+  $("strip").hidden = false;
 }
 
 $("file").addEventListener("change", (event) => {
-  show(event.target.files[0]);
+  take(event.target.files);
   event.target.value = ""; // the same file may be chosen again
 });
+$("choose").addEventListener("click", () => $("file").click());
 $("opacity").addEventListener("input", (event) => {
   $("opacity-value").textContent = `${event.target.value} %`;
-  draw($("canvas").getAttribute("aria-label").split(", labelled ")[0], $("label").textContent);
+  redraw();
 });
-document.addEventListener("paste", (event) => show([...event.clipboardData.files][0]));
+$("evidence").addEventListener("change", showMap);
+$("map-class").addEventListener("change", showMap);
+$("clear").addEventListener("click", clear);
+$("again").addEventListener("click", askAgain);
+document.addEventListener("paste", (event) => {
+  const { files } = event.clipboardData;
+  if (files.length) take(files);
+});
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
     $("drop").classList.toggle("over", kind === "dragover");
-    if (kind === "drop") show(event.dataTransfer.files[0]);
+    if (kind === "drop") takeDropped(event.dataTransfer);
   });
 }
-look();
-setInterval(look, 5000);
+offerCamera(take);
+watch();
+setInterval(watch, 5000);
