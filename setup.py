@@ -45,6 +45,7 @@ setup(
         "h5py",
         "jinja2",
         "joblib",
+        "markdown-it-py",
         "matplotlib",
         "pdqhash",
         "pi-heif",

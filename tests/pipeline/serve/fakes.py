@@ -11,6 +11,7 @@ from pipeline.serve.batcher import Batcher
 from pipeline.serve.guard import Guard, Hosts
 from pipeline.serve.intake import Intake, IntakeLimits
 from pipeline.serve.loading import LoadedVersion
+from pipeline.serve.page_api import Extras
 from pipeline.serve.server import web_server
 from pipeline.serve.tensors import Spec
 
@@ -51,11 +52,11 @@ class FixedHost:
 
 
 @contextmanager
-def running(host, limits=None, max_batch=8, hosts=None):
+def running(host, limits=None, max_batch=8, hosts=None, extras=None):
     """A server around a host; gives its URL and the service."""
     limits = limits or IntakeLimits()
     batcher = Batcher(max_batch, 1000)
-    service = Service(host, batcher, Intake(limits))
+    service = Service(host, batcher, Intake(limits), extras or Extras())
     server = web_server(Guard(create_app(service), hosts or Hosts()), limits)
     server.config.port = 0
     thread = threading.Thread(target=server.run)

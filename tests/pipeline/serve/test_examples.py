@@ -39,9 +39,7 @@ def test_each_class_has_some_of_its_images_in_the_order_of_the_classes(made):
     work, records = made
     found = find(work)
     assert found.problem == ""
-    expected = [
-        records.contents[index] for label in range(3) for index in range(9) if records.labels[index] == label
-    ]
+    expected = [records.contents[index] for label in range(3) for index in range(9) if records.labels[index] == label]
     assert [example.content for example in found.images] == expected
     assert [example.label for example in found.images] == [name for name in CLASSES for _ in range(3)]
     assert {example.form for example in found.images} <= set(features.FORMATS)

@@ -1,4 +1,4 @@
-"""The page in headless Chromium: what a user does and sees. Skipped where Chromium and its driver are not installed."""
+"""The page in headless Chromium: one image. Skipped where Chromium and its driver are not installed."""
 
 import json
 import shutil
@@ -13,36 +13,20 @@ from pipeline.serve.host import Host
 from pipeline.serve.intake import IntakeLimits
 from tests import pictures
 from tests.conftest import CLASSES, picture_of
+from tests.pipeline.serve.conftest import (
+    choose,
+    element,
+    in_chromium,
+    open_page,
+    pixels,
+    severe_messages,
+    show_evidence,
+    wait,
+)
 from tests.pipeline.serve.fakes import running
 
 GREEN = (30, 220, 30)
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"),
-)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER),
-        reason="chromium and chromedriver are not installed (apt-get install chromium-driver)",
-    ),
-]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+pytestmark = in_chromium
 
 
 @pytest.fixture(scope="module")
@@ -58,36 +42,9 @@ def server(pushed):
 def page(browser, server):
     """The page, freshly opened; in the end, no error may stand in the browser's log."""
     browser.get_log("browser")
-    browser.get(server)
-    wait(browser, lambda: element(browser, "state").get_attribute("class") == "ready")
+    open_page(browser, server)
     yield browser
-    severe = [row["message"] for row in browser.get_log("browser") if row["level"] == "SEVERE"]
-    assert [message for message in severe if "status of 400" not in message] == []
-
-
-def wait(browser, condition):
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(browser, 60).until(lambda _: condition())
-
-
-def element(browser, name):
-    return browser.find_element("id", name)
-
-
-def choose(browser, path):
-    element(browser, "file").send_keys(str(path))
-    shown = ("result", "error")
-    wait(browser, lambda: any(element(browser, name).is_displayed() for name in shown))
-    wait(browser, lambda: element(browser, "answer").get_attribute("aria-busy") == "false")
-
-
-def pixels(browser):
-    """What the canvas shows: uint8 [height, width, 4]."""
-    script = "const c = document.getElementById('canvas');"
-    script += "return [c.height, c.width, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]"
-    height, width, values = browser.execute_script(script)
-    return np.array(values, np.uint8).reshape(height, width, 4)
+    assert severe_messages(browser) == []
 
 
 def test_the_model_and_its_version_are_named(page, pushed):
@@ -107,12 +64,16 @@ def test_a_chosen_image_gets_label_probabilities_and_an_overlay(page, pushed, tm
     bars = [float(row.find_element("tag name", "meter").get_attribute("value")) for row in rows]
     assert bars == pytest.approx([value for _, value in expected.ranked()], abs=1e-5)
     assert "light.png" in element(page, "canvas").get_attribute("aria-label")
+    without = pixels(page)
+    assert not element(page, "map").is_displayed()  # nobody asked for it
+    show_evidence(page)
     with_map = pixels(page)
+    assert np.abs(with_map.astype(int) - without).max() > 30
     page.execute_script(
         "const o = document.getElementById('opacity'); o.value = 0; o.dispatchEvent(new Event('input'))"
     )
     assert element(page, "opacity-value").text == "0 %"
-    assert np.abs(with_map.astype(int) - pixels(page)).max() > 30
+    np.testing.assert_array_equal(pixels(page), without)
 
 
 def percent(value):
@@ -150,10 +111,10 @@ def cropping_server(pushed, tmp_path_factory):
 
 @pytest.mark.parametrize(("height", "width"), [(100, 300), (300, 100)])
 def test_the_map_covers_only_what_a_model_that_crops_sees(browser, cropping_server, tmp_path, height, width):
-    browser.get(cropping_server)
-    wait(browser, lambda: element(browser, "state").get_attribute("class") == "ready")
+    open_page(browser, cropping_server)
     picture = np.full([height, width, 3], GREEN, np.uint8)  # which this model has evidence for at every place
     choose(browser, pictures.write(tmp_path / "green.png", pictures.encode(picture)))
+    show_evidence(browser)
     coloured = (np.abs(pixels(browser)[..., :3].astype(int) - GREEN) > 5).any(axis=-1)
     places = np.argwhere(coloured) / (np.array(coloured.shape) / [height, width])
     middle = (np.array([height, width]) - 100) / 2
@@ -200,7 +161,7 @@ def test_the_page_fits_a_phone_and_is_reached_by_the_keyboard(page, tmp_path):
         page.execute_script("document.getElementById('file').focus()")
         assert page.switch_to.active_element.get_attribute("id") == "file"
         names = page.execute_script(
-            "return [...document.querySelectorAll('input')].map((i) => i.labels.length + (i.ariaLabel ? 1 : 0))"
+            "return [...document.querySelectorAll('input, select')].map((i) => i.labels.length + (i.ariaLabel ? 1 : 0))"
         )
         assert min(names) >= 1
     finally:
