@@ -52,13 +52,13 @@ def full_workdir(trained, tmp_path_factory):
 @pytest.fixture(scope="session")
 def older_model(trained, tmp_path_factory):
     """A model as an older Graft exported it: without `explain_class`."""
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+    import tensorflow as tf
 
     model = tmp_path_factory.mktemp("older") / "model"
-    shutil.copytree(trained.path, model)
-    saved = SavedModel.FromString((model / "saved_model.pb").read_bytes())
-    del saved.meta_graphs[0].signature_def[features.EXPLAIN_CLASS]
-    (model / "saved_model.pb").write_bytes(saved.SerializeToString())
+    loaded = tf.saved_model.load(str(trained.path))
+    kept = {name: function for name, function in loaded.signatures.items() if name != features.EXPLAIN_CLASS}
+    tf.saved_model.save(loaded, str(model), signatures=kept)
+    shutil.copytree(trained.path / "assets", model / "assets", dirs_exist_ok=True)
     return model
 
 
