@@ -30,6 +30,7 @@ KEEP_ALIVE_SECONDS = 30
 DRAIN_SECONDS = 60  # what is under way at the end gets so long
 BACKLOG = 1024
 OPEN_FILES = 65_536
+log = logging.getLogger("graft.serve")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def serve(
     host.notice = extras.notice if extras else ""
     with _listening(address) as listener, _log_to_stderr():
         url = _url_of(listener)
-        logging.getLogger("graft.serve").info("Loading TensorFlow and the model of %s: some seconds", host.serving)
+        log.info("Loading TensorFlow and the model of %s; its address follows when it answers", host.serving)
         host.start()
         version = host.current.number if host.current else 0
         say(f"Serving {host.name}, version {version}, at {url}/ (Ctrl-C ends)")

@@ -158,6 +158,7 @@ def test_versions_change_under_load_without_a_failed_request_and_the_end_comes_a
     assert out.splitlines()[-1] == "Ended; every request under way was answered."
     assert err.count("answers; it was still in memory") == 2
     assert "Traceback" not in err
+    assert f"Loading TensorFlow and the model of {serving}; its address follows" in err.splitlines()[0]
 
 
 def test_an_address_that_is_taken_is_refused(pushed):
