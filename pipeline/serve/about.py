@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from components.contract import features
 from components.errors import InputError
 from components.registry import versions
 
-CARD_FILE = "MODEL_CARD.md"
 LARGEST_CARD = 1 << 18  # bytes of a card that are shown
 METADATA = "---\n"  # around the YAML with which a card of Hugging Face's form begins
 
@@ -46,7 +46,7 @@ def describe_version(folder: Path) -> dict[str, Any]:
 def read_card(folder: Path) -> str | None:
     """Reads a version's card as HTML; None where it has none."""
     try:
-        with open(folder / CARD_FILE, "rb") as file:
+        with open(folder / features.CARD_FILE, "rb") as file:
             content = file.read(LARGEST_CARD + 1)
     except OSError:
         return None

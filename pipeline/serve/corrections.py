@@ -139,6 +139,7 @@ class Corrections:
         suffix = SUFFIXES.get(find_format("", correction.content), "")
         path = f"{IMAGES}/{hashlib.sha256(correction.content).hexdigest()}{suffix}"
         try:
+            (self.folder / IMAGES).mkdir(parents=True, exist_ok=True)  # somebody may have moved it away meanwhile
             with locked(self.folder):
                 return self._record(correction, path, label, classes)
         except (OSError, InputError) as error:

@@ -42,7 +42,7 @@ def full_workdir(trained, tmp_path_factory):
     write_records(node / "examples" / "1" / "Split-eval", 9, 300)
     model = root / "model"
     shutil.copytree(trained.path, model)
-    (model / "MODEL_CARD.md").write_text(CARD)
+    (model / features.CARD_FILE).write_text(CARD)
     dataset = {"train": 20, "eval": 9, "manifest_sha256": hashlib.sha256(b"a manifest").hexdigest()}
     passport = {"model_key": "f", "name": "shades", "parent": None, "metrics": METRICS, "dataset": dataset}
     publish_model(model, root / "serving", passport)

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from pipeline.serve.about import CARD_FILE, LARGEST_CARD, describe_version, render_card
+from components.contract import features
+from pipeline.serve.about import LARGEST_CARD, describe_version, render_card
 
 PASSPORT = {
     "created": "2026-11-28T19:45:22Z",
@@ -70,7 +71,7 @@ def test_a_card_without_metadata_or_with_an_open_one():
 
 
 def test_a_large_card_is_cut_and_says_so(tmp_path):
-    (tmp_path / CARD_FILE).write_text("word " * LARGEST_CARD)
+    (tmp_path / features.CARD_FILE).write_text("word " * LARGEST_CARD)
     card = describe_version(tmp_path)["card"]
     assert len(card) < LARGEST_CARD + 200
     assert "The card goes on" in card

@@ -132,6 +132,12 @@ def test_two_servers_share_a_folder(corrections):
     assert len(rows(corrections)) == 30
 
 
+def test_a_folder_that_was_moved_away_is_begun_anew(corrections, tmp_path):
+    give(corrections, image(1), "dog")
+    corrections.folder.rename(tmp_path / "elsewhere")
+    assert give(corrections, image(2), "dog").images == 1
+
+
 def test_a_full_disk_leaves_the_manifest_as_it_was(corrections, monkeypatch):
     give(corrections, image(1), "dog")
     before = corrections.manifest.read_bytes()
