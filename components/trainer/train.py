@@ -91,6 +91,8 @@ def run_fn(fn_args: FnArgs) -> None:
         remove_checkpoints(checkpoints)
 
     rates = describe_features(strategy, len(inputs.everyone), inputs.found, inputs.views, parity)
+    to_learn_from = int((~hold_out(inputs.learned, options.held_out)).sum())
+    rates |= {"learned": to_learn_from}
     rates |= {"deterministic": options.deterministic and (tuned is None or tuned.deterministic)}
     rates |= {"l2": head.l2} | (describe_stage(tuned) if tuned else {})
     # A second stage that was kept has another backbone; its features are nowhere.
@@ -98,7 +100,6 @@ def run_fn(fn_args: FnArgs) -> None:
     rates |= {"seconds": round(time.monotonic() - started, 3), "machine": describe_hardware()}
     record_run(fn_args.model_run_dir, head, rates, ordered, probabilities)
     accuracy = float((probabilities.argmax(axis=1) == ordered.labels).mean())
-    to_learn_from = int((~hold_out(inputs.learned, options.held_out)).sum())
     batch = min(options.batch_size, to_learn_from)
     words = [inputs.found.describe(), describe_devices(strategy, batch), inputs.cost]
     words += [f"{len(head.history['loss'])} epochs, L2 {head.l2:.2g}", tuned.describe() if tuned else ""]

@@ -166,7 +166,7 @@ def _member(files: SourcePictures, row: Row) -> dict[str, Any]:
 
 
 def draw_charts(examples: list[Row], model_size: list[int] | None) -> list[str]:
-    """Draws how the shorter side and the brightness of the images are spread, as SVG."""
+    """Draws how the brightness of the images and, if it differs, their shorter side are spread, as SVG."""
     splits = {split: [row for row in examples if row.split == split] for split in features.SPLITS}
     sides = {split: np.array([min(row.height, row.width) for row in rows]) for split, rows in splits.items()}
     light = {split: np.array([row.brightness for row in rows]) for split, rows in splits.items()}
@@ -192,10 +192,10 @@ def draw_charts(examples: list[Row], model_size: list[int] | None) -> list[str]:
         _plot_shares(axes, light, np.linspace(0, 255, 33))
         axes.set_xlabel("mean brightness, 0 black to 255 white")
 
-    return [
-        draw_chart("Shorter side of the images, by split", plot_sides, (5.2, 2.4)),
-        draw_chart("Brightness of the images, by split", plot_light, (5.2, 2.4)),
-    ]
+    charts = [draw_chart("Brightness of the images, by split", plot_light, (5.2, 2.4))]
+    if len({(row.height, row.width) for row in examples}) > 1:
+        charts.insert(0, draw_chart("Shorter side of the images, by split", plot_sides, (5.2, 2.4)))
+    return charts
 
 
 def _plot_shares(axes: Any, values: dict[str, np.ndarray], edges: np.ndarray) -> None:

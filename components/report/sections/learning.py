@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from components.contract import features
 from components.options.trainer import TrainerOptions, with_values
 from components.report.charts import FAINT, FIRST, SECOND, draw_chart
 from components.report.inputs import ReportInputs
@@ -29,10 +28,10 @@ def gather(inputs: ReportInputs, pictures: Pictures) -> Facts | str:
     tuned = inputs.facts.get("tuned") or {}
     options = with_values(TrainerOptions.model_validate(inputs.passport.get("config", {}).get("trainer", {})), tuned)
     head, second = history["head"], history.get("fine_tune")
-    learned = count_learned(inputs, options) * (1 + history.get("views", 0))
+    learned = history.get("learned", 0)  # 0: a Graft before wrote the curves
     stages = [head, *([second["history"]] if second else [])]
     return {
-        "charts": [draw_curves(name, stages) for name in NAMES] + [draw_rates(options, learned)],
+        "charts": [draw_curves(name, stages) for name in NAMES] + ([draw_rates(options, learned)] if learned else []),
         "stages": [
             describe_head(head, options, learned),
             *([describe_second(second, options)] if second else []),
@@ -54,20 +53,6 @@ def gather(inputs: ReportInputs, pictures: Pictures) -> Facts | str:
         "replicas": history.get("replicas"),
         "l2": history.get("l2"),
     }
-
-
-def count_learned(inputs: ReportInputs, options: TrainerOptions) -> int:
-    """Counts the train images that the head learned from, without those that were held out; each once."""
-    if not options.held_out:
-        return int(inputs.dataset.get("train", 0))
-    from components.trainer.features.data import Split
-    from components.trainer.heads.head import hold_out
-
-    rows = [row for row in inputs.rows if row.is_example and row.split == features.TRAIN_SPLIT]
-    index = {label: number for number, label in enumerate(inputs.labels)}
-    labels = np.array([index.get(row.label, 0) for row in rows], np.int64)
-    split = Split([], np.array([row.sha256.encode() for row in rows]), labels, np.array([row.label for row in rows]))
-    return int((~hold_out(split, options.held_out)).sum())
 
 
 def describe_head(head: Curves, options: TrainerOptions, learned: int) -> dict[str, Any]:
@@ -136,10 +121,10 @@ def _named(name: str, curves: Curves) -> list[tuple[str, list[float]]]:
 
 
 def draw_rates(options: TrainerOptions, learned: int) -> str:
-    """Draws the learning rate of the head over all steps that were planned, as SVG."""
+    """Draws the learning rate of the head over all steps that were planned, as SVG; `learned`: images, at least 1."""
     recipe = Recipe.of(options)
-    batch = max(min(options.batch_size, learned), 1)
-    steps = -(-passes(max(learned, 1), batch) * max(learned, 1) // batch)
+    batch = min(options.batch_size, learned)
+    steps = -(-passes(learned, batch) * learned // batch)
     rates = np.concatenate([learning_rates(recipe, steps, epoch) for epoch in range(options.epochs)])
     places = np.arange(1, len(rates) + 1)
     thin = max(len(rates) // POINTS, 1)

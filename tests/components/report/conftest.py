@@ -142,7 +142,7 @@ def made_run(tmp_path) -> MadeRun:
         row = run.add(f"{split}/{index}.png", CLASSES[label], split, content=content)
         if split == "eval":
             run.answers.append((row, label, label))
-    run.history = {"head": {"loss": [0.9, 0.5], "accuracy": [0.5, 0.8]}, "features_computed": 18, "views": 0}
+    run.history = {"head": {"loss": [0.9, 0.5], "accuracy": [0.5, 0.8]}, "features_computed": 18, "learned": 12}
     run.checks["quality"] = [Check("accuracy", 1.0, 0.9, "pass")]
     run.passport = {
         "name": "pets",

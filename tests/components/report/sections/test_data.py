@@ -153,11 +153,16 @@ def test_a_run_without_any_count_says_so():
 
 
 def test_charts_of_one_image_and_of_equal_images_are_drawn(made_run):
-    made_run.rows, made_run.answers = made_run.rows[:1], []
-    found = data.gather(made_run.inputs(), Pictures())
-    assert found["sizes"] == "Every image has 40 x 30 pixels."
-    assert all(chart.startswith("<svg") for chart in found["charts"])
-    assert len(found["charts"]) == 2
+    one = made_run.rows[0]
+    made_run.answers = []
+    for sides, count in (([30], 1), ([30, 30], 1), ([30, 31], 2), ([8, 4000], 2)):
+        made_run.rows = [replace(one, height=side, sha256=f"{n:064d}") for n, side in enumerate(sides)]
+        found = data.gather(made_run.inputs(), Pictures())
+        assert all(chart.startswith("<svg") for chart in found["charts"])
+        assert len(found["charts"]) == count, "equal images need no chart of their sizes"
+        assert found["sizes"].startswith(
+            "Every image has 40 x 30 pixels." if count == 1 else "The smallest image has 40 x"
+        )
 
 
 def test_names_are_text(made_run):

@@ -53,7 +53,7 @@ def test_curves_of_both_stages_and_the_second_one_in_words(made_run):
         "history": curves([0.6, 0.7]),
         "why_not_deterministic": None,
     }
-    made_run.history = {"head": curves([0.7, 0.5]), "fine_tune": second, "views": 2}
+    made_run.history = {"head": curves([0.7, 0.5]), "fine_tune": second, "views": 2, "learned": 24}
     made_run.passport["config"]["trainer"] |= {"fine_tune": {"layers": 3}, "validation_fraction": 0.3}
     html = show(learning, made_run.inputs())
     assert html.count("<svg") == 3
@@ -61,7 +61,7 @@ def test_curves_of_both_stages_and_the_second_one_in_words(made_run):
     assert "loss 0.5000 before, 0.6000 after; accuracy 0.900 before, 0.800 after; not kept" in html
     found = learning.gather(made_run.inputs(), Pictures())
     assert [stage["epochs"] for stage in found["stages"]] == [2, 2]
-    assert 0 < found["stages"][0]["learned"] < 36
+    assert "It learned from 24 images, views counted." in html
 
 
 def test_the_learning_rate_has_as_many_steps_as_the_head_took(made_run):
@@ -69,6 +69,13 @@ def test_the_learning_rate_has_as_many_steps_as_the_head_took(made_run):
     assert 'aria-label="Learning rate by step: cosine, 0.003 at most, 300 steps"' in chart
     assert "step, 100 an epoch" in chart
     assert "step, 51 an epoch" in learning.draw_rates(TrainerOptions(epochs=1, batch_size=32), 12 * 17)
+
+
+def test_curves_of_an_older_graft_come_without_a_learning_rate(made_run):
+    made_run.history.pop("learned")
+    html = show(learning, made_run.inputs())
+    assert html.count("<svg") == 2
+    assert "It learned from" not in html
 
 
 def test_options_that_a_search_found_count(made_run, monkeypatch):
