@@ -146,6 +146,7 @@ def repeated(again):
 def test_the_same_run_again_sees_no_image_and_gives_the_same_head(repeated, trained):
     history = repeated.history
     assert (history["features_computed"], history["features_kept"]) == (0, TRAIN_COUNT + EVAL_COUNT)
+    assert TRAIN_COUNT / 2 < history["learned"] < TRAIN_COUNT, "0.25 of them are held out"
     assert repeated.facts == read_facts(trained)
 
 
