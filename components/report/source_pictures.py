@@ -9,11 +9,13 @@ import hashlib
 import logging
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 
 from components.example_gen.manifest import Row
 from components.files.paths import is_remote
-from components.images.findings import EMPTY, NOT_AN_IMAGE, TOO_LARGE, UNREADABLE
+from components.images.findings import EMPTY, NOT_AN_IMAGE, TOO_LARGE, TRUNCATED, UNREADABLE
 from components.options.data import DataOptions
 from components.report.inputs import ReportInputs
 from components.report.pictures import Pictures
@@ -31,6 +33,19 @@ NO_PICTURE = {EMPTY, NOT_AN_IMAGE, TOO_LARGE, UNREADABLE}  # what would not deco
 log = logging.getLogger("graft.report")
 
 
+@contextmanager
+def taking_what_is_there(cut: bool) -> Iterator[None]:
+    """Lets Pillow draw the rows that a cut file still has; a setting of the whole process, so for one picture only."""
+    from PIL import ImageFile
+
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = before or cut
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
 class SourcePictures:
     """Draws files of the data; the key of a picture is empty where it cannot be drawn."""
 
@@ -45,7 +60,8 @@ class SourcePictures:
         if key in self._pictures.drawn:
             return key
         content = self._read(row)
-        return self._pictures.add(key, content) if content else ""
+        with taking_what_is_there(row.reason == TRUNCATED):
+            return self._pictures.add(key, content) if content else ""
 
     def _read(self, row: Row) -> bytes:
         """Reads the content of a row; empty where it is not there, not the same, or not worth reading."""

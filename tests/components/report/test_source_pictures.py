@@ -49,6 +49,16 @@ def test_what_is_no_longer_there_has_no_picture(made_run, change):
     assert wanted.drawn == {}
 
 
+def test_of_a_cut_file_the_rows_that_are_there_are_drawn(made_run):
+    whole = pictures.encode(pictures.noise(200, 200, 5), "jpeg")
+    cut, broken = (
+        rejected(made_run, f"{reason}.jpg", reason, content=whole[: len(whole) // 2])
+        for reason in ("truncated", "undecodable")
+    )
+    files = SourcePictures(made_run.inputs(), Pictures())
+    assert [bool(files.want(row)) for row in (cut, broken, cut)] == [True, False, True]
+
+
 @pytest.mark.parametrize("reason", ["too_large", "empty", "not_an_image", "unreadable"])
 def test_what_would_cost_too_much_or_cannot_decode_is_not_read(made_run, reason, monkeypatch):
     monkeypatch.setattr(source_pictures, "read_source", lambda *_: pytest.fail("read"))
