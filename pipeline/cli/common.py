@@ -12,6 +12,7 @@ from components.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 CONTINUES = "Interrupted. The next run continues from what is complete."
 Settings = Annotated[
@@ -56,6 +57,25 @@ def choose_model(model: str, candidate: bool, run: str) -> ChosenModel:
         print(f"Passed over: run {line}", file=sys.stderr)
     print(f"{found.notice[0].upper()}{found.notice[1:]}", file=sys.stderr)
     return ChosenModel(str(found.path), found.notice, str(found.run.options.get("name", "")))
+
+
+WorkdirArgument = Annotated[
+    str | None, typer.Argument(help="Working directory. Default: the present folder, or the newest below work/.")
+]
+
+
+def find_place(workdir: str | None) -> Path:
+    """Finds the working directory; where it was not given, says on standard error which was taken.
+
+    Raises:
+        InputError: there is none.
+    """
+    from pipeline.runs.find import find_workdir
+
+    place, chosen = find_workdir(workdir)
+    if chosen:
+        print(f"Working directory: {place} ({chosen})", file=sys.stderr)
+    return place
 
 
 @contextmanager

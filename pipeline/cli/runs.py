@@ -14,11 +14,9 @@ import typer
 
 from components.errors import InputError
 from pipeline.cli.app import add_group, app
+from pipeline.cli.common import WorkdirArgument, find_place
 
 runs = add_group("runs", "The runs of a working directory: every one, pushed or not.")
-Workdir = Annotated[
-    str | None, typer.Argument(help="Working directory. Default: the present folder, or the newest below work/.")
-]
 
 
 class RunsFormat(str, Enum):
@@ -34,7 +32,7 @@ Form = Annotated[RunsFormat, typer.Option("--format", help="For people, or for p
 
 @runs.command("list", epilog="Examples: graft runs list; graft runs list work/sample --last 5 --format csv")
 def runs_list(
-    workdir: Workdir = None,
+    workdir: WorkdirArgument = None,
     last: Annotated[int, typer.Option(min=0, help="So many of the newest; 0: all.", metavar="N")] = 20,
     form: Form = RunsFormat.TABLE,
 ) -> None:
@@ -43,7 +41,7 @@ def runs_list(
     from pipeline.runs.read import list_ids, read_runs
     from pipeline.runs.tables import list_lines
 
-    place = _find(workdir)
+    place = find_place(workdir)
     found = read_runs(place, last + 1 if last else 0)
     pairs = list(zip(found, [*found[1:], None], strict=True))[: last or None]
     rows = [describe_run(run, before) for run, before in pairs]
@@ -120,28 +118,18 @@ def runs_compare(
 
 @app.command(epilog="Examples: graft status; graft status work/sample --json")
 def status(
-    workdir: Workdir = None,
+    workdir: WorkdirArgument = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Says what is served and since when, how good and whether whole; how the last run ended; what to do next."""
     from pipeline.runs.status import read_status
     from pipeline.runs.tables import status_lines
 
-    found = read_status(_find(workdir))
+    found = read_status(find_place(workdir))
     if as_json:
         print(json.dumps(found.to_dict(), indent=2))
     else:
         _print(status_lines(found))
-
-
-def _find(workdir: str | None) -> Path:
-    """The working directory; where it was not given, says on standard error which was taken."""
-    from pipeline.runs.find import find_workdir
-
-    place, chosen = find_workdir(workdir)
-    if chosen:
-        print(f"Working directory: {place} ({chosen})", file=sys.stderr)
-    return place
 
 
 def _place_and_runs(words: list[str], most: int) -> tuple[Path, list[str]]:
@@ -150,7 +138,7 @@ def _place_and_runs(words: list[str], most: int) -> tuple[Path, list[str]]:
     place, names = (words[0], words[1:]) if is_place else (None, words)
     if len(names) > most:
         raise InputError(f"Expected at most {most} run{'s' * (most > 1)}, got {len(names)}: {', '.join(names)}.")
-    return _find(place), names
+    return find_place(place), names
 
 
 def _print(lines: Iterable[str]) -> None:
