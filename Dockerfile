@@ -40,6 +40,7 @@ FROM packages AS graft
 COPY setup.py pyproject.toml ./
 COPY pipeline pipeline
 COPY components components
+COPY configs/sample configs/sample
 RUN /tools/bin/uv pip install --quiet --offline --no-cache --no-deps --no-build-isolation --compile-bytecode \
         --python /opt/graft/bin/python . \
     && /tools/bin/cyclonedx-py environment --output-reproducible --of JSON -o /opt/graft/sbom.cdx.json /opt/graft/bin/python \

@@ -9,6 +9,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
+EMBEDDED = "pipeline.embedded"  # the sample's weights, as an installed Graft has them: a first run may start from them
 
 
 def read_version() -> str:
@@ -32,10 +33,12 @@ setup(
         "Programming Language :: Python :: 3",
         *(f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)),
     ],
-    packages=find_packages(include=["pipeline", "pipeline.*", "components", "components.*"]),
+    packages=[*find_packages(include=["pipeline", "pipeline.*", "components", "components.*"]), EMBEDDED],
+    package_dir={EMBEDDED: "configs/sample"},
     package_data={
         "components": ["**/*.pbtxt", "**/*.css", "**/*.html", "**/*.j2", "**/*.js"],
         "pipeline": ["**/*.css", "**/*.html", "**/*.js"],
+        EMBEDDED: ["*.h5", "*.json"],
     },
     install_requires=[
         # TensorFlow 2.21 warns of its own interpreter; what TFX 1.16 needs does not go with this one.

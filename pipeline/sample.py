@@ -21,6 +21,20 @@ def is_sample(path: str) -> bool:
     return path.startswith(PREFIX)
 
 
+def check_sample(path: str) -> str:
+    """The name of a sample.
+
+    Raises:
+        InputError: there is no sample of that name.
+    """
+    name = path.removeprefix(PREFIX)
+    if name not in SAMPLES:
+        raise InputError(
+            f"data.path: there is no sample '{name}'; known: {', '.join(PREFIX + known for known in SAMPLES)}."
+        )
+    return name
+
+
 def write_sample(path: str, folder: Path) -> Path:
     """Writes a sample's images, unless they are there.
 
@@ -34,11 +48,7 @@ def write_sample(path: str, folder: Path) -> Path:
     Raises:
         InputError: there is no sample of that name.
     """
-    name = path.removeprefix(PREFIX)
-    if name not in SAMPLES:
-        raise InputError(
-            f"data.path: there is no sample '{name}'; known: {', '.join(PREFIX + known for known in SAMPLES)}."
-        )
+    name = check_sample(path)
     target = folder / name
     if not target.is_dir():
         # A folder, not a file: it is filled beside its place and renamed.

@@ -89,7 +89,7 @@ def test_no_builder_is_said(tmp_path: Path) -> None:
 def test_workers_get_every_source(tmp_path: Path) -> None:
     """Beam's `--setup_file` makes an sdist and installs it on each worker."""
     ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("pipeline", "components"):
+    for name in ("pipeline", "components", "configs/sample"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
     for name in ("setup.py", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
@@ -99,9 +99,28 @@ def test_workers_get_every_source(tmp_path: Path) -> None:
         packed = {name.partition("/")[2] for name in tar.getnames()}
     sources = {
         path.relative_to(ROOT).as_posix()
-        for name in ("pipeline", "components")
+        for name in ("pipeline", "components", "configs/sample")
         for path in (ROOT / name).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert sources <= packed
     assert not [name for name in packed if name.startswith("tests")]
+
+
+def test_a_wheel_holds_all_that_a_run_needs(tmp_path: Path) -> None:
+    """What `pip install .`, pipx and `uv tool install` make: every file of the packages, and the sample's weights."""
+    source = tmp_path / "source"
+    for name in ("pipeline", "components", "configs/sample"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, source / name)
+    subprocess.run([sys.executable, "setup.py", "-q", "bdist_wheel"], cwd=source, check=True, capture_output=True)
+    (wheel,) = (source / "dist").glob("graft-*.whl")
+    installed = tmp_path / "site-packages"
+    shutil.unpack_archive(wheel, installed, "zip")
+    files = [path.relative_to(source) for name in ("pipeline", "components") for path in (source / name).rglob("*.*")]
+    assert [str(path) for path in files if not (installed / path).exists()] == []
+    assert "graft = pipeline.__main__:main" in next(installed.glob("*.dist-info/entry_points.txt")).read_text("utf-8")
+    program = "from pipeline.first_run.start import sample_weights; print(sample_weights())"
+    done = subprocess.run([sys.executable, "-c", program], cwd=installed, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{installed}/pipeline/embedded/mobilenet_v2_0.35_digits.weights.h5\n"

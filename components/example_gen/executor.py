@@ -77,7 +77,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 def _report(done: int, total: int) -> None:
-    progress.info("%s of %s files inspected", f"{done:,}", f"{total:,}")
+    progress.info("%s of %s files inspected", f"{done:,}", f"{total:,}", extra={"counts": (done, total)})
 
 
 def write_manifest(uri: str, scan: Scan) -> None:

@@ -175,7 +175,8 @@ class WriteShards(beam.DoFn):
             remote = is_remote(batch[0][0].path)  # mostly waited for; locally, threads would only fight for the lock
             yield from (self._pool.map if remote else map)(self._read, batch)
             self._done += len(batch)
-            progress.info("%s of %s images written", f"{self._done:,}", f"{self._total:,}")
+            counts = self._done, self._total
+            progress.info("%s of %s images written", *map("{:,}".format, counts), extra={"counts": counts})
 
     def _read(self, work: tuple[Source, Row, int]) -> tuple[Row, bytes]:
         source, row, label = work

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 import pipeline
 from components.contract.secrets import refuse_in_arguments
 from components.process import streams
+from pipeline.cli.common import examples
 from pipeline.process.troubles import find_trouble
 
 
@@ -23,7 +24,8 @@ class Root(TyperGroup):
         Raises:
             InputError: an address in it has a password.
         """
-        refuse_in_arguments(args)
+        if not ctx.resilient_parsing:  # a shell that asks for completions wants nothing else
+            refuse_in_arguments(args)
         return super().parse_args(ctx, [_with_home(argument) for argument in args])
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
@@ -51,8 +53,8 @@ app = typer.Typer(
     cls=Root,
     name="graft",
     help="Transfer learning on images, from a folder to a pushed and evaluated model.",
+    epilog=examples("graft run photos", "graft predict work/photos holiday.jpg", "graft serve work/photos"),
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},

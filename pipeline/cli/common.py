@@ -18,6 +18,13 @@ CONTINUES = "Interrupted. The next run continues from what is complete."
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override one option; may be repeated.")
 ]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the end, and errors.")]
+NoProgress = Annotated[bool, typer.Option("--quiet", "-q", help="Do not show how far it is.")]
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: examples to copy, a line each, whole in 80 columns."""
+    return "\n\n".join(["Example:" if len(lines) == 1 else "Examples:", *lines])
 
 Candidate = Annotated[
     bool, typer.Option("--candidate", help="The newest trained model of a working directory, though a gate refused it.")
@@ -79,14 +86,17 @@ def find_place(workdir: str | None) -> Path:
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+def counting(what: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     """Shows on standard error how far a command is: a bar, or where that is no terminal a line each ten seconds.
 
-    Gives a function that takes the number of files done and their total.
+    Gives a function that takes the number of files done and their total; `quiet`: it shows nothing.
     """
     from pipeline.process.progress import counting_bar, counting_lines, native_stderr_hidden
 
     with native_stderr_hidden() as terminal:
+        if quiet:
+            yield lambda done, total: None
+            return
         shown = counting_bar if terminal.isatty() else counting_lines
         with shown(what, terminal) as report:
             yield report

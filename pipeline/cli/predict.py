@@ -11,7 +11,7 @@ import typer
 
 from components.errors import InputError
 from pipeline.cli.app import app
-from pipeline.cli.common import Candidate, CandidateRun, choose_model, counting
+from pipeline.cli.common import Candidate, CandidateRun, NoProgress, choose_model, counting, examples
 
 
 class OutputFormat(str, Enum):
@@ -25,9 +25,12 @@ class OutputFormat(str, Enum):
 
 
 @app.command(
-    epilog="Examples: graft predict work/sample a.jpg folder/ 'more/**/*.png'; "
-    "graft predict work/sample list.csv --output answers.parquet --top-k 3 --explain overlays; "
-    "graft predict work/sample a.jpg --candidate"
+    epilog=examples(
+        "graft predict work/photos a.jpg folder/ 'more/**/*.png'",
+        "graft predict work/photos list.csv --output answers.parquet --top-k 3",
+        "graft predict work/photos a.jpg --explain overlays",
+        "graft predict work/photos a.jpg --candidate",
+    )
 )
 def predict(
     model: Annotated[str, typer.Argument(help="serving/<version>, or a working directory: its served version.")],
@@ -54,6 +57,7 @@ def predict(
     ] = None,
     candidate: Candidate = False,
     run: CandidateRun = "",
+    quiet: NoProgress = False,
 ) -> None:
     """Answers with label and probabilities for image files and folders.
 
@@ -77,7 +81,7 @@ def predict(
     shape = AnswerShape(class_names(find_model(model)), top_k, overlays=explain is not None)
     quiet_tensorflow()
     failed = 0
-    with counting("Predicting") as report, open_writer(chosen, output, shape) as writer:
+    with counting("Predicting", quiet) as report, open_writer(chosen, output, shape) as writer:
         for done, row in enumerate(predict_files(model, find_inputs(images), batch_size, explain), start=1):
             writer.write(row)
             failed += bool(row.error)

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from components.errors import InputError
 from pipeline.cli.app import app
-from pipeline.cli.common import CONTINUES, Settings
+from pipeline.cli.common import CONTINUES, Quiet, Settings, examples
 from pipeline.process.signals import interruptible
+from pipeline.process.typed import typed_command
+
+if TYPE_CHECKING:
+    from pipeline.first_run.start import Chosen
 
 
-@app.command(epilog="Example: graft run configs/cats_and_dogs.yaml --data photos --set trainer.epochs=5")
+@app.command(
+    epilog=examples(
+        "graft run photos",
+        "graft run photos --set trainer.epochs=5 --workdir work/second",
+        "graft run configs/cats_and_dogs.yaml --data photos",
+    )
+)
 def run(
-    config: Annotated[str, typer.Argument(help="YAML file, such as configs/sample.yaml.")],
+    config: Annotated[
+        str | None,
+        typer.Argument(metavar="CONFIG-or-DIR", help="YAML file; or the images, with defaults that suit this machine."),
+    ] = None,
     data: Annotated[str | None, typer.Option(help="Folder of images; wins over data.path.")] = None,
     workdir: Annotated[Path | None, typer.Option(help="Working directory. Default: work/<name>.")] = None,
     settings: Settings = None,
@@ -37,25 +49,58 @@ def run(
     reason: Annotated[
         str | None, typer.Option("--reason", help="Why; needed with --override, and kept in the passport.")
     ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the lines of the run's log, too.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Runs the whole pipeline on this machine: ingest, train, evaluate, check, push.
+
+    Images alone are enough: `graft init` writes down what is chosen for them.
 
     Where TF_CONFIG names several workers, start the same command on each: they train together, the chief does the rest.
 
     Exit code 0: pushed, or nothing to do. 2: bad usage, configuration or input. 3: a gate said no. 1: failed.
     """
-    from pipeline.config.configuration import load_config
     from pipeline.config.overrides import make_override
+    from pipeline.first_run.load import load_target
 
     overridden = make_override(override or [], reason)
+    if verbose and quiet:
+        raise InputError("--verbose, --quiet: expected one of them, got both.\nLeave one out.")
     changes = [*(settings or []), *(["tuner.enabled=true"] if tune else [])]
-    checked = load_config(config, changes, data)  # first: its errors are instant
+    chosen = load_target(config, changes, data, may_fetch=True)  # first: its errors are instant
+    place = workdir or _place_of(chosen)
+    if not quiet:
+        _say(chosen)
 
     from pipeline.run.multi_worker import run_among_workers
-    from pipeline.run.planning import RunOptions
+    from pipeline.run.planning import Detail, RunOptions
 
-    typed = shlex.join(["graft", *sys.argv[1:]])
-    options = RunOptions(cache, verify, if_changed, overridden, command=typed)
+    detail: Detail = "verbose" if verbose else "quiet" if quiet else "normal"
+    options = RunOptions(cache, verify, if_changed, overridden, command=typed_command(), detail=detail)
     with interruptible(CONTINUES):
-        code = run_among_workers(checked, workdir or Path("work") / checked.name, options)
+        code = run_among_workers(chosen.config, place, options)
     raise typer.Exit(code)
+
+
+def _place_of(chosen: Chosen) -> Path:
+    """The working directory where none is given, unless it belongs to other images of that name."""
+    from pipeline.first_run.target import refuse_other_images
+
+    place = Path("work") / chosen.config.name
+    if chosen.lines:
+        refuse_other_images(place, str(chosen.config.data.path), typed_command())
+    return place
+
+
+def _say(chosen: Chosen) -> None:
+    """Says what was chosen without a configuration, and how it is written down; nothing where there is one."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from pipeline.first_run.load import init_command
+
+    console = Console(highlight=False)
+    for number, line in enumerate(chosen.lines):
+        console.print(f"{'  ' * bool(number)}{escape(line)}", soft_wrap=True)
+        if not number:
+            console.print(f"  keep it  {escape(init_command(chosen))} > config.yaml", soft_wrap=True)

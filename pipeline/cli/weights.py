@@ -8,14 +8,22 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.app import add_group
-from pipeline.cli.common import Settings
+from pipeline.cli.common import Settings, examples
 
 weights = add_group("weights", "The pretrained weights that a backbone starts from.")
 
 
-@weights.command("fetch", epilog="Example: graft weights fetch configs/cats_and_dogs.yaml --cache weights")
+@weights.command(
+    "fetch",
+    epilog=examples(
+        "graft weights fetch --cache weights", "graft weights fetch configs/cats_and_dogs.yaml --cache weights"
+    ),
+)
 def weights_fetch(
-    config: Annotated[str, typer.Argument(help="YAML file, such as configs/sample.yaml.")],
+    config: Annotated[
+        str | None,
+        typer.Argument(metavar="CONFIG", help="YAML file. Without one: what `graft run DIR` starts from."),
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Keep them in this folder. Default: $GRAFT_WEIGHTS, or Keras' own cache.")
     ] = None,
@@ -26,8 +34,10 @@ def weights_fetch(
     For a machine without internet: fetch with --cache DIR, copy DIR there, and set GRAFT_WEIGHTS=DIR.
     """
     from pipeline.config.configuration import load_config
+    from pipeline.first_run.target import is_config
 
-    checked = load_config(config, settings)  # first: its errors are instant
+    path = config if config and is_config(config) else None
+    checked = load_config(path, settings)  # first: its errors are instant
 
     from pipeline.process.progress import quiet_tensorflow
     from pipeline.weights import fetch_weights, showing_progress

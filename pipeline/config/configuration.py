@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,8 +30,9 @@ from components.options.trainer import TrainerOptions
 from components.options.tuner import TunerOptions
 from components.trainer.backbones.table import check_request, check_weights
 from pipeline.config.kubeflow import KubeflowOptions
-from pipeline.config.layers import EXTENDS, Layer, find, merge, parse, read_layers
-from pipeline.config.paths import fill_paths, full_path
+from pipeline.config.layers import EXTENDS, Layer, find, merge, read_layers, written_sections
+from pipeline.config.paths import full_path
+from pipeline.config.settings import apply_setting, find_section
 from pipeline.fingerprint import node_fingerprints
 
 KEY = "[key]"  # of pydantic: a mapping's key is wrong, not its value
@@ -165,7 +167,12 @@ def model_key(config: Config, data_fingerprint: str, fingerprints: dict[str, str
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
-def load_config(path: str | None, settings: list[str] | None = None, data: str | None = None) -> Config:
+def load_config(
+    path: str | None,
+    settings: Sequence[str] | None = None,
+    data: str | None = None,
+    below: Mapping[str, Any] | None = None,
+) -> Config:
     """Reads and checks a configuration.
 
     Relative paths in a file are meant from the file's folder; those of the command line from where the user stands.
@@ -175,16 +182,17 @@ def load_config(path: str | None, settings: list[str] | None = None, data: str |
         path: a YAML file; None: the defaults.
         settings: `section.key=value`, the value in YAML; they win over the file.
         data: the data folder; wins over `data.path`.
+        below: what holds where neither file nor settings say otherwise, instead of the defaults.
 
     Raises:
         InputError: no such file, no YAML, or a value that is not allowed.
     """
-    layers, content = read_layers(path, Config) if path else [], dict[str, Any]()
+    layers, content = read_layers(path, Config) if path else [], deepcopy(dict(below or {}))
     for layer in layers:
-        content = merge(content, layer.content)
-    layers += [_apply_setting(content, setting) for setting in settings or []]
+        content = merge(content, written_sections(layer.content, Config))
+    layers += [apply_setting(content, setting, Config) for setting in settings or []]
     if data is not None:
-        _section(content, "data", "--data")["path"] = full_path(data, "--data", None)
+        find_section(content, "data", "--data")["path"] = full_path(data, "--data", None)
     return check_config(content, path or "the command line", layers)
 
 
@@ -226,35 +234,6 @@ def validate(content: dict[str, Any]) -> Config:
     from components.sources.table import INGEST_FORMATS  # a tenth of a second that `--help` does without
 
     return Config.model_validate(content, context={"formats": list(INGEST_FORMATS)})
-
-
-def _apply_setting(content: dict[str, Any], setting: str) -> Layer:
-    name, equals, value = setting.partition("=")
-    if not equals or not name:
-        raise InputError(f"--set: expected section.key=value, got '{setting}'.\nExample: --set trainer.epochs=5")
-    *sections, key = name.split(".")
-    try:
-        node, given = parse(value, f"--set {name}")
-    except (yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"--set {name}: '{value}' is no YAML value.") from error
-    given = nested = {key: given}
-    for section in reversed(sections):
-        nested = {section: nested}
-    fill_paths(nested, Config)
-    target = content
-    for section in sections:
-        target = _section(target, section, f"--set {name}")
-    target |= given
-    return Layer(f"--set {name}", node, (*sections, key))
-
-
-def _section(content: dict[str, Any], name: str, option: str) -> dict[str, Any]:
-    """A section to write into; one that is not there, or empty in the file, is made."""
-    if content.get(name) is None:
-        content[name] = {}
-    if not isinstance(content[name], dict):
-        raise InputError(f"{option}: '{name}' is a value, not a section.")
-    return content[name]
 
 
 def _check_weights(weights: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,7 +149,7 @@ def _read_file(path: str, chain: list[str]) -> Layer:
     return Layer(path, node, content=content)
 
 
-def merge(below: dict[Any, Any], above: dict[Any, Any]) -> dict[Any, Any]:
+def merge(below: Mapping[Any, Any], above: Mapping[Any, Any]) -> dict[Any, Any]:
     """Both: mappings are merged, all else of `above` wins; an empty section there changes nothing."""
     merged = dict(below)
     for key, value in above.items():
@@ -158,6 +158,18 @@ def merge(below: dict[Any, Any], above: dict[Any, Any]) -> dict[Any, Any]:
             continue
         merged[key] = merge(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
     return merged
+
+
+def written_sections(content: dict[Any, Any], model: type[BaseModel]) -> dict[Any, Any]:
+    """The same without sections in which nothing is written, such as one whose lines are all comments."""
+    kept = {}
+    for key, value in content.items():
+        inner = model.model_fields[key].annotation if key in model.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            kept[key] = value
+        elif value is not None:
+            kept[key] = written_sections(value, inner) if isinstance(value, dict) else value
+    return kept
 
 
 @dataclass(frozen=True)

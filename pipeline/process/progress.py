@@ -1,7 +1,7 @@
 """What the terminal shows: a line a node with time, counts and throughput; all other output goes to the run's log.
 
 Stages report through the logger `graft.progress`: an ordinary record says where they are, one with `done=True` is the
-node's closing line.
+node's closing line. A record may carry `counts`, what is done and of how many: the time left is told from them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -24,6 +24,8 @@ from rich.table import Table
 from rich.text import Text
 
 from components.process import streams
+from pipeline.process.shown_log import log_shown
+from pipeline.process.time_left import TimeLeft, in_words
 
 LOGGER = "graft.progress"
 SECONDS_BETWEEN_LINES = 10.0  # where the output is no terminal
@@ -39,13 +41,20 @@ class Node:
     text: str = ""
     summary: str = ""
     last_line: float = 0.0
+    left: TimeLeft = field(default_factory=TimeLeft)
+
+    def describe(self, now: float) -> str:
+        """Where the node is, with the time left where that can be told."""
+        seconds = self.left.seconds(now)
+        return self.text if seconds is None else f"{self.text}, {in_words(seconds)} left"
 
 
 @dataclass
 class Progress(logging.Handler):
-    """Shows nodes as they run, and remembers their seconds."""
+    """Shows nodes as they run, and remembers their seconds; `quiet`: it only remembers."""
 
     console: Console
+    quiet: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -65,7 +74,7 @@ class Progress(logging.Handler):
         logger.setLevel(logging.INFO)
         logger.addHandler(self)
         try:
-            if self.console.is_terminal:
+            if self.console.is_terminal and not self.quiet:
                 with self._live:
                     yield
             else:
@@ -101,9 +110,14 @@ class Progress(logging.Handler):
                 return
             node.text = record.getMessage()
             now = time.monotonic()
-            if not self.console.is_terminal and now - node.last_line >= SECONDS_BETWEEN_LINES:
+            if counts := getattr(record, "counts", None):
+                node.left.count(counts[0], counts[1], now)
+            else:  # what was counted before is over
+                node.left = TimeLeft()
+            is_due = now - node.last_line >= SECONDS_BETWEEN_LINES
+            if is_due and not (self.console.is_terminal or self.quiet):
                 node.last_line = now
-                line = f"  {node.name:<17} {now - node.started:5.1f} s  {node.text} ..."
+                line = f"  {node.name:<17} {now - node.started:5.1f} s  {node.describe(now)} ..."
                 self.console.print(Text(line), no_wrap=True, overflow="ellipsis")
 
     def finish(self, name: str, how: str, summary: str = "") -> None:
@@ -113,6 +127,8 @@ class Progress(logging.Handler):
             seconds = time.monotonic() - node.started
             self.seconds[name] = round(seconds, 3)
             self._node = None
+        if self.quiet:
+            return
         mark, style = MARKS[how]
         text = Text.assemble((f"{mark} ", style), (f"{name:<17}", "dim" if how == "cached" else "bold"))
         text.append(f" {seconds:5.1f} s  " if how != "cached" else " cached   ", "dim")
@@ -124,12 +140,13 @@ class Progress(logging.Handler):
         if node is None:
             return Text("")
         grid = Table.grid(padding=(0, 1))
-        seconds = f"{time.monotonic() - node.started:5.1f} s"
+        now = time.monotonic()
+        seconds = f"{now - node.started:5.1f} s"
         grid.add_row(
             Spinner("dots" if streams.is_unicode(self.console.encoding) else "line"),
             Text(f"{node.name:<17}", "bold"),
             Text(seconds, "dim"),
-            Text(node.text, no_wrap=True),
+            Text(node.describe(now), no_wrap=True),
         )
         return grid
 
@@ -146,8 +163,13 @@ def _hanging(text: Text, width: int) -> Text:
 
 
 @contextmanager
-def output_to(log: Path) -> Iterator[Console]:
-    """Sends everything that this process prints, down to C++, to a log; gives a console on the real terminal."""
+def output_to(log: Path, show: bool = False) -> Iterator[Console]:
+    """Sends everything that this process prints, down to C++, to a log; gives a console on the real terminal.
+
+    Args:
+        log: the file; what is in it stays.
+        show: whether the lines of the log are shown on that console, too.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     saved = [os.dup(1), os.dup(2)]
@@ -164,8 +186,10 @@ def output_to(log: Path) -> Iterator[Console]:
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
+    console = Console(file=terminal, highlight=False)
     try:
-        yield Console(file=terminal, highlight=False)
+        with log_shown(log, console) if show else nullcontext():
+            yield console
     finally:
         logging.captureWarnings(False)
         root.removeHandler(handler)
@@ -201,15 +225,18 @@ def counting_bar(what: str, terminal: TextIO) -> Iterator[Callable[[int, int], N
 @contextmanager
 def counting_lines(what: str, file: TextIO) -> Iterator[Callable[[int, int], None]]:
     """A line each ten seconds, whatever takes so long; gives a function as `counting_bar` does."""
-    started, ended, counts = time.monotonic(), threading.Event(), [0, 0]
+    started, ended, counts, left = time.monotonic(), threading.Event(), [0, 0], TimeLeft()
 
     def tell() -> None:
         while not ended.wait(SECONDS_BETWEEN_LINES):
+            now = time.monotonic()
+            text = describe_counts(what, counts[0], counts[1], now - started, left.seconds(now))
             with suppress(OSError):  # nobody reads it any more
-                print(describe_counts(what, counts[0], counts[1], time.monotonic() - started), file=file, flush=True)
+                print(text, file=file, flush=True)
 
     def report(done: int, total: int) -> None:
         counts[:] = done, total
+        left.count(done, total, time.monotonic())
 
     thread = threading.Thread(target=tell, daemon=True)
     thread.start()
@@ -220,11 +247,11 @@ def counting_lines(what: str, file: TextIO) -> Iterator[Callable[[int, int], Non
         thread.join()
 
 
-def describe_counts(what: str, done: int, total: int, seconds: float) -> str:
-    """How far something is, after some seconds, and how long it takes yet: the rest at the pace so far."""
+def describe_counts(what: str, done: int, total: int, seconds: float, yet: float | None = None) -> str:
+    """How far something is, after some seconds, and how long it takes yet, where that can be told."""
     if not total:
         return f"{what}: looking for files, {seconds:,.0f} s"
-    left = f", about {seconds * (total - done) / done:,.0f} s left" if 0 < done < total else ""
+    left = f", {in_words(yet)} left" if yet is not None else ""
     left = ", comparing them" if done == total else left
     return f"{what}: {done:,} of {total:,} files, {seconds:,.0f} s{left}"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,13 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from components.contract import features
+from components.contract.features import CARD_FILE, REPORT_FILE
 from components.contract.gates import WIDE_INTERVAL, Override, describe_checks
 from components.files.paths import is_remote
 from pipeline.config.configuration import Config
 from pipeline.process.signals import BY_HAND
+from pipeline.process.typed import program
+from pipeline.report.advice import find_advice, look_command, override_command
 from pipeline.report.summary import Summary
 from pipeline.report.tuning import describe_tuning
 
@@ -58,34 +62,60 @@ def describe_end(console: Console, summary: Summary, path: Path, way_out: str = 
     code = EXIT_CODES[summary.status]
     measured = _describe_accuracy(summary.metrics)
     total = f"{summary.seconds['total']:.0f} s"
-    latest = _short(path.parent.parent / "latest" / path.name)
+    latest = path.parent.parent / "latest"
+    where = [("report", _short(latest / REPORT_FILE))] if (path.parent / REPORT_FILE).is_file() else []
+    where.append(("summary", _short(latest / path.name)))
     if code == 0 and summary.model:
         served, model = summary.model["version"] == summary.served, _short(Path(summary.model["path"]))
         word = "Pushed" if summary.status == "pushed" else "Unchanged: already serving" if served else "Not served:"
         color = "green" if served else "yellow"
         console.print(f"[bold {color}]{word} version {summary.model['version']}[/]{measured} ({total})")
-        console.print(f"  model    {escape(model)}", soft_wrap=True)
-        console.print(f"  summary  {escape(latest)}", soft_wrap=True)
-        describe_card(console, model, summary.model.get("card") or {})
-        console.print(f"  next     graft predict {escape(model)} IMAGE...", soft_wrap=True)
+        facts = [("model", model), *where, *_describe_card(model, summary.model.get("card") or {})]
+        facts += [("next", f"{program()} predict {shlex.quote(model)} IMAGE...")]
     else:
         console.print(f"[bold yellow]Not pushed: {summary.status}[/]{measured} ({total})")
+        facts = []
+    _print_facts(console, facts)
     _describe_gates(console, summary)
     if summary.tuning:
         describe_tuning(console, summary.tuning)
-    if code or not summary.model:
-        console.print(f"  summary  {escape(latest)}", soft_wrap=True)
-        console.print("  next     mend what the reasons name, or change the limit under gates: in the")
-        console.print(f"           {way_out}")
+    if not facts:
+        _print_facts(console, where)
+        _describe_help(console, summary, path.parent, way_out)
     return code
 
 
-def describe_card(console: Console, model: str, card: dict[str, Any]) -> None:
+def _describe_card(model: str, card: dict[str, Any]) -> list[tuple[str, str]]:
     """Says how many fields of the model card wait for a person; nothing where none does."""
-    if card.get("open"):
-        place = os.path.join(model, features.CARD_FILE)
-        open_fields = f"{len(card['open'])} of {card['fields']} fields for a person are open"
-        console.print(f"  card     {escape(place)}, {open_fields}", soft_wrap=True)
+    if not card.get("open"):
+        return []
+    place = shlex.quote(os.path.join(model, CARD_FILE))
+    return [("card", f"{place}, {len(card['open'])} of {card['fields']} fields for a person are open")]
+
+
+def _print_facts(console: Console, facts: Sequence[tuple[str, str]]) -> None:
+    for name, value in facts:
+        text = value if name in ("next", "card") else shlex.quote(value)
+        console.print(f"  {name:<8} {escape(text)}", soft_wrap=True)
+
+
+def _describe_help(console: Console, summary: Summary, run: Path, way_out: str) -> None:
+    """Says what would help most, how the refused model is looked at, and how it is pushed all the same."""
+    workdir = Path(_short(run.parent.parent))
+    for number, advice in enumerate(find_advice(summary, Path(_short(run)), workdir), start=1):
+        first = f"  {'help' if number == 1 else '':<8} {number}. "
+        for line in textwrap.wrap(
+            advice.words, max(console.width, 40), initial_indent=first, subsequent_indent=" " * 14
+        ):
+            console.print(escape(line), soft_wrap=True)
+        if advice.command:
+            console.print(f"    {escape(advice.command)}", soft_wrap=True)
+    if look := look_command(summary, workdir):
+        console.print(f"  look     {escape(look)}", soft_wrap=True)
+    console.print("  next     mend what the reasons name, or change the limit under gates: in the")
+    console.print(f"           {way_out}")
+    if way_out == OVERRIDE and (command := override_command(summary)):
+        console.print(f"    {escape(command)}", soft_wrap=True)
 
 
 def _describe_accuracy(metrics: dict[str, Any]) -> str:

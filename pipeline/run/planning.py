@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from components.contract.gates import Override
 from components.example_gen.scan import Scan
@@ -22,6 +23,8 @@ from pipeline.config.overrides import read_override
 from pipeline.fingerprint import lock_digest, node_fingerprints, source_fingerprints
 from pipeline.workdir import Workdir
 
+Detail = Literal["quiet", "normal", "verbose"]  # the end alone; a line a node; those of the log as well
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -34,6 +37,7 @@ class RunOptions:
         override: who lets which gates say no without stopping, and why.
         expected_data: fingerprint that the data must have; empty: any.
         command: as it was typed, for the record; empty: the run was not started from a command line.
+        detail: what the terminal shows: see `Detail`.
     """
 
     enable_cache: bool = True
@@ -42,6 +46,7 @@ class RunOptions:
     override: Override | None = None
     expected_data: str = ""
     command: str = ""
+    detail: Detail = "normal"
 
 
 def make_plan(config: Config, workdir: Workdir, scan: Scan, options: RunOptions) -> Plan:

@@ -81,10 +81,11 @@ def run_pipeline(config: Config, root: Path, options: RunOptions) -> Outcome:
         run = workdir.new_run()
         (run / "config.yaml").write_text(config.to_yaml(), "utf-8")
         summary = Summary(run.name, command=options.command)
-        with output_to(run / "log.txt") as console:
-            progress = Progress(console)
+        with output_to(run / "log.txt", options.detail == "verbose") as console:
+            progress = Progress(console, options.detail == "quiet")
             with closing(lambda error: _write_end(summary, progress, workdir, run, error)):
-                describe_start(console, config, listing.root, workdir.root, listing.notes)
+                if not progress.quiet:
+                    describe_start(console, config, listing.root, workdir.root, listing.notes)
                 with progress.shown():
                     _scan_and_run(config, listing, workdir, options, (run, summary, progress))
                 path = _write_summary(summary, progress, run)
@@ -185,7 +186,7 @@ def load_ahead(config: Config) -> None:
 
 
 def _report(done: int, total: int) -> None:
-    logging.getLogger("graft.progress").info(f"{done:,} of {total:,} files")
+    logging.getLogger("graft.progress").info(f"{done:,} of {total:,} files", extra={"counts": (done, total)})
 
 
 def _execute(plan: Plan, records: tuple[Path, Summary, Progress], workdir: Workdir) -> None:

@@ -23,7 +23,7 @@ def test_pushes_a_model_and_says_where(sample_run: Run) -> None:
     version = served_versions(sample_run.workdir)
     assert len(version) == 1
     assert f"Pushed version {version[0]}" in sample_run.finished.out
-    assert "next     graft predict" in sample_run.finished.out
+    assert f"next     {sys.executable} -m pipeline predict" in sample_run.finished.out
     for name in NODES:
         assert f"✓ {name}" in sample_run.finished.out
     assert all(len(line) <= 80 for line in sample_run.finished.out.splitlines() if not line.startswith("  "))

@@ -22,6 +22,8 @@ MODULES = [
     "pipeline.config.configuration",
     "pipeline.cli",
     "pipeline.workdir",
+    "pipeline.first_run.load",
+    "pipeline.first_run.written",
     "components.registry.find",
     "pipeline.predict.inputs",
     "pipeline.predict.writers",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import stat
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from components.errors import InputError
 from components.files.paths import is_remote
@@ -16,11 +15,14 @@ from components.sources.content.streams import NOT_REGULAR
 from components.sources.listing import Source, Tree
 
 FOLDER_LOOP = "a link to one of its own parent folders"
+WORKDIR = {".lock", "runs", "data.sqlite"}  # names in a working directory of Graft: what a run made is no data of one
 Identity = tuple[int, int]  # device and inode
 
 
 def walk_folder(root: str) -> Tree:
     """Lists all files below a folder. Links are followed, but not to a folder that the link is in.
+
+    Working directories of Graft in it are passed over: `graft run .` makes one below the images.
 
     Raises:
         InputError: the folder itself cannot be listed.
@@ -29,13 +31,18 @@ def walk_folder(root: str) -> Tree:
         return remote.walk(root)
     tree = Tree(root)
     pending: list[tuple[str, tuple[Identity, ...]]] = [("", _parents(root))]
+    passed: list[str] = []
     while pending:
         folder, parents = pending.pop()
         try:
-            with os.scandir(os.path.join(root, folder)) as entries:
-                status = os.stat(os.path.join(root, folder))
-                chain = (*parents, (status.st_dev, status.st_ino))
-                pending += [(name, chain) for name in _add_entries(entries, folder, chain, tree)]
+            with os.scandir(os.path.join(root, folder)) as scanned:
+                entries = list(scanned)
+            if folder and {entry.name for entry in entries} >= WORKDIR:
+                passed.append(folder)
+                continue
+            status = os.stat(os.path.join(root, folder))
+            chain = (*parents, (status.st_dev, status.st_ino))
+            pending += [(name, chain) for name in _add_entries(entries, folder, chain, tree)]
         except OSError as error:
             if not folder:
                 raise InputError(
@@ -49,7 +56,16 @@ def walk_folder(root: str) -> Tree:
                     problem=f"the folder cannot be listed: {describe_error(error)}",
                 )
             )
+    for folder in passed:
+        _forget(folder, tree)
     return tree
+
+
+def _forget(folder: str, tree: Tree) -> None:
+    """Takes a folder out of a tree, and those above it that hold nothing else: an empty one would be a class."""
+    while folder and not any(name.startswith(f"{folder}/") for name in (*tree.folders, *(f.name for f in tree.files))):
+        tree.folders.remove(folder)
+        folder = folder.rpartition("/")[0]
 
 
 def _parents(root: str) -> tuple[Identity, ...]:
@@ -58,7 +74,9 @@ def _parents(root: str) -> tuple[Identity, ...]:
     return tuple((status.st_dev, status.st_ino) for status in map(os.stat, parents))
 
 
-def _add_entries(entries: Any, folder: str, chain: tuple[Identity, ...], tree: Tree) -> Iterator[str]:
+def _add_entries(
+    entries: Iterable[os.DirEntry[str]], folder: str, chain: tuple[Identity, ...], tree: Tree
+) -> Iterator[str]:
     """Puts the files of one folder into the tree; gives the names of the folders to go into."""
     for entry in entries:
         name = f"{folder}/{entry.name}" if folder else entry.name

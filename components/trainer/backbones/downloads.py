@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import threading
 import time
 import urllib.request
 from contextlib import suppress
@@ -24,6 +25,7 @@ from components.process.surroundings import NO_FOLDER
 from components.trainer.backbones.family import PublishedWeights
 
 CACHE_VARIABLE = "GRAFT_WEIGHTS"
+REACH_SECONDS = 3.0  # in which a server answers that is asked only whether it is there
 TIMEOUT = 20.0  # seconds without an answer: a machine without internet is told so soon
 
 progress = logging.getLogger("graft.progress")
@@ -35,6 +37,31 @@ def cache_folder() -> Path:
     if own:
         return Path(own).expanduser()
     return Path(keras if keras and keras != NO_FOLDER else "~/.keras").expanduser() / "models"
+
+
+def is_kept(file: PublishedWeights, folder: Path) -> bool:
+    """Whether a file is in the cache as it was published, so that nothing needs to be fetched."""
+    path = folder / file.name
+    try:
+        return path.is_file() and _is_as_published(path, file.digest)
+    except OSError:  # a folder or a file that may not be read
+        return False
+
+
+def can_reach(url: str, seconds: float = REACH_SECONDS) -> bool:
+    """Asks for the head of a file at most so long, the look-up of its name included, which has no limit of its own."""
+    answered = threading.Event()
+
+    def ask() -> None:
+        head = urllib.request.Request(url, method="HEAD")
+        with suppress(OSError, ValueError), urllib.request.urlopen(head, timeout=seconds):  # refused, no such name
+            answered.set()
+        ended.set()
+
+    ended = threading.Event()
+    threading.Thread(target=ask, name="graft-reach", daemon=True).start()
+    ended.wait(seconds)
+    return answered.is_set()
 
 
 def fetch_published(file: PublishedWeights, folder: Path) -> Path:
@@ -85,7 +112,8 @@ def _copy(source: IO[bytes], target: IO[bytes], name: str, expected: int) -> Non
         done += len(chunk)
         if time.monotonic() - said > 1.0:
             said = time.monotonic()
-            progress.info("fetching %s, %.0f of %.0f MB", name, done / 1e6, max(done, expected) / 1e6)
+            counts = done, max(done, expected)
+            progress.info("fetching %s, %.0f of %.0f MB", name, *(c / 1e6 for c in counts), extra={"counts": counts})
     if expected and done != expected:
         raise ValueError(f"the connection broke after {done:,} of {expected:,} bytes")
 

@@ -205,9 +205,9 @@ def _compute(
             writer.add(digests[rows], found)
         done += len(rows)
         rate = done / (time.monotonic() - start)
-        progress.info(
-            "features of %s%s of %s images%s, %s images/s", what, f"{done:,}", f"{total:,}", before, f"{rate:,.0f}"
-        )
+        text = "features of %s%s of %s images%s, %s images/s"
+        counted = what, f"{done:,}", f"{total:,}", before, f"{rate:,.0f}"
+        progress.info(text, *counted, extra={"counts": (done, total)})
 
 
 def _copy_to_copies(values: np.ndarray, digests: np.ndarray, wanted: np.ndarray, lacking: np.ndarray) -> None:

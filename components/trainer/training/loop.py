@@ -107,7 +107,8 @@ class Training(ABC):
 
     def tell(self, epoch: int, text: str) -> None:
         """Writes a line about an epoch, counted from 0, into the log."""
-        progress.info("%s: epoch %d of %d, %s", self.name, epoch + 1, self._recipe.epochs, text)
+        counts = epoch + 1, self._recipe.epochs
+        progress.info("%s: epoch %d of %d, %s", self.name, *counts, text, extra={"counts": counts})
 
     def not_finite(self, what: str, epoch: int, step: int, rows: np.ndarray | None = None) -> InputError:
         """Makes the error for a loss that no float32 holds, or weights; `step` counts from 0 within the epoch."""

@@ -188,3 +188,15 @@ def test_what_is_recorded_is_one_whole_configuration(write):
     config = load_config(write("my.yaml", "extends: base.yaml\nname: mine\n"))
     assert "extends" not in yaml.safe_load(config.to_yaml())
     assert load_config(write("whole.yaml", config.to_yaml())) == config
+
+
+def test_a_section_whose_lines_are_all_comments_is_as_if_it_were_not_there(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("trainer:\n  #epochs: 3\ngates:\n  quality:\n    #min_accuracy: 0.9\n  data:\n    on_drift: stop\n")
+    config = load_config(str(path))
+    assert config.trainer == Config().trainer
+    assert config.gates.quality == Config().gates.quality
+    assert config.gates.data.on_drift == "stop"
+    path.write_text("trainer:\n  weights:\n")  # an option is no section
+    with pytest.raises(InputError, match=r"trainer.weights: Input should be a valid string"):
+        load_config(str(path))

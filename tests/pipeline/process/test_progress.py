@@ -182,7 +182,10 @@ def test_counts_are_told_with_what_is_left():
     assert progress.describe_counts("Checking", 0, 0, 12.4) == "Checking: looking for files, 12 s"
     assert progress.describe_counts("Checking", 0, 900, 1) == "Checking: 0 of 900 files, 1 s"
     assert progress.describe_counts("Checking", 900, 900, 9) == "Checking: 900 of 900 files, 9 s, comparing them"
-    assert progress.describe_counts("Checking", 300, 1200, 20) == "Checking: 300 of 1,200 files, 20 s, about 60 s left"
+    assert (
+        progress.describe_counts("Checking", 300, 1200, 20, 61.2)
+        == "Checking: 300 of 1,200 files, 20 s, about 60 s left"
+    )
 
 
 def test_a_line_comes_again_and_again_where_there_is_no_terminal(monkeypatch):
@@ -214,3 +217,62 @@ def test_a_reader_that_is_gone_ends_nothing(monkeypatch):
 
     with progress.counting_lines("Checking", Gone()):
         assert tried.wait(60)
+
+
+def test_counts_of_a_long_node_tell_the_time_left(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    console = console_of(100)
+    shown = Progress(console)
+    with shown.shown():
+        shown.start("Trainer")
+        for second in range(35):
+            now[0] = float(second)
+            counts = (10 * second, 1000)
+            logging.getLogger(LOGGER).info("features of %d of %d images", *counts, extra={"counts": counts})
+        grid = shown._render()
+        console.print(grid)
+        tell("exporting")
+        console.print(shown._render())
+    assert lines(console)[4].endswith("exporting")
+    assert lines(console)[0].endswith("features of 100 of 1000 images, about 90 s left ...")
+    assert lines(console)[2].endswith("features of 300 of 1000 images, about 70 s left ...")
+    assert lines(console)[3].endswith("features of 340 of 1000 images, about 65 s left")
+
+
+def test_what_is_not_counted_has_no_time_left(monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    console = console_of()
+    shown = Progress(console)
+    with shown.shown():
+        shown.start("Evaluator")
+        tell("3 of 9 images")
+    assert lines(console)[0].endswith("3 of 9 images ...")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_quiet_run_shows_no_node_and_remembers_its_seconds(monkeypatch, terminal):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    console = console_of(terminal=terminal)
+    shown = Progress(console, quiet=True)
+    with shown.shown():
+        shown.start("Trainer")
+        tell("image 1")
+        shown.finish("Trainer", "done", "all well")
+    assert console.file.getvalue() == ""
+    assert list(shown.seconds) == ["Trainer"]
+
+
+def test_a_log_that_is_shown_is_on_the_terminal_whoever_wrote_it_and_in_the_file(tmp_path):
+    log = tmp_path / "log.txt"
+    code = CHATTER.replace("output_to(Path(sys.argv[1]))", "output_to(Path(sys.argv[1]), show=True)")
+    code = code.replace('os.write(1, b"C++', 'os.system("echo a child says"); os.write(1, b"C++')
+    log.write_text("of an earlier part\n")
+    done = subprocess.run([sys.executable, "-c", code, str(log)], capture_output=True, text=True, check=True)
+    shown = [line.strip() for line in done.stdout.splitlines()]
+    assert (shown[0], shown[-1]) == ("before", "after")
+    for words in ("python says", "a child says", "C++ says", "C++ complains", "for the user"):
+        assert words in shown
+    assert [line for line in shown if line.endswith("absl: absl says")]
+    assert "of an earlier part" not in shown
+    assert "C++ says" in log.read_text()

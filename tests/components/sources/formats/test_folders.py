@@ -117,3 +117,26 @@ def test_a_file_that_was_not_listed_is_looked_at(tmp_path):
     assert stat_file("x", f"{root}/cats/1.jpg").size == 3
     problems = [stat_file("x", f"{root}/{name}").problem for name in ("nowhere", "cats", "pipe", "cats/1.jpg/x")]
     assert problems == ["no such file", "a folder", "a pipe, a socket or a device", "Not a directory"]
+
+
+def make_workdir(folder):
+    """What a run has made before it looks at its data again."""
+    (folder / "runs" / "1").mkdir(parents=True)
+    (folder / "sample" / "cats").mkdir(parents=True)
+    for name in (".lock", "data.sqlite", "sample/cats/1.png"):
+        (folder / name).touch()
+
+
+def test_working_directories_below_the_images_are_passed_over(tmp_path):
+    for label in ("cats", "dogs"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "1.png").touch()
+    before = walk_folder(str(tmp_path))
+    make_workdir(tmp_path / "work" / "pets")
+    make_workdir(tmp_path / "cats" / "work" / "deep")
+    after = walk_folder(str(tmp_path))
+    assert sorted(after.folders) == sorted(before.folders) == ["cats", "dogs"]
+    assert {file.name for file in after.files} == {"cats/1.png", "dogs/1.png"}
+    (tmp_path / "work" / "notes.txt").touch()  # a folder that holds something else, too, stays
+    assert sorted(walk_folder(str(tmp_path)).folders) == ["cats", "dogs", "work"]
+    assert walk_folder(str(tmp_path / "work" / "pets")).files  # one that is asked for by its name

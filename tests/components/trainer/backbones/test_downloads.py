@@ -15,7 +15,7 @@ from components.errors import InputError
 from components.files.digests import digest_of
 from components.trainer.backbones import downloads
 from components.trainer.backbones.build import make_backbone
-from components.trainer.backbones.downloads import cache_folder, check_pin, fetch_published
+from components.trainer.backbones.downloads import cache_folder, can_reach, check_pin, fetch_published, is_kept
 from components.trainer.backbones.family import PublishedWeights
 from tests.components.trainer.published import write_legacy
 from tests.damages import DAMAGES
@@ -191,3 +191,33 @@ def test_another_file_than_the_pinned_is_refused_with_both_digests():
     assert found == f"found {SHA256} in w.h5."
     assert "graft weights fetch CONFIG" in fix[0]
     assert fix[1] == "set trainer.weights_sha256 to what was found."
+
+
+@pytest.mark.parametrize("digest", [MD5, SHA256, ""])
+def test_a_file_is_kept_where_it_is_there_as_it_was_published(tmp_path, digest):
+    file = PublishedWeights("w.h5", "http://127.0.0.1:1/gone", digest)
+    assert not is_kept(file, tmp_path / "none")
+    (tmp_path / "w.h5").write_bytes(CONTENT)
+    (tmp_path / "w.h5.sha256").write_text(SHA256, "utf-8")
+    assert is_kept(file, tmp_path)
+    (tmp_path / "w.h5").write_bytes(CONTENT[1:])
+    assert not is_kept(file, tmp_path)
+
+
+def test_a_server_is_asked_for_the_head_of_the_file_only(site, monkeypatch):
+    monkeypatch.setattr(Quiet, "do_GET", lambda self: pytest.fail("the file itself was asked for"))
+    assert can_reach(f"{site}/w.h5")
+    assert not can_reach(f"{site}/gone.h5")
+    assert not can_reach("http://127.0.0.1:1/w.h5")
+
+
+def test_a_look_up_of_a_name_that_takes_for_ever_is_not_waited_for(monkeypatch):
+    released = threading.Event()
+
+    def look_up(*args, **kwargs):
+        released.wait(60)
+        raise OSError("too late")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    assert not can_reach("http://x.invalid/w.h5", seconds=0.05)
+    released.set()

@@ -1,0 +1,1 @@
+"""A run without a configuration: images are told from configurations, a start is chosen, and written down."""
