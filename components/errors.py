@@ -1,5 +1,6 @@
 """The errors whose text is written for the user; everything else is a failure inside."""
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -30,7 +31,7 @@ class Damaged(RuntimeError):
     """What an earlier node made is no longer what it made; nothing is done with it (exit code 1)."""
 
 
-def did_you_mean(word: str, known: list[str]) -> str:
+def did_you_mean(word: str, known: Sequence[str]) -> str:
     """A hint ` Did you mean 'x'?` when a known name is near, else an empty string."""
     import difflib
 

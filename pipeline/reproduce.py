@@ -56,10 +56,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Places:
-    """Present paths of data and weights, whose content is checked by digest. None: as in the passport."""
+    """Present paths of data, weights and corrections, whose content is checked by digest. None: as in the passport."""
 
     data: str | None = None
     weights: str | None = None
+    corrections: str | None = None
 
 
 def reproduce_version(serving: Path, number: int, workdir: Path, places: Places) -> Comparison:
@@ -109,12 +110,16 @@ def config_of(passport: dict[str, Any], number: int, places: Places) -> Config:
     content = json.loads(json.dumps(passport["config"]))
     if places.data is not None:
         content["data"]["path"] = places.data
+    if places.corrections is not None:
+        content["data"]["corrections"] = places.corrections
     if places.weights is not None:
         content["trainer"]["weights"] = places.weights
     try:
         return check_config(content, f"the passport of version {number}")
     except InputError as error:
-        raise InputError(f"{error}\nIf files moved since, say where they are: --data PATH, --weights FILE.") from error
+        raise InputError(
+            f"{error}\nIf files moved since, say where they are: --data PATH, --weights FILE, --corrections FILE."
+        ) from error
 
 
 def check_weights_file(config: Config, passport: dict[str, Any], number: int) -> None:

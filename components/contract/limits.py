@@ -11,7 +11,7 @@ from components.contract import features
 from components.contract.gates import FAIL, PASS, WARN, Check, at_most
 
 FLAT = "flat"  # a flag of images of one colour
-NO_LOSS = "duplicate_of"  # a copy that is left out costs nothing
+NO_LOSS = ("duplicate_of", "excluded")  # reasons that cost nothing: a copy, and what a person left out
 WORST = 10
 MOST_UNEQUAL = 10.0  # times as many train images of the largest class as of the smallest: beyond that it is said
 FLAT_HINT = (
@@ -25,7 +25,7 @@ def check_bad_fraction(
 ) -> tuple[list[Check], list[str]]:
     """Holds the share of unusable files, over all and in each class, against its limit.
 
-    Copies that are left out count neither as images nor as unusable.
+    Copies that are left out, and what `data.corrections` excludes, count neither as images nor as unusable.
 
     Args:
         dataset: `dataset.json`; read are `per_class` {split: {class: examples}}, `bad` {class: unusable files} and
@@ -52,7 +52,8 @@ def check_bad_fraction(
     rows = [
         row
         for row in worst
-        if (row["label"] in concerned or (everything.stops and row["label"] not in bad)) and row["reason"] != NO_LOSS
+        if row["label"] in concerned or (everything.stops and row["label"] not in bad)
+        if row["reason"] not in NO_LOSS
     ]
     return [everything, *over], [
         "mend or remove these files, or raise data.max_bad_fraction; the worst:",
@@ -89,6 +90,18 @@ def check_eval_shares(dataset: dict[str, Any]) -> list[Check]:
         Check(f"eval_share/{row['class'] or 'all'}", row["share"], row["limit"], WARN, row["reason"])
         for row in dataset.get("odd_shares", [])
     ]
+
+
+def check_corrections(dataset: dict[str, Any]) -> list[Check]:
+    """Warns of corrections that name no image of the data.
+
+    Args:
+        dataset: `dataset.json`; read is `lost_corrections`, where each of them stands, for people.
+    """
+    lost: list[str] = dataset.get("lost_corrections", [])
+    named = ", ".join(lost[:WORST]) + (", ..." if len(lost) > WORST else "")
+    reason = f"data.corrections: {len(lost):,} rows name no image of the data and change nothing: {named}"
+    return [Check("corrections", len(lost), 0, WARN, reason)] if lost else []
 
 
 def check_flat_fraction(

@@ -19,7 +19,14 @@ from tfx.utils import io_utils
 from components.contract import features
 from components.contract.artifacts import Artifacts, contents_of
 from components.contract.gates import DATA, FAIL, PASS, WARN, Check, Gate, Override, Verdict, warnings_of
-from components.contract.limits import FLAT, check_bad_fraction, check_balance, check_eval_shares, check_flat_fraction
+from components.contract.limits import (
+    FLAT,
+    check_bad_fraction,
+    check_balance,
+    check_corrections,
+    check_eval_shares,
+    check_flat_fraction,
+)
 from components.data_gate.findings import (
     Shift,
     list_anomalies,
@@ -119,7 +126,7 @@ def judge_counts(verdict: DataFindings, uri: str, data: DataOptions, options: Da
     found = read_manifest_rows(os.path.join(uri, features.MANIFEST_FILE))
     rows = (row for row in found if FLAT in row.get("flags", ()) and not row.get("reason"))
     flat, notes = check_flat_fraction(dataset, rows, data.max_flat_fraction)
-    verdict.checks += [*checks, *flat, check_balance(dataset), *check_eval_shares(dataset)]
+    verdict.checks += [*checks, *flat, check_balance(dataset), *check_eval_shares(dataset), *check_corrections(dataset)]
     verdict.files += notes
     for label in list_missing_classes(dataset, data.classes):
         reason = f"class '{label}' has no image; it is expected by data.classes"

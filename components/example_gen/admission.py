@@ -7,7 +7,13 @@ from pathlib import Path
 
 from components.contract import features
 from components.contract.gates import DATA, Gate
-from components.contract.limits import FLAT, check_bad_fraction, check_eval_shares, check_flat_fraction
+from components.contract.limits import (
+    FLAT,
+    check_bad_fraction,
+    check_corrections,
+    check_eval_shares,
+    check_flat_fraction,
+)
 from components.errors import GateRefused, InputError
 from components.example_gen.scan import Scan
 from components.options.data import DataOptions
@@ -41,7 +47,8 @@ def judge_scan(scan: Scan, options: DataOptions) -> Gate:
     checks, notes = check_bad_fraction(scan.dataset, rejected, options.max_bad_fraction)
     flat = ({"name": row.name, "label": row.label} for row in scan.rows if row.is_example and FLAT in row.flags)
     more, more_notes = check_flat_fraction(scan.dataset, flat, options.max_flat_fraction)
-    return Gate((*checks, *more, *check_eval_shares(scan.dataset)), notes=(*notes, *more_notes))
+    warnings = (*check_eval_shares(scan.dataset), *check_corrections(scan.dataset))
+    return Gate((*checks, *more, *warnings), notes=(*notes, *more_notes))
 
 
 def refuse_empty_class(scan: Scan) -> None:
@@ -118,6 +125,8 @@ def describe_scan(scan: Scan, seconds: float) -> str:
     count = data["leakage_groups"]
     leaks = f"; {count:,} leak{'s' * (count > 1)} between train and eval" if count else ""
     looked = {"rotated": "turned upright", "flat": "of one colour"}
+    if data.get("corrected"):
+        leaks = f"; {data['corrected']:,} labels corrected{leaks}"
     odd = "".join(f"; {data['flags'][flag]:,} {words}" for flag, words in looked.items() if flag in data["flags"])
     changes = scan.class_map.describe()
     rate = f"{data['found'] / max(seconds, 1e-3):,.0f} files/s"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.contract import features
-from components.contract.limits import FLAT
-from components.images.findings import DUPLICATE_OF, Inspection, is_blank
+from components.contract.limits import FLAT, NO_LOSS
+from components.images.findings import DUPLICATE_OF, EXCLUDED, Inspection, is_blank
 from components.sources.listing import Source
 
 
@@ -35,6 +35,7 @@ class Row:
         reason: why it is no example, a key of `images.REASONS`.
         detail: more on the reason, for people.
         ignored: why it was left aside, a key of `sources.IGNORED`.
+        label_found: the class that the data gave it, where `data.corrections` gave it another one.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Row:
     reason: str = ""
     detail: str = ""
     ignored: str = ""
+    label_found: str = ""
 
     @property
     def is_example(self) -> bool:
@@ -100,8 +102,9 @@ def summarise_rows(rows: Iterable[Row], classes: list[str]) -> dict[str, Any]:
     """Counts the rows of the manifest, as `dataset.json` keeps them.
 
     Returns:
-        `found`, `ignored`, `train`, `eval`, `quarantined`, `duplicates` (copies left out), `classes`, `per_class`
-        {split: {class: count}}, `bad` {class: files rejected, copies not among them}, `bad_without_class` (those whose
+        `found`, `ignored`, `train`, `eval`, `quarantined`, `duplicates` (copies left out), `corrected` and `excluded`
+        (images that `data.corrections` gave another class, or left out), `classes`, `per_class` {split: {class:
+        count}}, `bad` {class: files rejected, but neither copies nor excluded ones}, `bad_without_class` (those whose
         class is not known), `reasons` {reason: count}, `ignored_reasons`, `formats` {format of an example's file:
         count}, `flags` {flag: count}, `flat` {class: examples of one colour}, `blank` {class: those of them that are
         black or white}, `bytes`.
@@ -112,16 +115,17 @@ def summarise_rows(rows: Iterable[Row], classes: list[str]) -> dict[str, Any]:
     ignored: Counter[str] = Counter()
     formats: Counter[str] = Counter()
     flags: Counter[str] = Counter()
-    size = without_class = 0
+    size = without_class = corrected = 0
     for row in rows:
+        corrected += bool(row.label_found) and row.reason != EXCLUDED
         if row.ignored:
             ignored[row.ignored] += 1
         elif row.reason:
             reasons[row.reason] += 1
             if row.label in bad:
-                bad[row.label] += row.reason != DUPLICATE_OF
+                bad[row.label] += row.reason not in NO_LOSS
             else:  # what cannot even be listed, or has no single class in its row
-                without_class += row.reason != DUPLICATE_OF
+                without_class += row.reason not in NO_LOSS
         else:
             per_class[row.split][row.label] += 1
             formats[row.format] += 1
@@ -137,6 +141,8 @@ def summarise_rows(rows: Iterable[Row], classes: list[str]) -> dict[str, Any]:
         "eval": evaluation,
         "quarantined": reasons.total(),
         "duplicates": reasons[DUPLICATE_OF],
+        "corrected": corrected,
+        "excluded": reasons[EXCLUDED],
         "classes": classes,
         "per_class": per_class,
         "bad": bad,

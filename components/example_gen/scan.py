@@ -19,6 +19,7 @@ from typing import Any
 
 from components import images
 from components.example_gen.comparison import Findings, judge_rows
+from components.example_gen.corrections import correct_rows
 from components.example_gen.history import ClassMap, History, map_classes
 from components.example_gen.manifest import Row, digest_rows, make_row, summarise_rows
 from components.files.paths import is_remote
@@ -95,14 +96,17 @@ def scan_data(
     """
     rows, read = inspect_all(listing.sources, options, memory, looking)
     fingerprint = digest_rows(row for row in rows if not row.ignored)
+    corrected = correct_rows(rows, listing.root, set(listing.labels), options)
     findings, shares = judge_rows(rows, options, memory)
     rows += [Row(name, ignored=why) for name, why in listing.ignored]
-    class_map = map_classes(listing.labels, rows, memory)
+    class_map = map_classes(corrected.classes, rows, memory)
     dataset = summarise_rows(rows, class_map.classes) | findings.counts
     dataset["odd_shares"] = shares
     dataset["class_changes"] = {"new": class_map.new, "gone": class_map.gone, "renamed": class_map.renamed}
+    fingerprint = corrected.digest_with(fingerprint)
+    dataset |= {"corrections_sha256": corrected.sha256, "lost_corrections": corrected.lost}
     dataset |= {"fingerprint": fingerprint, "layout": listing.layout, "container": listing.container}
-    dataset["notes"] = listing.notes
+    dataset["notes"] = [*listing.notes, *corrected.notes]
     return Scan(listing, rows, findings, class_map, dataset, read)
 
 

@@ -22,6 +22,7 @@ ANIMATED_UNSUPPORTED = "animated_unsupported"
 DUPLICATE_OF = "duplicate_of"
 CONFLICTING_LABEL = "conflicting_label"
 UNLABELLED = "unlabelled"
+EXCLUDED = "excluded"
 POSTPONED = "postponed"  # no reason that anyone sees: another process is to inspect the file
 REASONS = {
     EMPTY: "the file has no bytes",
@@ -35,6 +36,7 @@ REASONS = {
     DUPLICATE_OF: "an exact copy of another file of the same class",
     CONFLICTING_LABEL: "the same picture stands under two classes",
     UNLABELLED: "its row gives no class, or several",
+    EXCLUDED: "a person left it out: data.corrections",
 }
 CONVERTED = "converted"
 ROTATED = "rotated"

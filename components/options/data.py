@@ -29,6 +29,11 @@ class DataOptions(Options):
     classes: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = Field(
         None, description="The classes that are expected, in any order: others, and missing ones, are anomalies."
     )
+    corrections: str | None = Field(
+        None,
+        description="CSV file that gives images another class or excludes them, as a run's page suggests it.",
+        json_schema_extra=MACHINE_PATH,
+    )
     eval_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         0.2, description="Share of images for evaluation, where the data does not give the split."
     )

@@ -16,6 +16,8 @@ from components.process.lines import library_versions, line_name
 from components.registry.card.facts import Sources
 from components.registry.card.fields import given_card, list_fields, list_open
 
+CORRECTED = ("corrected", "excluded", "corrections_sha256")  # entries of `dataset.json`
+
 
 @dataclass(frozen=True)
 class Data:
@@ -97,7 +99,8 @@ def describe_data(manifest: str) -> dict[str, Any]:
         manifest: URI of a Manifest artifact.
 
     Returns:
-        `train`, `eval` and `quarantined` counts; `manifest_sha256` of the manifest's bytes; `split_sha256` over the
+        `train`, `eval` and `quarantined` counts; with corrections also `corrected` and `excluded`, and
+        `corrections_sha256` of their file; `manifest_sha256` of the manifest's bytes; `split_sha256` over the
         sorted lines `<sha256> <side>` of its examples, so that it says who was on which side, whatever the names.
     """
     dataset = read_json(os.path.join(manifest, features.DATASET_FILE))
@@ -110,6 +113,7 @@ def describe_data(manifest: str) -> dict[str, Any]:
                 sides.append(f"{row['sha256']} {row['split']}\n")
     return {
         **{name: dataset[name] for name in (features.TRAIN_SPLIT, features.EVAL_SPLIT, "quarantined")},
+        **({name: dataset[name] for name in CORRECTED} if dataset.get("corrections_sha256") else {}),
         "manifest_sha256": digest.hexdigest(),
         "split_sha256": hashlib.sha256("".join(sorted(sides)).encode()).hexdigest(),
     }

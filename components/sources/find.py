@@ -103,9 +103,24 @@ def find_tree(path: str, options: DataOptions) -> Tree:
         InputError: nothing is there, or nothing that can hold images.
     """
     tree = _find_at(path, options)
+    _leave_corrections(tree, options.corrections)
     nested.open_archives(tree, options)
     tree.files.sort(key=lambda file: file.name)
     return tree
+
+
+def _leave_corrections(tree: Tree, path: str | None) -> None:
+    """Leaves `data.corrections` aside where that lies among the images: it is no table that labels them."""
+    if path:
+        same = [file for file in tree.files if file.path == path or _is_same_file(file.path, path)]
+        tree.ignored += [(file.name, "corrections") for file in same]
+        tree.files = [file for file in tree.files if file not in same]
+
+
+def _is_same_file(path: str, other: str) -> bool:
+    if is_remote(other) or os.path.basename(path) != os.path.basename(other):
+        return False
+    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
 
 
 def _find_at(path: str, options: DataOptions) -> Tree:

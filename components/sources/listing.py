@@ -28,6 +28,7 @@ IGNORED = {
     "class_names": "the names of the classes, a line each",
     "special": "a pipe, a socket or a device",
     "manifest": "the manifest itself",
+    "corrections": "the corrections themselves: data.corrections",
     "not_in_manifest": "the manifest does not name it",
     "not_a_record": "beside TFRecord files, not one itself",
     "not_an_image": "neither its name nor its content is an image's",

@@ -222,6 +222,7 @@ def models_reproduce(
     version: Number,
     data: Annotated[str | None, typer.Option(help="Where the data lies now. Default: where it lay then.")] = None,
     weights: Annotated[str | None, typer.Option(help="Where the backbone's weights file lies now.")] = None,
+    corrections: Annotated[str | None, typer.Option(help="Where the file of data.corrections lies now.")] = None,
     workdir: Annotated[
         Path | None, typer.Option(help="A fresh directory. Default: work/reproduce/<version>-<time>.")
     ] = None,
@@ -237,7 +238,7 @@ def models_reproduce(
     serving = serving_dir(folder).resolve()
     number = choose_version(serving, version)
     place = workdir or Path("work", "reproduce", f"{number}-{time.strftime('%Y%m%d-%H%M%S')}")
-    found = reproduce_version(serving, number, place, Places(data, weights))
+    found = reproduce_version(serving, number, place, Places(data, weights, corrections))
     if as_json:
         print(found.to_json())
     else:

@@ -162,8 +162,8 @@ def model_key(config: Config, data_fingerprint: str, fingerprints: dict[str, str
     }
     if config.exports:
         deciding["options"]["exports"] = list(config.exports)
-    for judged_later in ("path", "classes", "max_bad_fraction", "max_flat_fraction"):
-        deciding["options"]["data"].pop(judged_later)
+    for known_otherwise in ("path", "corrections", "classes", "max_bad_fraction", "max_flat_fraction"):
+        deciding["options"]["data"].pop(known_otherwise)  # by the fingerprint, or judged later
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 

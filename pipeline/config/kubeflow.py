@@ -81,6 +81,9 @@ class KubeflowOptions(Options):
     weights: str | None = Field(
         None, description="Where the weights file lies in a pod; null: trainer.weights.", json_schema_extra=POD_PATH
     )
+    corrections: str | None = Field(
+        None, description="Where the corrections lie in a pod; null: data.corrections.", json_schema_extra=POD_PATH
+    )
     volumes: list[Volume] = Field(default_factory=list, description="Mounted in every pod.")
     secrets: list[Secret] = Field(default_factory=list, description="Environment of every pod.")
     node_selector: dict[str, str] = Field(default_factory=dict, description="For the pods of all nodes.")

@@ -55,6 +55,9 @@ def make_plan(config: Config, workdir: Workdir, scan: Scan, options: RunOptions)
     sources, libraries, weights = source_fingerprints(), library_versions(), hash_weights(config.trainer)
     key = model_key(config, digest, node_fingerprints(sources, libraries), weights)
     parent, best = find_baselines(workdir.serving, key, options.enable_cache)
+    if config.data.corrections:
+        data = config.data.model_copy(update={"corrections": absolute(config.data.corrections)})
+        config = config.model_copy(update={"data": data})
     return Plan(
         config=config,
         workdir=workdir.root,

@@ -144,7 +144,8 @@ def check_expected(scan: Scan, expected: str) -> None:
     if expected and found != expected:
         raise InputError(
             f"data.path: expected data with the fingerprint {expected[:12]} (names, classes and content of every "
-            f"file), found {found[:12]} in {scan.listing.root}.\nGive the data as it was then: --data PATH."
+            f"file, and corrections), found {found[:12]} in {scan.listing.root}.\n"
+            "Give the data as it was then: --data PATH (and --corrections FILE)."
         )
 
 

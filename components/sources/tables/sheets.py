@@ -103,7 +103,7 @@ def _text_sheet(text: str, name: str, place: str) -> Sheet:
     return _csv_sheet(text, place, "\t" + DELIMITERS if name.endswith((".tsv", ".tab")) else DELIMITERS)
 
 
-def decode_text(content: bytes, name: str) -> str:
+def decode_text(content: bytes, name: str, option: str = "data.path", form: str = FORM) -> str:
     """Decodes the text of a table: UTF-8, or UTF-16 where it says so, as Excel's "Unicode text".
 
     Bytes that are no UTF-8 stay as surrogates, since paths may be any bytes; `windows_text` reads them.
@@ -114,7 +114,7 @@ def decode_text(content: bytes, name: str) -> str:
     utf_16 = content[:2] in UTF_16
     text = content.decode("utf-16", "replace") if utf_16 else content.decode("utf-8-sig", "surrogateescape")
     if "\0" in text:
-        raise InputError(f"data.path: {name} is not UTF-8 text (it has zero bytes).\n{FORM}")
+        raise InputError(f"{option}: {name} is not UTF-8 text (it has zero bytes).\n{form}")
     return text
 
 
@@ -155,7 +155,7 @@ def _json_object(sheet: Sheet, line: int, content: str) -> dict[str, Any]:
 def _csv_sheet(text: str, name: str, delimiters: str) -> Sheet:
     said = SEPARATOR.match(text)
     start = said.end() if said else 0
-    delimiter = said[1] if said else _sniff_delimiter(text[: 1 << 16], delimiters)
+    delimiter = said[1] if said else sniff_delimiter(text[: 1 << 16], delimiters)
     quoted_after_blank = f'{delimiter} "' in text
 
     def open_reader() -> Any:
@@ -190,8 +190,8 @@ def _csv_sheet(text: str, name: str, delimiters: str) -> Sheet:
     return sheet
 
 
-def _sniff_delimiter(start: str, delimiters: str) -> str:
-    """The delimiter with which the first rows have the same number of fields, of those the one that makes most."""
+def sniff_delimiter(start: str, delimiters: str) -> str:
+    """Finds the delimiter that gives the first rows one number of fields; of several, the one that makes most."""
     scores = {delimiter: _score(start, delimiter) for delimiter in delimiters}
     return max(scores, key=lambda delimiter: scores[delimiter])
 

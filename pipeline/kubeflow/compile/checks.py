@@ -68,11 +68,18 @@ def _files(config: Config, service: Service) -> Iterator[str]:
     named = [("data.path", "kubeflow.data_path", cluster.data_path or config.data.path or "")]
     if trainer.weights not in ("imagenet", "none"):
         named.append(("trainer.weights", "kubeflow.weights", cluster.weights or trainer.weights))
+    if config.data.corrections:
+        place = cluster.corrections or config.data.corrections
+        named.append(("data.corrections", "kubeflow.corrections", place))
     if is_path(trainer.backbone):
         named.append(("trainer.backbone", "trainer.backbone", trainer.backbone))
     named.append(("beam.shared_path", "beam.shared_path", config.beam.shared_path or ""))
     for key, mended_by, path in named:
-        given = path in (cluster.data_path, cluster.weights)  # the image may hold it: the user has said so
+        given = path in (
+            cluster.data_path,
+            cluster.weights,
+            cluster.corrections,
+        )  # the image may hold it: the user has said so
         if not path or is_sample(path) or is_remote(path) or (given and path.startswith("/")):
             continue
         if not service.has_path(config, path):

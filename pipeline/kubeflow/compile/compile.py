@@ -136,7 +136,11 @@ def plan_for_pods(config: Config, service: Service) -> Plan:
     """Makes the plan of the compiled pipeline: paths as they are in a pod, and nothing of the data."""
     cluster = config.kubeflow
     trainer = config.trainer.model_copy(update={"weights": cluster.weights or config.trainer.weights})
-    data = config.data.model_copy(update={"path": cluster.data_path or config.data.path or ""})
+    places = {
+        "path": cluster.data_path or config.data.path or "",
+        "corrections": cluster.corrections or config.data.corrections,
+    }
+    data = config.data.model_copy(update=places)
     return Plan(
         config=config.model_copy(update={"trainer": trainer, "data": data}),
         workdir=Path(cluster.workdir),

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -115,26 +116,29 @@ def test_the_counts_add_up():
         example("1", "cats", "train"),
         example("2", "cats", "train", "jpeg", ("rotated", "wrong_suffix")),
         example("3", "dogs", "train", "webp", ("converted", "wrong_suffix")),
-        example("4", "dogs", "eval"),
+        replace(example("4", "dogs", "eval"), label_found="cats"),
         rejected("5", "dogs", "truncated"),
         rejected("6", "dogs", "empty"),
         rejected("7", "dogs", "truncated"),
         rejected("8", "cats", "duplicate_of"),
         Row("9", ignored="hidden"),
+        rejected("10", "cats", "excluded"),
     ]
     found = summarise_rows(iter(rows), ["cats", "dogs"])
     assert found == {
-        "found": 9,
+        "found": 10,
         "ignored": 1,
         "train": 3,
         "eval": 1,
-        "quarantined": 4,
+        "quarantined": 5,
         "duplicates": 1,
+        "corrected": 1,
+        "excluded": 1,
         "classes": ["cats", "dogs"],
         "per_class": {"train": {"cats": 2, "dogs": 1}, "eval": {"cats": 0, "dogs": 1}},
         "bad": {"cats": 0, "dogs": 3},
         "bad_without_class": 0,
-        "reasons": {"duplicate_of": 1, "empty": 1, "truncated": 2},
+        "reasons": {"duplicate_of": 1, "empty": 1, "excluded": 1, "truncated": 2},
         "ignored_reasons": {"hidden": 1},
         "formats": {"jpeg": 1, "png": 2, "webp": 1},
         "flags": {"converted": 1, "rotated": 1, "wrong_suffix": 2},

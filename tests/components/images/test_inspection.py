@@ -157,6 +157,7 @@ def test_a_broken_file_is_rejected_with_its_reason(kind):
 
 def test_every_reason_that_an_image_can_have_is_met_by_a_real_file():
     elsewhere = {findings.UNREADABLE, findings.DUPLICATE_OF, findings.CONFLICTING_LABEL, findings.UNLABELLED}
+    elsewhere.add(findings.EXCLUDED)
     assert {reason for _, reason, _ in REJECTED.values()} == set(REASONS) - elsewhere
 
 

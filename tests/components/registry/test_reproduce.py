@@ -159,8 +159,9 @@ def test_a_version_of_others_cannot_be_run_again(push, serving):
 def test_what_moved_since_is_taken_from_where_it_is_now(tmp_path):
     passport = passport_of(tmp_path)
     (tmp_path / "w.h5").write_bytes(b"weights")
-    config = config_of(passport, 7, Places("elsewhere", str(tmp_path / "w.h5")))
+    config = config_of(passport, 7, Places("elsewhere", str(tmp_path / "w.h5"), "mine.csv"))
     assert (config.data.path, config.trainer.weights) == ("elsewhere", str(tmp_path / "w.h5"))
+    assert config.data.corrections == "mine.csv"
     with pytest.raises(InputError, match=r"weights of version 7, sha256 none; .*w.h5 has [0-9a-f]{12}.\n.*--weights"):
         check_weights_file(config, passport, 7)
 

@@ -11,8 +11,8 @@ from pipeline.config.configuration import Config, load_config
 from pipeline.config.paths import find_paths
 
 PATHS = {
-    *("data.path", "trainer.weights", "trainer.backbone", "beam.shared_path"),
-    *("kubeflow.pipeline_root", "kubeflow.workdir", "kubeflow.data_path", "kubeflow.weights"),
+    *("data.path", "data.corrections", "trainer.weights", "trainer.backbone", "beam.shared_path"),
+    *("kubeflow.pipeline_root", "kubeflow.workdir", "kubeflow.data_path", "kubeflow.weights", "kubeflow.corrections"),
     "kubeflow.volumes.0.mount_path",
 }
 WORDS = {"path", "folder", "file", "dir", "root", "weights"}

@@ -78,6 +78,12 @@ def test_the_image_may_hold_the_weights_where_the_user_says_so():
     check_compilable(make_config(trainer={"weights": "w.h5"}, kubeflow={"weights": "/opt/w.h5"}), KFP)
 
 
+def test_corrections_are_a_path_of_this_machine_unless_the_user_says_where_they_lie():
+    with pytest.raises(InputError, match=r"data.corrections: c.csv is a path of this machine; .* kubeflow.corrections"):
+        check_compilable(make_config(data={"corrections": "c.csv"}), KFP)
+    check_compilable(make_config(data={"corrections": "c.csv"}, kubeflow={"corrections": "/opt/c.csv"}), KFP)
+
+
 @pytest.mark.parametrize("node", MODEL_NODES)
 def test_nodes_that_run_the_model_may_ask_for_a_gpu(node):
     check_compilable(make_config(kubeflow={"nodes": {node: {"gpu_count": 1}}}), KFP)
