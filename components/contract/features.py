@@ -77,6 +77,7 @@ STATISTICS_FILE = "FeatureStats.pb"  # TFX's name, in a folder a split
 ANOMALIES_FILE = "SchemaDiff.pb"  # TFX's name, in a folder a split
 OUTCOMES_FILE = "images.parquet"  # of the Evaluator: what each model answered for each eval image
 BASELINE_FILE = "baseline.json"  # a pushed version to compare the candidate with, or why it cannot be
+CORRECTIONS_FILE = "label_errors.csv"  # beside a run's page: likely label errors, as `data.corrections` takes them
 VERDICT_FILE = "verdict.json"  # why a gate said yes or no
 REPORT_FILE = "report.html"  # the page that tells whether to trust the model
 CONTENT_FILE = "content.json"  # what the page shows, so that a run can write it again with what it alone knows

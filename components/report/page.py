@@ -29,6 +29,7 @@ SECTIONS = (
     "components.report.sections.served",
     "components.report.sections.data",
     "components.report.sections.learning",
+    "components.report.sections.label_errors",
     "components.report.sections.provenance",
 )
 SCHEMA = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 from collections.abc import Mapping
@@ -56,7 +57,15 @@ def write_page(run: Path, features_dir: Path) -> Path:
     facts |= {"command": summary.get("command", ""), **describe_pushed(summary)}
     path = run / features.REPORT_FILE
     write_atomically(str(path), render(content, facts))
+    write_label_errors(run, content)
     return path
+
+
+def write_label_errors(run: Path, content: Mapping[str, Any]) -> None:
+    """Writes what the page suggests as corrections beside the page, for `data.corrections`."""
+    found = content["sections"].get("label_errors", {}).get("facts")
+    if found:
+        write_atomically(str(run / features.CORRECTIONS_FILE), base64.b64decode(found["csv"]))
 
 
 def describe_pushed(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,157 @@
+"""Likely label errors, as thumbnails and as a CSV file that ingest takes back.
+
+The facts of the template: `judged`, `likely`, `corrected` and `excluded`, counts; `rows`, the likely errors, then some
+doubtful ones, {`sha256`, `key` of the picture, `name`, `split`, `given`, `suggested`, `p_given`, `p_suggested`,
+`score`, `likely`}; `csv`, the file `file` in base64; `notes`, a sentence each.
+"""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+
+from components.contract import features
+from components.example_gen.corrections import EXCLUDE, KEEP, RELABEL, write_corrections
+from components.example_gen.manifest import Row
+from components.images.findings import EXCLUDED
+from components.report.inputs import ReportInputs
+from components.report.label_errors import LabelErrors, find_label_errors
+from components.report.pictures import Pictures
+from components.report.section import Facts
+
+TITLE = "Likely label errors"
+TEMPLATE = "label_errors.html"
+SHOWN = 60  # thumbnails
+IN_FILE = 5000  # rows of the CSV file
+DOUBTFUL = 20  # rows at least that stand in the file after the likely errors, for who wants to look further
+
+
+def gather(inputs: ReportInputs, pictures: Pictures) -> Facts | str:
+    """Gathers the suggestions, and the file of them."""
+    if not inputs.row_of or not inputs.model:
+        return "No features were made: the run did not come so far."
+    rows, found = judge_labels(inputs)
+    if not rows:
+        return "No features of these images were kept, which labels are judged by."
+    notes = list(found.notes)
+    if len(rows) < len(inputs.row_of):
+        notes.append(f"{len(inputs.row_of) - len(rows):,} images without kept features are not judged")
+    listed = _list(found, rows, inputs.labels)
+    shown = [row for row in listed if row["score"] > 0][:SHOWN]
+    for row in shown:
+        row["key"] = pictures.want(row["sha256"])
+    corrected, excluded = _earlier(inputs.rows)
+    if len(listed) == IN_FILE:
+        notes.append(f"the file holds the first {IN_FILE:,} images only")
+    return {
+        "judged": len(found.rows),
+        "likely": int(found.likely.sum()),
+        "corrected": len(corrected),
+        "excluded": len(excluded),
+        "rows": [{**row, "name": _shown(row["name"])} for row in shown],
+        "csv": base64.b64encode(_write([*corrected, *excluded], listed)).decode(),
+        "file": features.CORRECTIONS_FILE,
+        "notes": notes,
+    }
+
+
+def judge_labels(inputs: ReportInputs) -> tuple[list[Row], LabelErrors]:
+    """Judges the labels of both sides by the features that the run kept.
+
+    Returns:
+        The images whose features were kept, and what `find_label_errors` says of them.
+    """
+    rows = list(inputs.row_of.values())
+    values, known = inputs.read_features([row.sha256 for row in rows])
+    rows = [row for row, there in zip(rows, known, strict=True) if there]
+    index = {label: number for number, label in enumerate(inputs.labels)}
+    labels = np.array([index[row.label] for row in rows], int)
+    return rows, find_label_errors(values[known], labels, inputs.labels, _group(rows, inputs))
+
+
+def _shown(name: str) -> str:
+    """A name as text: bytes of it that are no UTF-8 become question marks."""
+    return name.encode("utf-8", "replace").decode()
+
+
+def _group(rows: list[Row], inputs: ReportInputs) -> np.ndarray:
+    """Numbers the groups of images that are near copies or belong together: int [n]."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    place = {row.name: number for number, row in enumerate(rows)}
+    findings = inputs.findings
+    sets = [*findings.get("near_duplicates", []), *findings.get("duplicates", []), *findings.get("leakage", [])]
+    named = [[place[name] for name in names if name in place] for names in sets]
+    by_group: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        if row.group:
+            by_group.setdefault(row.group, []).append(number)
+    pairs = [(one[0], other) for one in (*named, *by_group.values()) for other in one[1:]]
+    left, right = np.array(pairs, int).reshape(-1, 2).T
+    links = coo_matrix((np.ones(len(left)), (left, right)), (len(rows), len(rows)))
+    return np.asarray(connected_components(links, directed=False)[1])
+
+
+def _list(found: LabelErrors, rows: list[Row], labels: list[str]) -> list[Facts]:
+    """The likely errors, then as many doubtful ones again, and `DOUBTFUL` at least."""
+    likely = int(found.likely.sum())
+    count = min(likely + max(likely, DOUBTFUL), IN_FILE, len(found.rows))
+    return [
+        {
+            "sha256": rows[found.rows[i]].sha256,
+            "name": rows[found.rows[i]].name,
+            "split": rows[found.rows[i]].split,
+            "given": labels[found.given[i]],
+            "suggested": labels[found.suggested[i]],
+            "p_given": round(float(found.p_given[i]), 4),
+            "p_suggested": round(float(found.p_suggested[i]), 4),
+            "score": round(float(found.score[i]), 4),
+            "likely": bool(found.likely[i]),
+        }
+        for i in range(count)
+    ]
+
+
+def _earlier(rows: list[Row]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Rows of the corrections that the run had: the new file stands in for the old one, so they stay in force."""
+    corrected = [
+        {
+            "path": row.name,
+            "sha256": row.sha256,
+            "label": row.label_found,
+            "suggested": row.label,
+            "action": RELABEL,
+        }
+        for row in rows
+        if row.label_found and row.reason != EXCLUDED
+    ]
+    excluded = [
+        {"path": row.name, "sha256": row.sha256, "label": row.label_found or row.label, "action": EXCLUDE}
+        for row in rows
+        if row.reason == EXCLUDED
+    ]
+    return corrected, excluded
+
+
+def _write(earlier: list[dict[str, str]], listed: list[Facts]) -> bytes:
+    """Writes earlier corrections, then the suggestions; an image that is in both is corrected anew."""
+    again = {row["sha256"] for row in listed if row["likely"]}
+    kept = [row for row in earlier if row["sha256"] not in again or not row["sha256"]]
+    known = {row["sha256"] for row in kept}
+    suggested = [
+        {
+            "path": row["name"],
+            "sha256": row["sha256"],
+            "label": row["given"],
+            "suggested": row["suggested"],
+            "action": RELABEL if row["likely"] else KEEP,
+            "score": f"{row['score']:.4f}",
+            "p_label": f"{row['p_given']:.4f}",
+            "p_suggested": f"{row['p_suggested']:.4f}",
+        }
+        for row in listed
+        if row["sha256"] not in known
+    ]
+    return write_corrections([*kept, *suggested])
