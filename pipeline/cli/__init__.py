@@ -3,7 +3,8 @@
 A module a command or group; importing it adds it to `app`, in the order of the help text.
 """
 
-from pipeline.cli import run, init, check, predict, serve, report, models, runs, weights, features  # isort: skip  # noqa: F401
+from pipeline.cli import run, init, check, predict, suggest, serve, report  # isort: skip  # noqa: F401
+from pipeline.cli import runs, models, weights, features  # isort: skip  # noqa: F401
 from pipeline.cli import compile, execute, submit, schedule  # isort: skip  # noqa: F401
 from pipeline.cli.app import app
 

@@ -75,6 +75,10 @@ class Model:
         """float32 [batch, h, w], 0..1: where the evidence for the most probable class is."""
         return self.run(features.EXPLAIN, features.OUTPUT_CAM, contents)
 
+    def embed(self, contents: list[bytes]) -> np.ndarray:
+        """float32 [batch, d]: the pooled features that the head sees."""
+        return self.run(features.EMBED, features.OUTPUT_FEATURES, contents)
+
     def run(self, signature: str, output: str, contents: list[bytes]) -> np.ndarray:
         """Runs a signature over encoded images; gives one of its outputs, a row an image."""
         import tensorflow as tf

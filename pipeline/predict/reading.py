@@ -34,6 +34,8 @@ class Image:
         error: `reason: detail`, the reason a key of `images.REASONS`.
         pixels: of the picture; 0 with an error.
         flags: keys of `images.FLAGS`: what was done to it, or is odd about it.
+        sha256: of the file, hex; empty with an error.
+        picture_hash: perceptual hash; empty where it would mean nothing.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Image:
     error: str = ""
     pixels: int = 0
     flags: tuple[str, ...] = ()
+    sha256: str = ""
+    picture_hash: str = ""
 
 
 def check_image(name: str, content: bytes, limits: findings.ImageLimits = DEFAULT_LIMITS) -> Image:
@@ -59,7 +63,8 @@ def _check(name: str, content: bytes, limits: findings.ImageLimits) -> Image:
         encoded, _ = encode_for_tensorflow(content, found)
     except Exception as error:  # noqa: BLE001  one image, out of memory for one, takes no other's answer down
         return Image(name, error=f"{findings.UNDECODABLE}: {first_line(error)}")
-    return Image(name, encoded, pixels=found.height * found.width, flags=found.flags)
+    pixels = found.height * found.width
+    return Image(name, encoded, "", pixels, found.flags, found.sha256, found.picture_hash)
 
 
 def limits_for(model: Path) -> findings.ImageLimits:

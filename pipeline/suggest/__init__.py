@@ -1,0 +1,1 @@
+"""`graft suggest`: which unlabelled images would teach a model most, or that choosing them is no better than chance."""
