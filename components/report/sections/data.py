@@ -134,7 +134,7 @@ def list_rejected(inputs: ReportInputs, files: SourcePictures) -> Rows:
             "count": count,
             "cards": [make_card(files, row, row.detail) for row in rows[reason][:SHOWN]],
         }
-        for reason, count in sorted(by_count(inputs.dataset.get("reasons", {})), key=lambda pair: pair[0] == NO_LOSS)
+        for reason, count in sorted(by_count(inputs.dataset.get("reasons", {})), key=lambda pair: pair[0] in NO_LOSS)
     ]
 
 

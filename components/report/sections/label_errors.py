@@ -67,7 +67,7 @@ def judge_labels(inputs: ReportInputs) -> tuple[list[Row], LabelErrors]:
     rows = [row for row, there in zip(rows, known, strict=True) if there]
     index = {label: number for number, label in enumerate(inputs.labels)}
     labels = np.array([index[row.label] for row in rows], int)
-    return rows, find_label_errors(values[known], labels, inputs.labels, _group(rows, inputs))
+    return rows, find_label_errors(values[known], labels, inputs.labels, group_rows(rows, inputs))
 
 
 def _shown(name: str) -> str:
@@ -75,7 +75,7 @@ def _shown(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
-def _group(rows: list[Row], inputs: ReportInputs) -> np.ndarray:
+def group_rows(rows: list[Row], inputs: ReportInputs) -> np.ndarray:
     """Numbers the groups of images that are near copies or belong together: int [n]."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
