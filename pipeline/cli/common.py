@@ -26,6 +26,7 @@ def examples(*lines: str) -> str:
     """The end of a command's help: examples to copy, a line each, whole in 80 columns."""
     return "\n\n".join(["Example:" if len(lines) == 1 else "Examples:", *lines])
 
+
 Candidate = Annotated[
     bool, typer.Option("--candidate", help="The newest trained model of a working directory, though a gate refused it.")
 ]

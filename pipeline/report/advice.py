@@ -11,13 +11,13 @@ from typing import Any
 
 import yaml
 
+from components.contract.features import CORRECTIONS_FILE
 from components.contract.gates import lets_through
 from components.files.paths import is_remote
 from pipeline.first_run.start import SAMPLE_WEIGHTS
 from pipeline.process.typed import program
 from pipeline.report.summary import Summary
 
-LABEL_ERRORS = "label_errors.csv"  # in a run's folder: a row an image whose label is likely wrong
 MOST = 3  # things that are named
 FEW = 100  # eval images, below which more of them are the advice
 
@@ -120,7 +120,7 @@ def _is_sample(refused: _Refused) -> bool:
 
 
 def _mend_labels(refused: _Refused) -> Iterator[Advice]:
-    path = refused.run / LABEL_ERRORS
+    path = refused.run / CORRECTIONS_FILE
     try:
         with path.open(encoding="utf-8", newline="") as file:
             count = sum(1 for row in csv.DictReader(file) if any(row.values()))

@@ -5,9 +5,10 @@ import shlex
 import pytest
 from typer.main import get_command
 
+from components.contract.features import CORRECTIONS_FILE
 from pipeline.cli import app
 from pipeline.config.configuration import Config
-from pipeline.report.advice import LABEL_ERRORS, find_advice, look_command, override_command
+from pipeline.report.advice import find_advice, look_command, override_command
 from pipeline.report.summary import Summary
 
 PER_CLASS = {
@@ -31,7 +32,7 @@ def refused(tmp_path):
         content = {"data": {"path": str(photos)}, "trainer": trainer}
         (run / "config.yaml").write_text(Config.model_validate(content).to_yaml(), "utf-8")
         if errors is not None:
-            (run / LABEL_ERRORS).write_text(errors, "utf-8")
+            (run / CORRECTIONS_FILE).write_text(errors, "utf-8")
         measured = {"examples": 300, "accuracy": 0.7, "per_class": PER_CLASS, "confusion_matrix": MATRIX}
         dataset = {"per_class": {"train": {"cats": 800, "dogs": 400, "rare": 3}}}
         summary = Summary("r", status, dataset, measured if metrics is None else metrics, command=command)
@@ -64,7 +65,7 @@ def test_likely_label_errors_are_counted_and_come_first_of_what_the_data_can_men
     name, params = parse(advice[0].command)
     assert name == "run"
     assert params["config"] == "my photos"
-    assert params["settings"] == [f"data.corrections={tmp_path}/my work/runs/r/{LABEL_ERRORS}"]
+    assert params["settings"] == [f"data.corrections={tmp_path}/my work/runs/r/{CORRECTIONS_FILE}"]
     assert "told worst" in advice[1].words
 
 

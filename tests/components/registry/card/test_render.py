@@ -119,6 +119,12 @@ def test_a_thousand_classes_are_fifty_rows_and_a_count(facts):
     assert len(text) < 20_000
 
 
+def test_corrected_labels_are_counted(facts):
+    dataset = {"corrected": 7, "excluded": 2, "corrections_sha256": "c" * 64}
+    assert "| corrections of labels | 7 corrected, 2 excluded |" in render_card(facts(dataset=dataset))
+    assert "corrections of labels" not in render_card(facts())
+
+
 def test_the_comparison_says_the_difference_with_its_interval(facts):
     text = render_card(facts(metrics={"held_against": {"baseline": HELD}}, baseline={"accuracy": 0.88}, parent=6))
     assert "Version 6 had an accuracy of 0.8800 on the same images; that of this one differs by +0.0200" in text
