@@ -87,7 +87,7 @@ def override_command(summary: Summary) -> str:
 
 def look_command(summary: Summary, workdir: Path) -> str:
     """The command that asks the model though it was refused; empty where none was trained."""
-    return f"{program()} predict {quoted(workdir)} IMAGE --candidate" if summary.metrics else ""
+    return f"{program()} predict {quoted(workdir)} IMAGE --candidate" if summary.candidate else ""
 
 
 def _read_config(run: Path) -> dict[str, Any]:

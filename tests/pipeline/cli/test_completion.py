@@ -41,7 +41,7 @@ def test_bash_completes_commands_options_and_values(tmp_path):
     script.chmod(0o755)
     places = {"PATH": f"{script.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
     (tmp_path / "ask.sh").write_text(ASK)
-    asked = ["graft ru", "graft run --verb", "graft predict --format ", "graft models ro", "graft run ph"]
+    asked = ["graft chec", "graft run --verb", "graft predict --format ", "graft models ro", "graft run ph"]
     done = subprocess.run(
         ["bash", "--norc", str(tmp_path / "ask.sh"), *asked],
         env={**os.environ, **places},
@@ -51,7 +51,7 @@ def test_bash_completes_commands_options_and_values(tmp_path):
         check=True,
     )
     *answers, rule = done.stdout.splitlines()
-    assert answers == ["run", "--verbose", "table json jsonl csv parquet", "rollback", ""], done.stderr
+    assert answers == ["check", "--verbose", "table json jsonl csv parquet", "rollback", ""], done.stderr
     assert rule == "complete -o default -F _graft_completion graft"  # where it knows nothing, bash completes files
 
 

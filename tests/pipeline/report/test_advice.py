@@ -122,7 +122,7 @@ def test_a_run_without_its_configuration_is_no_error(tmp_path):
 
 def test_the_ways_on_can_be_pasted(tmp_path):
     gates = {"quality": {"passed": False}, "data": {"passed": True}}
-    summary = Summary("r", "not_blessed", metrics={"examples": 3}, gates=gates, command=COMMAND)
+    summary = Summary("r", "not_blessed", gates=gates, candidate={"uri": "x"}, command=COMMAND)
     name, params = parse(override_command(summary))
     assert (name, params["override"], params["reason"]) == ("run", ["quality"], "SAY WHY")
     assert look_command(summary, tmp_path / "a b") == f"graft predict '{tmp_path}/a b' IMAGE --candidate"
