@@ -94,9 +94,7 @@ def write_comparison(first: Path, second: Path, features_dir: Path) -> Path:
         InputError: they are the same, or one of them has no summary.
     """
     if first == second:
-        raise InputError(
-            f"--compare: expected two runs, got {first.name} twice.\nName another one: graft report --help"
-        )
+        raise InputError(f"--compare: expected two runs, got {first.name} twice.\nTheir ids: graft runs list")
     facts = compare_runs(ComparedRun(first, features_dir), ComparedRun(second, features_dir))
     path = second / f"report-compare-{first.name}-{second.name}.html"
     write_atomically(str(path), render_comparison(facts, f"{first.name} and {second.name}"))

@@ -105,7 +105,7 @@ def draw_curves(name: str, stages: list[Curves]) -> str:
             start += len(curves[name])
             if number + 1 < len(stages):
                 axes.axvline(start + 0.5, color=FAINT, linestyle="--")
-                axes.text(start + 0.6, axes.get_ylim()[1], "second stage", va="top", fontsize=9)
+                axes.set_title("right of the dashes: second stage", loc="right", fontsize=9)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("epoch")
         axes.set_title(NAMES[name], loc="left", fontsize=11)

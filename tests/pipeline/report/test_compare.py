@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from typer.testing import CliRunner
 
 from components.errors import InputError
+from pipeline.cli import app
 from pipeline.report.compare import compare_classes, compare_gates, compare_seconds, write_comparison
 from pipeline.report.inputs import note_inputs
 from tests.components.report.conftest import CLASSES, made_run  # noqa: F401  a fixture
@@ -81,6 +83,15 @@ def test_a_run_whose_data_was_refused_is_compared_as_far_as_it_came(runs, tmp_pa
     html = write_comparison(*runs, tmp_path / "features").read_text("utf-8")
     assert "Nothing was evaluated." in html
     assert "Data refused" in html
+
+
+def test_the_command_takes_beginnings_of_ids_and_latest(runs, tmp_path):
+    done = CliRunner().invoke(app, ["report", str(tmp_path), "--compare", IDS[0][:8], "latest"])
+    assert done.exit_code == 0, done
+    assert done.stdout.strip() == str(runs[1] / f"report-compare-{IDS[0]}-{IDS[1]}.html")
+    missing = CliRunner().invoke(app, ["report", str(tmp_path), "--compare", IDS[0], "1999"])
+    assert isinstance(missing.exception, InputError)
+    assert f"Expected a run of {tmp_path}, got '1999'" in str(missing.exception)
 
 
 def test_a_run_is_not_compared_with_itself(runs, tmp_path):
