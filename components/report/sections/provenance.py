@@ -33,9 +33,17 @@ def gather(inputs: ReportInputs, pictures: Pictures) -> Facts | str:
         "overrides": [
             {"gate": name, **gate["override"]} for name, gate in inputs.gates.items() if gate.get("override")
         ],
-        "corrections": config.get("data", {}).get("corrections"),
-        "corrected": inputs.dataset.get("corrections"),
+        "corrections": describe_corrections(inputs.dataset, config.get("data", {}).get("corrections") or ""),
     }
+
+
+def describe_corrections(dataset: Mapping[str, Any], path: str) -> dict[str, Any] | None:
+    """Describes what a file of corrections changed: `path`, `sha256`, and counts; None where there is no such file."""
+    if not dataset.get("corrections_sha256"):
+        return None
+    counts = {name: dataset.get(name, 0) for name in ("corrected", "excluded")}
+    lost = len(dataset.get("lost_corrections", []))
+    return {"path": path, "sha256": dataset["corrections_sha256"], **counts, "lost": lost}
 
 
 def trace_lineage(inputs: ReportInputs) -> Rows:

@@ -70,11 +70,13 @@ def test_the_configuration_is_yaml(made_run):
 def test_who_overrode_a_gate_and_what_corrected_labels_is_told(made_run):
     gate = Gate((Check("unusable", 0.5, 0.1, "fail", "too many", True),))
     verdict = gate.overridden_by(Override(("data",), "ann@lab", "2026-01-31T12:00:00Z", "known <bad> scans")).to_dict()
-    known = {features.DATASET_FILE: {"found": 3, "corrections": {"relabelled": 2}}, "gates": {"data": verdict}}
+    corrections = {"corrections_sha256": "9" * 64, "corrected": 2, "excluded": 1, "lost_corrections": ["line 3: x"]}
+    known = {features.DATASET_FILE: {"found": 3, **corrections}, "gates": {"data": verdict}}
     passport = {"config": {"data": {"corrections": "fixes.csv"}}}
     html = show(provenance, ReportInputs({}, passport=passport, known=known))
     assert "The data gate said no and was overridden by ann@lab: known &lt;bad&gt; scans" in html
-    assert "corrected by <code>fixes.csv</code>: relabelled 2." in html
+    assert f'Corrections of <code>fixes.csv</code> (<code title="{"9" * 64}">999999999999</code>)' in html
+    assert "gave 2 images another class and left 1 out; 1 rows name no image of the data." in html
 
 
 def test_a_run_of_which_nothing_is_known_says_so():
