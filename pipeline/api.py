@@ -21,7 +21,6 @@ from components.errors import InputError
 from pipeline.results import CheckResult, Report, RunResult
 
 if TYPE_CHECKING:
-    from pipeline.config.configuration import Config
     from pipeline.predict.classifier import Classifier
 
 Settings = Mapping[str, Any] | Sequence[str]
@@ -44,9 +43,13 @@ def check(
     import sys
 
     from pipeline.check import as_json, check_data
+    from pipeline.config.configuration import load_config
+    from pipeline.first_run.target import is_config
     from pipeline.process.progress import counting_lines
 
-    config = _configure(data, None, [*_lines(settings), *_lines({f"data.{key}": v for key, v in options.items()})])
+    lines = [*_lines(settings), *_lines({f"data.{key}": value for key, value in options.items()})]
+    given = is_config(str(data))
+    config = load_config(str(data) if given else None, lines, None if given else str(data))
     memory = Path(workdir) / "data.sqlite" if workdir else None
     with counting_lines("Checking", sys.stderr) as tell:
         found = check_data(config.data, memory, tell)
@@ -73,7 +76,8 @@ def run(
     button) ends the run in order: its record is written, and the next run continues from what is complete.
 
     Args:
-        config_or_data: a configuration (`.yaml`), or the data itself: a folder of images, `sample:digits`, ...
+        config_or_data: a configuration (`.yaml`), or the data itself, a folder of images or `sample:digits`: then a
+            start is chosen as `graft run` does, and said.
         workdir: the working directory; None: `work/<name>`.
         settings: options that win over the file, `{"trainer.epochs": 5}` or `["trainer.epochs=5"]`.
         data: the data; wins over `data.path` of a configuration.
@@ -91,20 +95,24 @@ def run(
         KeyboardInterrupt: it was interrupted.
     """
     from pipeline.config.overrides import make_override
+    from pipeline.first_run.load import choose_workdir, load_target
     from pipeline.process.apart import run_apart
     from pipeline.runs.read import read_run
 
     overridden = make_override(list(override), reason)
-    config = _configure(config_or_data, data, _lines(settings))  # first: its errors are instant
-    place = (Path(workdir) if workdir is not None else Path("work") / config.name).resolve()
+    target, images = str(config_or_data), None if data is None else str(data)
+    chosen = load_target(target, _lines(settings), images, may_fetch=True)  # first: its errors are instant
+    place = (choose_workdir(chosen, f"graft run {target}") if workdir is None else Path(workdir)).resolve()
+    for line in chosen.lines:
+        say(line)
     options = {
         "enable_cache": cache,
         "verify": verify,
         "if_changed": if_changed,
         "override": asdict(overridden) if overridden else None,
-        "command": f"api.run({str(config_or_data)!r}, ...) in Python",
+        "command": f"api.run({target!r}, ...) in Python",
     }
-    request = {"config": config.model_dump(mode="json"), "workdir": str(place), "options": options}
+    request = {"config": chosen.config.model_dump(mode="json"), "workdir": str(place), "options": options}
     answer = run_apart("pipeline.child", request, say)
     ended = read_run(place / "runs" / answer["run"])
     return RunResult(ended.run_id, place, ended.summary)
@@ -165,17 +173,3 @@ def _lines(settings: Settings | None) -> list[str]:
     if isinstance(settings, Mapping):
         return [f"{key}={json.dumps(value, default=str)}" for key, value in settings.items()]
     return list(settings)
-
-
-def _configure(config_or_data: str | Path, data: str | Path | None, settings: list[str]) -> Config:
-    """The configuration that is meant: a file, or the defaults for data."""
-    from pipeline.config.configuration import load_config
-
-    text = str(config_or_data)
-    if text.lower().endswith((".yaml", ".yml")):
-        return load_config(text, settings, None if data is None else str(data))
-    if data is not None:
-        raise InputError(
-            f"--data: the images are given already: {text}.\nGive a configuration there, or leave one out."
-        )
-    return load_config(None, settings, text)

@@ -61,14 +61,14 @@ def run(
     Exit code 0: pushed, or nothing to do. 2: bad usage, configuration or input. 3: a gate said no. 1: failed.
     """
     from pipeline.config.overrides import make_override
-    from pipeline.first_run.load import load_target
+    from pipeline.first_run.load import choose_workdir, load_target
 
     overridden = make_override(override or [], reason)
     if verbose and quiet:
         raise InputError("--verbose, --quiet: expected one of them, got both.\nLeave one out.")
     changes = [*(settings or []), *(["tuner.enabled=true"] if tune else [])]
     chosen = load_target(config, changes, data, may_fetch=True)  # first: its errors are instant
-    place = workdir or _place_of(chosen)
+    place = workdir or choose_workdir(chosen, typed_command())
     if not quiet:
         _say(chosen)
 
@@ -80,16 +80,6 @@ def run(
     with interruptible(CONTINUES):
         code = run_among_workers(chosen.config, place, options)
     raise typer.Exit(code)
-
-
-def _place_of(chosen: Chosen) -> Path:
-    """The working directory where none is given, unless it belongs to other images of that name."""
-    from pipeline.first_run.target import refuse_other_images
-
-    place = Path("work") / chosen.config.name
-    if chosen.lines:
-        refuse_other_images(place, str(chosen.config.data.path), typed_command())
-    return place
 
 
 def _say(chosen: Chosen) -> None:

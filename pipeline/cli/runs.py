@@ -14,7 +14,7 @@ import typer
 
 from components.errors import InputError
 from pipeline.cli.app import add_group, app
-from pipeline.cli.common import WorkdirArgument, find_place
+from pipeline.cli.common import WorkdirArgument, examples, find_place
 
 runs = add_group("runs", "The runs of a working directory: every one, pushed or not.")
 
@@ -30,7 +30,7 @@ class RunsFormat(str, Enum):
 Form = Annotated[RunsFormat, typer.Option("--format", help="For people, or for programs.")]
 
 
-@runs.command("list", epilog="Examples: graft runs list; graft runs list work/sample --last 5 --format csv")
+@runs.command("list", epilog=examples("graft runs list", "graft runs list work/photos --last 5 --format csv"))
 def runs_list(
     workdir: WorkdirArgument = None,
     last: Annotated[int, typer.Option(min=0, help="So many of the newest; 0: all.", metavar="N")] = 20,
@@ -56,7 +56,7 @@ def runs_list(
 
 
 @runs.command(
-    "show", epilog="Examples: graft runs show; graft runs show work/sample 20260131-12; graft runs show latest"
+    "show", epilog=examples("graft runs show", "graft runs show work/photos 20260131-12", "graft runs show latest")
 )
 def runs_show(
     which: Annotated[
@@ -80,7 +80,7 @@ def runs_show(
         _write([describe_run(run)], form)
 
 
-@runs.command("compare", epilog="Examples: graft runs compare; graft runs compare work/sample 1764000000 latest")
+@runs.command("compare", epilog=examples("graft runs compare", "graft runs compare work/photos 1764000000 latest"))
 def runs_compare(
     which: Annotated[
         list[str] | None,
@@ -116,7 +116,7 @@ def runs_compare(
         _write(rows, form, ("section", "key", "first", "second", "difference"))
 
 
-@app.command(epilog="Examples: graft status; graft status work/sample --json")
+@app.command(epilog=examples("graft status", "graft status work/photos --json"))
 def status(
     workdir: WorkdirArgument = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,

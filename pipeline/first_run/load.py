@@ -13,7 +13,7 @@ from components.sources.find import list_sources
 from pipeline import sample
 from pipeline.config.configuration import load_config
 from pipeline.first_run.start import Chosen, choose_start
-from pipeline.first_run.target import YAML_SUFFIXES, is_config
+from pipeline.first_run.target import YAML_SUFFIXES, is_config, refuse_other_images
 from pipeline.process.typed import program
 
 MOST_SHOWN = 5  # things in a folder that could be given
@@ -64,6 +64,22 @@ def load_images(images: str, settings: Sequence[str] = (), may_fetch: bool = Fal
     if os.path.isdir(images) and all(os.path.exists(os.path.join(images, name)) for name in OWN):
         raise _explain_workdir(images)
     return choose_start(images, settings, may_fetch)
+
+
+def choose_workdir(chosen: Chosen, again: str) -> Path:
+    """The working directory where none is given: `work/<name>`, unless it belongs to other images of that name.
+
+    Args:
+        chosen: whose working directory it is.
+        again: the command, to which `--workdir` may be added.
+
+    Raises:
+        InputError: as `refuse_other_images`.
+    """
+    place = Path("work") / chosen.config.name
+    if chosen.lines:
+        refuse_other_images(place, str(chosen.config.data.path), again)
+    return place
 
 
 def init_command(chosen: Chosen) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from components.errors import InputError
 from components.registry import pointer, verify, versions
 from components.registry.find import pointer_problem
+from pipeline.process.typed import program
 from pipeline.runs.candidate import describe_standing
 from pipeline.runs.describe import describe_run
 from pipeline.runs.read import LOG_FILE, PUSHED, Run, find_under_way, list_ids, read_runs
@@ -109,7 +110,7 @@ def check_files(serving: Path, number: int) -> str:
     """Holds a version's files against its passport where that is cheap; says in words what came of it."""
     size = sum(path.stat().st_size for path in (serving / str(number)).rglob("*") if path.is_file())
     if size > CHEAP:
-        command = shlex.join(["graft", "models", "verify", str(serving.parent), "served"])
+        command = _command("models", "verify", str(serving.parent), "served")
         return f"{NOT_CHECKED}, {size / 1e6:,.0f} MB: {command}"
     report = verify.verify_version(serving, number)
     if report.damage:
@@ -120,29 +121,32 @@ def check_files(serving: Path, number: int) -> str:
 def _advise(place: Workdir, served: Served | None, problem: str, last: Run | None, under_way: str) -> tuple[str, str]:
     root = str(place.root)
     if problem:
-        return problem.splitlines()[-1], shlex.join(["graft", "models", "list", root])
+        return problem.splitlines()[-1], _command("models", "list", root)
     if served and served.files not in (INTACT, NO_DIGESTS) and not served.files.startswith(NOT_CHECKED):
-        return "serve a whole version", shlex.join(["graft", "models", "rollback", root])
+        return "serve a whole version", _command("models", "rollback", root)
     if under_way:
         log = place.runs / find_under_way(place.root, list_ids(place.root)) / LOG_FILE
         return "wait for the run that is under way", shlex.join(["tail", "-f", str(log)])
     if last is None:
-        return "make a run", shlex.join(["graft", "run", "CONFIG", "--workdir", root])
+        return "make a run", _command("run", "PHOTOS", "--workdir", root)
     if last.status not in PUSHED:
         return _after_no_push(root, last)
     if served is None:
-        return "see what was pushed", shlex.join(["graft", "models", "list", root])
-    return "try it", f"{shlex.join(['graft', 'predict', root])} IMAGE..."
+        return "see what was pushed", _command("models", "list", root)
+    return "try it", f"{_command('predict', root)} IMAGE..."
 
 
 def _after_no_push(root: str, last: Run) -> tuple[str, str]:
     if last.status in ("not_blessed", "not_servable"):
-        return "look at what was refused", f"{shlex.join(['graft', 'predict', root])} IMAGE... --candidate"
+        return "look at what was refused", f"{_command('predict', root)} IMAGE... --candidate"
     if last.status == "data_refused":
-        return "mend the data that the reasons name", shlex.join(["graft", "runs", "show", root, last.run_id])
-    return "see how the last run ended; the next one continues", shlex.join(
-        ["graft", "runs", "show", root, last.run_id]
-    )
+        return "mend the data that the reasons name", _command("runs", "show", root, last.run_id)
+    return "see how the last run ended; the next one continues", _command("runs", "show", root, last.run_id)
+
+
+def _command(*words: str) -> str:
+    """A command in the form in which this one was typed, quoted as a shell needs it."""
+    return f"{program()} {shlex.join(words)}"
 
 
 def describe_last(run: Run) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from components.errors import InputError
+from components.trainer.backbones.downloads import CACHE_VARIABLE
 from pipeline import api
+from pipeline.first_run import start
 from pipeline.results import CheckResult, Report, RunResult
 from tests import pictures
 from tests.pipeline.runs.conftest import GATES, summary_of
@@ -23,6 +25,12 @@ def test_it_imports_at_once_and_says_what_it_has():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
     assert {"check", "run", "load", "report"} <= set(dir(api))
+
+
+@pytest.fixture(autouse=True)
+def _without_internet(tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "weights"))
+    monkeypatch.setattr(start, "can_reach", lambda url: False)
 
 
 @pytest.fixture
@@ -72,11 +80,22 @@ def test_errors_are_those_of_the_commands(call, words, tmp_path, monkeypatch):
 def test_an_error_of_the_run_comes_back_typed_and_nothing_is_left(tmp_path, capfd):
     before = signal.getsignal(signal.SIGINT)
     (tmp_path / "work").touch()
+    lines = []
     with pytest.raises(InputError, match="--workdir: cannot write into"):
-        api.run("sample:digits", tmp_path / "work", say=lambda line: None)
+        api.run("sample:digits", tmp_path / "work", say=lines.append)
+    assert lines[0].startswith("No configuration: MobileNetV2")
     assert signal.getsignal(signal.SIGINT) is before
     assert capfd.readouterr() == ("", "")
     assert (tmp_path / "work").is_file()
+
+
+def test_a_working_directory_of_other_images_is_not_taken(photographs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    latest = tmp_path / "work" / "photos" / "runs" / "latest"
+    latest.mkdir(parents=True)
+    (latest / "config.yaml").write_text("data: {path: sample:digits}")
+    with pytest.raises(InputError, match="is the one of sample:digits"):
+        api.run(photographs)
 
 
 def test_several_workers_are_for_the_command(photographs, tmp_path, monkeypatch):
