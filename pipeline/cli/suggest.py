@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.app import app
-from pipeline.cli.common import counting
+from pipeline.cli.common import Candidate, counting
 
 
 class SuggestionFormat(str, Enum):
@@ -30,6 +30,7 @@ def suggest(
     top: Annotated[int, typer.Option(min=1, help="How many images to suggest.", metavar="N")] = 50,
     form: Annotated[SuggestionFormat, typer.Option("--format", help="How they are written.")] = SuggestionFormat.TABLE,
     output: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
+    candidate: Candidate = False,
 ) -> None:
     """Ranks unlabelled images by what they would teach, and says where that is no better than chance.
 
@@ -41,16 +42,16 @@ def suggest(
     paths = list(find_inputs(images))
 
     from components.files.paths import write_atomically
-    from components.registry.find import find_model
     from pipeline.process.progress import quiet_tensorflow
 
-    find_model(workdir)  # before TensorFlow loads
     quiet_tensorflow()
     from pipeline.suggest import output as forms
+    from pipeline.suggest.suggest import find_teacher
     from pipeline.suggest.suggest import suggest as find_suggestions
 
+    folder, inputs = find_teacher(workdir, candidate)
     with counting("Looking") as report:
-        found = find_suggestions(workdir, paths, top, report)
+        found = find_suggestions(folder, inputs, paths, top, report)
     text = {"table": forms.as_table, "json": forms.as_json, "csv": forms.as_csv}[form.value](found)
     if output is None:
         typer.echo(text, nl=False)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,7 +21,9 @@ from components.report.pictures import read_examples
 from pipeline.predict.answers import BATCH, READERS, Model, load_model
 from pipeline.predict.reading import Image, read_ahead
 from pipeline.report.inputs import read_inputs
-from pipeline.report.page import make_inputs
+from pipeline.report.page import make_inputs, read_summary
+from pipeline.runs.candidate import find_candidate
+from pipeline.runs.read import read_runs
 from pipeline.suggest import ranking
 
 MOST = 50_000  # unlabelled images that are looked at, and labelled ones that they are held against
@@ -92,20 +92,36 @@ class Suggestions:
     notes: list[str] = field(default_factory=list)
 
 
-def suggest(workdir: str, paths: list[str], count: int, report: Report) -> Suggestions:
-    """Ranks unlabelled images by what they would teach the served model.
+def find_teacher(workdir: str, candidate: bool) -> tuple[Path, ReportInputs]:
+    """Finds the model that gives the features, and what the run that made it left.
 
     Args:
         workdir: the working directory, with its runs.
+        candidate: whether the newest trained model is meant, pushed or not, or the served version.
+
+    Raises:
+        InputError: there is no such model, or the run that made it is gone.
+    """
+    if candidate:
+        found = find_candidate(workdir)
+        return found.path, open_inputs(found.run.folder, Path(workdir))
+    folder = find_model(workdir)
+    return folder, find_run(Path(workdir), folder)
+
+
+def suggest(folder: Path, inputs: ReportInputs, paths: list[str], count: int, report: Report) -> Suggestions:
+    """Ranks unlabelled images by what they would teach a model.
+
+    Args:
+        folder: the SavedModel.
+        inputs: what the run that made it left.
         paths: of unlabelled images, local.
         count: how many to suggest.
         report: called with images done and their total.
 
     Raises:
-        InputError: no served model, none that gives features, or the run that made it is gone.
+        InputError: the model gives no features.
     """
-    folder = find_model(workdir)
-    inputs = find_run(Path(workdir), folder)
     model = load_model(str(folder))
     if features.EMBED not in model.signatures:
         raise InputError(f"{folder} has no signature `{features.EMBED}`, which gives features. Run again, to push one.")
@@ -124,17 +140,20 @@ def find_run(workdir: Path, model: Path) -> ReportInputs:
     Raises:
         InputError: there is no such run any more, or its data is gone.
     """
-    for run in sorted((workdir / "runs").glob("*/summary.json"), reverse=True):
-        summary: dict[str, Any] = json.loads(run.read_text("utf-8"))
-        if run.parent.is_symlink() or str((summary.get("model") or {}).get("version")) != model.name:
-            continue
-        inputs = make_inputs(run.parent, summary, read_inputs(run.parent), workdir / "features")
-        if inputs.uris.get("manifest") and inputs.uris.get("examples"):
-            return inputs
+    for run in read_runs(workdir):
+        if str(run.version) == model.name:
+            inputs = open_inputs(run.folder, workdir)
+            if inputs.uris.get("manifest") and inputs.uris.get("examples"):
+                return inputs
     raise InputError(
         f"{workdir}: expected the run that pushed version {model.name}, with its data; it is not there any more.\n"
         "Run again: graft run CONFIG (what is unchanged is not computed again)."
     )
+
+
+def open_inputs(run: Path, workdir: Path) -> ReportInputs:
+    """Reads what a run left, as its page is made of it."""
+    return make_inputs(run, read_summary(run), read_inputs(run), workdir / "features")
 
 
 def read_labelled(inputs: ReportInputs, model: Model) -> Labelled:

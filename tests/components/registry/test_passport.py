@@ -1,6 +1,7 @@
 """What a passport says."""
 
 import hashlib
+import json
 
 import pytest
 
@@ -49,6 +50,13 @@ def test_the_data_is_described_by_its_digests(data, tmp_path):
         "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
         "split_sha256": hashlib.sha256(f"{'a' * 64} eval\n{'b' * 64} train\n".encode()).hexdigest(),
     }
+
+
+def test_corrections_are_in_the_passport(data, tmp_path):
+    path = tmp_path / "data" / "manifest" / features.DATASET_FILE
+    corrected = {"corrected": 2, "excluded": 1, "corrections_sha256": "c" * 64}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **corrected}))
+    assert describe_data(data.manifest).items() >= corrected.items()
 
 
 @pytest.mark.parametrize(

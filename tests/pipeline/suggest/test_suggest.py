@@ -78,6 +78,7 @@ def test_hostile_names_are_text_in_every_form(labelled):
 
 def test_a_run_that_is_gone_is_said(tmp_path):
     (tmp_path / "runs" / "1").mkdir(parents=True)
-    (tmp_path / "runs" / "1" / "summary.json").write_text('{"model": {"version": 4}}')
+    summary = {"schema": 1, "status": "pushed", "model": {"version": 4}}
+    (tmp_path / "runs" / "1" / "summary.json").write_text(json.dumps(summary))
     with pytest.raises(InputError, match="expected the run that pushed version 4, with its data"):
         find_run(tmp_path, tmp_path / "serving" / "4")
