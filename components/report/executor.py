@@ -8,19 +8,20 @@ import os
 from typing import Any
 
 from tfx.dsl.components.base import base_executor
+from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components.contract import features
 from components.contract.artifacts import Artifacts
 from components.report.inputs import ReportInputs
-from components.report.page import FAILED, gather_content, render
+from components.report.page import FAILED, find_corrections, gather_content, render
 
 progress = logging.getLogger("graft.progress")
 
 
 class Executor(base_executor.BaseExecutor):
-    """Writes the page as `report.html`, and what it shows as `content.json`."""
+    """Writes the page as `report.html`, what it shows as `content.json`, and likely label errors as CSV."""
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """Makes the page; a section that fails leaves a note: a page is no reason to lose a model."""
@@ -32,6 +33,9 @@ class Executor(base_executor.BaseExecutor):
         folder = artifact_utils.get_single_uri(output_dict["page"])
         io_utils.write_string_file(os.path.join(folder, features.CONTENT_FILE), json.dumps(content))
         io_utils.write_string_file(os.path.join(folder, features.REPORT_FILE), page)
+        if corrections := find_corrections(content):
+            with fileio.open(os.path.join(folder, features.CORRECTIONS_FILE), "wb") as file:
+                file.write(corrections)
         failed = page.count(FAILED)
         trouble = f"; {failed} sections could not be made, see the log" if failed else ""
         pictures = len(content["pictures"])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,8 @@ from components.files.paths import exists, read_bytes
 
 if TYPE_CHECKING:
     from components.contract.artifacts import Baseline
+
+Made = TypeVar("Made")
 
 # Inputs of the node, of which a run that was stopped has left only the first ones.
 EXAMPLES, MANIFEST, MODEL, MODEL_RUN = "examples", "manifest", "model", "model_run"
@@ -45,6 +47,13 @@ class ReportInputs:
     data_path: str = ""
     passport: Mapping[str, Any] = field(default_factory=dict)
     known: Mapping[str, Any] = field(default_factory=dict)
+    _made: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    def once(self, make: Callable[[ReportInputs], Made]) -> Made:
+        """Gives what a function makes of these inputs; it is called once, however many sections ask."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]
 
     def _json(self, name: str, file: str) -> dict[str, Any]:
         """Reads a JSON file of an artifact; empty where there is none."""
@@ -140,9 +149,12 @@ class ReportInputs:
 
         raw = np.array([bytes.fromhex(digest) for digest in digests], "S32")
         width = int(self.facts.get("feature_width", 0))
-        values, found = np.zeros([len(raw), width], np.float32), np.zeros(len(raw), bool)
+        values, found = np.zeros([0, width], np.float32), np.zeros(len(raw), bool)
         for key in self.history.get("feature_keys", []) if self.features_dir and width else []:
             kept, there = read_kept(self.features_dir, key, raw, width)
-            values[there & ~found] = kept[there & ~found]
-            found |= there
-        return values, found
+            if not found.any():  # as a rule the only key: a second array of all features would double the memory
+                values, found = kept, there
+            else:
+                values[there & ~found] = kept[there & ~found]
+                found |= there
+        return (values if len(values) == len(raw) else np.zeros([len(raw), width], np.float32)), found

@@ -6,6 +6,7 @@ the same content, since a run knows more than its artifacts: how it ended, its s
 
 from __future__ import annotations
 
+import base64
 import importlib
 import logging
 import shlex
@@ -24,12 +25,16 @@ from components.report.section import Section
 HERE = Path(__file__).parent
 COMPARISON = "comparison.html"
 FRAME = ("frame.html", "frame.css", "frame.js", "macros.html")
+OF_SECTIONS = ("quality.css", "quality.js", "map.css", "map.js")  # inlined by the frame, too
 SECTIONS = (
     "components.report.sections.verdict",
     "components.report.sections.served",
     "components.report.sections.data",
     "components.report.sections.learning",
+    "components.report.sections.quality",
+    "components.report.sections.mistakes",
     "components.report.sections.label_errors",
+    "components.report.sections.map",
     "components.report.sections.provenance",
 )
 SCHEMA = 1
@@ -91,14 +96,21 @@ def _gather(name: str, section: Section, inputs: ReportInputs, pictures: Picture
     return {"facts": facts, "note": note, "seconds": seconds}
 
 
+def find_corrections(content: dict[str, Any]) -> bytes | None:
+    """Gives the CSV file of likely label errors, for `data.corrections`; None where no label was judged."""
+    found = content["sections"].get("label_errors", {}).get("facts")
+    return base64.b64decode(found["csv"]) if found else None
+
+
 def render(content: dict[str, Any], run: dict[str, Any] | None = None) -> str:
     """Writes the page as HTML.
 
     Args:
         content: of `gather_content`.
-        run: what only a run knows: `summary`, of summary.json; `command`, as it was typed; `config`, as YAML; of a
-            pushed version `serving`, the directory that it is in, and `passport`, of `provenance.list_entries`. None:
-            the page of a task on a cluster, which does not know how the run ends.
+        run: what only a run knows: `summary`, of summary.json; `command`, as it was typed; `config`, as YAML;
+            `folder`, where page and CSV file are; of a pushed version `serving`, the directory that it is in,
+            and `passport`, of `provenance.list_entries`. None: the page of a task on a cluster, which does not know
+            how the run ends.
     """
     pictures, found = content["pictures"], content["sections"]
     sections = [

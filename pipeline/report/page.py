@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from components.errors import InputError
 from components.files.paths import write_atomically
 from components.registry.versions import read_passport
 from components.report.inputs import MANIFEST, ReportInputs
-from components.report.page import gather_content, is_current, render
+from components.report.page import find_corrections, gather_content, is_current, render
 from components.report.sections.provenance import list_entries
 from pipeline.report.inputs import PAGE_OUTPUT, REPORT_NODE, read_inputs
 
@@ -53,19 +52,13 @@ def write_page(run: Path, features_dir: Path) -> Path:
     if content is None or (MANIFEST in inputs.uris and not is_current(content)):
         content = gather_content(inputs)
     config = run / "config.yaml"
-    facts = {"summary": summary, "config": config.read_text("utf-8") if config.is_file() else ""}
+    facts = {"summary": summary, "folder": str(run), "config": config.read_text("utf-8") if config.is_file() else ""}
     facts |= {"command": summary.get("command", ""), **describe_pushed(summary)}
     path = run / features.REPORT_FILE
     write_atomically(str(path), render(content, facts))
-    write_label_errors(run, content)
+    if corrections := find_corrections(content):
+        write_atomically(str(run / features.CORRECTIONS_FILE), corrections)
     return path
-
-
-def write_label_errors(run: Path, content: Mapping[str, Any]) -> None:
-    """Writes what the page suggests as corrections beside the page, for `data.corrections`."""
-    found = content["sections"].get("label_errors", {}).get("facts")
-    if found:
-        write_atomically(str(run / features.CORRECTIONS_FILE), base64.b64decode(found["csv"]))
 
 
 def describe_pushed(summary: Mapping[str, Any]) -> dict[str, Any]:

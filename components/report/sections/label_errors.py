@@ -16,6 +16,7 @@ from components.example_gen.corrections import EXCLUDE, KEEP, RELABEL, write_cor
 from components.example_gen.manifest import Row
 from components.images.findings import EXCLUDED
 from components.report.inputs import ReportInputs
+from components.report.known_features import gather_features
 from components.report.label_errors import LabelErrors, find_label_errors
 from components.report.pictures import Pictures
 from components.report.section import Facts
@@ -31,12 +32,11 @@ def gather(inputs: ReportInputs, pictures: Pictures) -> Facts | str:
     """Gathers the suggestions, and the file of them."""
     if not inputs.row_of or not inputs.model:
         return "No features were made: the run did not come so far."
-    rows, found = judge_labels(inputs)
-    if not rows:
-        return "No features of these images were kept, which labels are judged by."
-    notes = list(found.notes)
-    if len(rows) < len(inputs.row_of):
-        notes.append(f"{len(inputs.row_of) - len(rows):,} images without kept features are not judged")
+    known = inputs.once(gather_features)
+    if not known.rows:
+        return known.note
+    rows, found = inputs.once(judge_labels)
+    notes = [*found.notes, *([f"judged were {known.note}"] if known.note else [])]
     listed = _list(found, rows, inputs.labels)
     shown = [row for row in listed if row["score"] > 0][:SHOWN]
     for row in shown:
@@ -57,17 +57,15 @@ def gather(inputs: ReportInputs, pictures: Pictures) -> Facts | str:
 
 
 def judge_labels(inputs: ReportInputs) -> tuple[list[Row], LabelErrors]:
-    """Judges the labels of both sides by the features that the run kept.
+    """Judges the labels of both sides by the features of the images; sections call it by `inputs.once`.
 
     Returns:
-        The images whose features were kept, and what `find_label_errors` says of them.
+        The images whose features are at hand, and what `find_label_errors` says of them.
     """
-    rows = list(inputs.row_of.values())
-    values, known = inputs.read_features([row.sha256 for row in rows])
-    rows = [row for row, there in zip(rows, known, strict=True) if there]
+    known = inputs.once(gather_features)
     index = {label: number for number, label in enumerate(inputs.labels)}
-    labels = np.array([index[row.label] for row in rows], int)
-    return rows, find_label_errors(values[known], labels, inputs.labels, group_rows(rows, inputs))
+    labels = np.array([index[row.label] for row in known.rows], int)
+    return known.rows, find_label_errors(known.values, labels, inputs.labels, group_rows(known.rows, inputs))
 
 
 def _shown(name: str) -> str:

@@ -1,5 +1,6 @@
 """The artifacts of a small run, made by hand: what sections of the page read."""
 
+import functools
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from components.evaluator.outcomes import make_schema
 from components.example_gen.manifest import Row, summarise_rows
 from components.report.inputs import SERVING_FOLDER, ReportInputs
 from tests import pictures
+from tests.components.report import evaluated
 
 CLASSES = ["cats", '<img src=x onerror="alert(1)">', "猫"]
 SERVED = 7  # the version that was served when the run began
@@ -157,3 +159,15 @@ def made_run(tmp_path) -> MadeRun:
         "per_class": {"train": {"cats": 2, CLASSES[1]: 4, "猫": 4}, "eval": dict.fromkeys(CLASSES, 2)},
     }
     return run
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """Call it with what each eval image is and what was answered; gives the inputs of the page."""
+    return functools.partial(evaluated.make_run, tmp_path)
+
+
+@pytest.fixture
+def shown():
+    """Call it with a section and inputs; gives what the section gathered, its pictures, and its HTML."""
+    return evaluated.show
