@@ -28,7 +28,7 @@ in_chromium = [
         reason="chromium and chromedriver are not installed (apt-get install chromium-driver)",
     ),
 ]
-CARD = "---\nlicense: mit\n---\n# Shades\n\n<img src=x onerror=alert(1)> tells **shades**.\n"
+CARD = {"intended_use": "<img src=x onerror=alert(1)> tells **shades**."}
 METRICS = {"accuracy": 0.75, "intervals": {"accuracy": [0.5, 0.9]}, "confidence": 0.95, "examples": 9}
 
 
@@ -40,12 +40,10 @@ def full_workdir(trained, tmp_path_factory):
     (node / "manifest" / "1").mkdir(parents=True)
     (node / "manifest" / "1" / features.MANIFEST_FILE).write_bytes(b"a manifest")
     write_records(node / "examples" / "1" / "Split-eval", 9, 300)
-    model = root / "model"
-    shutil.copytree(trained.path, model)
-    (model / features.CARD_FILE).write_text(CARD)
     dataset = {"train": 20, "eval": 9, "manifest_sha256": hashlib.sha256(b"a manifest").hexdigest()}
     passport = {"model_key": "f", "name": "shades", "parent": None, "metrics": METRICS, "dataset": dataset}
-    publish_model(model, root / "serving", passport)
+    passport["config"] = {"card": CARD}
+    publish_model(trained.path, root / "serving", passport)
     return root
 
 
@@ -95,7 +93,7 @@ def browser(tmp_path_factory):
 def wait(browser, condition):
     from selenium.webdriver.support.ui import WebDriverWait
 
-    WebDriverWait(browser, 60).until(lambda _: condition())
+    WebDriverWait(browser, 180).until(lambda _: condition())
 
 
 def element(browser, name):

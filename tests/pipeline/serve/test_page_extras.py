@@ -151,7 +151,7 @@ def test_the_facts_and_the_card_of_the_version_are_shown(page, full_workdir):
     assert find_model(str(full_workdir)).name in facts
     element(page, "card-open").click()
     card = element(page, "card-text")
-    assert "Shades" in card.text
+    assert "Intended use" in card.text
     assert "<img src=x onerror=alert(1)> tells shades." in card.text
     assert card.find_elements("tag name", "img") == []
     page.execute_script("document.querySelector('#card [data-close]').click()")
