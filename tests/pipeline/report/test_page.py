@@ -1,5 +1,6 @@
 """`report.html` of a run: of what its node gathered, or again of what is left."""
 
+import base64
 import json
 import shutil
 
@@ -99,3 +100,15 @@ def test_a_run_without_a_summary_is_named(run, content):
         (run / "summary.json").write_text(content)
     with pytest.raises(InputError, match=r"expected the summary of a run, found none .*\n.*name another one by --run"):
         read_summary(run)
+
+
+def test_likely_label_errors_stand_beside_the_page_as_they_were_gathered(run, tmp_path):
+    page = tmp_path / "artifacts" / "page" / features.CONTENT_FILE
+    content = json.loads(page.read_text("utf-8"))
+    facts = {"csv": base64.b64encode(b"path,sha256\n").decode(), "file": features.CORRECTIONS_FILE, "judged": 3}
+    facts |= {"likely": 1, "corrected": 0, "excluded": 0, "rows": [], "notes": []}
+    content["sections"]["label_errors"] = {"facts": facts, "note": "", "seconds": 0.1}
+    page.write_text(json.dumps(content))
+    text = write_page(run, tmp_path / "features").read_text("utf-8")
+    assert (run / features.CORRECTIONS_FILE).read_bytes() == b"path,sha256\n"
+    assert f"graft run pets.yaml --set data.corrections={run}/label_errors.csv" in text
