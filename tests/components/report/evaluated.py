@@ -13,6 +13,7 @@ from components.contract import features
 from components.evaluator.measure import measure_slice
 from components.evaluator.metrics import accuracy_interval
 from components.evaluator.outcomes import make_schema, outcomes_of
+from components.example_gen.manifest import Row, summarise_rows
 from components.report.inputs import ReportInputs
 from components.report.page import _environment
 from components.report.pictures import Pictures
@@ -85,7 +86,8 @@ def write(root: Path, labels, rows, outcomes, kept):
     table = pa.Table.from_pylist(outcomes, make_schema(["candidate"], ["size"]))
     pq.write_table(table, root / "evaluation" / features.OUTCOMES_FILE)
     (root / "manifest" / features.MANIFEST_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    (root / "manifest" / features.DATASET_FILE).write_text(json.dumps({"classes": labels, "train": 0}))
+    dataset = summarise_rows([Row(**row) for row in rows], labels)
+    (root / "manifest" / features.DATASET_FILE).write_text(json.dumps(dataset))
     (root / "manifest" / features.FINDINGS_FILE).write_text(json.dumps({"near_duplicates": []}))
     assets = root / "model" / "Format-Serving" / "assets"
     (assets / features.LABELS_ASSET).write_text("\n".join(labels), "utf-8")
@@ -113,6 +115,7 @@ def measured(table, labels):
         if len(half[n::2])
     }
     return {
+        "examples": len(found.labels),
         "accuracy": float(found.right.mean()) if len(found.labels) else None,
         "confidence": 0.95,
         "k": 1,

@@ -12,22 +12,10 @@ from pipeline.serve.corrections import Corrections
 from pipeline.serve.host import Host
 from pipeline.serve.intake import IntakeLimits
 from pipeline.serve.page_api import Extras
+from tests.chromium import open_chromium, wait
 from tests.conftest import write_records
 from tests.pipeline.serve.fakes import running
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"),
-    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
-)
-in_chromium = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER),
-        reason="chromium and chromedriver are not installed (apt-get install chromium-driver)",
-    ),
-]
 CARD = {"intended_use": "<img src=x onerror=alert(1)> tells **shades**."}
 METRICS = {"accuracy": 0.75, "intervals": {"accuracy": [0.5, 0.9]}, "confidence": 0.95, "examples": 9}
 
@@ -78,22 +66,8 @@ def full_server(full_host, tmp_path):
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory):
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
-
-
-def wait(browser, condition):
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(browser, 180).until(lambda _: condition())
+    with open_chromium(tmp_path_factory.mktemp("chromium")) as driver:
+        yield driver
 
 
 def element(browser, name):

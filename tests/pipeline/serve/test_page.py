@@ -12,16 +12,15 @@ from pipeline.predict.answers import predict_files
 from pipeline.serve.host import Host
 from pipeline.serve.intake import IntakeLimits
 from tests import pictures
+from tests.chromium import in_chromium, wait
 from tests.conftest import CLASSES, picture_of
 from tests.pipeline.serve.conftest import (
     choose,
     element,
-    in_chromium,
     open_page,
     pixels,
     severe_messages,
     show_evidence,
-    wait,
 )
 from tests.pipeline.serve.fakes import running
 

@@ -14,17 +14,16 @@ from components.registry.find import find_model
 from components.registry.publish import publish_model
 from pipeline.serve.host import Host
 from tests import pictures
+from tests.chromium import in_chromium, wait
 from tests.conftest import CLASSES, picture_of
 from tests.pipeline.serve.conftest import (
     choose,
     element,
     has_map,
-    in_chromium,
     open_page,
     pixels,
     severe_messages,
     show_evidence,
-    wait,
 )
 from tests.pipeline.serve.fakes import running
 
