@@ -97,11 +97,13 @@ def served(workdir: Path) -> Iterator[str]:
 
 
 def show_report(driver: Any, workdir: Path) -> bytes:
-    """Opens the page of the newest run from the disk."""
+    """Opens the page of the newest run from the disk, where it shows which class is taken for which."""
     page = workdir / "runs" / "latest" / "report.html"
     if not page.is_file():
         sys.exit(f"{page} is not there: graft report {workdir} writes it.")
     driver.get(page.resolve().as_uri())
+    driver.execute_script("document.documentElement.style.scrollBehavior = 'auto'")
+    driver.execute_script("document.getElementById('confusion').scrollIntoView()")
     return bytes(driver.get_screenshot_as_png())
 
 

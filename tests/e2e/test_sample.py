@@ -76,6 +76,20 @@ def test_passport_says_where_the_model_comes_from(sample_run: Run) -> None:
     assert passport["libraries"]["tfx"].startswith("1.")
 
 
+def test_the_page_shows_every_section(sample_run: Run) -> None:
+    run = sample_run.workdir / "runs" / "latest"
+    page = (run / "report.html").read_text("utf-8")
+    assert "This section could not be made" not in page
+    for name in ("verdict", "served", "data", "learning", "quality", "mistakes", "label_errors", "map", "provenance"):
+        assert f'<section id="{name}"' in page
+    assert f"Pushed</strong>: version {sample_run.summary['model']['version']}, which is served now" in page
+    pictures = page.count("data:image/webp;base64,")
+    assert 50 < pictures < 3000
+    assert len(page) < 15_000_000
+    names = csv.DictReader(io.StringIO((run / "label_errors.csv").read_text("utf-8")))
+    assert {"path", "sha256"} <= set(names.fieldnames or [])
+
+
 def test_the_card_is_one_that_the_hub_reads(sample_run: Run) -> None:
     version, summary = Path(sample_run.summary["model"]["path"]), sample_run.summary
     printed = graft("models", "card", sample_run.workdir)
