@@ -172,7 +172,8 @@ def test_an_engine_is_a_row(tmp_path, monkeypatch):
     remote = (*run, "--set", "beam.runner=toys.ToyRunner", "--set", "beam.args=['--toy_master=toy:1']")
     executed = []
 
-    def execute(plan, summary, *_):
+    def execute(plan, records, *_):
+        _, summary, _ = records
         executed.append(plan)
         summary.status = "unchanged"
 

@@ -94,9 +94,7 @@ def test_every_file_of_the_components_belongs_to_a_node():
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "components").rglob("*.py")}
     # Where Beam runs decides no result, nor do the words of a card; a trial keeps nothing, and no node finds or changes
     # the served version.
-    apart = {"options/beam", "options/card", "trainer/trial"} | {
-        f"registry/{name}" for name in ("change", "compare", "find")
-    }
+    apart = {"options/beam", "options/card", "trainer/trial"} | {f"registry/{name}" for name in ("change", "find")}
     assert sources - packages - found == {f"components/{name}.py" for name in apart}
 
 
