@@ -17,7 +17,7 @@ readonly COPY=$CACHE/checkout
 readonly SUITE=trixie
 readonly PACKAGES=ca-certificates,g++,git,make,python3,python3-dev,python3-venv
 readonly TREE=$CACHE/debian-$SUITE
-readonly LIMIT=${GRAFT_LIMIT:-2400} # seconds
+readonly LIMIT=${GRAFT_LIMIT:-3600} # seconds
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -27,12 +27,13 @@ def test_no_outputs_are_committed() -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(1200)  # a whole run, and a Python of its own
 def test_the_tutorial_runs_from_top_to_bottom(tmp_path: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     place = next(cell for cell in notebook.cells if PLACE in cell.source)
     place.source = place.source.replace(PLACE, f"WORKDIR = Path({str(tmp_path / 'work')!r})")
     client = NotebookClient(
-        notebook, timeout=500, kernel_name="python3", resources={"metadata": {"path": NOTEBOOK.parent}}
+        notebook, timeout=1100, kernel_name="python3", resources={"metadata": {"path": NOTEBOOK.parent}}
     )
     client.execute()
     said, shown = texts(notebook), texts(notebook, "text/html")
