@@ -32,12 +32,14 @@ SOURCES = {
 log = logging.getLogger("graft.report")
 
 
-def write_page(run: Path, features_dir: Path) -> Path:
+def write_page(run: Path, features_dir: Path, at_once: bool = False) -> Path:
     """Writes the page of a run, whether the run came to its end or not.
 
     Args:
         run: its folder, with `summary.json`.
         features_dir: the feature store of the working directory.
+        at_once: whether nothing is gathered from artifacts, which takes seconds: the page of a run that was ended has
+            its counts, its ledger and its verdicts. What a node has gathered is shown all the same.
 
     Returns:
         The path of the page.
@@ -48,7 +50,7 @@ def write_page(run: Path, features_dir: Path) -> Path:
     summary = read_summary(run)
     noted = read_inputs(run)
     content = find_content(noted.get("artifacts", {}))
-    inputs = make_inputs(run, summary, noted, features_dir)
+    inputs = make_inputs(run, summary, {} if at_once else noted, features_dir)
     if content is None or (MANIFEST in inputs.uris and not is_current(content)):
         content = gather_content(inputs)
     config = run / "config.yaml"

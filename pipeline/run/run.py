@@ -239,20 +239,26 @@ def _find_what_is_there(workdir: Workdir, trace: Trace) -> RunArtifacts:
 
 
 def _write_end(summary: Summary, progress: Progress, workdir: Workdir, run: Path, error: BaseException | None) -> Path:
-    """Writes the record and the page of a run that an error ended."""
+    """Writes the record and the page of a run that an error or a signal ended."""
     path = _write_summary(summary, progress, run, error)
-    write_page_anyway(run, workdir)
+    write_page_anyway(run, workdir, at_once=True)
     return path
 
 
-def write_page_anyway(run: Path, workdir: Workdir) -> None:
-    """Writes the page of a run that has looked at its data; an error is in the log: the run is what counts."""
+def write_page_anyway(run: Path, workdir: Workdir, at_once: bool = False) -> None:
+    """Writes the page of a run that has looked at its data; an error is in the log: the run is what counts.
+
+    Args:
+        run: its folder.
+        workdir: the working directory.
+        at_once: whether someone waits for the process to end: nothing is gathered from artifacts.
+    """
     if not read_inputs(run):
         return
     from pipeline.report.page import write_page  # Jinja and Arrow load in half a second
 
     try:
-        write_page(run, workdir.root / "features")
+        write_page(run, workdir.root / "features", at_once)
     except Exception:
         log.exception("report.html cannot be written")
 

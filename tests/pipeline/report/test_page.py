@@ -9,6 +9,7 @@ import pytest
 from components.contract import features
 from components.errors import InputError
 from components.report.page import load_sections
+from pipeline.report import page as page_module
 from pipeline.report.inputs import note_inputs, read_inputs
 from pipeline.report.page import read_summary, write_page
 
@@ -83,6 +84,18 @@ def test_content_of_an_earlier_graft_is_gathered_again_where_the_artifacts_are(r
     text = write_page(run, tmp_path / "features").read_text("utf-8")
     assert "verdict by the node." not in text
     assert "77 train images" in text
+
+
+def test_a_run_that_was_ended_waits_for_no_artifact(run, tmp_path, monkeypatch):
+    seen = []
+    gather = page_module.gather_content
+    monkeypatch.setattr(page_module, "gather_content", lambda inputs: seen.append(inputs) or gather(inputs))
+    manifest = tmp_path / "manifest"
+    manifest.mkdir()
+    note_inputs(run, artifacts={"ImageExampleGen": {"manifest": str(manifest)}})
+    text = write_page(run, tmp_path / "features", at_once=True).read_text("utf-8")
+    assert [dict(inputs.uris) for inputs in seen] == [{}]
+    assert "1,234 train images" in text
 
 
 def test_what_is_noted_later_is_added(run):
