@@ -46,7 +46,8 @@ class Node:
     def describe(self, now: float) -> str:
         """Where the node is, with the time left where that can be told."""
         seconds = self.left.seconds(now)
-        return self.text if seconds is None else f"{self.text}, {in_words(seconds)} left"
+        # First: the end of a line is cut where the terminal ends.
+        return self.text if seconds is None else f"{in_words(seconds)} left, {self.text}"
 
 
 @dataclass

@@ -235,9 +235,9 @@ def test_counts_of_a_long_node_tell_the_time_left(monkeypatch):
         tell("exporting")
         console.print(shown._render())
     assert lines(console)[4].endswith("exporting")
-    assert lines(console)[0].endswith("features of 100 of 1000 images, about 90 s left ...")
-    assert lines(console)[2].endswith("features of 300 of 1000 images, about 70 s left ...")
-    assert lines(console)[3].endswith("features of 340 of 1000 images, about 65 s left")
+    assert lines(console)[0].endswith("about 90 s left, features of 100 of 1000 images ...")
+    assert lines(console)[2].endswith("about 70 s left, features of 300 of 1000 images ...")
+    assert lines(console)[3].endswith("about 65 s left, features of 340 of 1000 images")
 
 
 def test_what_is_not_counted_has_no_time_left(monkeypatch):
