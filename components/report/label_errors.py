@@ -4,7 +4,8 @@ Each image gets probabilities from a head that has not seen it, nor any near cop
 threshold is the mean probability that images labelled so get for it. An image that is over the threshold of another
 class, more probable there than in its own (an entry off the diagonal of the paper's confident joint), and there with a
 probability over one half, is a likely label error. All are ranked by their margin, the suggested class's probability
-less the given one's.
+less the given one's. A head that is hardly better than chance on held-out images doubts good labels: where it gains
+less than half of what a guess leaves, nothing is suggested.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from components.report.out_of_fold import FOLDS, OutOfFold, draw_folds, in_parts
 
 JUDGED = 100_000  # images at most
+LEAST_SKILL = 0.5  # of held-out images: 0 is a guess, 1 agrees with every label
 SURE = 0.5  # a class that is no more probable than all others together is no suggestion: a weak head knows nothing
 
 
@@ -73,9 +75,24 @@ def find_label_errors(
     own = np.searchsorted(kept, labels[rows])
     scored = OutOfFold(values, rows, own, draw_folds(own, groups[rows], random), random)
     suggested, p_given, p_suggested, likely = _judge(scored, len(kept))
+    if (skill := measure_skill(own, p_given > p_suggested, len(kept))) < LEAST_SKILL:
+        likely[:] = False
+        notes.append(f"nothing is suggested: on held-out images the head gains {max(skill, 0.0):.0%} over a guess")
     order = np.lexsort((rows, p_given - p_suggested, ~likely))
     which = rows[order], kept[own][order], kept[suggested][order]
     return LabelErrors(*which, p_given[order], p_suggested[order], likely[order], notes + scored.notes)
+
+
+def measure_skill(labels: np.ndarray, right: np.ndarray, classes: int) -> float:
+    """Measures how much of what a guess leaves is told rightly: mean recall of the classes, from 0, a guess, to 1.
+
+    Args:
+        labels: int [n], 0..classes-1, each of them somewhere.
+        right: bool [n].
+        classes: how many there are, at least two.
+    """
+    recall = np.bincount(labels, right, classes) / np.bincount(labels, minlength=classes)
+    return float((recall.mean() - 1 / classes) / (1 - 1 / classes))
 
 
 def _choose_rows(

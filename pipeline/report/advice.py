@@ -13,6 +13,7 @@ import yaml
 
 from components.contract.features import CORRECTIONS_FILE
 from components.contract.gates import lets_through
+from components.example_gen.corrections import RELABEL
 from components.files.paths import is_remote
 from pipeline.first_run.start import SAMPLE_WEIGHTS
 from pipeline.process.typed import program
@@ -123,7 +124,7 @@ def _mend_labels(refused: _Refused) -> Iterator[Advice]:
     path = refused.run / CORRECTIONS_FILE
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            count = sum(1 for row in csv.DictReader(file) if any(row.values()))
+            count = sum(row.get("action") == RELABEL for row in csv.DictReader(file))
     except (OSError, ValueError, csv.Error):
         return
     if count:

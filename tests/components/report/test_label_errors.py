@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from components.report import label_errors, out_of_fold
-from components.report.label_errors import find_label_errors
+from components.report.label_errors import find_label_errors, measure_skill
 from components.report.out_of_fold import FOLDS, draw_folds
 
 
@@ -58,10 +58,21 @@ def test_clean_labels_raise_next_to_no_suspicion():
     assert find_label_errors(values, labels, names(3)).likely.sum() <= 3
 
 
-def test_features_that_know_nothing_suggest_next_to_nothing():
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_a_head_that_hardly_knows_more_than_chance_doubts_no_label(classes):
     random = np.random.default_rng(0)
-    found = find_label_errors(random.random((300, 40), np.float32), random.integers(0, 3, 300), names(3))
-    assert found.likely.mean() < 0.1
+    values, labels = random.random((300, 40), np.float32), np.arange(300) % classes
+    found = find_label_errors(values, labels, names(classes))
+    assert not found.likely.any()
+    assert len(found.rows) == 300  # ranked all the same
+    assert "nothing is suggested: on held-out images the head gains " in found.notes[-1]
+
+
+def test_skill_is_the_share_of_what_a_guess_leaves():
+    labels = np.repeat([0, 1], [90, 10])
+    assert measure_skill(labels, labels == 0, 2) == 0.0  # always the largest class
+    assert measure_skill(labels, np.ones(100, bool), 2) == 1.0
+    assert measure_skill(labels, np.r_[np.ones(90, bool), np.arange(10) < 5], 2) == pytest.approx(0.5)
 
 
 def test_near_copies_do_not_vouch_for_one_another():

@@ -3,8 +3,8 @@
 import signal
 import subprocess
 import sys
-import time
 import threading
+import time
 from contextlib import suppress
 
 import psutil

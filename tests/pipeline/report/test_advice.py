@@ -18,6 +18,8 @@ PER_CLASS = {
 }
 MATRIX = [[180, 15, 5], [50, 41, 9], [0, 0, 0]]
 COMMAND = "graft run 'my photos'"
+# Two that are likely wrong, and one that stands there to be looked at.
+ERRORS = "path,label,suggested,action\na.jpg,cats,dogs,relabel\n\nb.jpg,dogs,cats,relabel\nc.jpg,cats,dogs,keep\n"
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def test_the_worst_class_is_named_with_what_it_is_taken_for_and_how_to_look_at_i
 
 
 def test_likely_label_errors_are_counted_and_come_first_of_what_the_data_can_mend(refused, tmp_path):
-    advice = refused(errors="path,label,suggested\na.jpg,cats,dogs\n\nb.jpg,dogs,cats\n")
+    advice = refused(errors=ERRORS)
     assert advice[0].words.startswith("2 labels are likely wrong")
     name, params = parse(advice[0].command)
     assert name == "run"
@@ -69,13 +71,15 @@ def test_likely_label_errors_are_counted_and_come_first_of_what_the_data_can_men
     assert "told worst" in advice[1].words
 
 
-@pytest.mark.parametrize("errors", [None, "path,label,suggested\n", ""])
+@pytest.mark.parametrize(
+    "errors", [None, "path,label,suggested,action\n", "", "path,label,suggested,action\na.jpg,cats,dogs,keep\n"]
+)
 def test_no_label_errors_are_no_advice(refused, errors):
     assert not [advice for advice in refused(errors=errors) if "likely wrong" in advice.words]
 
 
 def test_weights_that_saw_digits_only_come_before_all_else(refused):
-    first, *others = refused(errors="path\na.jpg\n", weights="/x/mobilenet_v2_0.35_digits.weights.h5")
+    first, *others = refused(errors=ERRORS, weights="/x/mobilenet_v2_0.35_digits.weights.h5")
     assert "handwritten digits only" in first.words
     assert parse(first.command)[1]["settings"] == ["trainer.weights=imagenet"]
     assert not [advice for advice in others if "views" in advice.words]  # ten views of digits' weights are not measured
@@ -96,7 +100,7 @@ def test_more_views_then_a_stronger_network_are_proposed_with_figures(refused):
 def test_at_most_three_things_are_named_and_few_images_are_one(refused):
     few = {"examples": 12, "accuracy": 0.5, "per_class": {"cats": {"examples": 12, "accuracy": 0.5}}}
     assert "with 12 to judge by" in refused(metrics=few)[-1].words
-    assert [len(refused(metrics=few)), len(refused(metrics=few, errors="path\na\n"))] == [3, 3]
+    assert [len(refused(metrics=few)), len(refused(metrics=few, errors=ERRORS))] == [3, 3]
 
 
 def test_refused_data_is_looked_at_by_check(refused):
