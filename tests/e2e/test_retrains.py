@@ -35,7 +35,11 @@ class Line:
         (root / "manifest" / features.MANIFEST_FILE).write_text("")
         (root / "statistics").mkdir()
         self.statistics = artifact(standard_artifacts.ExampleStatistics, root / "statistics")
-        record_contents({"manifest": [self.manifest], "statistics": [self.statistics]})
+        (root / "model_run").mkdir()
+        (root / "model_run" / features.HISTORY_FILE).write_text("{}")
+        self.model_run = artifact(standard_artifacts.ModelRun, root / "model_run")
+        made = {"manifest": self.manifest, "statistics": self.statistics, "model_run": self.model_run}
+        record_contents({name: [value] for name, value in made.items()})
 
     def retrain(self, wrong, examples, **gate):
         """A candidate that is wrong on these images; gives whether it was pushed, and the quality gate's checks."""
@@ -85,6 +89,7 @@ class Line:
             "statistics": self.statistics,
             "evaluation": evaluation,
             "data_verdict": data,
+            "model_run": self.model_run,
         }
         passport = {"schema": 1, "name": "toys", "model_key": f"key {self.runs}", "parent": None}
         custom = json.dumps({"serving_dir": str(self.serving), "passport": passport})
