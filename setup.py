@@ -64,6 +64,7 @@ setup(
         "starlette",
         "tensorboard",
         "tfx>=1.16,<1.22",
+        "threadpoolctl",
         "typer",
         "uvicorn",
     ],

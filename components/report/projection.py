@@ -40,6 +40,7 @@ def project(values: np.ndarray) -> Projection | None:
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     count = len(values)
     if count < FEWEST or np.ptp(values, axis=0).max() == 0:
@@ -48,7 +49,8 @@ def project(values: np.ndarray) -> Projection | None:
     reduced = PCA(width, svd_solver="randomized", random_state=SEED).fit_transform(values)
     perplexity = min(PERPLEXITY, (count - 1) / 3)
     settings = {"init": "pca" if width > 1 else "random", "max_iter": ITERATIONS, "random_state": SEED}
-    places = TSNE(2, perplexity=perplexity, **settings).fit_transform(reduced.astype(np.float32))
+    with threadpool_limits(1):  # its threads wait for one another: on a busy machine two took four times as long
+        places = TSNE(2, perplexity=perplexity, **settings).fit_transform(reduced.astype(np.float32))
     low, spread = places.min(axis=0), np.ptp(places, axis=0)
     return Projection((places - low) / np.where(spread > 0, spread, 1), *find_neighbours(reduced))
 
