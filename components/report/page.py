@@ -141,7 +141,9 @@ def _write(template: str, **known: Any) -> dict[str, Any]:
 
 def _fill_frame(sections: list[dict[str, Any]], missing: int, run: dict[str, Any] | None, title: str = "") -> str:
     """Fills the frame of a page: its sections, each with `name`, `title`, and `body` or `note`."""
-    return _environment().get_template("frame.html").render(sections=sections, missing=missing, run=run, title=title)
+    frame = _environment().get_template("frame.html")
+    html = frame.render(sections=sections, missing=missing, run=run, title=title)
+    return html.encode("utf-8", "replace").decode()  # bytes of a file's name that are no UTF-8: question marks
 
 
 @cache

@@ -53,7 +53,7 @@ def gather(inputs: ReportInputs, pictures: Pictures) -> Facts | str:
         "likely": int(found.likely.sum()),
         "corrected": len(corrected),
         "excluded": len(excluded),
-        "rows": [{**row, "name": _shown(row["name"])} for row in shown],
+        "rows": shown,
         "csv": base64.b64encode(_write([*corrected, *excluded], listed)).decode(),
         "file": features.CORRECTIONS_FILE,
         "notes": notes,
@@ -72,11 +72,6 @@ def judge_labels(inputs: ReportInputs) -> tuple[list[Row], LabelErrors]:
     groups = group_rows(known.rows, inputs)
     with threadpool_limits(1 if len(known.rows) <= FEW else None):
         return known.rows, find_label_errors(known.values, labels, inputs.labels, groups)
-
-
-def _shown(name: str) -> str:
-    """A name as text: bytes of it that are no UTF-8 become question marks."""
-    return name.encode("utf-8", "replace").decode()
 
 
 def group_rows(rows: list[Row], inputs: ReportInputs) -> np.ndarray:

@@ -116,8 +116,8 @@ def _draw_dots(
 
 
 def _shown(name: str) -> str:
-    """A name as text on one line: bytes of it that are no UTF-8 become question marks."""
-    return " ".join(name.encode("utf-8", "replace").decode().split())
+    """A name on one line, as titles of dots have it."""
+    return " ".join(name.split())
 
 
 def _card(row: Row, pictures: Pictures) -> dict[str, Any]:

@@ -34,6 +34,14 @@ def test_names_are_text_and_never_markup():
     assert html.count("&lt;img src=x onerror=") >= 4
 
 
+def test_a_name_that_is_no_utf8_is_shown_and_costs_no_page():
+    html = render(
+        content_of(gates=gates()), {"summary": summary(reasons=["caf\udce9.jpg"]), "command": "", "config": ""}
+    )
+    assert "caf?.jpg" in html
+    html.encode("utf-8")
+
+
 def test_nothing_comes_from_elsewhere():
     html = render(content_of(gates=gates()))
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", html)

@@ -50,16 +50,6 @@ def test_the_page_shows_what_the_node_gathered(run, tmp_path):
     assert SUMMARY["run_id"] in text
 
 
-def test_likely_label_errors_lie_beside_the_page(run, tmp_path):
-    page = tmp_path / "artifacts" / "page" / features.CONTENT_FILE
-    content = json.loads(page.read_text())
-    facts = {"judged": 0, "likely": 0, "corrected": 0, "excluded": 0, "rows": [], "notes": [], "file": "f.csv"}
-    content["sections"]["label_errors"]["facts"] = {**facts, "csv": "cGF0aCxhY3Rpb24K"}
-    page.write_text(json.dumps(content))
-    write_page(run, tmp_path / "features")
-    assert (run / "label_errors.csv").read_text() == "path,action\n"
-
-
 def test_the_page_is_made_again_of_what_is_left(run, tmp_path):
     shutil.rmtree(tmp_path / "artifacts")
     text = write_page(run, tmp_path / "features").read_text("utf-8")
