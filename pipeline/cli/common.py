@@ -18,8 +18,14 @@ CONTINUES = "Interrupted. The next run continues from what is complete."
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override one option; may be repeated.")
 ]
+Preset = Annotated[str | None, typer.Option(metavar="NAME", help="Network and size by a word: fast, balanced or best.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the end, and errors.")]
 NoProgress = Annotated[bool, typer.Option("--quiet", "-q", help="Do not show how far it is.")]
+
+
+def with_preset(preset: str | None, settings: list[str] | None) -> list[str]:
+    """The settings, and the preset among them, where one is given: `--set preset=NAME` says the same."""
+    return [*([] if preset is None else [f"preset={preset}"]), *(settings or [])]
 
 
 def examples(*lines: str) -> str:

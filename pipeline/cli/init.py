@@ -10,7 +10,7 @@ import typer
 
 from components.errors import InputError
 from pipeline.cli.app import app
-from pipeline.cli.common import Settings, examples
+from pipeline.cli.common import Preset, Settings, examples, with_preset
 
 
 @app.command(epilog=examples("graft init photos > config.yaml", "graft init photos --output pets.yaml --set name=pets"))
@@ -18,6 +18,7 @@ def init(
     data: Annotated[str, typer.Argument(metavar="DIR", help="The images: folder, table, archive, TFRecords.")],
     output: Annotated[Path | None, typer.Option(help="Write to this new file instead of the terminal.")] = None,
     settings: Settings = None,
+    preset: Preset = None,
 ) -> None:
     """Writes the configuration that `graft run DIR` would use, with every option and what it means.
 
@@ -30,7 +31,7 @@ def init(
         raise InputError(
             f"--output: expected a new file, got {output}, which is there.\nTake another name, or remove it."
         )
-    chosen = load_images(data, settings or [])
+    chosen = load_images(data, with_preset(preset, settings))
     text = write_config(chosen.config, describe_images(chosen))
     if output is None:
         sys.stdout.write(text)

@@ -9,7 +9,7 @@ import typer
 
 from components.errors import InputError
 from pipeline.cli.app import app
-from pipeline.cli.common import CONTINUES, Quiet, Settings, examples
+from pipeline.cli.common import CONTINUES, Preset, Quiet, Settings, examples, with_preset
 from pipeline.process.signals import interruptible
 from pipeline.process.typed import typed_command
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @app.command(
     epilog=examples(
         "graft run photos",
-        "graft run photos --set trainer.epochs=5 --workdir work/second",
+        "graft run photos --preset best --set trainer.epochs=5 --workdir work/second",
         "graft run configs/cats_and_dogs.yaml --data photos",
     )
 )
@@ -32,6 +32,7 @@ def run(
     data: Annotated[str | None, typer.Option(help="Folder of images; wins over data.path.")] = None,
     workdir: Annotated[Path | None, typer.Option(help="Working directory. Default: work/<name>.")] = None,
     settings: Settings = None,
+    preset: Preset = None,
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Reuse what an earlier run made.")] = True,
     if_changed: Annotated[
         bool, typer.Option("--if-changed", help="End at once (unchanged, code 0) where data and options are as served.")
@@ -66,7 +67,7 @@ def run(
     overridden = make_override(override or [], reason)
     if verbose and quiet:
         raise InputError("--verbose, --quiet: expected one of them, got both.\nLeave one out.")
-    changes = [*(settings or []), *(["tuner.enabled=true"] if tune else [])]
+    changes = [*with_preset(preset, settings), *(["tuner.enabled=true"] if tune else [])]
     chosen = load_target(config, changes, data, may_fetch=True)  # first: its errors are instant
     place = workdir or choose_workdir(chosen, typed_command())
     if not quiet:

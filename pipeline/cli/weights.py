@@ -36,8 +36,12 @@ def weights_fetch(
     from pipeline.config.configuration import load_config
     from pipeline.first_run.target import is_config
 
-    path = config if config and is_config(config) else None
-    checked = load_config(path, settings)  # first: its errors are instant
+    if config and is_config(config):
+        checked = load_config(config, settings)  # first: its errors are instant
+    else:
+        from pipeline.first_run.start import first_start
+
+        checked = load_config(None, settings, below=first_start())
 
     from pipeline.process.progress import quiet_tensorflow
     from pipeline.weights import fetch_weights, showing_progress

@@ -32,6 +32,7 @@ from components.trainer.backbones.table import check_request, check_weights
 from pipeline.config.kubeflow import KubeflowOptions
 from pipeline.config.layers import EXTENDS, Layer, find, merge, read_layers, written_sections
 from pipeline.config.paths import full_path
+from pipeline.config.presets import PRESET, apply_preset, split_settings
 from pipeline.config.settings import apply_setting, find_section
 from pipeline.fingerprint import node_fingerprints
 
@@ -176,11 +177,12 @@ def load_config(
     """Reads and checks a configuration.
 
     Relative paths in a file are meant from the file's folder; those of the command line from where the user stands.
-    What `extends:` names lies below the file.
+    What `extends:` names lies below the file, and what `preset:` names between the two.
 
     Args:
         path: a YAML file; None: the defaults.
-        settings: `section.key=value`, the value in YAML; they win over the file.
+        settings: `section.key=value`, the value in YAML; they win over the file. `preset=NAME` wins over the file, and
+            every other setting over it.
         data: the data folder; wins over `data.path`.
         below: what holds where neither file nor settings say otherwise, instead of the defaults.
 
@@ -189,8 +191,13 @@ def load_config(
     """
     layers, content = read_layers(path, Config) if path else [], deepcopy(dict(below or {}))
     for layer in layers:
+        if (preset := layer.content.pop(PRESET, None)) is not None:
+            content = apply_preset(content, preset, layer.origin)
         content = merge(content, written_sections(layer.content, Config))
-    layers += [apply_setting(content, setting, Config) for setting in settings or []]
+    named, others = split_settings(settings or [])
+    if named:
+        content = apply_preset(content, named, "--preset")
+    layers += [apply_setting(content, setting, Config) for setting in others]
     if data is not None:
         find_section(content, "data", "--data")["path"] = full_path(data, "--data", None)
     return check_config(content, path or "the command line", layers)
@@ -269,7 +276,7 @@ def _explain(problem: Any, layers: Sequence[Layer]) -> str:
 def _advise_key(name: str) -> str:
     key = name.rpartition(".")[2]
     elsewhere = [known for known in known_keys() if known.rpartition(".")[2] == key]
-    near = [known for known in [*known_keys(), EXTENDS] if known.count(".") >= name.count(".")]
+    near = [known for known in [*known_keys(), EXTENDS, PRESET] if known.count(".") >= name.count(".")]
     siblings = [known for known in known_keys() if known.rpartition(".")[0] == name.rpartition(".")[0]]
     hint = f" Did you mean '{elsewhere[0]}'?" if elsewhere else did_you_mean(name, near)
     return hint or f" Known here: {', '.join(known.rpartition('.')[2] for known in siblings)}."

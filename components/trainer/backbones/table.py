@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InputError, did_you_mean
-from components.trainer.backbones.families import keras_applications, saved
+from components.trainer.backbones.families import efficientnet_lite, keras_applications, saved
 from components.trainer.backbones.family import Family, License, Scaling, ScalingOption
 
-FAMILIES: tuple[Family, ...] = (keras_applications, saved)  # the first that holds a name has it
+FAMILIES: tuple[Family, ...] = (keras_applications, efficientnet_lite, saved)  # the first that holds a name has it
 
 
 def backbone_names() -> list[str]:

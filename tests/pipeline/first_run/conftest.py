@@ -2,6 +2,7 @@
 
 import pytest
 
+from components.trainer.backbones import downloads
 from components.trainer.backbones.downloads import CACHE_VARIABLE
 from pipeline.first_run import start
 from tests import pictures
@@ -9,9 +10,11 @@ from tests import pictures
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """Without weights and without internet; a folder `photos` of two classes is where the user stands."""
+    """Without weights, packages of them and internet; a folder `photos` of two classes is where the user stands."""
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr(start, "can_reach", lambda url: False)
+    monkeypatch.setattr(downloads, "find_in_package", lambda file: None)
+    monkeypatch.setattr(start, "find_in_package", lambda file: None)
     here = tmp_path / "here"
     for label in ("cats", "dogs"):
         (here / "photos" / label).mkdir(parents=True)

