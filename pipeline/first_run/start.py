@@ -76,8 +76,7 @@ def find_kept(config: Config, may_fetch: bool) -> str:
     folder, published = cache_folder(), _published(config)
     if not is_kept(published, folder):
         return ""
-    place = f"of the package {published.package}" if find_in_package(published) else f"kept in {folder}"
-    return f"ImageNet weights, {place}"
+    return "packaged ImageNet weights" if find_in_package(published) else f"ImageNet weights, kept in {folder}"
 
 
 def find_published(config: Config, may_fetch: bool) -> str:
@@ -125,8 +124,9 @@ DIGITS_ONLY = (
     "         fetch --cache weights, and: export {variable}=$PWD/weights)",
     "         or name a weights file of MobileNetV2: --set trainer.weights=PATH",
 )
+OTHER_PRESETS = ("others   --preset fast or best: images of 160 or 224 pixels, docs/backbones.md",)
 STARTS: tuple[Start, ...] = (
-    Start(PRESETS[DEFAULT], find_kept),
+    Start(PRESETS[DEFAULT], find_kept, OTHER_PRESETS),
     Start({}, find_kept),
     Start({}, find_published),
     Start(SMALL, find_kept),

@@ -1,4 +1,4 @@
-"""A new user, an empty folder with photographs, no configuration, no weights, no internet."""
+"""A new user, an empty folder with images, no configuration, no internet: the network that is in the box."""
 
 import shlex
 import subprocess
@@ -34,8 +34,7 @@ def test_a_first_run_ends_with_a_model_and_what_it_prints_next_works(tmp_path: P
     finished = graft("run", "my digits", cwd=tmp_path, within=offline(tmp_path))
     assert finished.code == 0, finished.out + finished.err
     first, keep, *_ = finished.out.splitlines()
-    assert first == "No configuration: MobileNetV2, alpha 0.35, images 96x96, the sample's weights"
-    assert "handwritten digits only" in finished.out
+    assert first == "No configuration: EfficientNetLite0, images 192x192, packaged ImageNet weights"
     workdir = tmp_path / "work" / "my-digits"
     assert read_summary(workdir)["metrics"]["accuracy"] > 0.95
     assert (tmp_path / command_after("report", finished.out)[0]).is_file()

@@ -65,7 +65,7 @@ def test_what_init_prints_is_what_run_uses(here, ran, target, settings):
 def test_init_writes_a_new_file_and_says_what_to_type(here, ran, monkeypatch):
     done = graft("init", ODD, "--output", "my config.yaml")
     assert done.exit_code == 0, done.output
-    assert "No configuration: MobileNetV2" in done.stdout
+    assert "No configuration: EfficientNetLite0" in done.stdout
     assert done.stdout.endswith("next     graft run 'my config.yaml'\n")
     assert graft("run", "my config.yaml").exit_code == 0
     monkeypatch.setattr("sys.argv", ["graft", "init", ODD, "--output", "my config.yaml"])
@@ -76,7 +76,7 @@ def test_init_writes_a_new_file_and_says_what_to_type(here, ran, monkeypatch):
 
 def test_a_run_says_first_what_was_chosen_and_how_to_keep_it(here, ran):
     lines = graft("run", ODD).stdout.splitlines()
-    assert lines[0].startswith("No configuration: MobileNetV2, alpha 0.35, images 96x96")
+    assert lines[0].startswith("No configuration: EfficientNetLite0, images 192x192")
     assert lines[1] == f"  keep it  graft init '{ODD}' > config.yaml"
     assert ran[0][1].as_posix() == "work/my-pets"
 

