@@ -56,7 +56,7 @@ class TrainerOptions(Options):
     )
     weights: str = Field(
         "imagenet",
-        description="`imagenet` (Keras' download), a weights file, or `none`.",
+        description="`imagenet` (a package's file, or Keras' download), a weights file, or `none`.",
         json_schema_extra=MACHINE_PATH,
     )
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(

@@ -21,7 +21,7 @@ OF_ANOTHER: Mapping[str, Any] = {"backbone_args": {}, "backbone_scaling": "auto"
 
 def _at(side: int) -> dict[str, Any]:
     return {
-        "transform": {"image_size": side, "crop_to_aspect_ratio": True},
+        "transform": {"image_size": side},
         "trainer": {"backbone": "EfficientNetLite0", "weights": "imagenet", **OF_ANOTHER},
     }
 

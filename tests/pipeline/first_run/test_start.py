@@ -47,7 +47,6 @@ def test_the_network_of_a_package_comes_first_and_needs_neither_cache_nor_intern
     monkeypatch.setattr(start, "can_reach", lambda url: pytest.fail("asked"))
     chosen = choose_start(str(machine / "here" / "photos"))
     assert facts(chosen) == ("EfficientNetLite0", {}, (192, 192), "imagenet")
-    assert chosen.config.transform.crop_to_aspect_ratio
     assert chosen.lines == (
         "No configuration: EfficientNetLite0, images 192x192, packaged ImageNet weights",
         "others   --preset fast or best: images of 160 or 224 pixels, docs/backbones.md",
