@@ -97,6 +97,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
         custom_config={
             "options": config.trainer.to_json(),
             "exports": list(config.exports),
+            "max_refused": config.gates.quality.max_refused,  # what `known` promises is in the export
             "crop_to_aspect_ratio": config.transform.crop_to_aspect_ratio,
             "orientation": config.data.orientation,
             "alpha": config.data.alpha,

@@ -48,12 +48,16 @@ INPUT_CLASS = "class_index"  # int64 [batch], the label index whose evidence is 
 OUTPUT_LABEL = "label"  # string [batch]
 OUTPUT_PROBABILITY = "probability"  # float32 [batch], 0..1, of the label
 OUTPUT_PROBABILITIES = "probabilities"  # float32 [batch, classes], 0..1, rows sum to 1
+# Both absent from versions of an older Graft:
+OUTPUT_OUTLIER = "outlier"  # float32 [batch], 0..1, share of good eval images that look less typical; small: outlier
+OUTPUT_KNOWN = "known"  # bool [batch], whether `outlier` is above the promised share (gates.quality.max_refused)
 OUTPUT_CAM = "cam"  # float32 [batch, h, w], 0..1, the feature map's height and width
 OUTPUT_FEATURES = "features"  # float32 [batch, d], the pooled features
 
 # Files inside an exported model's `assets/`.
 LABELS_ASSET = "labels.txt"  # UTF-8, a class name a line, in the order of the label index
 FACTS_ASSET = "graft.json"  # what the model is made of: backbone, weights' digests, sizes
+OUTLIERS_FACT = "outliers"  # in it: what `outlier` is made of, `Typicality.facts`; absent from older versions
 CROP_FACT = "crop_to_aspect_ratio"  # in it: whether the model sees only the middle window of the size's aspect ratio
 READING_FACTS = {"orientation": "apply", "alpha": "white"}  # in it: how pictures are read, as in `data`; the defaults
 OLD_READING = {"orientation": "ignore", "alpha": "ignore"}  # of models whose facts say nothing of it

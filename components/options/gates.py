@@ -50,6 +50,11 @@ class QualityGateOptions(Options):
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(
         0.95, description="Of the one-sided tests, and of the intervals that are reported."
     )
+    max_refused: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.05,
+        description="Share of good images that the model may call outliers (`known`: false); 0: none. Part of the "
+        "export: another value trains the head again.",
+    )
     max_accuracy_drop: Fraction = Field(
         0.02, description="Largest tolerated loss of accuracy against the model that is being served."
     )

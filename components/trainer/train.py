@@ -17,6 +17,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.contract import features
 from components.exports.table import load_forms
+from components.options.gates import QualityGateOptions
 from components.options.trainer import TrainerOptions, tuned_values, with_values
 from components.trainer.backbones.frozen import Facts, Frozen
 from components.trainer.backbones.table import describe_weights, package_facts
@@ -27,10 +28,11 @@ from components.trainer.devices.worker_pool import with_workers
 from components.trainer.export.proof import check_parity, exported_embed, parity_limit, sample_rows
 from components.trainer.export.write import Graft, export
 from components.trainer.features.data import Split, in_content_order, take_rows
-from components.trainer.features.feature_pass import Features, gather_features
+from components.trainer.features.feature_pass import Features, gather_features, gather_rows
 from components.trainer.features.training_inputs import make_pass
 from components.trainer.fine_tune.stage import FineTuned, fine_tune
 from components.trainer.heads.head import Head, hold_out, train_head
+from components.trainer.outliers.typicality import Typicality, choose_rows
 from components.trainer.prepare import prepare_training
 from components.trainer.training.checkpoints import remove_checkpoints
 
@@ -44,7 +46,8 @@ def run_fn(fn_args: FnArgs) -> None:
     Args:
         fn_args: of TFX; `custom_config` holds `options`, a `TrainerOptions` as JSON, the folders `features_dir` and
             `checkpoint_dir`, each of which may be empty: then nothing is kept, `exports`, further forms, and
-            `crop_to_aspect_ratio`, what the transform graph does before it resizes.
+            `crop_to_aspect_ratio`, what the transform graph does before it resizes, and `max_refused`, the share of
+            good images that the model may call outliers.
             `hyperparameters` that a search found take the place of the options of the same names.
     """
     started, options = time.monotonic(), TrainerOptions.from_json(fn_args.custom_config["options"])
@@ -62,27 +65,35 @@ def run_fn(fn_args: FnArgs) -> None:
     tuned = None
     proven, found = inputs.everyone, inputs.found
     ordered, eval_values = inputs.evaluation, found.values[len(train) :]
+    in_bank = choose_rows(take_rows(inputs.everyone, np.arange(len(train))), found.values.shape[1])
+    bank, of_bank = found.values[in_bank], inputs.everyone.labels[in_bank]
     if options.fine_tune.asked_for:
         tuned = fine_tune(strategy, backbone.built, head, train, transform, options, checkpoints, fn_args.model_run_dir)
         backbone, head = Frozen.of(tuned.backbone), tuned.head
         if tuned.kept:  # what is kept in the store is of the backbone as it was
-            proven, found = evaluation, gather_features(make_pass(strategy, backbone, transform, options), evaluation)
+            tuned_pass = make_pass(strategy, backbone, transform, options)
+            proven, found = evaluation, gather_features(tuned_pass, evaluation)
             ordered, eval_values = in_content_order(evaluation, found.values)
+            in_bank = choose_rows(train, found.values.shape[1])
+            bank, of_bank = gather_rows(tuned_pass, train, in_bank), train.labels[in_bank]
     if not is_chief():
         return
 
     probabilities = head.probabilities(eval_values)
+    max_refused = fn_args.custom_config.get("max_refused", QualityGateOptions().max_refused)
+    typicality = Typicality.of(bank, of_bank, eval_values, max_refused)
     sample = take_sample(proven, found)
     inputs = inputs.without_values()  # the most that a run holds, and the export needs room, too
-    del found, eval_values
+    del found, eval_values, bank
     gc.collect()
     progress.info("exporting")
     crops = bool(fn_args.custom_config.get("crop_to_aspect_ratio", False))
     facts = describe_model(options, size, classes, backbone.facts, head)
-    facts |= {"tuned": found_by_search, features.CROP_FACT: crops}
+    facts |= {"tuned": found_by_search, features.CROP_FACT: crops, features.OUTLIERS_FACT: typicality.facts()}
     facts |= {name: fn_args.custom_config.get(name, default) for name, default in features.READING_FACTS.items()}
     code = "" if tuned and tuned.kept else fn_args.custom_config.get("source_fingerprint", "")
-    export(Graft(backbone, options.pooling, head, transform), fn_args.serving_model_dir, facts, known, code)
+    parts = Graft(backbone, options.pooling, head, transform, typicality)
+    export(parts, fn_args.serving_model_dir, facts, known, code)
     for form in load_forms(fn_args.custom_config.get("exports", ())):
         progress.info("converting for %s", form.TITLE)
         form.write(fn_args.serving_model_dir)

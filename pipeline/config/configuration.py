@@ -145,7 +145,7 @@ class Plan:
 
 
 def model_key(config: Config, data_fingerprint: str, fingerprints: dict[str, str], weights_sha256: str = "") -> str:
-    """Digest of all that decides the model; gates and evaluation are not among it.
+    """Digest of all that decides the model; gates and evaluation are not among it, but for `max_refused`.
 
     Args:
         config: checked.
@@ -161,6 +161,7 @@ def model_key(config: Config, data_fingerprint: str, fingerprints: dict[str, str
         "options": config.model_dump(mode="json", include={"data", "transform", "trainer", *searched[0]}),
         "sources": {node: fingerprints.get(node, "") for node in (*nodes, *searched[1])},
     }
+    deciding["options"]["max_refused"] = config.gates.quality.max_refused  # the one limit that is in the model
     if config.exports:
         deciding["options"]["exports"] = list(config.exports)
     for known_otherwise in ("path", "corrections", "classes", "max_bad_fraction", "max_flat_fraction"):

@@ -1,13 +1,15 @@
 """The export splice: exports are kept without their head, and a run that changed only the head puts its own in.
 
+What tells outliers goes the same way: like the head it is a few variables, made of this run's data.
+
     features/exports/<digest of all but the head's values>.export     a sealed zip: graph and variables of an export
 
 Why: building the network, tracing and writing the signatures are 10 of the 11.7 s of a run of the Trainer with another
 learning rate (cats and dogs, MobileNetV2), and the export differs from the last one in 2,562 numbers.
 
 What makes the splice safe: the key holds everything that decides an export, the code behind the Trainer and the
-libraries' versions among it; the content is sealed, and what is missing or damaged is traced again; the head's shapes
-are compared; and what comes out is proven like any other export (`proof.py`). All that knows of TensorFlow's checkpoint
+libraries' versions among it; the content is sealed, and what is missing or damaged is traced again; shapes are
+compared; and what comes out is proven like any other export (`proof.py`). All that knows of TensorFlow's checkpoint
 format is in this module; without it `export` traces each time, and nothing else changes.
 """
 
@@ -32,6 +34,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow.python.saved_model import fingerprinting_utils  # there is no public way to write it
 
+from components.contract import features
 from components.files.digests import seal, unseal
 from components.files.paths import make_folder, read_bytes, write_atomically
 from components.trainer.backbones.answer_cache import AnswerCache
@@ -39,9 +42,11 @@ from components.trainer.devices.tf_config import is_chief
 from components.trainer.features.store import EXPORT, USED
 from components.trainer.features.store_key import recall_transform_digest
 from components.trainer.heads.head import Head
+from components.trainer.outliers.typicality import Typicality
 
 EXPORTS_FOLDER = "exports"
-OF_THE_HEAD = ("head_sha256", "weights_sha256", "seed", "tuned")  # facts that tell heads apart, not what is around them
+# Facts that tell heads and banks apart, not what is around them.
+OF_THE_HEAD = ("head_sha256", "weights_sha256", "seed", "tuned", features.OUTLIERS_FACT)
 GRAPH, VARIABLES = "saved_model.pb", "variables"
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # TensorFlow's ending for a variable in a checkpoint
 
@@ -81,8 +86,8 @@ class KeptExport:
         except OSError as error:
             log.warning("%s could not be kept, the next export is traced again: %s", self.path, error)
 
-    def write_with(self, head: Head, export: str) -> bool:
-        """Writes an export with this head; False where nothing usable is kept, and then nothing is written.
+    def write_with(self, head: Head, typicality: Typicality, export: str) -> bool:
+        """Writes an export with these; False where nothing usable is kept, and then nothing is written.
 
         Raises:
             OSError, tf.errors.OpError: the export cannot be written.
@@ -93,7 +98,7 @@ class KeptExport:
                 content = unseal(read_bytes(self.path))
                 with zipfile.ZipFile(io.BytesIO(content)) as archive:
                     archive.extractall(scratch)
-                names, values = _with_head(os.path.join(scratch, VARIABLES, VARIABLES), head)
+                names, values = _with_parts(os.path.join(scratch, VARIABLES, VARIABLES), head, typicality)
             except FileNotFoundError:
                 return False
             except unusable as error:
@@ -136,17 +141,18 @@ def _files_of(export: str) -> list[str]:
     return [GRAPH, *(os.path.join(VARIABLES, name) for name in sorted(tf.io.gfile.listdir(folder)))]
 
 
-def _with_head(prefix: str, head: Head) -> tuple[list[str], list[Any]]:
-    """Reads names and values of a checkpoint's variables, and replaces the head's.
+def _with_parts(prefix: str, head: Head, typicality: Typicality) -> tuple[list[str], list[Any]]:
+    """Reads names and values of a checkpoint's variables, and replaces those of the head and of what tells outliers.
 
     Raises:
-        KeyError, ValueError: its head is of another shape.
+        KeyError, ValueError: its head is of another shape, or its features are of another width.
     """
     reader = tf.train.load_checkpoint(prefix)
     values = {name: reader.get_tensor(name) for name in sorted(reader.get_variable_to_shape_map())}
-    for name, array in head_variables(head).items():
-        found = values[name + VALUE]
-        if found.shape != array.shape:
+    of_outliers = {f"outliers/{name}": array for name, array in typicality.variables().items()}
+    for name, array in {**head_variables(head), **of_outliers}.items():
+        found, free = values[name + VALUE], int(name in of_outliers)  # their graph takes any number of rows
+        if found.shape[free:] != array.shape[free:] or found.dtype != array.dtype:
             raise ValueError(f"expected {name} of shape {array.shape}, found {found.shape}")
         values[name + VALUE] = array
     return list(values), [tf.constant(value) for value in values.values()]

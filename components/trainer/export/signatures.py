@@ -15,6 +15,8 @@ from components.trainer.backbones.build import BuiltBackbone, scale_pixels
 from components.trainer.backbones.precision import leaves
 from components.trainer.features.folding import Pooling, average_views, pool
 from components.trainer.heads.head import Head
+from components.trainer.outliers.served import OutlierScore
+from components.trainer.outliers.typicality import Typicality
 
 NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_./>-]*")  # what TensorFlow saves a variable under
 
@@ -30,6 +32,7 @@ class ServedModel(tf.Module):
         transform: tft.TFTransformOutput,
         classes: list[str],
         views: int = 1,
+        typicality: Typicality | None = None,
     ) -> None:
         super().__init__()
         layer = transform.transform_features_layer()
@@ -48,6 +51,7 @@ class ServedModel(tf.Module):
         self.hidden = [tf.Variable(array, name="head/hidden") for array in head.hidden or ()]
         self.kernel = tf.Variable(head.kernel, name="head/kernel")
         self.bias = tf.Variable(head.bias, name="head/bias")
+        self.outliers = OutlierScore(typicality or Typicality.blank(head.widths[0]))
         self.classes = tf.constant(classes)
         shape = [None, *backbone.model.input_shape[1:]]
         pixels = [tf.TensorSpec(shape, tf.float32, features.PIXELS)]
@@ -85,13 +89,17 @@ class ServedModel(tf.Module):
         return tf.nn.relu(tf.matmul(pooled, self.hidden[0]) + self.hidden[1]) if self.hidden else pooled
 
     def classify(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Classifies images, string [batch]: label [batch], probability [batch], probabilities [batch, classes]."""
-        probabilities = tf.nn.softmax(self.logits(self.pooled(image_bytes)))
+        """Classifies images, string [batch]: probabilities [batch, classes]; all else that it answers is [batch]."""
+        pooled = self.pooled(image_bytes)
+        probabilities = tf.nn.softmax(self.logits(pooled))
         best = tf.argmax(probabilities, axis=1)
+        outlier, known = self.outliers(pooled)
         return {
             features.OUTPUT_LABEL: tf.gather(self.classes, best),
             features.OUTPUT_PROBABILITY: tf.reduce_max(probabilities, axis=1),
             features.OUTPUT_PROBABILITIES: probabilities,
+            features.OUTPUT_OUTLIER: outlier,
+            features.OUTPUT_KNOWN: known,
         }
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_BYTES)], autograph=False)

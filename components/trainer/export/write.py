@@ -17,6 +17,7 @@ from components.trainer.export.export_cache import find_place
 from components.trainer.export.signatures import ServedModel
 from components.trainer.features.folding import Pooling
 from components.trainer.heads.head import Head
+from components.trainer.outliers.typicality import Typicality
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,14 @@ class Graft:
         pooling: of its feature maps.
         head: trained.
         transform: the transform graph, a `TFTransformOutput`.
+        typicality: what tells outliers.
     """
 
     backbone: Frozen
     pooling: Pooling
     head: Head
     transform: tft.TFTransformOutput
+    typicality: Typicality
 
 
 def export(model: Graft, path: str, facts: dict[str, Any], known: AnswerCache, code: str = "") -> None:
@@ -47,11 +50,11 @@ def export(model: Graft, path: str, facts: dict[str, Any], known: AnswerCache, c
         code: digest of the code that traces; empty: no kept export is used, and none is kept.
     """
     place = find_place(model.transform, facts, known, code)
-    if place and place.write_with(model.head, path):
+    if place and place.write_with(model.head, model.typicality, path):
         write_assets(path, facts)
         return
     parts = (model.backbone.built, model.pooling, model.head, model.transform)
-    served = ServedModel(*parts, facts["classes"], facts.get("averaged_views", 1))
+    served = ServedModel(*parts, facts["classes"], facts.get("averaged_views", 1), model.typicality)
     export_model(served, path, facts)
     if place:
         place.keep(path)

@@ -187,6 +187,21 @@ def gather_features(
     return Features(values, kept, int(wanted.sum()), time.monotonic() - start)
 
 
+def gather_rows(feature_pass: FeaturePass, split: Split, rows: np.ndarray) -> np.ndarray:
+    """Computes the features of a few rows of a split, float32 [k, d], in the order of the rows; nothing is kept.
+
+    Args:
+        feature_pass: how features are computed.
+        split: in the order of its files.
+        rows: int [k], each at most once.
+    """
+    values, places = np.zeros([len(rows), feature_pass.forward.width], np.float32), np.zeros(len(split), np.int64)
+    places[rows] = np.arange(len(rows))
+    for found, computed in feature_pass.run(split, np.isin(np.arange(len(split)), rows)):
+        values[places[found]] = computed
+    return values
+
+
 def _compute(
     feature_pass: FeaturePass,
     split: Split,

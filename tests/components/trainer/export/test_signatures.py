@@ -19,6 +19,8 @@ SHAPES = {  # signature: input, outputs with dtype and shape
             features.OUTPUT_LABEL: (tf.string, [None]),
             features.OUTPUT_PROBABILITY: (tf.float32, [None]),
             features.OUTPUT_PROBABILITIES: (tf.float32, [None, 3]),
+            features.OUTPUT_OUTLIER: (tf.float32, [None]),
+            features.OUTPUT_KNOWN: (tf.bool, [None]),
         },
     ),
     features.EXPLAIN: (

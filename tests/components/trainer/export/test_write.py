@@ -17,6 +17,7 @@ from components.trainer.export import write as export_module
 from components.trainer.export.export_cache import KeptExport, find_place
 from components.trainer.export.write import Graft, export
 from components.trainer.heads.head import Head
+from components.trainer.outliers.typicality import Typicality
 from tests.components.trainer.toys import tiny_backbone
 from tests.conftest import CLASSES, SIDE
 
@@ -44,11 +45,15 @@ def writer(backbone, transform):
     def writer(folder):
         count = itertools.count()
 
-        def write(head, code="c"):
+        def write(head, code="c", typicality=None):
             path = folder / f"export-{next(count)}"
             facts = {"classes": CLASSES, "backbone_sha256": backbone.facts.digest, "head_sha256": head.digest()}
             export(
-                Graft(backbone, "avg", head, transform), str(path), facts, AnswerCache(str(folder / "features")), code
+                Graft(backbone, "avg", head, transform, typicality or Typicality.blank(WIDTH)),
+                str(path),
+                facts,
+                AnswerCache(str(folder / "features")),
+                code,
             )
             return path
 
@@ -163,7 +168,7 @@ def test_an_export_that_ends_early_is_not_usable(first, tmp_path, caplog, length
     place = KeptExport(str(tmp_path), {})
     place.keep(str(first / "export"))
     Path(place.path).write_bytes(Path(place.path).read_bytes()[:length])
-    assert not place.write_with(head_of(2), str(tmp_path / "export"))
+    assert not place.write_with(head_of(2), Typicality.blank(WIDTH), str(tmp_path / "export"))
     assert not (tmp_path / "export").exists()
     assert "is not usable, the export is traced again" in caplog.text
 
@@ -171,9 +176,9 @@ def test_an_export_that_ends_early_is_not_usable(first, tmp_path, caplog, length
 def test_a_head_of_another_shape_does_not_fit(first, tmp_path, caplog):
     place = KeptExport(str(tmp_path / "other"), {})
     place.keep(str(first / "export"))
-    assert place.write_with(head_of(2), str(tmp_path / "fits"))
-    assert not place.write_with(head_of(2, classes=4), str(tmp_path / "wider"))
-    assert not place.write_with(head_of(2, units=4), str(tmp_path / "deeper"))
+    assert place.write_with(head_of(2), Typicality.blank(WIDTH), str(tmp_path / "fits"))
+    assert not place.write_with(head_of(2, classes=4), Typicality.blank(WIDTH), str(tmp_path / "wider"))
+    assert not place.write_with(head_of(2, units=4), Typicality.blank(WIDTH), str(tmp_path / "deeper"))
     assert not (tmp_path / "wider").exists()
     assert "expected kernel of shape (8, 4), found (8, 3)" in caplog.text
 
