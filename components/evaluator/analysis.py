@@ -29,7 +29,7 @@ from tfx.utils import io_utils
 from components.contract import features
 from components.evaluator.batched_model import PARTS, in_parts
 from components.evaluator.metrics import Metric, list_metrics
-from components.evaluator.outcomes import make_schema, rate_image
+from components.evaluator.outcomes import make_schema, rate_image, rate_typicality
 from components.evaluator.slices import read_values, slice_of
 
 CANDIDATE, BASELINE, BEST = "candidate", "baseline", "best"
@@ -153,9 +153,9 @@ def make_outcome_row(extracts: Mapping[str, Any], models: list[str], slices: lis
     for model in models:
         predictions = extracts[tfma.PREDICTIONS_KEY]
         predictions = predictions[model] if len(models) > 1 else predictions
-        if isinstance(predictions, Mapping):
-            predictions = predictions[features.OUTPUT_PROBABILITIES]
-        rated = rate_image(np.asarray(predictions).ravel(), label)
+        answers = predictions if isinstance(predictions, Mapping) else {features.OUTPUT_PROBABILITIES: predictions}
+        rated = rate_image(np.asarray(answers[features.OUTPUT_PROBABILITIES]).ravel(), label)
+        rated |= rate_typicality(answers)
         row |= {f"{model}/{name}": value for name, value in rated.items()}
     return row
 

@@ -43,7 +43,7 @@ class Metric:
     over: Literal["overall", "per_class", "plot"]
     tfma: str = ""
     of: Callable[[Outcomes, int], Any] | None = None
-    interval_of: Callable[[Outcomes, int, float], Interval] | None = None
+    interval_of: Callable[[Outcomes, int, float], Interval | None] | None = None
     gate: bool = False
     mean: bool = False
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -89,6 +89,18 @@ def top_k(outcomes: Outcomes, k: int) -> float:
 def top_k_interval(outcomes: Outcomes, k: int, confidence: float) -> Interval:
     """Wilson's interval of that share."""
     return statistics.wilson_interval(int((outcomes.rank < k).sum()), len(outcomes.labels), confidence)
+
+
+def refused(outcomes: Outcomes, _k: int = 0) -> float | None:
+    """Share of the eval images, all of them good, that are called outliers; None: an older model does not say."""
+    return None if outcomes.known is None else float((~outcomes.known).mean())
+
+
+def refused_interval(outcomes: Outcomes, _k: int, confidence: float) -> Interval | None:
+    """Wilson's interval of that share."""
+    if outcomes.known is None:
+        return None
+    return statistics.wilson_interval(int((~outcomes.known).sum()), len(outcomes.known), confidence)
 
 
 def macro_f1_interval(outcomes: Outcomes, _k: int, confidence: float) -> Interval:
@@ -161,6 +173,7 @@ METRICS = (
     Metric("macro_f1", "overall", of=lambda o, _k: macro_f1_of(o.matrix), interval_of=macro_f1_interval, gate=True),
     Metric("ece", "overall", of=ece),
     Metric("calibration", "overall", of=calibration),
+    Metric("refused", "overall", of=refused, interval_of=refused_interval),
     Metric("examples", "per_class", of=class_examples),
     Metric("accuracy", "per_class", of=recall),
     Metric("precision", "per_class", of=precision),

@@ -1,15 +1,18 @@
 """What each image got from each model: the few numbers that statistics need, one row an image.
 
-The probabilities of all classes stay in TFMA; a row is five numbers a model, so 100,000 images take a few MB.
+The probabilities of all classes stay in TFMA; a row is six numbers a model, so 100,000 images take a few MB.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+from components.contract import features
 
 IMAGE_COLUMNS = (("sha256", pa.string()), ("name", pa.string()), ("label", pa.int32()))
 MODEL_COLUMNS = (
@@ -17,6 +20,10 @@ MODEL_COLUMNS = (
     ("probability", pa.float32()),  # of it
     ("true_probability", pa.float32()),  # of the label
     ("rank", pa.int32()),  # of the label: how many classes are more probable
+)
+TYPICALITY_COLUMNS = (  # null where the model is older than these answers
+    ("outlier", pa.float32()),  # share of good images that look less typical
+    ("known", pa.bool_()),  # whether it is above the promised share
 )
 
 
@@ -31,6 +38,8 @@ class Outcomes:
         true_probability: float [images], of the label.
         rank: int [images], how many classes are more probable than the label.
         classes: how many classes there are.
+        outlier: float [images], share of good images that look less typical; None: an older model does not say.
+        known: bool [images], whether that is above the promised share; None likewise.
     """
 
     labels: np.ndarray
@@ -39,6 +48,8 @@ class Outcomes:
     true_probability: np.ndarray
     rank: np.ndarray
     classes: int
+    outlier: np.ndarray | None = None
+    known: np.ndarray | None = None
 
     @property
     def right(self) -> np.ndarray:
@@ -53,14 +64,15 @@ class Outcomes:
 
     def take(self, images: np.ndarray) -> Outcomes:
         """Gives the outcomes of some images, in the order of the indices; an image may be there more than once."""
-        columns = ("labels", "predicted", "probability", "true_probability", "rank")
-        return replace(self, **{name: getattr(self, name)[images] for name in columns})
+        columns = ("labels", "predicted", "probability", "true_probability", "rank", "outlier", "known")
+        there = {name: values for name in columns if (values := getattr(self, name)) is not None}
+        return replace(self, **{name: values[images] for name, values in there.items()})
 
 
 def make_schema(models: list[str], slices: list[str]) -> pa.Schema:
     """Makes the schema of `images.parquet`: columns of the image, of each slice, of each model."""
     columns = [*IMAGE_COLUMNS, *((f"slice/{name}", pa.string()) for name in slices)]
-    columns += [(f"{model}/{name}", kind) for model in models for name, kind in MODEL_COLUMNS]
+    columns += [(f"{model}/{name}", kind) for model in models for name, kind in (*MODEL_COLUMNS, *TYPICALITY_COLUMNS)]
     return pa.schema(columns)
 
 
@@ -80,7 +92,26 @@ def rate_image(probabilities: np.ndarray, label: int) -> dict[str, Any]:
     }
 
 
+def rate_typicality(answers: Mapping[str, Any]) -> dict[str, Any]:
+    """Computes the columns of what one model says of an image's typicality; None where it does not.
+
+    Args:
+        answers: of the signature, for one image.
+    """
+    if features.OUTPUT_OUTLIER not in answers or features.OUTPUT_KNOWN not in answers:
+        return dict.fromkeys((name for name, _ in TYPICALITY_COLUMNS), None)
+    return {
+        "outlier": float(np.asarray(answers[features.OUTPUT_OUTLIER]).item()),
+        "known": bool(np.asarray(answers[features.OUTPUT_KNOWN]).item()),
+    }
+
+
 def outcomes_of(table: pa.Table, model: str, classes: int) -> Outcomes:
     """Reads the outcomes of one model from the table."""
-    columns = {name: table[f"{model}/{name}"].to_numpy() for name, _ in MODEL_COLUMNS}
+    names = [name for name, _ in MODEL_COLUMNS]
+    for name, _ in TYPICALITY_COLUMNS:
+        column = f"{model}/{name}"
+        if column in table.column_names and not table[column].null_count:  # neither an older run nor an older model
+            names.append(name)
+    columns = {name: table[f"{model}/{name}"].to_numpy() for name in names}
     return Outcomes(labels=table["label"].to_numpy(), classes=classes, **columns)

@@ -16,6 +16,7 @@ from components.contract.gates import FAIL, PASS, UNDECIDED, WARN, Check, Verdic
 from components.evaluator import statistics
 from components.evaluator.metrics import Metric, gate_metrics
 from components.evaluator.outcomes import Outcomes
+from components.evaluator.refusals import check_refused
 from components.evaluator.statistics import Pair
 from components.options.gates import QualityGateOptions
 
@@ -53,6 +54,7 @@ def judge_candidate(
         *check_floors(metrics, gate),
         *check_metric_floors(metrics, outcomes, gate),
         *check_trivial(outcomes, classes, gate),
+        *check_refused(outcomes, gate),
         *check_served(outcomes, classes, served, gate),
         *check_decay(metrics, outcomes, served, best, gate),
     ]

@@ -25,9 +25,16 @@ from components.trainer.devices.hardware import describe_hardware
 from components.trainer.devices.strategy import describe_devices, make_strategy
 from components.trainer.devices.tf_config import is_chief
 from components.trainer.devices.worker_pool import with_workers
-from components.trainer.export.proof import check_parity, exported_embed, parity_limit, sample_rows
+from components.trainer.export.proof import (
+    PROOF_BATCH,
+    check_outliers,
+    check_parity,
+    open_export,
+    parity_limit,
+    sample_rows,
+)
 from components.trainer.export.write import Graft, export
-from components.trainer.features.data import Split, in_content_order, take_rows
+from components.trainer.features.data import Split, in_content_order, read_images, take_rows
 from components.trainer.features.feature_pass import Features, gather_features, gather_rows
 from components.trainer.features.training_inputs import make_pass
 from components.trainer.fine_tune.stage import FineTuned, fine_tune
@@ -97,7 +104,7 @@ def run_fn(fn_args: FnArgs) -> None:
     for form in load_forms(fn_args.custom_config.get("exports", ())):
         progress.info("converting for %s", form.TITLE)
         form.write(fn_args.serving_model_dir)
-    parity = prove(fn_args.serving_model_dir, *sample, options)
+    parity = prove(fn_args.serving_model_dir, *sample, options, typicality)
     if checkpoints:
         remove_checkpoints(checkpoints)
 
@@ -124,15 +131,21 @@ def take_sample(split: Split, found: Features) -> tuple[Split, np.ndarray]:
     return take_rows(split, rows), found.values[rows]
 
 
-def prove(path: str, sample: Split, values: np.ndarray, options: TrainerOptions) -> float:
+def prove(path: str, sample: Split, values: np.ndarray, options: TrainerOptions, typicality: Typicality) -> float:
     """Compares features that the head learned from with those of the export, on a sample; the largest difference.
+
+    On a few of the same images it compares what the export says of their typicality.
 
     Raises:
         RuntimeError: they are not the same.
     """
     limit = parity_limit(options.precision, options.feature_dtype)
-    with exported_embed(path) as embed:
-        return check_parity(values, sample, np.arange(len(values)), embed, limit)
+    with open_export(path) as ask:
+        embed = lambda images: ask(features.EMBED, images)[features.OUTPUT_FEATURES]  # noqa: E731
+        parity = check_parity(values, sample, np.arange(len(values)), embed, limit)
+        few = sample_rows(np.ones(len(values), bool), PROOF_BATCH)
+        check_outliers(typicality, np.array(read_images(sample, few), object), ask)
+    return parity
 
 
 def describe_model(

@@ -111,6 +111,7 @@ def test_edited_sources_change_the_cache_key_of_their_node_and_the_passport(tmp_
         ({"trainer": {"epochs": 3}}, {"Trainer"}),
         ({"evaluator": {"batch_size": 3}}, {"Evaluator"}),
         ({"gates": {"quality": {"min_accuracy": 0.9}}}, {"Evaluator"}),
+        ({"gates": {"quality": {"max_refused": 0.1}}}, {"Trainer", "Evaluator"}),
         ({"data": {"max_bad_fraction": 0.5}}, {"DataGate"}),
         ({"data": {"max_flat_fraction": 0.5}}, {"DataGate"}),
         ({"data": {"orientation": "ignore"}}, {"ImageExampleGen", "Transform", "Trainer"}),

@@ -25,6 +25,7 @@ METRIC_WORDS = {
     "auc": "AUC, one class against the rest (mean over classes)",
     "log_loss": "log loss",
     "ece": "expected calibration error",
+    "refused": "good images that are called outliers",
 }
 # Counts of `dataset.json` over what was found before anything was left out.
 GROUPS = {

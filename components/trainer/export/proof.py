@@ -1,4 +1,4 @@
-"""Proves that kept features are those that the exported model computes."""
+"""Proves that kept features are those that the exported model computes, and that it tells outliers as calibrated."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import tensorflow as tf
 
 from components.contract import features
 from components.trainer.features.data import Split, read_images
+from components.trainer.outliers.typicality import Typicality, measure_distances
 
 SAMPLE_IMAGES = 64  # images
 PROOF_BATCH = 8
+ROUNDED_DISTANCE = 1e-3  # what TF32 of a GPU makes of a cosine; 1e-6 measured on a CPU
 # Largest difference that rounding explains, as a share of the image's largest feature. Folding to constants reorders
 # sums (1e-6 to 3e-5 measured), GPUs may multiply in TF32 (11 bits of mantissa); bfloat16 has 8 bits, through all
 # layers. Wrong scaling, weights, sizes or views are off by 0.3 and more.
@@ -51,8 +53,8 @@ def parity_limit(precision: str = "float32", feature_dtype: str = "float32") -> 
 
 
 @contextmanager
-def exported_embed(path: str) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
-    """Loads the `embed` signature of an export: image bytes, object [batch], to features float32 [batch, d].
+def open_export(path: str) -> Iterator[Callable[[str, np.ndarray], dict[str, np.ndarray]]]:
+    """Loads an export: from the name of a signature and image bytes, object [batch], to its outputs by name.
 
     A session reads the graph as a server does, in C++: `tf.saved_model.load` would turn every function into Python
     first, which takes longer than the proof.
@@ -61,10 +63,14 @@ def exported_embed(path: str) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
     with closing(tf.compat.v1.Session(graph=graph)) as session:
         with graph.as_default():
             meta = tf.compat.v1.saved_model.loader.load(session, [tf.saved_model.SERVING], path)
-        signature = meta.signature_def[features.EMBED]
-        source = signature.inputs[features.INPUT_BYTES].name
-        wanted = signature.outputs[features.OUTPUT_FEATURES].name
-        yield lambda images: session.run(wanted, {source: images})
+
+        def ask(name: str, images: np.ndarray) -> dict[str, np.ndarray]:
+            signature = meta.signature_def[name]
+            source = signature.inputs[features.INPUT_BYTES].name
+            wanted = {output: tensor.name for output, tensor in signature.outputs.items()}
+            return dict(session.run(wanted, {source: images}))
+
+        yield ask
 
 
 def check_parity(
@@ -105,3 +111,35 @@ def check_parity(
             "fails once more, the export and the training path differ."
         )
     return float(differences[worst])
+
+
+def check_outliers(
+    typicality: Typicality, images: np.ndarray, ask: Callable[[str, np.ndarray], dict[str, np.ndarray]]
+) -> None:
+    """Compares `outlier` and `known` of the export with what the calibration gives for the same features.
+
+    An answer is a step of the distance, so that rounding may move it: it must be one that the calibration gives within
+    a hair of the image's distance.
+
+    Args:
+        typicality: what the export was made with.
+        images: bytes, object [batch].
+        ask: of `open_export`.
+
+    Raises:
+        RuntimeError: the export answers otherwise; names both answers.
+    """
+    pooled = ask(features.EMBED, images)[features.OUTPUT_FEATURES]
+    distances = measure_distances(pooled, typicality.bank, typicality.neighbours)
+    low, high = (typicality.share_beyond(distances + shift) for shift in (ROUNDED_DISTANCE, -ROUNDED_DISTANCE))
+    answers = ask(features.SERVE_BYTES, images)
+    found, known = answers[features.OUTPUT_OUTLIER], answers[features.OUTPUT_KNOWN]
+    wrong = ~((found >= low) & (found <= high) & (known == (found > np.float32(typicality.max_refused))))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise RuntimeError(
+            f"The exported model does not tell outliers as they were calibrated: expected {features.OUTPUT_OUTLIER} of "
+            f"{low[row]:.4f} to {high[row]:.4f} for image {row} of the proof, got {found[row]:.4f}, "
+            f"{features.OUTPUT_KNOWN} {bool(known[row])}.\nDelete features/exports of the working directory and start "
+            "the run again; if it fails once more, the export and the training path differ."
+        )

@@ -19,6 +19,8 @@ from components.evaluator.metrics import (
     log_loss_interval,
     macro_f1_interval,
     macro_f1_of,
+    refused,
+    refused_interval,
     top_k,
 )
 from components.evaluator.outcomes import Outcomes, rate_image
@@ -39,7 +41,20 @@ def drawn():
 def outcomes_from(labels, probabilities):
     rows = [rate_image(row, label) for row, label in zip(probabilities, labels, strict=True)]
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    return Outcomes(labels=np.asarray(labels), classes=probabilities.shape[1], **columns)
+    outlier = (1 + np.arange(len(rows))) / (len(rows) + 1)
+    typicality = {"outlier": outlier, "known": outlier > 0.1}
+    return Outcomes(labels=np.asarray(labels), classes=probabilities.shape[1], **columns, **typicality)
+
+
+def test_the_refused_share_is_that_of_the_images_that_are_not_known(drawn):
+    outcomes = outcomes_from(*drawn)
+    assert refused(outcomes) == pytest.approx((~outcomes.known).mean())
+    assert refused(outcomes.take(np.array([0, 0, 299]))) == pytest.approx(2 / 3)
+    low, high = refused_interval(outcomes, 1, 0.95)
+    assert low < refused(outcomes) < high
+    older = replace(outcomes, outlier=None, known=None)
+    assert refused(older) is refused_interval(older, 1, 0.95) is None
+    assert older.take(np.array([1, 2])).known is None
 
 
 def test_the_confusion_matrix_and_f1_are_those_of_scikit_learn(drawn):

@@ -38,8 +38,11 @@ def write_examples(folder, count):
     return made
 
 
-def save_model(folder, wrong, classes=CLASSES):
-    """An exported model that is wrong on the images of these numbers, and right on all others."""
+def save_model(folder, wrong, classes=CLASSES, refused=None):
+    """An exported model that is wrong on the images of these numbers, and right on all others.
+
+    It calls those of `refused` outliers; None: it is of an older Graft, and does not say.
+    """
     import tensorflow as tf
 
     missed = tf.constant([*wrong, -1], tf.int64)
@@ -49,7 +52,11 @@ def save_model(folder, wrong, classes=CLASSES):
         parsed = tf.io.parse_example(examples, specs)
         is_wrong = tf.reduce_any(parsed[features.BYTE_SIZE][:, None] == missed, axis=1)
         predicted = tf.where(is_wrong, 1 - parsed[features.LABEL], parsed[features.LABEL])
-        return {features.OUTPUT_PROBABILITIES: 0.1 + 0.8 * tf.one_hot(predicted, 2)}
+        answers = {features.OUTPUT_PROBABILITIES: 0.1 + 0.8 * tf.one_hot(predicted, 2)}
+        if refused is None:
+            return answers
+        known = ~tf.reduce_any(parsed[features.BYTE_SIZE][:, None] == tf.constant([*refused, -1], tf.int64), axis=1)
+        return {**answers, features.OUTPUT_OUTLIER: tf.where(known, 0.5, 0.01), features.OUTPUT_KNOWN: known}
 
     module = tf.Module()
     module.serve = tf.function(answer, input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_EXAMPLES)])

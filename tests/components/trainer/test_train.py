@@ -19,6 +19,7 @@ from components.trainer.export import write
 from components.trainer.features.store import FeatureStore
 from components.trainer.heads.epochs import HeadTraining
 from components.trainer.heads.head import Head, train_head
+from components.trainer.outliers.typicality import measure_distances, unit_length
 from components.trainer.prepare import prepare_training
 from components.trainer.train import describe_model, run_fn
 from tests.conftest import CLASSES, EVAL_COUNT, SIDE, TRAIN_COUNT, WIDTH
@@ -225,7 +226,41 @@ def test_half_precision_passes_the_train_images_and_the_export_stays_exact(again
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_a_second_stage_is_served_where_it_helps_and_recorded(again, trained, said):
+def assert_told_by_own_features(path, train_records, eval_records):
+    """The bank has the train images as this export sees them, and of its eval images the promised share is refused."""
+    model = tf.saved_model.load(str(path))
+    of_train, of_eval = (
+        model.signatures[features.EMBED](tf.constant(records.contents))[features.OUTPUT_FEATURES].numpy()
+        for records in (train_records, eval_records)
+    )
+    order = np.argsort([hashlib.sha256(content).hexdigest() for content in train_records.contents])
+    np.testing.assert_allclose(model.outliers.bank, unit_length(of_train[order]), atol=1e-4)
+    distances = measure_distances(of_eval, model.outliers.bank.numpy(), int(model.outliers.neighbours))
+    np.testing.assert_allclose(model.outliers.scores, np.sort(distances)[::-1], atol=1e-4)
+
+
+def test_the_export_tells_outliers_by_the_features_that_its_head_learned_from(trained, train_records, eval_records):
+    assert_told_by_own_features(trained.path, train_records, eval_records)
+    facts = read_facts(trained)[features.OUTLIERS_FACT]
+    assert facts.pop("sha256")
+    assert facts == {
+        "bank_images": TRAIN_COUNT,
+        "calibrated_on": EVAL_COUNT,
+        "max_refused": 0.05,
+        "neighbours": min(5, TRAIN_COUNT // 3),
+    }
+
+
+def test_the_promise_is_in_the_export_and_the_same_run_gives_the_same_bank(again, trained):
+    run = again(custom_config={"max_refused": 0.2})
+    model = tf.saved_model.load(str(run.folder / "Format-Serving"))
+    assert model.outliers.max_refused.numpy() == np.float32(0.2)
+    first = tf.saved_model.load(str(trained.path)).outliers
+    for name in ("bank", "scores", "shares", "neighbours"):
+        np.testing.assert_array_equal(getattr(model.outliers, name), getattr(first, name))
+
+
+def test_a_second_stage_is_served_where_it_helps_and_recorded(again, trained, said, train_records, eval_records):
     tuning = FineTuneOptions(layers=3, learning_rate=1e-3, epochs=1, batch_size=12)
     run = again(fine_tune=tuning, epochs=2)
     stage = run.history["fine_tune"]
@@ -234,6 +269,8 @@ def test_a_second_stage_is_served_where_it_helps_and_recorded(again, trained, sa
     assert stage["kept"] == (run.facts["backbone_sha256"] != read_facts(trained)["backbone_sha256"])
     assert run.history["parity"] < 2e-3
     assert "fine-tuning: held-out loss" in said()[-1]
+    assert stage["kept"]
+    assert_told_by_own_features(run.folder / "Format-Serving", train_records, eval_records)
 
 
 def test_pooling_a_hidden_layer_and_the_reading_of_images_are_served(again):

@@ -54,6 +54,14 @@ def test_the_switch_is_a_setting(tmp_path, monkeypatch):
     assert [(found.tuner.enabled, found.tuner.trials) for found in seen] == [(False, 3), (True, 3)]
 
 
+def test_a_limit_of_a_gate_makes_no_other_model_but_for_the_promise_that_is_in_it():
+    def key(**quality):
+        return model_key(check_config({"gates": {"quality": quality}}, "a test"), "f" * 64, {})
+
+    assert key() == key(min_accuracy=0.9) == key(max_refused=0.05)
+    assert key() != key(max_refused=0.1)
+
+
 def test_a_search_makes_another_model_and_one_that_is_not_asked_for_does_not():
     def key(**tuner):
         return model_key(check_config({"tuner": tuner}, "a test"), "f" * 64, {"Tuner": "digest"})

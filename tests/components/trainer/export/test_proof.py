@@ -1,15 +1,18 @@
 """What was kept is what the exported model computes, or the run fails."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from components.contract import features
 from components.trainer.backbones.build import make_backbone, scale_pixels
-from components.trainer.export.proof import check_parity, exported_embed, parity_limit, sample_rows
+from components.trainer.export.proof import check_outliers, check_parity, open_export, parity_limit, sample_rows
 from components.trainer.features.data import in_content_order, join_splits, read_images, read_split
 from components.trainer.features.folding import pool
-from tests.conftest import SIDE
+from components.trainer.outliers.typicality import Typicality
+from tests.conftest import EVAL_COUNT, SIDE
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +44,38 @@ def test_the_bytes_of_rows_are_read_in_their_order(train_records):
 
 
 def test_an_export_on_disk_embeds_as_a_server_does(trained, train_records, embed):
-    with exported_embed(str(trained.path)) as exported:
-        found = exported(np.array(train_records.contents[:5], object))
+    with open_export(str(trained.path)) as ask:
+        found = ask(features.EMBED, np.array(train_records.contents[:5], object))[features.OUTPUT_FEATURES]
     np.testing.assert_allclose(found, embed(tf.constant(train_records.contents[:5])), atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def exported(trained):
+    """What the session's export tells outliers by."""
+    held = tf.saved_model.load(str(trained.path)).outliers
+    arrays = {name: getattr(held, name).numpy() for name in ("bank", "scores", "shares")}
+    return Typicality(
+        neighbours=int(held.neighbours), max_refused=float(held.max_refused), calibrated_on=EVAL_COUNT, **arrays
+    )
+
+
+def test_an_export_tells_outliers_as_calibrated(trained, exported, eval_records):
+    with open_export(str(trained.path)) as ask:
+        check_outliers(exported, np.array(eval_records.contents, object), ask)
+
+
+@pytest.mark.parametrize("stale", ["bank", "scores", "shares", "max_refused"])
+def test_an_export_with_a_part_of_another_run_fails(trained, exported, eval_records, stale):
+    other = {
+        "bank": exported.bank[::-1] * np.float32([1, 0] * (exported.bank.shape[1] // 2)),
+        "scores": exported.scores + np.float32(0.2),
+        "shares": exported.shares**2,
+        "max_refused": 1.0 - 1e-6,
+    }
+    wrong = dataclasses.replace(exported, **{stale: other[stale]})
+    said = r"expected outlier of [\d.]+ to [\d.]+ for image \d+ of the proof, got [\d.]+, known (True|False)"
+    with open_export(str(trained.path)) as ask, pytest.raises(RuntimeError, match=said):
+        check_outliers(wrong, np.array(eval_records.contents, object), ask)
 
 
 def test_equal_features_pass_with_their_difference(embed, kept):

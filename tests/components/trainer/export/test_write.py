@@ -133,12 +133,39 @@ def test_a_kept_export_with_another_head_is_the_traced_one(write, traced, eval_r
     assert prints[0].signature_def_hash == prints[1].signature_def_hash
 
 
+def typicality_of(seed, rows, images):
+    random = np.random.default_rng(seed)
+    train, good = (random.uniform(0, 1, [count, WIDTH]).astype(np.float32) for count in (rows, images))
+    return Typicality.of(train, np.arange(rows) % 2, good, 0.05 * seed)
+
+
+@pytest.mark.parametrize("seed_rows_images", [(2, 9, 30), (3, 40, 12), (2, 5, 0)])
+def test_a_kept_export_tells_outliers_by_what_this_run_learned(write, traced, eval_records, seed_rows_images):
+    """Other images, more or fewer of them, another promise: nothing of the kept export is left."""
+    write(head_of(1), typicality=typicality_of(1, 9, 30))
+    filled = write(head_of(1), typicality=typicality_of(*seed_rows_images))
+    assert len(traced) == 1
+    fresh = write(head_of(1), "", typicality_of(*seed_rows_images))
+    loaded, found = answers(filled, eval_records.contents)
+    _, expected = answers(fresh, eval_records.contents)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value)
+    pooled = found[f"{features.EMBED}/{features.OUTPUT_FEATURES}"]
+    np.testing.assert_array_equal(
+        found[f"{features.SERVE_BYTES}/{features.OUTPUT_OUTLIER}"], typicality_of(*seed_rows_images).outlier(pooled)
+    )
+    for name, value in typicality_of(*seed_rows_images).variables().items():
+        np.testing.assert_array_equal(getattr(loaded.outliers, name), value)
+    held = [dict(tf.train.list_variables(str(path / "variables" / "variables"))) for path in (filled, fresh)]
+    assert held[0] == held[1]
+
+
 def test_what_else_decides_an_export_has_another_place(transform, tmp_path):
     def place(code="c", **facts):
         known = {"classes": CLASSES, "backbone_sha256": "b" * 64, "head_sha256": "h" * 64, "seed": 1, **facts}
         return find_place(transform, known, AnswerCache(str(tmp_path)), code).path
 
-    assert place(head_sha256="f" * 64, seed=2) == place()
+    assert place(head_sha256="f" * 64, seed=2, outliers={"sha256": "e" * 64}) == place()
     others = [place("edited"), place(backbone_sha256="f" * 64), place(classes=["dark", "light", "bright"])]
     assert len({place(), *others}) == 4
 

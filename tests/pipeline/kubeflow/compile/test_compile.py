@@ -318,6 +318,13 @@ def test_a_crop_reaches_the_pixels_and_the_facts_of_the_model():
     assert settings["Trainer"]["/custom_config/crop_to_aspect_ratio"] == value
 
 
+def test_the_promised_share_of_refused_images_reaches_the_model_and_its_gate():
+    settings = settings_of(compile_config(make_config(kubeflow={"parameters": ["gates.quality.max_refused"]}), KFP))
+    value = "{{$.inputs.parameters['gates_quality_max_refused']}}"
+    assert settings["Trainer"]["/custom_config/max_refused"] == value
+    assert settings["Evaluator"]["/gate/max_refused"] == value
+
+
 def test_a_pipeline_that_tunes_has_one_more_task():
     compiled = compile_config(
         make_config(tuner={"enabled": True}, kubeflow={"nodes": {"Tuner": {"gpu_count": 1}}}), KFP

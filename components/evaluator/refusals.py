@@ -1,0 +1,62 @@
+"""Whether the served model keeps its promise about good images: no more of them than agreed are called outliers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from components.contract.gates import FAIL, PASS, UNDECIDED, WARN, Check
+from components.evaluator import statistics
+from components.evaluator.outcomes import Outcomes
+from components.options.gates import QualityGateOptions
+
+NAME = "refused"
+
+
+def check_refused(outcomes: Outcomes, gate: QualityGateOptions) -> Iterator[Check]:
+    """Holds the share of good eval images that the served signature calls outliers against the promised share.
+
+    The Trainer calibrates on these images, so the share is within the promise unless the served scores are others: it
+    fails where chance does not explain what is above, and where an answer is no share at all. Of a candidate that does
+    not answer `known` nothing is checked; the Trainer proves that its exports do.
+    """
+    if outcomes.known is None or outcomes.outlier is None:
+        return
+    images, limit = len(outcomes.known), gate.max_refused
+    refused, odd = int((~outcomes.known).sum()), int((~_are_shares(outcomes.outlier)).sum())
+    if odd:
+        reason = f"`outlier` is no number in 0..1 for {odd:,} of {images:,} eval images: the export is broken"
+        yield Check(NAME, odd, 0, FAIL, reason)
+        return
+    share = refused / images
+    low, high = statistics.wilson_interval(refused, images, 2 * gate.confidence - 1)
+    said = f"{refused:,} of {images:,} good eval images are called outliers"
+    if share > limit and low > limit:
+        reason = (
+            f"{said}: a share of {share:.4f} ({low:.4f} or more at {gate.confidence:.0%} confidence); "
+            f"gates.quality.max_refused promises at most {limit:.4f}. What is served scores images otherwise than the "
+            "Trainer did: train again (--no-cache)"
+        )
+        yield Check(NAME, share, limit, FAIL, reason)
+    elif limit and images < fewest_images(limit):
+        reason = (
+            f"eval set too small to tell outliers: {images:,} images, and with fewer than {fewest_images(limit):,} "
+            f"every image is `known` where gates.quality.max_refused is {limit:.4f}"
+        )
+        yield Check(NAME, share, limit, UNDECIDED, reason)
+    elif not refused and high < limit / 2:
+        reason = f"{said}, where about {limit * images:,.0f} are expected: `outlier` does not tell images apart"
+        yield Check(NAME, share, limit, WARN, reason)
+    else:
+        yield Check(NAME, share, limit, PASS)
+
+
+def fewest_images(max_refused: float) -> int:
+    """With fewer eval images no answer is as small as the promised share: the least is 1 / (images + 1)."""
+    return math.ceil(1 / max_refused - 1e-9) - 1
+
+
+def _are_shares(values: np.ndarray) -> np.ndarray:
+    return np.isfinite(values) & (values >= 0) & (values <= 1)
