@@ -21,6 +21,11 @@ def read_facts(model: str | Path) -> dict[str, Any]:
     return dict(json.loads(_read(model, features.FACTS_ASSET) or "{}"))
 
 
+def read_temperature(model: str | Path) -> float:
+    """Reads what an export's logits were divided by to calibrate them; 1 where that is nothing, or not known."""
+    return float(read_facts(model).get(features.TEMPERATURE_FACT, 1.0))
+
+
 def _read(model: str | Path, name: str) -> str:
     """Reads a file of the export's assets; empty where there is none."""
     try:

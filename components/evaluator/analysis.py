@@ -27,6 +27,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components.contract import features
+from components.contract.assets import read_temperature
 from components.evaluator.batched_model import PARTS, in_parts
 from components.evaluator.metrics import Metric, list_metrics
 from components.evaluator.outcomes import make_schema, rate_image, rate_typicality
@@ -110,7 +111,7 @@ def run_tfma(
     model = shared if len(shared) > 1 else shared[0]
     evaluators = tfma.default_evaluators(eval_shared_model=model, eval_config=config)
     writers = tfma.default_writers(output_path=output_path, eval_shared_model=model, eval_config=config)
-    names = list(models)
+    names, temperatures = list(models), {name: read_temperature(path) for name, path in models.items()}
     pattern = io_utils.all_files_pattern(artifact_utils.get_split_uri(examples, features.EVAL_SPLIT))
     _ = (
         pipeline
@@ -119,7 +120,7 @@ def run_tfma(
         >> tfma.ExtractEvaluateAndWriteResults(
             eval_shared_model=model,
             eval_config=config,
-            evaluators=[*evaluators, _outcomes_evaluator(names, slices)],
+            evaluators=[*evaluators, _outcomes_evaluator(temperatures, slices)],
             writers=[*writers, _outcomes_writer(names, slices, output_path)],
             output_path=output_path,
         )
@@ -129,7 +130,7 @@ def run_tfma(
 class KeepOutcomes(beam.PTransform):
     """Turns TFMA's extracts, one an image, into rows of `outcomes.make_schema`."""
 
-    def __init__(self, models: list[str], slices: list[str]) -> None:
+    def __init__(self, models: dict[str, float], slices: list[str]) -> None:
         super().__init__()
         self.models, self.slices = models, slices
 
@@ -138,29 +139,29 @@ class KeepOutcomes(beam.PTransform):
         return {OUTCOMES: extracts | "RateImages" >> beam.Map(make_outcome_row, self.models, self.slices)}
 
 
-def make_outcome_row(extracts: Mapping[str, Any], models: list[str], slices: list[str]) -> dict[str, Any]:
+def make_outcome_row(extracts: Mapping[str, Any], models: dict[str, float], slices: list[str]) -> dict[str, Any]:
     """Makes the row of one image.
 
     Args:
         extracts: of TFMA after its last extractor: the serialized example, label and predictions of one image.
-        models: names; TFMA tells predictions apart by name only where there are several.
+        models: {name: temperature}; TFMA tells predictions apart by name only where there are several.
         slices: names of `evaluator.slices`.
     """
     values = read_values(np.asarray(extracts[tfma.INPUT_KEY]).item())
     label = int(values[features.LABEL])
     row = {"sha256": values[features.SHA256], "name": values.get(features.FILENAME, ""), "label": label}
     row |= {f"slice/{name}": slice_of(name, values) for name in slices}
-    for model in models:
+    for model, temperature in models.items():
         predictions = extracts[tfma.PREDICTIONS_KEY]
         predictions = predictions[model] if len(models) > 1 else predictions
         answers = predictions if isinstance(predictions, Mapping) else {features.OUTPUT_PROBABILITIES: predictions}
-        rated = rate_image(np.asarray(answers[features.OUTPUT_PROBABILITIES]).ravel(), label)
+        rated = rate_image(np.asarray(answers[features.OUTPUT_PROBABILITIES]).ravel(), label, temperature)
         rated |= rate_typicality(answers)
         row |= {f"{model}/{name}": value for name, value in rated.items()}
     return row
 
 
-def _outcomes_evaluator(models: list[str], slices: list[str]) -> tfma_evaluator.Evaluator:
+def _outcomes_evaluator(models: dict[str, float], slices: list[str]) -> tfma_evaluator.Evaluator:
     return tfma_evaluator.Evaluator(
         "KeepOutcomes", tfma_extractor.LAST_EXTRACTOR_STAGE_NAME, KeepOutcomes(models, slices)
     )

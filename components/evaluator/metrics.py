@@ -8,7 +8,7 @@ those of the served signature on every eval image.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -114,6 +114,12 @@ def ece(outcomes: Outcomes, _k: int = 0) -> float:
     return sum(row["examples"] * abs(row["confidence"] - row["accuracy"]) for row in rows) / len(outcomes.labels)
 
 
+def ece_uncalibrated(outcomes: Outcomes, _k: int = 0) -> float:
+    """The same error of the probabilities before the temperature; without one, or where it is not kept, as served."""
+    before = outcomes.probability if outcomes.uncalibrated is None else outcomes.uncalibrated
+    return ece(replace(outcomes, probability=before))
+
+
 def calibration(outcomes: Outcomes, _k: int = 0) -> list[dict[str, float]]:
     """The reliability curve: for each bin of confidence that has images, its images, mean confidence and accuracy."""
     bins = np.minimum((outcomes.probability * BINS).astype(int), BINS - 1)
@@ -172,6 +178,7 @@ METRICS = (
     Metric("top_k", "overall", of=top_k, interval_of=top_k_interval, gate=True),
     Metric("macro_f1", "overall", of=lambda o, _k: macro_f1_of(o.matrix), interval_of=macro_f1_interval, gate=True),
     Metric("ece", "overall", of=ece),
+    Metric("ece_uncalibrated", "overall", of=ece_uncalibrated),
     Metric("calibration", "overall", of=calibration),
     Metric("refused", "overall", of=refused, interval_of=refused_interval),
     Metric("examples", "per_class", of=class_examples),

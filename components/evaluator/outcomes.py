@@ -18,6 +18,7 @@ IMAGE_COLUMNS = (("sha256", pa.string()), ("name", pa.string()), ("label", pa.in
 MODEL_COLUMNS = (
     ("predicted", pa.int32()),  # the most probable class
     ("probability", pa.float32()),  # of it
+    ("uncalibrated", pa.float32()),  # the same before the temperature
     ("true_probability", pa.float32()),  # of the label
     ("rank", pa.int32()),  # of the label: how many classes are more probable
 )
@@ -40,6 +41,7 @@ class Outcomes:
         classes: how many classes there are.
         outlier: float [images], share of good images that look less typical; None: an older model does not say.
         known: bool [images], whether that is above the promised share; None likewise.
+        uncalibrated: float [images], the probability before the temperature; None: an older Graft kept none.
     """
 
     labels: np.ndarray
@@ -50,6 +52,7 @@ class Outcomes:
     classes: int
     outlier: np.ndarray | None = None
     known: np.ndarray | None = None
+    uncalibrated: np.ndarray | None = None
 
     @property
     def right(self) -> np.ndarray:
@@ -64,9 +67,9 @@ class Outcomes:
 
     def take(self, images: np.ndarray) -> Outcomes:
         """Gives the outcomes of some images, in the order of the indices; an image may be there more than once."""
-        columns = ("labels", "predicted", "probability", "true_probability", "rank", "outlier", "known")
-        there = {name: values for name in columns if (values := getattr(self, name)) is not None}
-        return replace(self, **{name: values[images] for name, values in there.items()})
+        columns = ("labels", "predicted", "probability", "true_probability", "rank", "outlier", "known", "uncalibrated")
+        there = {name: column for name in columns if (column := getattr(self, name)) is not None}
+        return replace(self, **{name: column[images] for name, column in there.items()})
 
 
 def make_schema(models: list[str], slices: list[str]) -> pa.Schema:
@@ -76,17 +79,19 @@ def make_schema(models: list[str], slices: list[str]) -> pa.Schema:
     return pa.schema(columns)
 
 
-def rate_image(probabilities: np.ndarray, label: int) -> dict[str, Any]:
+def rate_image(probabilities: np.ndarray, label: int, temperature: float = 1.0) -> dict[str, Any]:
     """Computes the columns of one model for one image.
 
     Args:
         probabilities: float [classes].
         label: the index of the true class.
+        temperature: that the model's logits were divided by: a power takes it back, of which the sum is 1 again.
     """
     predicted = int(np.argmax(probabilities))
     return {
         "predicted": predicted,
         "probability": float(probabilities[predicted]),
+        "uncalibrated": float(uncalibrate(probabilities, temperature)[predicted]),
         "true_probability": float(probabilities[label]),
         "rank": int((probabilities > probabilities[label]).sum()),
     }
@@ -106,9 +111,17 @@ def rate_typicality(answers: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def uncalibrate(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Gives the probabilities, float [classes], before the logits were divided by the temperature."""
+    if temperature == 1.0:
+        return probabilities
+    raised = np.asarray(probabilities, np.float64) ** temperature
+    return np.asarray(raised / raised.sum())
+
+
 def outcomes_of(table: pa.Table, model: str, classes: int) -> Outcomes:
     """Reads the outcomes of one model from the table."""
-    names = [name for name, _ in MODEL_COLUMNS]
+    names = [name for name, _ in MODEL_COLUMNS if f"{model}/{name}" in table.column_names]
     for name, _ in TYPICALITY_COLUMNS:
         column = f"{model}/{name}"
         if column in table.column_names and not table[column].null_count:  # neither an older run nor an older model

@@ -97,6 +97,11 @@ class TrainerOptions(Options):
     )
     augment: AugmentOptions = AugmentOptions()
     fine_tune: FineTuneOptions = FineTuneOptions()
+    calibrate: bool = Field(
+        True,
+        description="Divide the logits by one temperature, found on train images that the head has not learned from, "
+        "so that a probability is the share that is right; the label stays.",
+    )
     devices: Annotated[str, Field(pattern=r"^(auto|cpu|cpu:[1-9]\d*|gpu|gpu:\d+(,\d+)*)$")] = Field(
         "auto", description="`auto`, `cpu`, `cpu:N` (N replicas), `gpu`, `gpu:0,1`."
     )

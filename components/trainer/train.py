@@ -37,7 +37,8 @@ from components.trainer.export.write import Graft, export
 from components.trainer.features.data import Split, in_content_order, read_images, take_rows
 from components.trainer.features.feature_pass import Features, gather_features, gather_rows
 from components.trainer.features.training_inputs import make_pass
-from components.trainer.fine_tune.stage import FineTuned, fine_tune
+from components.trainer.fine_tune.stage import FineTuned, fine_tune, held_out_after
+from components.trainer.heads.calibration import Calibration, calibrate, cool_by
 from components.trainer.heads.head import Head, hold_out, train_head
 from components.trainer.outliers.typicality import Typicality, choose_rows
 from components.trainer.prepare import prepare_training
@@ -83,6 +84,12 @@ def run_fn(fn_args: FnArgs) -> None:
             ordered, eval_values = in_content_order(evaluation, found.values)
             in_bank = choose_rows(train, found.values.shape[1])
             bank, of_bank = gather_rows(tuned_pass, train, in_bank), train.labels[in_bank]
+    calibration = Calibration(reason="trainer.calibrate: false")
+    if options.calibrate and tuned and tuned.kept:
+        answers = held_out_after(make_pass(strategy, backbone, transform, options), train, options.held_out, head)
+        head, calibration = cool_by(strategy, head, answers)
+    elif options.calibrate:
+        head, calibration = calibrate(strategy, head, inputs.values, inputs.learned, options)
     if not is_chief():
         return
 
@@ -97,6 +104,7 @@ def run_fn(fn_args: FnArgs) -> None:
     crops = bool(fn_args.custom_config.get("crop_to_aspect_ratio", False))
     facts = describe_model(options, size, classes, backbone.facts, head)
     facts |= {"tuned": found_by_search, features.CROP_FACT: crops, features.OUTLIERS_FACT: typicality.facts()}
+    facts |= {features.TEMPERATURE_FACT: calibration.temperature}
     facts |= {name: fn_args.custom_config.get(name, default) for name, default in features.READING_FACTS.items()}
     code = "" if tuned and tuned.kept else fn_args.custom_config.get("source_fingerprint", "")
     parts = Graft(backbone, options.pooling, head, transform, typicality)
@@ -112,7 +120,7 @@ def run_fn(fn_args: FnArgs) -> None:
     to_learn_from = int((~hold_out(inputs.learned, options.held_out)).sum())
     rates |= {"learned": to_learn_from}
     rates |= {"deterministic": options.deterministic and (tuned is None or tuned.deterministic)}
-    rates |= {"l2": head.l2} | (describe_stage(tuned) if tuned else {})
+    rates |= {"l2": head.l2, "calibration": calibration.facts()} | (describe_stage(tuned) if tuned else {})
     # A second stage that was kept has another backbone; its features are nowhere.
     rates |= {"feature_keys": [] if tuned and tuned.kept else inputs.keys}
     rates |= {"seconds": round(time.monotonic() - started, 3), "machine": describe_hardware()}
@@ -121,7 +129,7 @@ def run_fn(fn_args: FnArgs) -> None:
     batch = min(options.batch_size, to_learn_from)
     words = [inputs.found.describe(), describe_devices(strategy, batch), inputs.cost]
     words += [f"{len(head.history['loss'])} epochs, L2 {head.l2:.2g}", tuned.describe() if tuned else ""]
-    words += [f"eval accuracy {accuracy:.3f}"]
+    words += [calibration.describe(), f"eval accuracy {accuracy:.3f}"]
     progress.info("; ".join(word for word in words if word), extra={"done": True})
 
 

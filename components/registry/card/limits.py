@@ -71,9 +71,10 @@ def _thin_classes(metrics: Json) -> Iterator[str]:
 
 
 def _calibration(metrics: Json) -> Iterator[str]:
-    ece = metrics.get("ece")
+    ece, before = metrics.get("ece"), metrics.get("ece_uncalibrated")
     if ece is not None:
-        yield f"its probabilities are off by {ece:.4f} on average (expected calibration error, 15 bins)"
+        change = f"; {before:.4f} before its temperature" if before not in (None, ece) else ""
+        yield f"its probabilities are off by {ece:.4f} on average (expected calibration error, 15 bins{change})"
 
 
 def _flags(dataset: Json) -> Iterator[str]:

@@ -26,6 +26,7 @@ METRIC_WORDS = {
     "log_loss": "log loss",
     "ece": "expected calibration error",
     "refused": "good images that are called outliers",
+    "ece_uncalibrated": "the same before the temperature",
 }
 # Counts of `dataset.json` over what was found before anything was left out.
 GROUPS = {

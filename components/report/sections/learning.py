@@ -52,6 +52,7 @@ def gather(inputs: ReportInputs, pictures: Pictures) -> Facts | str:
         "deterministic": history.get("deterministic"),
         "replicas": history.get("replicas"),
         "l2": history.get("l2"),
+        "calibration": describe_calibration(history.get("calibration")),
     }
 
 
@@ -85,6 +86,22 @@ def describe_second(second: dict[str, Any], options: TrainerOptions) -> dict[str
         **_last(curves),
     }
     return facts | {"words": f"The backbone's last layers learned, too. For the held-out images: {change}; {kept}."}
+
+
+def describe_calibration(found: dict[str, Any] | None) -> str:
+    """Describes the temperature and the answers that it was found from; empty for a run of an older Graft."""
+    if found is None:
+        return ""
+    if found["source"] == "none":
+        return f"Probabilities are as the head gives them: {found['reason']}."
+    whose = (
+        "of this head for images that were held out"
+        if found["source"] == "held_out"
+        else "of heads of the same recipe for images that each of them had not learned from"
+    )
+    words = f"The logits are divided by a temperature of {found['temperature']:.2f}, the most likely one for "
+    words += f"{found['images']:,} answers {whose}. Their log loss was {found['before']:.4f} before, "
+    return words + f"{found['after']:.4f} after; no answer changes by it."
 
 
 def _last(curves: Curves) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from components.evaluator.metrics import calibration, ece
+from components.contract import features
+from components.evaluator.metrics import calibration, ece, ece_uncalibrated
 from components.report.answers import (
     MODEL,
     NOTHING,
@@ -58,7 +59,7 @@ def gather(inputs: ReportInputs, pictures: Pictures) -> Facts | str:
         "classes": classes,
         "left_out_rows": int((sizes > 0).sum()) - len(classes),
         "empty": [label for label, size in zip(answers.labels, sizes, strict=True) if not size],
-        "reliability": _gather_reliability(answers),
+        "reliability": _gather_reliability(answers, inputs),
         "thresholds": answer_above(answers, THRESHOLDS),
         "slider": [column.tolist() for column in count_above(answers, SLIDER)],
         "curve": _draw_curve(answers, classes),
@@ -113,8 +114,8 @@ def _mistakes(matrix: np.ndarray, rows: list[int]) -> int:
     return int(matrix[rows].sum() - matrix[rows, rows].sum())
 
 
-def _gather_reliability(answers: Answers) -> dict[str, Any]:
-    """Gathers the bins, and in words whether probabilities promise too much or too little."""
+def _gather_reliability(answers: Answers, inputs: ReportInputs) -> dict[str, Any]:
+    """Gathers the bins, whether probabilities promise too much or too little, and what the temperature did to that."""
     bins = [
         {**row, "interval": answers.interval(row["accuracy"] * row["examples"], row["examples"])}
         for row in calibration(answers.outcomes)
@@ -126,6 +127,8 @@ def _gather_reliability(answers: Answers) -> dict[str, Any]:
     return {
         "bins": bins,
         "ece": ece(answers.outcomes),
+        "before": ece_uncalibrated(answers.outcomes),
+        "temperature": inputs.facts.get(features.TEMPERATURE_FACT, 1.0),
         "stated": stated,
         "right": right,
         "agrees": abs(stated - right) < GAP,

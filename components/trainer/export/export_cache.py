@@ -46,7 +46,7 @@ from components.trainer.outliers.typicality import Typicality
 
 EXPORTS_FOLDER = "exports"
 # Facts that tell heads and banks apart, not what is around them.
-OF_THE_HEAD = ("head_sha256", "weights_sha256", "seed", "tuned", features.OUTLIERS_FACT)
+OF_THE_HEAD = ("head_sha256", "weights_sha256", "seed", "tuned", features.TEMPERATURE_FACT, features.OUTLIERS_FACT)
 GRAPH, VARIABLES = "saved_model.pb", "variables"
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # TensorFlow's ending for a variable in a checkpoint
 

@@ -25,10 +25,12 @@ from components.trainer.backbones.precision import build_half
 from components.trainer.devices.strategy import same_everywhere
 from components.trainer.devices.tf_config import is_chief
 from components.trainer.features.data import Split, image_size
+from components.trainer.features.feature_pass import FeaturePass, gather_rows
 from components.trainer.features.store_key import digest_transform
 from components.trainer.fine_tune.epochs import STAGE, FineTuning
 from components.trainer.fine_tune.inputs import Images, augmentation_of
 from components.trainer.fine_tune.layers import Trunk, choose_layers, unfreeze, why_not_repeatable
+from components.trainer.heads.calibration import Answers, answers_of, distinct_rows
 from components.trainer.heads.head import Head, hold_out
 from components.trainer.training.checkpoints import checkpoints_of, digest_training, resume_training
 from components.trainer.training.loop import TensorBoardWriter, run_training
@@ -142,6 +144,20 @@ def check_held_out(train: Split, fraction: float) -> np.ndarray:
             "Set trainer.validation_fraction: 0.1 (or more, with few images), or leave trainer.fine_tune out."
         )
     return held
+
+
+def held_out_after(feature_pass: FeaturePass, train: Split, fraction: float, head: Head) -> Answers:
+    """Asks network and head of the second stage about the images that it was judged by, copies once.
+
+    Args:
+        feature_pass: through the backbone with its new weights.
+        train: the train split, in the order of its files.
+        fraction: of it that was held out.
+        head: that belongs to the backbone.
+    """
+    rows = distinct_rows(train)
+    rows = rows[hold_out(train, fraction)[rows]]
+    return answers_of(head, gather_rows(feature_pass, train, rows), train.labels[rows])
 
 
 def graft(backbone: BuiltBackbone, trunk: Trunk, head: Head, params: np.ndarray) -> tuple[BuiltBackbone, Head]:

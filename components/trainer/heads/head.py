@@ -17,7 +17,12 @@ from components.trainer.features.augment import FreshViews
 from components.trainer.features.data import Split
 from components.trainer.heads.epochs import HeadData, HeadTraining
 from components.trainer.heads.scaling import find_penalty
-from components.trainer.training.checkpoints import checkpoints_of, digest_training, resume_training
+from components.trainer.training.checkpoints import (
+    TrainingState,
+    checkpoints_of,
+    digest_training,
+    resume_training,
+)
 from components.trainer.training.loop import TensorBoardWriter, run_training
 from components.trainer.training.schedule import Recipe
 from components.trainer.training.step import unpack_layers
@@ -39,6 +44,7 @@ class Head:
         l2: the penalty that it learned under, on the kernel of features on their `Scale`.
         spread: float64 [d], what features were divided by while it learned; None: nothing. The kernels here take
             features as they are.
+        even: whether each feature was divided by its own deviation, see `Penalty`.
     """
 
     kernel: np.ndarray
@@ -47,6 +53,7 @@ class Head:
     hidden: tuple[np.ndarray, np.ndarray] | None = None
     l2: float = 0.0
     spread: np.ndarray | None = None
+    even: bool = False
 
     @property
     def layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -72,11 +79,14 @@ class Head:
             values = tf.nn.relu(tf.matmul(values, kernel) + bias)
         return tf.matmul(values, self.kernel) + self.bias
 
-    def probabilities(self, values: np.ndarray) -> np.ndarray:
-        """Computes softmax float32 [n, classes] of features float32 [n, d], a part at a time: TensorFlow copies."""
+    def logits_of(self, values: np.ndarray) -> np.ndarray:
+        """Computes logits float32 [n, classes] of features float32 [n, d], a part at a time: TensorFlow copies."""
         starts = range(0, max(len(values), 1), ANSWERED_AT_ONCE)
-        parts = [tf.nn.softmax(self.logits(values[start : start + ANSWERED_AT_ONCE])).numpy() for start in starts]
-        return np.concatenate(parts)
+        return np.concatenate([self.logits(values[start : start + ANSWERED_AT_ONCE]).numpy() for start in starts])
+
+    def probabilities(self, values: np.ndarray) -> np.ndarray:
+        """Computes softmax float32 [n, classes] of features float32 [n, d]."""
+        return np.asarray(tf.nn.softmax(self.logits_of(values)).numpy())
 
 
 def hold_out(split: Split, fraction: float) -> np.ndarray:
@@ -133,11 +143,19 @@ def train_head(
         checkpoints = checkpoints_of(checkpoint_dir, digest, training.name)
         state = resume_training(strategy, checkpoints, training.name) or training.start()
         state = run_training(training, state, checkpoints)
-    # The exported head takes features as the backbone gives them, in float32: the scale goes into its first layer.
+    return head_of(training, state, recipe)
+
+
+def head_of(training: HeadTraining, state: TrainingState, recipe: Recipe) -> Head:
+    """Makes the head that a training came to: it takes features as the backbone gives them, in float32.
+
+    The scale goes into its first layer.
+    """
     first, *others = unpack_layers(training.result(state), training.widths)
     folded = [training.scale.fold(*first), *others]
     layers = [(kernel.astype(np.float32), bias.astype(np.float32)) for kernel, bias in folded]
-    return Head(*layers[-1], state.history, layers[0] if others else None, recipe.l2, training.scale.spread)
+    hidden = layers[0] if others else None
+    return Head(*layers[-1], state.history, hidden, recipe.l2, training.scale.spread, recipe.even)
 
 
 def check_labels(labels: np.ndarray, classes: int) -> None:

@@ -68,7 +68,8 @@ def _asked_once():
 def toys(tmp_path_factory):
     """Records, and models that are wrong on so many of 60 images: twice the same number, and a better one."""
     folder = tmp_path_factory.mktemp("toys")
-    models = [Path(save_model(folder / name, range(wrong)).uri) for name, wrong in (("a", 9), ("b", 9), ("c", 1))]
+    facts = (("a", 9, {"temperature": 2.0}), ("b", 9, {}), ("c", 1, {}))
+    models = [Path(save_model(folder / name, range(wrong), **further).uri) for name, wrong, further in facts]
     return write_examples(folder / "examples", 60), *models
 
 
@@ -273,6 +274,10 @@ BEST_EVER = (None, Baseline(3, True, "", 0.99, 15))
 
 def test_the_best_version_ever_is_run_on_the_same_images(tmp_path, toys):
     metrics, verdict, blessing = evaluate(tmp_path, *toys, BEST_EVER, min_accuracy=0.0)
+    # Right in 51 of 60, says 0.9, and would say 0.81 / 0.82 before its temperature; a version of an older Graft has none.
+    assert metrics["candidate"]["ece"] == pytest.approx(0.05, abs=1e-5)
+    assert metrics["candidate"]["ece_uncalibrated"] == pytest.approx(0.81 / 0.82 - 51 / 60, abs=1e-5)
+    assert metrics["baseline"]["ece_uncalibrated"] == metrics["baseline"]["ece"] == pytest.approx(0.05, abs=1e-5)
     checks = {row["name"]: row for row in verdict["checks"]}
     assert {name: round(row["accuracy"] * 60) for name, row in metrics.items()} == {
         "candidate": 51,

@@ -13,6 +13,7 @@ from components.evaluator.metrics import (
     calibration,
     check_floor_names,
     ece,
+    ece_uncalibrated,
     f1_of,
     gate_metrics,
     list_metrics,
@@ -38,8 +39,8 @@ def drawn():
     return labels, np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
 
 
-def outcomes_from(labels, probabilities):
-    rows = [rate_image(row, label) for row, label in zip(probabilities, labels, strict=True)]
+def outcomes_from(labels, probabilities, temperature=1.0):
+    rows = [rate_image(row, label, temperature) for row, label in zip(probabilities, labels, strict=True)]
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     outlier = (1 + np.arange(len(rows))) / (len(rows) + 1)
     typicality = {"outlier": outlier, "known": outlier > 0.1}
@@ -101,8 +102,22 @@ def test_an_interval_holds_what_was_measured_and_a_gate_metric_has_one(drawn, me
 def test_metrics_without_an_interval_say_so(drawn):
     outcomes = outcomes_from(*drawn)
     without = {metric.name for metric in list_metrics("overall") if metric.interval(outcomes, 2, 0.95) is None}
-    assert without == {"examples", "ece", "calibration"}
+    assert without == {"examples", "ece", "ece_uncalibrated", "calibration"}
     assert log_loss_interval(outcomes, 1, 0.9)[0] > log_loss_interval(outcomes, 1, 0.99)[0]
+
+
+@pytest.mark.parametrize("temperature", [0.4, 2.5])
+def test_the_error_before_the_temperature_comes_back_from_the_served_probabilities(drawn, temperature):
+    labels, before = drawn
+    cooled = np.exp(np.log(before) / temperature)
+    served = outcomes_from(labels, cooled / cooled.sum(axis=1, keepdims=True), temperature)
+    plain = outcomes_from(labels, before)
+    np.testing.assert_allclose(served.uncalibrated, plain.probability)
+    assert ece_uncalibrated(served) == pytest.approx(ece(plain)) == ece_uncalibrated(plain)
+    assert ece(served) != pytest.approx(ece(plain), abs=0.01)
+    some = np.array([3, 3, 7])
+    np.testing.assert_array_equal(served.take(some).uncalibrated, served.uncalibrated[some])
+    assert ece_uncalibrated(replace(served, uncalibrated=None)) == ece(served)  # an older Graft kept none
 
 
 def test_the_bootstrap_over_images_is_that_over_the_confusion_matrix(drawn):

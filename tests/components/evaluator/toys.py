@@ -38,8 +38,8 @@ def write_examples(folder, count):
     return made
 
 
-def save_model(folder, wrong, classes=CLASSES, refused=None):
-    """An exported model that is wrong on the images of these numbers, and right on all others.
+def save_model(folder, wrong, classes=CLASSES, refused=None, **further):
+    """An exported model that is wrong on the images of these numbers, and right on all others; with further facts.
 
     It calls those of `refused` outliers; None: it is of an older Graft, and does not say.
     """
@@ -64,6 +64,6 @@ def save_model(folder, wrong, classes=CLASSES, refused=None):
     tf.saved_model.save(module, str(path), signatures={features.SERVE_EXAMPLES: module.serve})
     (path / "assets").mkdir(exist_ok=True)
     (path / "assets" / features.LABELS_ASSET).write_text("".join(f"{name}\n" for name in classes))
-    facts = {"classes": classes, "weights_sha256": hashlib.sha256(repr(list(wrong)).encode()).hexdigest()}
+    facts = {"classes": classes, "weights_sha256": hashlib.sha256(repr(list(wrong)).encode()).hexdigest(), **further}
     (path / "assets" / features.FACTS_ASSET).write_text(json.dumps(facts))
     return artifact(standard_artifacts.Model, folder, 7)

@@ -17,6 +17,7 @@ from components.trainer.backbones import frozen
 from components.trainer.backbones.frozen import Facts
 from components.trainer.export import write
 from components.trainer.features.store import FeatureStore
+from components.trainer.heads.calibration import calibrate
 from components.trainer.heads.epochs import HeadTraining
 from components.trainer.heads.head import Head, train_head
 from components.trainer.outliers.typicality import measure_distances, unit_length
@@ -55,6 +56,10 @@ def test_the_run_is_recorded_with_its_rates_and_learning_curve(trained):
     curves = history["head"]
     assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(curves)
     assert curves["loss"][-1] < 0.8 * curves["loss"][0]
+    calibration = history["calibration"]
+    assert calibration["temperature"] == read_facts(trained)[features.TEMPERATURE_FACT]
+    assert (calibration["source"], calibration["images"], calibration["reason"]) == ("out_of_fold", TRAIN_COUNT, "")
+    assert calibration["after"] <= calibration["before"]
 
 
 def test_tensorboard_finds_the_learning_curve(trained):
@@ -185,6 +190,7 @@ def test_values_that_a_search_found_take_the_place_of_the_options(other_head, pr
     assert len(other_head.history["head"]["loss"]) == 2
     inputs, options = prepare(), trained.options.model_copy(update={**FOUND, "seed": 5, "tensorboard": False})
     head = train_head(strategies["cpu"], inputs.values, inputs.learned, len(CLASSES), options, "")
+    head, _ = calibrate(strategies["cpu"], head, inputs.values, inputs.learned, options)
     assert other_head.facts["head_sha256"] == head.digest()
     assert read_facts(trained)["tuned"] == {}
 

@@ -23,7 +23,7 @@ from components.trainer.features.folding import fold_backbone
 from components.trainer.fine_tune.epochs import TrunkFeatures
 from components.trainer.fine_tune.inputs import Images, shuffled_batches
 from components.trainer.fine_tune.layers import Trunk, choose_layers, unfreeze, why_not_repeatable
-from components.trainer.fine_tune.stage import bits_may_differ, fine_tune, graft
+from components.trainer.fine_tune.stage import bits_may_differ, fine_tune, graft, held_out_after
 from components.trainer.heads.head import Head, hold_out
 from components.trainer.training.checkpoints import Checkpoints, TrainingState
 from components.trainer.training.schedule import Recipe
@@ -167,6 +167,11 @@ def test_what_is_reported_is_what_the_new_weights_give(tuned, strategies, split,
     held = hold_out(split, 0.3)
     chances = done.head.probabilities(values[held])[np.arange(held.sum()), split.labels[held]]
     assert done.after["loss"] == pytest.approx(-np.log(chances).mean(), rel=1e-4)
+    asked = held_out_after(FeaturePass(strategies["cpu"], forward, transform, 9), split, 0.3, done.head)
+    np.testing.assert_array_equal(asked.labels, split.labels[held])
+    own = tf.nn.softmax(asked.logits).numpy()[np.arange(held.sum()), asked.labels]
+    np.testing.assert_allclose(own, chances, rtol=1e-4)
+    assert asked.source == "held_out"
     assert done.after["loss"] == min(done.history["val_loss"]) < done.before["loss"]
     assert {name: len(values) for name, values in done.history.items()} == dict.fromkeys(
         ("loss", "accuracy", "val_loss", "val_accuracy"), 2
