@@ -59,7 +59,7 @@ LABELS_ASSET = "labels.txt"  # UTF-8, a class name a line, in the order of the l
 FACTS_ASSET = "graft.json"  # what the model is made of: backbone, weights' digests, sizes
 OUTLIERS_FACT = "outliers"  # in it: what `outlier` is made of, `Typicality.facts`; absent from older versions
 CROP_FACT = "crop_to_aspect_ratio"  # in it: whether the model sees only the middle window of the size's aspect ratio
-TEMPERATURE_FACT = "temperature"  # in it: what the logits were divided by to calibrate them; 1: nothing, or an older Graft
+TEMPERATURE_FACT = "temperature"  # in it: what the logits were divided by to calibrate them; absent: by nothing
 READING_FACTS = {"orientation": "apply", "alpha": "white"}  # in it: how pictures are read, as in `data`; the defaults
 OLD_READING = {"orientation": "ignore", "alpha": "ignore"}  # of models whose facts say nothing of it
 

@@ -35,7 +35,7 @@ log = logging.getLogger("graft.run")
 FOLDS = 5
 LEAST = 30  # answers, below which nothing is said
 ENOUGH = 200  # held-out answers, of which no other head must be trained: log T is then known to about 0.1
-WANTED = 500  # out-of-fold answers: no further fold is trained when they are there
+WANTED = 1000  # out-of-fold answers: no further fold is trained when they are there
 AT_MOST = 4096  # answers that are used
 PRIOR = 0.3  # deviation of log T: before any answer, T is between 0.55 and 1.8 in 19 of 20
 LIMITS = (0.1, 10.0)
@@ -125,8 +125,8 @@ def cool_by(strategy: tf.distribute.Strategy, head: Head, answers: Answers) -> t
         return head, too_few(count)
     own = find_temperature(answers.logits, answers.labels)
     temperature = float(broadcast(strategy, f"{own:.6g}".encode()))
-    losses = (surprise(answers.logits, answers.labels, at) / count for at in (1.0, temperature))
-    return cool(head, temperature), Calibration(temperature, answers.source, count, *losses)
+    before, after = (surprise(answers.logits, answers.labels, at) / count for at in (1.0, temperature))
+    return cool(head, temperature), Calibration(temperature, answers.source, count, before, after)
 
 
 def too_few(answers: int) -> Calibration:
@@ -150,7 +150,7 @@ def find_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     def cost(exponent: float) -> float:
         return surprise(logits, labels, float(np.exp(exponent))) + exponent**2 / (2 * PRIOR**2)
 
-    tried = np.linspace(*np.log(LIMITS), GRID)
+    tried = np.linspace(np.log(LIMITS[0]), np.log(LIMITS[1]), GRID)
     best = int(np.argmin([cost(exponent) for exponent in tried]))
     around = tried[max(best - 1, 0)], tried[min(best + 1, GRID - 1)]
     found = minimize_scalar(cost, bounds=around, method="bounded", options={"xatol": 1e-7})
@@ -196,17 +196,17 @@ def out_of_fold_answers(
     """
     recipe = dataclasses.replace(Recipe.of(options, head.l2, head.even), early_stopping_patience=0)
     folds, rows, epochs = deal_folds(split), distinct_rows(split), epochs_of(head, options)
-    logits, labels = [], []
+    asked, logits = np.zeros(0, np.int64), [np.zeros([0, head.widths[-1]], np.float32)]
     for fold in range(FOLDS):
-        if sum(map(len, labels)) >= WANTED:
+        if len(asked) >= WANTED:
             break
-        asked = rows[folds[rows] == fold][:AT_MOST]
         data = HeadData(values, split.labels, folds == fold, head.widths[-1])
         training = HeadTraining(strategy, recipe, data, name=f"calibration {fold + 1}")
         state = run_training(training, training.start(), until=epochs)
-        logits.append(head_of(training, state, recipe).logits_of(values[asked]))
-        labels.append(split.labels[asked])
-    return Answers(np.concatenate(logits), np.concatenate(labels), "out_of_fold")
+        own = rows[folds[rows] == fold][:AT_MOST]
+        logits.append(head_of(training, state, recipe).logits_of(values[own]))
+        asked = np.append(asked, own)
+    return Answers(np.concatenate(logits), split.labels[asked], "out_of_fold")
 
 
 def epochs_of(head: Head, options: TrainerOptions) -> int:

@@ -274,7 +274,7 @@ BEST_EVER = (None, Baseline(3, True, "", 0.99, 15))
 
 def test_the_best_version_ever_is_run_on_the_same_images(tmp_path, toys):
     metrics, verdict, blessing = evaluate(tmp_path, *toys, BEST_EVER, min_accuracy=0.0)
-    # Right in 51 of 60, says 0.9, and would say 0.81 / 0.82 before its temperature; a version of an older Graft has none.
+    # Right in 51 of 60, says 0.9, would say 0.81 / 0.82 before its temperature; the version of an older Graft has none.
     assert metrics["candidate"]["ece"] == pytest.approx(0.05, abs=1e-5)
     assert metrics["candidate"]["ece_uncalibrated"] == pytest.approx(0.81 / 0.82 - 51 / 60, abs=1e-5)
     assert metrics["baseline"]["ece_uncalibrated"] == metrics["baseline"]["ece"] == pytest.approx(0.05, abs=1e-5)

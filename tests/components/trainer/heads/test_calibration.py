@@ -74,7 +74,7 @@ def test_no_label_changes_ties_included_and_probabilities_are_those_to_a_power(h
 
 
 def test_copies_and_views_stay_in_one_fold_and_the_only_image_of_a_class_in_none():
-    values, split = toy(count=23, classes=3)
+    _, split = toy(count=23, classes=3)
     lone = Split([], np.array([b"ff" * 32], object), np.array([3]), np.array([b""], object))
     every = join_splits(join_splits(split, lone), join_splits(split, lone))
     folds = deal_folds(every)
