@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -24,11 +25,24 @@ class OutputFormat(str, Enum):
     PARQUET = "parquet"
 
 
+class Wishes(NamedTuple):
+    """What answers are to look like, as it was asked for."""
+
+    form: OutputFormat | None
+    output: Path | None
+    top_k: int
+    explain: Path | None
+    batch_size: int
+    threshold: float
+    refuse_unknown: bool
+
+
 @app.command(
     epilog=examples(
         "graft predict work/photos a.jpg folder/ 'more/**/*.png'",
         "graft predict work/photos list.csv --output answers.parquet --top-k 3",
         "graft predict work/photos a.jpg --explain overlays",
+        "graft predict work/photos a.jpg --refuse-unknown --threshold 0.8",
         "graft predict work/photos a.jpg --candidate",
     )
 )
@@ -45,6 +59,13 @@ def predict(
     explain: Annotated[
         Path | None, typer.Option(help="Write activation overlays into this folder.", metavar="DIR")
     ] = None,
+    threshold: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="A probability below it is no answer: no label, exit code 3.", metavar="P"),
+    ] = 0.0,
+    refuse_unknown: Annotated[
+        bool, typer.Option("--refuse-unknown", help="Nor is one for an image that looks like none of the classes.")
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images that the model sees at once.", metavar="N")] = 32,
     beam: Annotated[
         bool, typer.Option("--beam", help="On Beam: folders, archives and TFRecords into shards in --output DIR.")
@@ -61,11 +82,13 @@ def predict(
 ) -> None:
     """Answers with label and probabilities for image files and folders.
 
-    A file that is no image gets an error line of its own; the others still get answers, and the exit code is 2.
+    A file that is no image gets an error line of its own; the others still get answers, and the exit code is 2. Answers
+    that --threshold or --refuse-unknown refuse have no label but their reason, and the exit code is 3.
     """
+    wishes = Wishes(form, output, top_k, explain, batch_size, threshold, refuse_unknown)
     model = choose_model(model, candidate, run).path
     if beam or beam_args:
-        _predict_on_beam(model, images, (form, output, top_k, explain, batch_size), beam_args or [], shared_path)
+        _predict_on_beam(model, images, wishes, beam_args or [], shared_path)
         return
 
     from pipeline.predict.inputs import count_inputs, find_inputs
@@ -76,51 +99,61 @@ def predict(
 
     from components.registry.find import class_names, find_model
     from pipeline.predict.answers import predict_files
+    from pipeline.predict.refusals import Refusals
     from pipeline.process.progress import quiet_tensorflow
 
-    shape = AnswerShape(class_names(find_model(model)), top_k, overlays=explain is not None)
+    folder, refusals = find_model(model), Refusals(threshold, refuse_unknown)
+    refusals.check(folder)
+    shape = AnswerShape(class_names(folder), top_k, overlays=explain is not None, refusals=refusals.asked_for)
     quiet_tensorflow()
-    failed = 0
+    failed, refused = 0, Counter[str]()
     with counting("Predicting", quiet) as report, open_writer(chosen, output, shape) as writer:
         for done, row in enumerate(predict_files(model, find_inputs(images), batch_size, explain), start=1):
-            writer.write(row)
+            settled = refusals.settle(row)
+            writer.write(settled)
             failed += bool(row.error)
+            refused.update([settled.refused] if settled.refused else [])
             report(done, total)
+    _end(total, failed, refusals.describe(refused, total))
+
+
+def _end(images: int, failed: int, refused: str) -> None:
+    """Says what got no answer, and ends with the exit code for it; answers that were asked to be refused come last."""
+    if refused:
+        print(refused, file=sys.stderr)
     if failed:
-        print(f"Error: {failed:,} of {total:,} files got no answer.", file=sys.stderr)
-        raise typer.Exit(2)
+        print(f"Error: {failed:,} of {images:,} files got no answer.", file=sys.stderr)
+    if failed or refused:
+        raise typer.Exit(2 if failed else 3)
 
 
 def _predict_on_beam(
-    model: str,
-    paths: list[str],
-    wishes: tuple[OutputFormat | None, Path | None, int, Path | None, int],
-    beam_args: list[str],
-    shared_path: str | None,
+    model: str, paths: list[str], wishes: Wishes, beam_args: list[str], shared_path: str | None
 ) -> None:
     """The same into shards; for data that outgrows the machine."""
-    form, output, top_k, explain, batch_size = wishes
-    chosen = form.value if form else "parquet"
+    chosen, output = wishes.form.value if wishes.form else "parquet", wishes.output
     if chosen not in ("parquet", "jsonl"):
         raise InputError(f"--beam writes shards of parquet or jsonl, got --format {chosen}.")
-    if output is None or explain is not None:
+    if output is None or wishes.explain is not None:
         raise InputError("--beam needs --output DIR for its shards, and writes no overlays: leave --explain out.")
 
     from components.registry.find import class_names, find_model
+    from pipeline.predict.refusals import Refusals
     from pipeline.process.progress import native_stderr_hidden, quiet_tensorflow
 
-    folder = find_model(model).resolve()
+    folder, refusals = find_model(model).resolve(), Refusals(wishes.threshold, wishes.refuse_unknown)
+    refusals.check(folder)
     from pipeline.predict.writers import AnswerShape
 
-    shape = AnswerShape(class_names(folder), top_k)
+    shape = AnswerShape(class_names(folder), wishes.top_k, refusals=refusals.asked_for)
     quiet_tensorflow()
 
     from pipeline.predict.distributed import PredictionJob, predict_on_beam
 
     with native_stderr_hidden():
-        job = PredictionJob(str(folder), str(output), chosen, shape, batch_size, beam_args, shared_path)
+        job = PredictionJob(
+            str(folder), str(output), chosen, shape, wishes.batch_size, beam_args, shared_path, refusals
+        )
         done = predict_on_beam(job, paths)
     print(f"{done.images:,} images answered into {len(done.shards)} shards in {output}/")
-    if done.failed:
-        print(f"Error: {done.failed:,} of {done.images:,} images got no answer.", file=sys.stderr)
-        raise typer.Exit(2)
+    _end(done.images, done.failed, refusals.describe(done.refused, done.images))

@@ -30,12 +30,16 @@ class Prediction:
 
     Attributes:
         path: as it was given, or found in a folder that was given.
-        label: the most probable class; empty with an error.
+        label: the most probable class; empty with an error, or where the answer is refused.
         probability: of the label, 0..1.
         probabilities: of every class, by name.
         error: why the image got no answer.
         overlay: the file with the activation overlay; empty where none was asked for.
         flags: keys of `images.FLAGS`: what was done to the image before it was answered, or is odd about it.
+        outlier: share of good eval images that look less typical, 0..1; small: it looks like none of the classes.
+            None: the version, of an older Graft, does not say.
+        known: whether it looks like the images of the classes; None as above.
+        refused: why the answer is none, of `predict.refusals`; empty where it is one.
     """
 
     path: str
@@ -45,6 +49,9 @@ class Prediction:
     error: str = ""
     overlay: str = ""
     flags: tuple[str, ...] = ()
+    outlier: float | None = None
+    known: bool | None = None
+    refused: str = ""
 
     def ranked(self, count: int = 0) -> list[tuple[str, float]]:
         """Ranks classes by probability; the first `count` of them, or all."""
@@ -81,13 +88,17 @@ class Model:
 
     def run(self, signature: str, output: str, contents: list[bytes]) -> np.ndarray:
         """Runs a signature over encoded images; gives one of its outputs, a row an image."""
+        return self.answer(contents, signature)[output]
+
+    def answer(self, contents: list[bytes], signature: str = features.SERVE_BYTES) -> dict[str, np.ndarray]:
+        """Runs a signature over encoded images; gives its outputs by name, a row an image each."""
         import tensorflow as tf
 
         run = self.signatures[signature]
         (name,) = run.structured_input_signature[1]
         # By name: called by position, TensorFlow first prints the input to see if it fits, images and all.
-        answer = run(**{name: tf.constant(contents, tf.string)})[output].numpy()
-        return np.asarray(answer)
+        found = run(**{name: tf.constant(contents, tf.string)})
+        return {output: np.asarray(array.numpy()) for output, array in found.items()}
 
 
 def load_model(model: str) -> Model:
@@ -147,20 +158,26 @@ def _answer(model: Model, images: list[Image], overlays: Overlays | None) -> lis
         return []
     contents = [image.content for image in images]
     try:
-        probabilities = model.probabilities(contents)
+        found = model.answer(contents)
         files = overlays.write(images, model.activations(contents)) if overlays else [""] * len(images)
     except tf.errors.InvalidArgumentError as error:
         if len(images) == 1:
             return [Prediction(images[0].name, error=f"undecodable: {first_line(error)}")]
         return [row for image in images for row in _answer(model, [image], overlays)]
+    rows = [{name: array[place] for name, array in found.items()} for place in range(len(images))]
     return [
         replace(to_prediction(image.name, row, model.names, file), flags=image.flags)
-        for image, row, file in zip(images, probabilities, files, strict=True)
+        for image, row, file in zip(images, rows, files, strict=True)
     ]
 
 
-def to_prediction(name: str, row: Any, names: list[str], overlay: str = "") -> Prediction:
-    """Makes an answer of a row of probabilities."""
-    probabilities = {label: float(value) for label, value in zip(names, row, strict=True)}
+def to_prediction(name: str, row: dict[str, Any], names: list[str], overlay: str = "") -> Prediction:
+    """Makes an answer of a row of each output of `serving_default`, of which an older version has fewer."""
+    probabilities = {
+        label: float(value) for label, value in zip(names, row[features.OUTPUT_PROBABILITIES], strict=True)
+    }
     label = max(probabilities, key=lambda name: probabilities[name])
-    return Prediction(name, label, probabilities[label], probabilities, overlay=overlay)
+    outlier = float(row[features.OUTPUT_OUTLIER]) if features.OUTPUT_OUTLIER in row else None
+    known = bool(row[features.OUTPUT_KNOWN]) if features.OUTPUT_KNOWN in row else None
+    answer = Prediction(name, label, probabilities[label], probabilities, overlay=overlay)
+    return replace(answer, outlier=outlier, known=known)

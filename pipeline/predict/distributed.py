@@ -11,7 +11,7 @@ import os
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -32,10 +32,12 @@ from pipeline.beam import name_runner, refuse_unseen
 from pipeline.predict.answers import Model, Prediction, answer_batch, load_model
 from pipeline.predict.inputs import MANIFEST_SUFFIXES, find_inputs
 from pipeline.predict.reading import DEFAULT_LIMITS, Image, check_source, limits_for
+from pipeline.predict.refusals import Refusals
 from pipeline.predict.writers import AnswerShape, parquet_schema, to_utf_8
 
 LINES_AT_ONCE = 64  # images that a worker takes at once
 SHARD_SUFFIXES = {"parquet": ".parquet", "jsonl": ".jsonl"}
+Answered = tuple[str, str | None, str | None]  # of a row: path, error, why it is refused
 Range = tuple[int, int]  # byte offset in the work list, and length
 
 
@@ -58,6 +60,7 @@ class PredictionJob:
         batch_size: images that the model sees at once.
         beam_args: of Beam; empty: this machine.
         shared_path: a folder that workers on other machines see.
+        refusals: what is not taken for an answer.
     """
 
     model: str
@@ -67,15 +70,17 @@ class PredictionJob:
     batch_size: int = 32
     beam_args: Sequence[str] = ()
     shared_path: str | None = None
+    refusals: Refusals = field(default_factory=Refusals)
 
 
 @dataclass(frozen=True)
 class PredictionCounts:
-    """The number of images, of those without an answer, and the shards."""
+    """The number of images, of those without an answer, the shards, and of refused answers by their reason."""
 
     images: int
     failed: int
     shards: list[str]
+    refused: Counter[str] = field(default_factory=Counter)
 
 
 def predict_on_beam(job: PredictionJob, paths: Iterable[str]) -> PredictionCounts:
@@ -105,6 +110,7 @@ def predict_on_beam(job: PredictionJob, paths: Iterable[str]) -> PredictionCount
                 | "Ranges" >> beam.Create(ranges)
                 | "ReadLate" >> beam.ParDo(ReadImages(worklist, limits_for(Path(job.model))))
                 | "Answer" >> RunInference(SavedModelHandler(job.model, job.batch_size))
+                | "Settle" >> beam.Map(job.refusals.settle)
             )
             write_rows(rows, job)
     finally:
@@ -238,10 +244,11 @@ def count_answers(shards: list[str], job: PredictionJob, wanted: list[Wanted]) -
         RuntimeError: an image has no row, or one too many.
     """
     left = Counter(to_utf_8(item.source.name) for item in wanted)
-    images = failed = 0
+    images, failed, refused = 0, 0, Counter[str]()
     for shard in shards:
-        for path, error in SHARD_READERS[job.form](shard):
+        for path, error, reason in SHARD_READERS[job.form](shard):
             images, failed = images + 1, failed + bool(error)
+            refused.update([reason] if reason else [])
             left[path] -= 1
     needed = {to_utf_8(item.source.name) for item in wanted if item.is_named or not _is_aside(item.source.name)}
     for path, number in left.items():
@@ -250,22 +257,24 @@ def count_answers(shards: list[str], job: PredictionJob, wanted: list[Wanted]) -
                 f"{path}: expected one row an image in the shards in {job.output}/, got "
                 f"{'more' if number < 0 else 'fewer'}.\nThe shards are not whole: remove the folder, and predict again."
             )
-    return PredictionCounts(images, failed, shards)
+    return PredictionCounts(images, failed, shards, refused)
 
 
-def _read_jsonl(shard: str) -> Iterator[tuple[str, str | None]]:
+def _read_jsonl(shard: str) -> Iterator[Answered]:
     with FileSystems.open(shard, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         for row in map(json.loads, file):
-            yield to_utf_8(row["path"]), row.get("error")
+            yield to_utf_8(row["path"]), row.get("error"), row.get("refused")
 
 
-def _read_parquet(shard: str) -> Iterator[tuple[str, str | None]]:
+def _read_parquet(shard: str) -> Iterator[Answered]:
     with FileSystems.open(shard, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        for batch in pq.ParquetFile(file).iter_batches(columns=["path", "error"]):
-            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        opened = pq.ParquetFile(file)
+        for batch in opened.iter_batches(columns=["path", "error", "refused"]):  # those that are there
+            columns = batch.to_pydict()
+            yield from zip(columns["path"], columns["error"], columns.get("refused", [None] * len(batch)), strict=True)
 
 
-SHARD_READERS: dict[str, Callable[[str], Iterator[tuple[str, str | None]]]] = {
+SHARD_READERS: dict[str, Callable[[str], Iterator[Answered]]] = {
     "parquet": _read_parquet,
     "jsonl": _read_jsonl,
 }

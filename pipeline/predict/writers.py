@@ -16,7 +16,13 @@ from components.errors import InputError
 from components.images.findings import FLAGS
 from components.process import streams
 from pipeline.predict.answers import Prediction
+from pipeline.predict.refusals import UNKNOWN, UNSURE
 
+REFUSED = {UNKNOWN: "none of these", UNSURE: "unsure"}  # in the place of a label, for people
+UNKNOWN_WORDS = (
+    "it looks like none of the classes; `outlier` is the share of good images that look less typical. A label is the "
+    "nearest guess."
+)
 ROW_GROUP = 4096  # rows of a Parquet file that are held before they are written
 
 
@@ -28,25 +34,31 @@ class AnswerShape:
         names: of the classes, in the order of the label index.
         top_k: so many of the most probable classes only; 0: all.
         overlays: whether rows name the file of their overlay.
+        refusals: whether rows say why their answer is refused.
     """
 
     names: list[str]
     top_k: int = 0
     overlays: bool = False
+    refusals: bool = False
 
     def to_object(self, row: Prediction) -> dict[str, Any]:
-        """Makes the JSON object of a row: an answer or an error."""
+        """Makes the JSON object of a row: an answer, whose label is null where it is refused, or an error."""
         if row.error:
             return {"path": row.path, "error": row.error}
         ranked = dict(row.ranked(self.top_k)) if self.top_k else row.probabilities
-        answer = {"path": row.path, "label": row.label, "probability": row.probability, "probabilities": ranked}
-        said = {"flags": list(row.flags)} if row.flags else {}
+        answer: dict[str, Any] = {"path": row.path, "label": row.label or None}
+        answer |= {"probability": row.probability, "probabilities": ranked}
+        said: dict[str, Any] = {"flags": list(row.flags)} if row.flags else {}
+        said |= {} if row.known is None else {"outlier": row.outlier, "known": row.known}
+        said |= {"refused": row.refused} if row.refused else {}
         return answer | ({"overlay": row.overlay} if self.overlays else {}) | said
 
     def columns(self) -> list[str]:
         """Lists the columns of CSV and Parquet. A class whose name is a column's gets `class:` before it."""
         fixed = ["path", "label", "probability"]
-        last = ["overlay", "error", "flags"] if self.overlays else ["error", "flags"]
+        last = [*(["overlay"] if self.overlays else []), "error", "flags", "outlier", "known"]
+        last += ["refused"] if self.refusals else []
         if self.top_k:
             ranks = range(2, min(self.top_k, len(self.names)) + 1)
             return [*fixed, *(f"{name}_{rank}" for rank in ranks for name in ("label", "probability")), *last]
@@ -55,9 +67,9 @@ class AnswerShape:
 
     def to_cells(self, row: Prediction) -> list[Any]:
         """Lists a row's values, one a column; None where there is none."""
-        last = [row.error or None, " ".join(row.flags) or None]
-        if self.overlays:
-            last.insert(0, row.overlay or None)
+        last: list[Any] = [row.overlay or None] if self.overlays else []
+        last += [row.error or None, " ".join(row.flags) or None, row.outlier, row.known]
+        last += [row.refused or None] if self.refusals else []
         width = len(self.columns())
         if row.error:
             return [row.path, *[None] * (width - 1 - len(last)), *last]
@@ -65,7 +77,7 @@ class AnswerShape:
             others: list[Any] = [value for pair in row.ranked(self.top_k)[1:] for value in pair]
         else:
             others = [row.probabilities[name] for name in self.names]
-        return [row.path, row.label, row.probability, *others, *last]
+        return [row.path, row.label or None, row.probability, *others, *last]
 
 
 class Writer(Protocol):
@@ -85,10 +97,12 @@ class TableWriter:
         from rich.table import Table
 
         self._file, self._others, self._overlays = file, (shape.top_k or 4) - 1, shape.overlays
-        self._flags = set[str]()
+        self._flags, self._knows = set[str](), set[bool]()
         self._table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("image", "label", "probability", "others", *(("overlay",) if shape.overlays else ()), "flags"):
-            self._table.add_column(name, justify="right" if name == "probability" else "left", overflow="fold")
+        columns = ("image", "label", "probability", "others", *(("overlay",) if shape.overlays else ()))
+        for name in (*columns, "outlier", "known", "flags"):
+            is_number = name in ("probability", "outlier")
+            self._table.add_column(name, justify="right" if is_number else "left", overflow="fold")
 
     def write(self, row: Prediction) -> None:
         """Adds a row."""
@@ -97,20 +111,29 @@ class TableWriter:
         if row.error:
             self._table.add_row(escape(row.path), "[red]error[/]", "", f"[red]{escape(row.error)}[/]")
             return
-        others = ", ".join(f"{name} {value:.4f}" for name, value in row.ranked()[1 : self._others + 1])
+        first = 0 if row.refused else 1  # a label that is refused stands among the others
+        others = ", ".join(f"{name} {value:.4f}" for name, value in row.ranked()[first : self._others + first])
         overlay = [row.overlay] if self._overlays else []
-        cells = [row.path, row.label, f"{row.probability:.4f}", others, *overlay, "\n".join(row.flags)]
+        knows = ["", ""] if row.known is None else [f"{row.outlier:.3f}", "yes" if row.known else "[yellow]no[/]"]
+        label = f"[yellow]{REFUSED[row.refused]}[/]" if row.refused else escape(row.label)
+        plain = [f"{row.probability:.4f}", others, *overlay]
         self._flags.update(row.flags)
-        self._table.add_row(*(escape(cell) for cell in cells))
+        self._knows.update(() if row.known is None else (row.known,))
+        self._table.add_row(escape(row.path), label, *map(escape, plain), *knows, "\n".join(row.flags))
 
     def close(self) -> None:
         """Prints the table."""
         from rich.console import Console
 
         console = Console(file=self._file, highlight=False)
-        if not self._flags:
-            self._table.columns.pop()
+        flags = self._table.columns.pop()
+        if not self._knows:  # a version of an older Graft
+            del self._table.columns[-2:]
+        if self._flags:
+            self._table.columns.append(flags)
         console.print(self._table)
+        if False in self._knows:
+            console.print(f"[bold]known: no[/]: {UNKNOWN_WORDS}", soft_wrap=True)
         for flag in sorted(self._flags):
             console.print(f"[bold]{flag}[/]: {FLAGS[flag]}", soft_wrap=True)
 
@@ -159,10 +182,16 @@ class CsvWriter:
 
     def write(self, row: Prediction) -> None:
         """Writes a line."""
-        self._csv.writerow(f"{cell:.6f}" if isinstance(cell, float) else cell for cell in self._shape.to_cells(row))
+        self._csv.writerow(map(_to_text, self._shape.to_cells(row)))
 
     def close(self) -> None:
         """Nothing is left."""
+
+
+def _to_text(cell: Any) -> Any:
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    return f"{cell:.6f}" if isinstance(cell, float) else cell
 
 
 class ParquetWriter:
@@ -199,8 +228,17 @@ def parquet_schema(shape: AnswerShape) -> Any:
     """Returns the columns of a Parquet file with their types."""
     import pyarrow as pa
 
-    texts = {"path", "label", "overlay", "error", "flags"} | {f"label_{rank}" for rank in range(2, shape.top_k + 1)}
-    return pa.schema([(name, pa.string() if name in texts else pa.float32()) for name in shape.columns()])
+    texts = [
+        "path",
+        "label",
+        "overlay",
+        "error",
+        "flags",
+        "refused",
+        *(f"label_{n}" for n in range(2, shape.top_k + 1)),
+    ]
+    types = dict.fromkeys(texts, pa.string()) | {"known": pa.bool_()}
+    return pa.schema([(name, types.get(name, pa.float32())) for name in shape.columns()])
 
 
 def to_utf_8(cell: Any) -> Any:

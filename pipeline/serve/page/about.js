@@ -46,7 +46,7 @@ with open("photo.jpg", "rb") as file:
 body = json.dumps({"instances": [{"image_bytes": {"b64": image}}]}).encode()
 with urllib.request.urlopen(${JSON.stringify(url)}, body) as answer:
     prediction = json.load(answer)["predictions"][0]
-print(prediction["label"], prediction["probability"])`,
+print(prediction["label"] if prediction.get("known", True) else "none of these", prediction["probability"])`,
   };
 }
 

@@ -13,6 +13,11 @@ export function ranked(item) {
   return rows.sort((a, b) => b[2] - a[2]);
 }
 
+/** What an item is called: its label, or that it is none of the classes; versions of an older Graft know all. */
+export function nameOf(item) {
+  return item.answer.known === false ? "None of these" : item.answer.label;
+}
+
 /** Shows an item's answer, its error, or that it is still asked. */
 export function showAnswer(item) {
   $("empty").hidden = Boolean(item);
@@ -34,7 +39,12 @@ export function showStale(item) {
 
 function write(item) {
   const { answer, file } = item;
-  $("label").textContent = answer.label;
+  const isUnknown = answer.known === false;
+  $("label").textContent = nameOf(item);
+  $("label").parentElement.classList.toggle("unknown", isUnknown);
+  $("unknown").hidden = $("nearest").hidden = !isUnknown;
+  $("unknown-text").textContent = isUnknown ? `It looks unlike the images of every class: ${typical(answer.outlier)}.` : "";
+  $("nearest-label").textContent = answer.label;
   $("probability").textContent = `probability ${percent(answer.probability)}`;
   $("truth").hidden = item.truth === undefined;
   $("truth").className = item.truth === answer.label ? "right" : "miss";
@@ -45,8 +55,12 @@ function write(item) {
   $("more").textContent = `All ${rows.length.toLocaleString("en")} classes`;
   $("more").onclick = () => { list(rows, rows.length); $("more").hidden = true; };
   $("facts").textContent = `${item.name}, ${Math.ceil(file.size / 1024).toLocaleString("en")} kB, version ${item.version}, `
-    + `answered in ${Math.round(item.milliseconds)} ms` + (item.picture ? "" : "; this browser cannot show the format");
+    + `answered in ${Math.round(item.milliseconds)} ms` + (answer.known ? `; ${typical(answer.outlier)}` : "") + (item.picture ? "" : "; this browser cannot show the format");
   offerCorrection(item, rows);
+}
+
+function typical(outlier) {
+  return `${percent(outlier)} of good images look less typical`;
 }
 
 function list(rows, count) {

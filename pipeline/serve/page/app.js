@@ -1,7 +1,7 @@
 /** The images that are asked, which of them is shown, and the map over it. */
 
 import { showAbout } from "./about.js";
-import { ranked, showAnswer, showStale } from "./answer.js";
+import { nameOf, ranked, showAnswer, showStale } from "./answer.js";
 import { offerCamera } from "./camera.js";
 import { decode, draw, thumbnail, toMap } from "./picture.js";
 import { about, ask, checkSize, look, server, toBase64 } from "./server.js";
@@ -122,11 +122,12 @@ function mark(item) {
   const { button, state } = item;
   const isOld = state === "done" && server?.ready && server.version !== item.version;
   if (item.picture && !button.querySelector("canvas")) button.prepend(item.picture);
-  const words = { waiting: "asking ...", failed: "no answer" }[state] ?? item.answer.label;
+  const words = { waiting: "asking ...", failed: "no answer" }[state] ?? nameOf(item);
   const text = words + (isOld ? " (old version)" : "");
   if (button.lastChild.textContent !== text) button.lastChild.textContent = text;
   button.classList.toggle("failed", state === "failed");
   button.classList.toggle("old", Boolean(isOld));
+  button.classList.toggle("unknown", state === "done" && item.answer.known === false);
   if (item === shown) button.setAttribute("aria-current", "true");
   else button.removeAttribute("aria-current");
 }
@@ -178,7 +179,7 @@ function redraw() {
   const isOn = $("evidence").checked && map;
   draw($("canvas"), bitmap, isOn ? map : null, $("opacity").value / 100, known?.crop);
   const evidence = isOn ? `, with the evidence for ${$("map-class").selectedOptions[0]?.text} as colour` : "";
-  $("canvas").setAttribute("aria-label", `${name}${found ? `, labelled ${found.label}` : ""}${evidence}`);
+  $("canvas").setAttribute("aria-label", `${name}${found ? `, labelled ${nameOf(shown)}` : ""}${evidence}`);
   $("canvas").hidden = false;
   $("invitation").hidden = true;
   $("drop").classList.add("filled");

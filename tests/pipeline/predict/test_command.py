@@ -28,7 +28,7 @@ def test_json_holds_an_answer_or_an_error_for_each_file(pushed, photos):
     assert done.exit_code == 2
     answers = json.loads(done.stdout)
     assert [row["path"] for row in answers] == ["a.png", "text.txt", "b.jpg"]
-    assert set(answers[0]) == {"path", "label", "probability", "probabilities", "flags"}
+    assert set(answers[0]) == {"path", "label", "probability", "probabilities", "flags", "outlier", "known"}
     assert answers[0]["flags"] == ["wrong_suffix"]  # a.png is a JPEG
     assert set(answers[0]["probabilities"]) == set(CLASSES)
     assert set(answers[1]) == {"path", "error"}
@@ -39,7 +39,7 @@ def test_csv_has_a_column_a_class_and_one_for_errors(pushed, photos):
     done = graft("predict", pushed, "a.png", "text.txt", "--format", "csv")
     assert done.exit_code == 2
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
-    assert list(rows[0]) == ["path", "label", "probability", *sorted(CLASSES), "error", "flags"]
+    assert list(rows[0]) == ["path", "label", "probability", *sorted(CLASSES), "error", "flags", "outlier", "known"]
     assert sum(float(rows[0][name]) for name in CLASSES) == pytest.approx(1.0, abs=1e-5)
     assert rows[0]["error"] == ""
     assert rows[1]["error"].startswith("not_an_image")
@@ -51,7 +51,7 @@ def test_the_table_names_image_label_and_probability(pushed, photos):
     done = graft("predict", pushed, "a.png", "b.jpg")
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
-    assert lines[0].split() == ["image", "label", "probability", "others", "flags"]
+    assert lines[0].split() == ["image", "label", "probability", "others", "outlier", "known", "flags"]
     row = next(predict_files(str(pushed), ["a.png"]))
     assert lines[1].split()[:3] == ["a.png", row.label, f"{row.probability:.4f}"]
     assert "Error" not in done.output

@@ -82,9 +82,10 @@ def test_the_command_writes_parquet_shards_and_says_what_failed(pushed, folder, 
     done = graft("predict", pushed, folder, "--beam", "--output", output, "--top-k", "2", "--batch-size", "3")
     assert done.exit_code == 2, done.output
     assert done.stdout == f"7 images answered into 1 shards in {output}/\n"
-    assert "1 of 7 images got no answer" in done.stderr
+    assert "1 of 7 files got no answer" in done.stderr
     table = pa.concat_tables(pq.read_table(path) for path in output.glob("predictions-*-of-*.parquet"))
-    assert table.column_names == ["path", "label", "probability", "label_2", "probability_2", "error", "flags"]
+    ranked = ["path", "label", "probability", "label_2", "probability_2"]
+    assert table.column_names == [*ranked, "error", "flags", "outlier", "known"]
     assert sorted(row["error"] is None for row in table.to_pylist()) == [False] + [True] * 6
     again = graft("predict", pushed, folder, "--beam", "--output", output)
     assert isinstance(again.exception, InputError)
