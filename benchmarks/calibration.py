@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--weights", default="imagenet", help="as trainer.weights")
     parser.add_argument("--alpha", type=float, default=0.35, help="of MobileNetV2")
     parser.add_argument("--size", type=int, default=160, help="of the square images, pixels")
+    parser.add_argument("--only", default="", help="heads with this in their names")
     parser.add_argument("--seeds", type=int, default=3, help="draws a row")
     arguments = parser.parse_args()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -49,7 +50,7 @@ def main() -> None:
     print("| head | images a class | seed | temperature | ECE before | after | log loss before | after | seconds |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, options in HEADS.items():
-        for count in COUNTS.get(name, FEW):
+        for count in COUNTS.get(name, FEW) if arguments.only in name else ():
             for seed in range(1, arguments.seeds + 1):
                 cells = [name, count or "all", seed, *measure(draw(train, count, seed), test, seed, options)]
                 print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)

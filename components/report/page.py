@@ -33,6 +33,7 @@ SECTIONS = (
     "components.report.sections.learning",
     "components.report.sections.quality",
     "components.report.sections.mistakes",
+    "components.report.sections.unknown",
     "components.report.sections.label_errors",
     "components.report.sections.map",
     "components.report.sections.provenance",

@@ -55,8 +55,9 @@ class Classifier:
             batch_size: images that the model sees at once.
 
         Returns:
-            An answer an image, in their order: `label`, `probability` 0..1, `probabilities` by class, `flags`. An image
-            that cannot be used has an `error` and an empty label; the others are answered all the same.
+            An answer an image, in their order: `label`, `probability` 0..1, `probabilities` by class, `flags`,
+            `outlier` 0..1 and `known`, which are None of a version that does not say them. An image that cannot be
+            used has an `error` and an empty label; the others are answered all the same.
 
         Raises:
             InputError: something is no image at all, such as an array of floats.

@@ -122,7 +122,7 @@ function mark(item) {
   const { button, state } = item;
   const isOld = state === "done" && server?.ready && server.version !== item.version;
   if (item.picture && !button.querySelector("canvas")) button.prepend(item.picture);
-  const words = { waiting: "asking ...", failed: "no answer" }[state] ?? nameOf(item);
+  const words = { waiting: "asking ...", failed: "no answer" }[state] ?? (item.answer.known === false ? "unknown" : item.answer.label);
   const text = words + (isOld ? " (old version)" : "");
   if (button.lastChild.textContent !== text) button.lastChild.textContent = text;
   button.classList.toggle("failed", state === "failed");

@@ -79,6 +79,36 @@ def percent(value):
     return f"{100 * value:.{2 if value > 0.9995 or value < 0.0005 else 1}f} %"
 
 
+KNOWN_AS = """
+    const send = window.fetch.bind(window);
+    window.fetch = async (url, wish) => {
+        const answer = await send(url, wish);
+        if (!String(url).includes(":predict")) return answer;
+        const body = await answer.json();
+        for (const row of body.predictions ?? []) if (row.label !== undefined) Object.assign(row, arguments[0]);
+        return new Response(JSON.stringify(body), { status: answer.status, headers: answer.headers });
+    };"""
+
+
+@pytest.mark.parametrize("says", [{"outlier": 0.002, "known": False}, {"outlier": 0.4, "known": True}, None])
+def test_an_image_that_the_model_does_not_know_is_none_of_the_classes(page, tmp_path, says):
+    older = {"outlier": None, "known": None}  # JSON drops nothing: as good as absent
+    page.execute_script(KNOWN_AS.replace("arguments[0]", json.dumps(says or older)))
+    choose(page, *(pictures.write(tmp_path / f"{n}.png", picture_of(1, n)) for n in (1, 2)))
+    label, unknown = element(page, "label").text, element(page, "unknown")
+    if not says or says["known"]:
+        assert label in CLASSES
+        assert not unknown.is_displayed()
+        assert ("40.0 % of good images look less typical" in element(page, "facts").text) == bool(says)
+        return
+    assert label == "None of these"
+    assert unknown.text == "It looks unlike the images of every class: 0.2 % of good images look less typical."
+    assert element(page, "nearest").text.removeprefix("The nearest class is ").rstrip(",") in CLASSES
+    assert element(page, "probability").text.startswith("probability ")
+    wait(page, lambda: page.find_element("css selector", "#items .what").text == "unknown")
+    assert "labelled None of these" in element(page, "canvas").get_attribute("aria-label")
+
+
 def test_a_dropped_image_is_taken_too(page):
     script = """
         const canvas = document.createElement("canvas"); canvas.width = canvas.height = 40;
