@@ -85,9 +85,17 @@ def _k(facts: CardFacts) -> Any:
 
 
 def _list_signatures(facts: CardFacts) -> dict[str, tuple[str, str]]:
-    """Lists the signatures that a model has: one whose backbone gives vectors explains nothing."""
+    """Lists the signatures that a model has: one of vectors explains nothing, an older one tells no outliers."""
     has_maps = bool(facts.model.get("pooling"))
-    return {name: row for name, row in SIGNATURES.items() if name != features.EXPLAIN or has_maps}
+    rows = {name: row for name, row in SIGNATURES.items() if name != features.EXPLAIN or has_maps}
+    if outliers := facts.model.get(features.OUTLIERS_FACT):
+        taken, given = rows[features.SERVE_BYTES]
+        given += (
+            f", `{features.OUTPUT_OUTLIER}` float32 [batch] in 0..1: the share of good eval images that look less "
+            f"typical, `{features.OUTPUT_KNOWN}` bool [batch]: whether that is above {outliers['max_refused']:g}"
+        )
+        rows[features.SERVE_BYTES] = taken, given
+    return rows
 
 
 @lru_cache(maxsize=1)

@@ -116,18 +116,21 @@ def choose_rows(split: Split, width: int) -> np.ndarray:
 
 
 def unit_length(values: np.ndarray) -> np.ndarray:
-    """Scales features float32 [n, d] to length 1; those of length 0 stay."""
+    """Scales features, float [n, d], to length 1; those of length 0 stay."""
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
     return np.divide(values, lengths, out=np.zeros_like(values), where=lengths != 0)
 
 
 def measure_distances(values: np.ndarray, bank: np.ndarray, neighbours: int) -> np.ndarray:
-    """Measures how far features float32 [n, d] are from their nearest rows of the bank: float32 [n], 0..2, or NaN."""
-    found = [np.zeros(0, np.float32)]
+    """Measures how far features float32 [n, d] are from their nearest rows of the bank: float32 [n], 0..2, or NaN.
+
+    In float64 in between: the same features give the same bits on any number of processors.
+    """
+    found, columns = [np.zeros(0)], bank.T.astype(np.float64)
     for start in range(0, len(values), AT_ONCE):
-        similar = unit_length(values[start : start + AT_ONCE]) @ bank.T
+        similar = unit_length(values[start : start + AT_ONCE].astype(np.float64)) @ columns
         found.append(1 - np.partition(similar, -neighbours, axis=1)[:, -neighbours:].mean(axis=1))
-    return np.concatenate(found)
+    return np.concatenate(found).astype(np.float32)
 
 
 def summarise_scores(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

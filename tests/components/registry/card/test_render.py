@@ -149,3 +149,11 @@ def test_provenance_is_there(facts):
 def test_a_model_without_maps_explains_nothing(facts):
     assert "| `explain` |" in render_card(facts())
     assert "| `explain` |" not in render_card(facts(model={"classes": ["a"], "pooling": None}))
+
+
+def test_a_model_says_that_it_tells_outliers_where_it_does(facts):
+    model = {"classes": ["a"], "pooling": "avg", "outliers": {"max_refused": 0.05}}
+    text = render_card(facts(model=model, metrics={"refused": 0.04}))
+    assert "`known` bool [batch]: whether that is above 0.05" in text
+    assert "good images that are called outliers" in text
+    assert "`known`" not in render_card(facts())
