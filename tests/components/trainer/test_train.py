@@ -268,14 +268,14 @@ def test_the_promise_is_in_the_export_and_the_same_run_gives_the_same_bank(again
 
 def test_a_second_stage_is_served_where_it_helps_and_recorded(again, trained, said, train_records, eval_records):
     tuning = FineTuneOptions(layers=3, learning_rate=1e-3, epochs=1, batch_size=12)
-    run = again(fine_tune=tuning, epochs=2)
+    run = again(fine_tune=tuning, epochs=1)  # a head that has much to learn yet
     stage = run.history["fine_tune"]
     assert len(stage["history"]["val_loss"]) == 1
-    assert stage["kept"] == (stage["after"]["loss"] < stage["before"]["loss"])
-    assert stage["kept"] == (run.facts["backbone_sha256"] != read_facts(trained)["backbone_sha256"])
+    assert stage["kept"]
+    assert stage["after"]["loss"] < stage["before"]["loss"]
+    assert run.facts["backbone_sha256"] != read_facts(trained)["backbone_sha256"]
     assert run.history["parity"] < 2e-3
     assert "fine-tuning: held-out loss" in said()[-1]
-    assert stage["kept"]
     assert_told_by_own_features(run.folder / "Format-Serving", train_records, eval_records)
 
 
