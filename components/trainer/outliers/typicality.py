@@ -107,10 +107,9 @@ def choose_rows(split: Split, width: int) -> np.ndarray:
     """
     order = content_order(split)
     labels = split.labels[order]
+    by_class = np.argsort(labels, kind="stable")
     turns = np.zeros(len(labels), np.int64)  # how many of its class stand before it
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        turns[rows] = np.arange(len(rows))
+    turns[by_class] = np.arange(len(labels)) - np.searchsorted(labels[by_class], labels[by_class])
     most = max(min(BANK_ROWS, BANK_BYTES // (4 * width)), len(np.unique(labels)))
     return order[np.sort(np.lexsort((labels, turns))[:most])]
 
