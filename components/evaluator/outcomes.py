@@ -18,14 +18,15 @@ IMAGE_COLUMNS = (("sha256", pa.string()), ("name", pa.string()), ("label", pa.in
 MODEL_COLUMNS = (
     ("predicted", pa.int32()),  # the most probable class
     ("probability", pa.float32()),  # of it
-    ("uncalibrated", pa.float32()),  # the same before the temperature
     ("true_probability", pa.float32()),  # of the label
     ("rank", pa.int32()),  # of the label: how many classes are more probable
 )
+UNCALIBRATED_COLUMNS = (("uncalibrated", pa.float32()),)  # the most probable class' probability before the temperature
 TYPICALITY_COLUMNS = (  # null where the model is older than these answers
     ("outlier", pa.float32()),  # share of good images that look less typical
     ("known", pa.bool_()),  # whether it is above the promised share
 )
+LATER_COLUMNS = (*UNCALIBRATED_COLUMNS, *TYPICALITY_COLUMNS)  # which an older run does not have
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Outcomes:
 def make_schema(models: list[str], slices: list[str]) -> pa.Schema:
     """Makes the schema of `images.parquet`: columns of the image, of each slice, of each model."""
     columns = [*IMAGE_COLUMNS, *((f"slice/{name}", pa.string()) for name in slices)]
-    columns += [(f"{model}/{name}", kind) for model in models for name, kind in (*MODEL_COLUMNS, *TYPICALITY_COLUMNS)]
+    columns += [(f"{model}/{name}", kind) for model in models for name, kind in (*MODEL_COLUMNS, *LATER_COLUMNS)]
     return pa.schema(columns)
 
 
@@ -121,8 +122,8 @@ def uncalibrate(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 def outcomes_of(table: pa.Table, model: str, classes: int) -> Outcomes:
     """Reads the outcomes of one model from the table."""
-    names = [name for name, _ in MODEL_COLUMNS if f"{model}/{name}" in table.column_names]
-    for name, _ in TYPICALITY_COLUMNS:
+    names = [name for name, _ in MODEL_COLUMNS]
+    for name, _ in LATER_COLUMNS:
         column = f"{model}/{name}"
         if column in table.column_names and not table[column].null_count:  # neither an older run nor an older model
             names.append(name)
