@@ -61,8 +61,8 @@ class Refusals:
         if not refused:
             return ""
         reasons = {
-            UNKNOWN: f"{refused[UNKNOWN]:,} look like none of the classes",
-            UNSURE: f"{refused[UNSURE]:,} have a probability below {self.threshold:g}",
+            UNKNOWN: f"unknown image: {refused[UNKNOWN]:,}",
+            UNSURE: f"probability below {self.threshold:g}: {refused[UNSURE]:,}",
         }
         words = ", ".join(text for reason, text in reasons.items() if refused[reason])
-        return f"{refused.total():,} of {images:,} answers refused: {words}."
+        return f"{refused.total():,} of {images:,} answers refused ({words})."

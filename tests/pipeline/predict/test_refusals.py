@@ -137,10 +137,10 @@ def test_the_command_refuses_what_it_is_told_to_with_an_exit_code_of_its_own(pus
     done = graft("predict", pushed, "a.png", "b.jpg", "--format", "json", "--refuse-unknown")
     assert done.exit_code == 3
     assert json.loads(done.stdout) == [first, {**second, "label": None, "refused": "unknown"}]
-    assert "1 of 2 answers refused: 1 look like none of the classes." in done.stderr
+    assert "1 of 2 answers refused (unknown image: 1)." in done.stderr
     sure = graft("predict", pushed, "a.png", "b.jpg", "--refuse-unknown", "--threshold", "1")
     assert sure.exit_code == 3
-    assert "2 of 2 answers refused: 1 look like none of the classes, 1 have a probability below 1." in sure.stderr
+    assert "2 of 2 answers refused (unknown image: 1, probability below 1: 1)." in sure.stderr
     broken = graft("predict", pushed, "b.jpg", "text.txt", "--refuse-unknown")
     assert broken.exit_code == 2
     assert "1 of 2 answers refused" in broken.stderr
@@ -170,7 +170,7 @@ def test_beam_refuses_likewise(pushed, photos, tmp_path, form):
     output = tmp_path / "out"
     done = graft("predict", pushed, photos, "--beam", "--output", output, "--format", form, "--threshold", "1")
     assert done.exit_code == 3, done.output
-    assert "2 of 2 answers refused: 2 have a probability below 1." in done.stderr
+    assert "2 of 2 answers refused (probability below 1: 2)." in done.stderr
     (shard,) = output.glob("predictions-*")
     rows = pq.read_table(shard).to_pylist() if form == "parquet" else [*map(json.loads, shard.read_text().splitlines())]
     assert [(row["label"], row["refused"]) for row in rows] == [(None, "unsure")] * 2
