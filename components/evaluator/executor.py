@@ -20,13 +20,13 @@ from components.contract import features
 from components.contract.artifacts import Artifacts, Baseline, contents_of
 from components.contract.assets import read_labels
 from components.contract.gates import WIDE_INTERVAL, Gate, Override
+from components.contract.statistics import Pair, count_pairs, loss_bounds
 from components.errors import InputError
 from components.evaluator.analysis import BASELINE, BEST, CANDIDATE, make_eval_config, run_tfma
 from components.evaluator.batched_model import closing_models, why_not_runnable
 from components.evaluator.measure import measure, read_outcomes
 from components.evaluator.outcomes import Outcomes
 from components.evaluator.quality_gate import EvaluatedBaseline, judge_candidate
-from components.evaluator.statistics import Pair, count_pairs, loss_bounds
 from components.options.gates import EvaluatorOptions, QualityGateOptions
 
 progress = logging.getLogger("graft.progress")

@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tfx.dsl.io import fileio
 
-from components.contract import features
-from components.evaluator import statistics
+from components.contract import features, statistics
 from components.evaluator.analysis import read_tfma
 from components.evaluator.metrics import Metric, list_metrics
 from components.evaluator.outcomes import Outcomes, outcomes_of

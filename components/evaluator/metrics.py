@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from components.contract import statistics
 from components.errors import InputError, did_you_mean
-from components.evaluator import statistics
 from components.evaluator.outcomes import Outcomes
 
 BINS = 15  # of the calibration error, as in the paper

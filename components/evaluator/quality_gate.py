@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from components.contract import statistics
 from components.contract.artifacts import Baseline
-from components.contract.gates import FAIL, PASS, UNDECIDED, WARN, Check, Verdict
-from components.evaluator import statistics
+from components.contract.gates import FAIL, PASS, UNDECIDED, WARN, Check, Verdict, undecided
+from components.contract.loss import ROUNDING, LossRule, judge_loss
+from components.contract.statistics import Pair
 from components.evaluator.metrics import Metric, gate_metrics
 from components.evaluator.outcomes import Outcomes
 from components.evaluator.refusals import check_refused
-from components.evaluator.statistics import Pair
 from components.options.gates import QualityGateOptions
 
 CLASSES_NAMED = 5  # classes in a reason
-ROUNDING = 1e-6  # TFMA's accuracies are float32: 9 of 10 right is 0.89999998
 
 
 @dataclass(frozen=True)
@@ -118,16 +118,7 @@ def _check_metric(
 def _undecided(
     name: str, value: float, limit: float, reason: str, *, stops_by_estimate: bool, gate: QualityGateOptions
 ) -> Check:
-    stops = {"estimate": stops_by_estimate, "push": False, "refuse": True}[gate.on_undecided]
-    ends = "refused" if stops else "let through"
-    return Check(
-        name,
-        value,
-        limit,
-        UNDECIDED,
-        f"{reason}; {ends}, as gates.quality.on_undecided: {gate.on_undecided} says",
-        stops,
-    )
+    return undecided(name, value, limit, reason, stops_by_estimate, gate.on_undecided, "gates.quality.on_undecided")
 
 
 def check_trivial(outcomes: Outcomes, classes: list[str], gate: QualityGateOptions) -> Iterator[Check]:
@@ -198,33 +189,10 @@ def _no_baseline(baseline: Baseline, gate: QualityGateOptions) -> Check:
 
 
 def check_loss(pair: Pair, other: str, gate: QualityGateOptions) -> Check:
-    """Tests non-inferiority: the loss against another model is shown to be within the tolerated one.
-
-    Passes where the upper bound of the loss is within `max_accuracy_drop`. Fails where the lower bound is beyond it,
-    and also where a candidate as good as the other would have been shown to be within it, since the set is large
-    enough. Otherwise the set is too small to decide.
-    """
+    """Tests that the loss against another model is within the tolerated one; see `judge_loss`."""
     margin, sure = gate.max_accuracy_drop, gate.confidence
-    low, high = statistics.loss_bounds(pair, sure)
-    reason = (
-        f"{pair.lost:,} images lost and {pair.gained:,} gained of {pair.images:,} against {other}: a loss of "
-        f"{pair.loss:.4f}, at {sure:.0%} confidence {low:.4f} or more and {high:.4f} or less; "
-        f"gates.quality.max_accuracy_drop is {margin:.4f}"
-    )
-    name, value = "accuracy_drop", pair.loss
-    if high <= margin + ROUNDING:
-        return Check(name, value, margin, PASS, reason)
-    reason += f" (McNemar, exact: p = {statistics.worse_p(pair):.2g} that it is no worse)"
-    if low > margin:
-        return Check(name, value, margin, FAIL, f"worse than tolerated: {reason}")
-    needed = statistics.images_needed(pair, margin, sure)
-    if pair.images >= needed:
-        return Check(name, value, margin, FAIL, f"not shown to be within the tolerated loss: {reason}")
-    takes = (
-        f"about {needed:,.0f} images would" if np.isfinite(needed) else "no number of images shows that nothing is lost"
-    )
-    reason = f"eval set too small to decide, {takes}: {reason}"
-    return _undecided(name, value, margin, reason, stops_by_estimate=value > margin + ROUNDING, gate=gate)
+    rule = LossRule(margin, "max_accuracy_drop", sure, gate.on_undecided, "gates.quality")
+    return judge_loss("accuracy_drop", pair, other, rule)
 
 
 def _enough_images(pair: Pair, gate: QualityGateOptions) -> Check:

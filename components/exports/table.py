@@ -2,22 +2,36 @@
 
 The module has the names of `Form`. The Trainer writes the form beside each export; the trial before a run writes it for
 a network with a head of zeros, so that a network that the form cannot hold is refused before any image is read;
-ServableCheck runs the module's probe in a fresh process and judges what it answers. Modules are loaded when they are
-used: the configuration only needs the names, and no TensorFlow.
+ServableCheck runs the module's probe in a fresh process and judges what it answers (`answers.py`). Modules are loaded
+when they are used: the configuration only needs the names, and no TensorFlow.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from components.contract import features
 from components.contract.gates import Check
+from components.errors import InputError
+from components.files.paths import make_folder, write_atomically
+from components.options.gates import ServabilityGateOptions
 
-EXPORT_FORMS = {"tflite": "components.exports.tflite"}
+if TYPE_CHECKING:
+    from components.exports.answers import Reference  # loads SciPy
+
+EXPORT_FORMS = {
+    "tflite": "components.exports.tflite",
+    "tflite-int8": "components.exports.tflite_int8",
+    "onnx": "components.exports.onnx",
+}
+EXTRAS = {"onnx": ("tf2onnx", "onnx", "onnxruntime")}  # packages of the extra of the same name
+
+Images = Callable[[int], list[bytes]]  # gives so many encoded images of the train side, or fewer, always the same
 
 
 @runtime_checkable
@@ -27,15 +41,17 @@ class Form(Protocol):
     Attributes:
         TITLE: what people call it.
         FILE: name of the file that it adds to an export.
-        PROBE: script that ServableCheck runs with `--wait` in a fresh process with nothing but TensorFlow; it imports
-            nothing of Graft, and reads the paths of request and answer, JSON files, from a line of standard input.
+        PROBE: script that ServableCheck runs with `--wait` in a fresh process; it imports nothing of Graft, and reads
+            the paths of request and answer, JSON files, from a line of standard input.
+        ALL_IMAGES: whether the probe answers every eval image; else those that the SavedModel's probe replays.
     """
 
     TITLE: str
     FILE: str
     PROBE: Path
+    ALL_IMAGES: bool
 
-    def write(self, model: str) -> None:
+    def write(self, model: str, images: Images) -> None:
         """Adds the form to an exported SavedModel, as the file `file_of`.
 
         Raises:
@@ -43,12 +59,12 @@ class Form(Protocol):
         """
 
     def settings(self) -> dict[str, Any]:
-        """Gives what the probe is told besides `file`, its path, and the request of the SavedModel's probe."""
+        """Gives what the probe is told besides the request of the SavedModel's probe and what `check_forms` adds."""
 
     def judge(
-        self, answer: dict[str, Any], labels: list[str], max_difference: float
+        self, answer: dict[str, Any], reference: Reference, gate: ServabilityGateOptions
     ) -> tuple[dict[str, Any], list[Check]]:
-        """Holds what the probe answered against the class names of the export, and a difference in probability.
+        """Holds what the probe answered against what is known of the export.
 
         Returns:
             What was measured, and the checks; the names of both begin with the form's.
@@ -65,9 +81,30 @@ def load_forms(names: Sequence[str]) -> list[Form]:
     return [load_form(name) for name in names]
 
 
+def check_packages(names: Sequence[str]) -> None:
+    """Finds out whether the packages are installed that the forms need besides Graft's own; loads none of them.
+
+    Raises:
+        InputError: names those that are missing.
+    """
+    for name in names:
+        if missing := [package for package in EXTRAS.get(name, ()) if importlib.util.find_spec(package) is None]:
+            raise InputError(
+                f"exports: {name} needs the packages {' and '.join(missing)}, which are not installed.\n"
+                f"Install the extra, pip install 'graft[{name}]', or leave `{name}` out."
+            )
+
+
 def file_of(form: Form, model: str) -> str:
     """Gives the path of a form's file in an export."""
     return os.path.join(model, features.EXTRA_ASSETS, form.FILE)
+
+
+def write_file(model: str, name: str, content: bytes) -> None:
+    """Writes a form's file into an export."""
+    folder = os.path.join(model, features.EXTRA_ASSETS)
+    make_folder(folder)
+    write_atomically(os.path.join(folder, name), content)
 
 
 def check_name(name: Any) -> Any:

@@ -22,7 +22,7 @@ TENSOR_AXIS_LABELS = np.int8(2)  # of AssociatedFileType
 RGB = np.int8(1)  # of ColorSpaceType
 
 INPUT_TEXT = (
-    "RGB pixels, 0 to 255, as float32. Decode the image, upright and laid on a colour as `orientation` and `alpha` in "
+    "RGB pixels, 0 to 255, as {kind}. Decode the image, upright and laid on a colour as `orientation` and `alpha` in "
     "assets/graft.json say, and {resize} (tf.image.resize, the pipeline's method)."
 )
 STRETCH = "resize it to this size without keeping the aspect ratio or anti-aliasing"
@@ -33,18 +33,19 @@ CROP = (
 MetadataTable = dict[int, Any]  # by field number: a text, a number of NumPy, a table, or a list of floats or of tables
 
 
-def describe_classifier(size: tuple[int, int], labels: str, crops: bool = False) -> bytes:
+def describe_classifier(size: tuple[int, int], labels: str, crops: bool = False, whole: bool = False) -> bytes:
     """Writes the metadata: one image in, one probability a class out, the classes in an associated file.
 
     Args:
         size: height and width of the input in px.
         labels: name of the associated file.
         crops: whether images are cropped before they are resized.
+        whole: whether pixels and probabilities are uint8, which the model itself gives the scale of.
     """
     metadata = {
         0: "Graft image classifier",
         1: "An image to the probability of each class.",
-        3: [{2: [_input(size, crops)], 3: [_output(labels)]}],
+        3: [{2: [_input(size, crops, whole)], 3: [_output(labels, whole)]}],
         7: MIN_PARSER_VERSION,
     }
     builder = flatbuffers.Builder(1024)
@@ -52,27 +53,32 @@ def describe_classifier(size: tuple[int, int], labels: str, crops: bool = False)
     return bytes(builder.Output())
 
 
-def _input(size: tuple[int, int], crops: bool) -> MetadataTable:
+def describe_pixels(kind: str, crops: bool) -> str:
+    """Says in words what an app makes of an image, for input of this type."""
+    return INPUT_TEXT.format(kind=kind, resize=CROP if crops else STRETCH)
+
+
+def _input(size: tuple[int, int], crops: bool, whole: bool) -> MetadataTable:
     """TensorMetadata of the pixels."""
     height, width = size
     image = {0: RGB, 1: {0: np.uint32(width), 1: np.uint32(height)}}
     return {
         0: "pixels",
-        1: INPUT_TEXT.format(resize=CROP if crops else STRETCH),
+        1: describe_pixels("uint8" if whole else "float32", crops),
         3: {0: IMAGE_PROPERTIES, 1: image},
         4: [{0: NORMALIZATION_OPTIONS, 1: {0: [0.0], 1: [1.0]}}],  # mean and standard deviation: unchanged
         5: {0: [255.0], 1: [0.0]},  # largest and smallest value
     }
 
 
-def _output(labels: str) -> MetadataTable:
+def _output(labels: str, whole: bool) -> MetadataTable:
     """TensorMetadata of the probabilities."""
     text = "The class names, a line each, in the order of the probabilities."
     return {
         0: "probabilities",
-        1: "The probability of each class; they sum to 1.",
+        1: "The probability of each class; they sum to " + ("about 256, in steps of 1/256." if whole else "1."),
         3: {0: FEATURE_PROPERTIES, 1: {}},
-        5: {0: [1.0], 1: [0.0]},
+        5: {0: [255.0 if whole else 1.0], 1: [0.0]},
         6: [{0: labels, 1: text, 2: TENSOR_AXIS_LABELS}],
     }
 

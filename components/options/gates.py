@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from components.contract.gates import OnUndecided
 from components.options.base import Fraction, Options, Positive, PositiveLimit
 
 
@@ -64,7 +65,7 @@ class QualityGateOptions(Options):
     max_decay: Fraction = Field(
         0.02, description="Likewise against the best version ever pushed, so that small losses do not add up."
     )
-    on_undecided: Literal["estimate", "push", "refuse"] = Field(
+    on_undecided: OnUndecided = Field(
         "estimate", description="Where the eval set is too small to decide: the measured value itself decides, or this."
     )
     on_chance: Literal["refuse", "push"] = Field(
@@ -87,7 +88,16 @@ class ServabilityGateOptions(Options):
     max_milliseconds_32: PositiveLimit = Field(60_000.0, description="95th percentile of a call with 32 images.")
     max_memory_mb: PositiveLimit = Field(8_000.0, description="Peak memory of the serving process, in MB.")
     max_size_mb: PositiveLimit = Field(2_000.0, description="Of the export on disk, in MB.")
-    timeout_seconds: Positive = 300
+    max_loss: Fraction = Field(
+        0.01, description="Largest tolerated loss of accuracy of a quantised form of export against the SavedModel."
+    )
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="With which that is told.")
+    on_undecided: OnUndecided = Field(
+        "push", description="Where the eval set is too small to tell: the measured loss decides, or this."
+    )
+    timeout_seconds: Positive = Field(
+        300, description="Of each replay; of one over all eval images, once more for every 1,000 of them."
+    )
 
 
 class GateOptions(Options):

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from components.contract.statistics import wilson_interval
 from components.evaluator.metrics import class_examples, precision, recall
 from components.evaluator.outcomes import Outcomes, outcomes_of
-from components.evaluator.statistics import wilson_interval
 from components.report.inputs import ReportInputs
 
 NOTHING = "No model of this run was evaluated, so there is nothing to show here."

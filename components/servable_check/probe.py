@@ -4,8 +4,8 @@ Usage: python -I probe.py REQUEST.json ANSWER.json, or python -I probe.py --wait
 the two paths from a line of standard input, as a JSON list; the end of the input ends it.
 
 This file imports nothing of Graft: what it can do, a model server can. Packages that a server does not have are hidden.
-The request names the SavedModel, TFRecord files of tf.Examples, how many of them, the batch size, and the names of the
-features.
+The request names the SavedModel, TFRecord files of tf.Examples, how many of them, the batch size, the names of the
+features, and a file for the decoded pixels, if others want them.
 
 The odd inputs come first: the replay then shows that they did no harm, and 100 MB of zeros do not add to the memory
 of a replay. The answer says which of them is being tried, so that one that kills the process is known.
@@ -99,6 +99,8 @@ def main(request_path: str, answer_path: str) -> None:
         answer["afterwards"] = ask_signature(tf, serve_bytes, tf.constant([images[0]]))
     answer["peak_rss_mb"] = measure_peak_mb()
     answer["foreign_modules"] = sorted(name for name in sys.modules if name in HIDDEN)
+    if request.get("pixels"):
+        answer["pixels_shape"] = write_pixels(tf, model, images, request)
     write_answer(answer, answer_path)
 
 
@@ -130,6 +132,15 @@ def replay(tf, model, records, batch_size):  # type: ignore[no-untyped-def]
                 }
             )
     return answers
+
+
+def write_pixels(tf, model, images, request):  # type: ignore[no-untyped-def]
+    """Writes the pixels of all images for probes without TensorFlow, as bare float32; gives their shape."""
+    with open(request["pixels"], "wb") as file:
+        for begin in range(0, len(images), request["batch_size"]):
+            pixels = model.decode(tf.constant(images[begin : begin + request["batch_size"]])).numpy()
+            file.write(pixels.tobytes())
+    return [len(images), *pixels.shape[1:]] if images else [0, 1, 1, 3]
 
 
 def time_calls(tf, signature, images, size):  # type: ignore[no-untyped-def]

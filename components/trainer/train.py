@@ -34,7 +34,7 @@ from components.trainer.export.proof import (
     sample_rows,
 )
 from components.trainer.export.write import Graft, export
-from components.trainer.features.data import Split, in_content_order, read_images, take_rows
+from components.trainer.features.data import Split, in_content_order, read_images, spread_rows, take_rows
 from components.trainer.features.feature_pass import Features, gather_features, gather_rows
 from components.trainer.features.training_inputs import make_pass
 from components.trainer.fine_tune.stage import FineTuned, fine_tune, held_out_after
@@ -111,7 +111,7 @@ def run_fn(fn_args: FnArgs) -> None:
     export(parts, fn_args.serving_model_dir, facts, known, code)
     for form in load_forms(fn_args.custom_config.get("exports", ())):
         progress.info("converting for %s", form.TITLE)
-        form.write(fn_args.serving_model_dir)
+        form.write(fn_args.serving_model_dir, lambda count: read_images(train, spread_rows(train, count)))
     parity = prove(fn_args.serving_model_dir, *sample, options, typicality)
     if checkpoints:
         remove_checkpoints(checkpoints)

@@ -32,6 +32,7 @@ from components.trainer.heads.head import Head
 
 CLASSES = ["a", "b"]
 SHOWN = 3  # names in an error
+BLANKS = 2  # black images, where a form asks for some
 RAISED, AROUND = re.compile(r"\w+Error: "), "Exception encountered when calling"  # in texts of TensorFlow and Keras
 
 
@@ -49,7 +50,8 @@ class _Blank:
 def try_network(options: TrainerOptions, size: tuple[int, int], exports: Sequence[str]) -> str:
     """Tries what the options ask for, in a thread of its own: Keras' counters of names stay as they were.
 
-    Networks of a proven family can all be exported: of them only the weights are looked at, and the layers to train.
+    Networks of a proven family can all be exported: without further forms only their weights are looked at, and the
+    layers to train.
 
     Args:
         options: of the Trainer.
@@ -67,16 +69,16 @@ def try_network(options: TrainerOptions, size: tuple[int, int], exports: Sequenc
 
 
 def _try(options: TrainerOptions, size: tuple[int, int], exports: Sequence[str]) -> str:
-    is_proven = find_family(options.backbone).ARE_PROVEN
-    if options.weights == "imagenet" and is_proven and not options.fine_tune.asked_for:
+    is_proven = find_family(options.backbone).ARE_PROVEN  # as a SavedModel; a further form is always tried
+    if options.weights == "imagenet" and is_proven and not options.fine_tune.asked_for and not exports:
         source = find_source(options.backbone, size, options.backbone_args, options.weights, options.weights_sha256)
         return source.path or ""
     built = build(options, size)
     if options.fine_tune.asked_for:
         unfreeze(built, options.pooling, options.fine_tune)
-    if not is_proven:
-        if options.precision != "float32":
-            build_half(options, size)
+    if not is_proven and options.precision != "float32":
+        build_half(options, size)
+    if exports or not is_proven:
         _export(built, options, size, exports)
     return built.weights_file or ""
 
@@ -89,7 +91,7 @@ def _export(built: BuiltBackbone, options: TrainerOptions, size: tuple[int, int]
         with tempfile.TemporaryDirectory(prefix="graft-trial-") as folder:
             export_model(ServedModel(*parts), folder, {"classes": CLASSES})
             for form in load_forms(exports):
-                form.write(folder)
+                form.write(folder, lambda count: [b""] * min(count, BLANKS))
     except InputError:
         raise
     except Exception as error:

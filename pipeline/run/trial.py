@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from components.exports.table import check_packages
 from components.process.lines import library_versions
 from components.trainer.backbones.downloads import cache_folder
 from components.trainer.backbones.table import find_family
@@ -43,10 +44,10 @@ def try_early(
     Raises:
         InputError: the weights cannot be had, or the network cannot be trained or exported.
     """
+    check_packages(config.exports)
     trainer = config.trainer
-    may_fail = (
-        not find_family(trainer.backbone).ARE_PROVEN or trainer.fine_tune.asked_for or trainer.weights == "imagenet"
-    )
+    is_proven = find_family(trainer.backbone).ARE_PROVEN and not config.exports
+    may_fail = not is_proven or trainer.fine_tune.asked_for or trainer.weights == "imagenet"
     if not may_fail and not (files and trainer.weights != "none"):
         return
     passed = kept / "known" / f"trial-{_question(config, weights_sha256)}"

@@ -258,7 +258,7 @@ def _right_by_digest(inputs: ReportInputs) -> dict[str, bool]:
 
 
 def _accuracy(right: int, images: int) -> dict[str, Any]:
-    from components.evaluator.statistics import wilson_interval
+    from components.contract.statistics import wilson_interval
 
     return {"value": right / images, "interval": list(wilson_interval(right, images, 0.95)), "images": images}
 

@@ -171,7 +171,7 @@ def pair_accuracy(before: np.ndarray, now: np.ndarray, confidence: float) -> dic
         `before`, `now`, their `difference` and its `interval`, all -1..1; `confidence`; counts: `images`, `lost` (newly
         wrong), `gained` (newly right).
     """
-    from components.evaluator.statistics import count_pairs, loss_bounds
+    from components.contract.statistics import count_pairs, loss_bounds
 
     pair = count_pairs(before, now)
     low, high = loss_bounds(pair, (1 + confidence) / 2)  # each bound is one-sided

@@ -64,6 +64,15 @@ def content_order(split: Split) -> np.ndarray:
     return np.argsort(split.sha256, kind="stable")
 
 
+def spread_rows(split: Split, count: int) -> np.ndarray:
+    """Chooses rows that stand for a split, int64 [at most count]: of each class alike, in `content_order`."""
+    order = content_order(split)
+    seen, turns = dict[int, int](), np.empty(len(order), np.int64)
+    for place, label in enumerate(split.labels[order].tolist()):
+        turns[place] = seen[label] = seen.get(label, -1) + 1
+    return order[np.argsort(turns, kind="stable")[:count]]
+
+
 def take_rows(split: Split, rows: np.ndarray) -> Split:
     """Takes some rows of a split, in this order."""
     columns = (split.sha256[rows], split.labels[rows], split.texts[rows], split.digests()[rows])

@@ -10,10 +10,11 @@ import pytest
 
 from components.contract import features
 from components.errors import InputError
+from components.exports.answers import Reference
 from components.exports.table import EXPORT_FORMS, Form, load_form
 from components.options.gates import ServabilityGateOptions
 from components.options.trainer import TrainerOptions
-from components.servable_check.executor import check_forms
+from components.servable_check.executor import check_form
 from components.trainer.train import run_fn
 from components.trainer.trial import try_network
 from pipeline.config.configuration import check_config
@@ -37,24 +38,25 @@ def test_each_module_has_the_names_of_its_kind(name):
 
 
 @pytest.mark.parametrize("name", EXPORT_FORMS)
-def test_a_probe_imports_nothing_but_tensorflow(name):
-    tree = ast.walk(ast.parse(load_form(name).PROBE.read_text("utf-8")))
+def test_a_probe_imports_what_its_runtime_needs_and_nothing_of_ours(name):
+    tree = list(ast.walk(ast.parse(load_form(name).PROBE.read_text("utf-8"))))
     imported = {alias.name for node in tree if isinstance(node, ast.Import) for alias in node.names}
-    assert {module.partition(".")[0] for module in imported} - set(sys.stdlib_module_names) == {"tensorflow"}
-    assert not any(isinstance(node, ast.ImportFrom) for node in ast.walk(ast.parse(load_form(name).PROBE.read_text())))
+    imported |= {node.module or "." for node in tree if isinstance(node, ast.ImportFrom)}
+    runtime = {"numpy", "onnxruntime"} if name == "onnx" else {"tensorflow"}
+    assert {module.partition(".")[0] for module in imported} - set(sys.stdlib_module_names) == runtime
 
 
 def test_the_names_of_forms_load_no_tensorflow():
-    script = "import sys, components.exports.table; print('tensorflow' in sys.modules)"
-    assert subprocess.check_output([sys.executable, "-c", script], text=True) == "False\n"
+    script = "import sys, components.exports.table; print({'tensorflow', 'scipy', 'numpy'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", script], text=True) == "set()\n"
 
 
 def test_the_configuration_takes_the_names_of_the_table_alone(monkeypatch):
-    with pytest.raises(InputError, match=r"exports\.0: Input should be 'tflite'; got 'toy'"):
+    with pytest.raises(InputError, match=r"exports\.0: Input should be 'tflite' or 'tflite-int8' or 'onnx'; got 'toy'"):
         check_config({"exports": ["toy"]}, "here")
     monkeypatch.setitem(EXPORT_FORMS, "toy", "tests.components.exports.toy_form")
     assert check_config({"exports": ["toy"]}, "here").exports == ["toy"]
-    with pytest.raises(InputError, match=r"exports\.1: Input should be 'tflite' or 'toy'; got \['toy'\]"):
+    with pytest.raises(InputError, match=r"exports\.1: Input should be 'tflite' or .* or 'toy'; got \['toy'\]"):
         check_config({"exports": ["toy", ["toy"]]}, "here")
 
 
@@ -96,6 +98,7 @@ def test_a_form_goes_from_the_trainer_through_servable_check(exported, examples_
     file = exported.model / "Format-Serving" / features.EXTRA_ASSETS / "toy.json"
     written = json.loads(file.read_text())
     assert written["labels"] == CLASSES
+    assert written["images"] == 2
 
     def check(name):
         (tmp_path / name).mkdir()
@@ -118,6 +121,7 @@ def test_a_form_goes_from_the_trainer_through_servable_check(exported, examples_
 def test_a_file_that_its_probe_cannot_read_is_refused(tmp_path):
     (tmp_path / features.EXTRA_ASSETS).mkdir()
     (tmp_path / features.EXTRA_ASSETS / "toy.json").write_text('{"labels": [')
-    _, (only,) = check_forms({"model": str(tmp_path)}, CLASSES, ServabilityGateOptions())
+    asked = {"model": str(tmp_path), "images": 1}
+    _, (only,) = check_form("toy", asked, {}, Reference(CLASSES), ServabilityGateOptions())
     assert (only.name, only.verdict) == ("toy/loads", "fail")
     assert only.reason.startswith("toy.json: the export does not work in a fresh process (exit code 1): json.")

@@ -1,5 +1,6 @@
 """The TensorFlow Lite file answers as the SavedModel does, which is checked, and says what it takes and gives."""
 
+import hashlib
 import io
 import json
 import zipfile
@@ -12,16 +13,17 @@ import tensorflow as tf
 from flatbuffers.table import Table
 
 from components.contract import features
-from components.contract.gates import FAIL, PASS
+from components.contract.gates import PASS
 from components.errors import InputError
 from components.exports import tflite_probe
-from components.exports.tflite import FILE, add_metadata, convert, judge, settings, write
+from components.exports.answers import Reference
+from components.exports.tflite import FILE, add_metadata, convert, settings, write
 from components.exports.tflite_metadata import BUFFER_NAME
 from components.options.gates import ServabilityGateOptions
-from components.servable_check.executor import check_forms
+from components.servable_check.executor import check_form, find_forms
 from components.trainer.backbones.build import make_backbone
 from components.trainer.export.signatures import ServedModel
-from components.trainer.export.write import export_model
+from components.trainer.export.write import export_model, write_assets
 from components.trainer.heads.head import Head
 from tests.components.trainer.toys import tiny_backbone
 from tests.conftest import ALPHA, CLASSES, SIDE, make_interpreter
@@ -29,7 +31,6 @@ from tests.conftest import ALPHA, CLASSES, SIDE, make_interpreter
 pytestmark = pytest.mark.slow
 
 GATE = ServabilityGateOptions()
-LIMIT = GATE.max_difference
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +41,16 @@ def served(transform, weights_file):
     return ServedModel(backbone, "avg", head, transform, CLASSES)
 
 
+def no_images(count):
+    raise AssertionError("float32 needs no images")
+
+
 @pytest.fixture(scope="module")
 def written(served, tmp_path_factory):
     """An export with its TensorFlow Lite file, as the Trainer leaves it."""
     path = tmp_path_factory.mktemp("exported")
     export_model(served, str(path), {"classes": CLASSES})
-    write(str(path))
+    write(str(path), no_images)
     return path
 
 
@@ -60,7 +65,7 @@ def plain(transform, tmp_path_factory):
     path = str(tmp_path_factory.mktemp("plain"))
     head = Head(np.ones([8, 3], np.float32), np.zeros([3], np.float32))
     export_model(ServedModel(tiny_backbone(SIDE), "avg", head, transform, CLASSES), path, {"classes": CLASSES})
-    return convert(tf.saved_model.load(path))
+    return path, convert(tf.saved_model.load(path))
 
 
 def answers(content, pixels):
@@ -95,7 +100,8 @@ def test_class_names_lie_behind_the_model_as_an_associated_file(content):
 
 
 def test_the_same_model_gives_the_same_bytes(plain):
-    assert add_metadata(plain, CLASSES) == add_metadata(plain, CLASSES)
+    path, content = plain
+    assert add_metadata(content, path) == add_metadata(content, path)
 
 
 class Reader:
@@ -150,9 +156,10 @@ def text_of_input(content):
     return graph.items(2)[0].text(1)
 
 
-def test_what_an_app_does_with_an_image_is_said(plain, content):
+def test_what_an_app_does_with_an_image_is_said(plain, content, tmp_path):
     assert "resize it to this size without keeping the aspect ratio" in text_of_input(content)
-    cropped = text_of_input(add_metadata(plain, CLASSES, crops=True))
+    write_assets(str(tmp_path), {"classes": CLASSES, features.CROP_FACT: True})
+    cropped = text_of_input(add_metadata(plain[1], str(tmp_path)))
     assert "crop it to the largest centred window with the aspect ratio of this size" in cropped
     assert "without keeping" not in cropped
 
@@ -186,56 +193,6 @@ def test_a_model_that_tensorflow_lite_has_no_operations_for_is_refused():
         convert(SimpleNamespace(classify_pixels=function))
 
 
-def answer(lite, saved=(0.7, 0.2, 0.1), labels=CLASSES):
-    return {"rows": [{"tflite": list(lite), "saved_model": list(saved)}] * 4, "labels": labels, "bytes": 2_000_000}
-
-
-def verdicts(checks):
-    return {check.name: check.verdict for check in checks}
-
-
-def test_the_same_answers_pass_and_the_difference_is_recorded():
-    measured, checks = judge(answer([0.70005, 0.19995, 0.1]), CLASSES, LIMIT)
-    assert verdicts(checks) == {"tflite/parity": PASS, "tflite/labels": PASS}
-    assert measured["tflite_max_difference"] == pytest.approx(5e-5)
-    assert (measured["tflite_images"], measured["tflite_same_label"], measured["tflite_megabytes"]) == (4, 4, 2.0)
-
-
-def test_other_answers_and_other_names_fail_with_the_limit():
-    measured, checks = judge(answer([0.1, 0.2, 0.7], labels=["a", *CLASSES[1:]]), CLASSES, LIMIT)
-    assert verdicts(checks) == {"tflite/parity": FAIL, "tflite/labels": FAIL}
-    assert "differs from serving_default by 0.6 in probability" in checks[0].reason
-    assert "gates.servability.max_difference is 0.0001" in checks[0].reason
-    assert checks[1].reason.startswith("1 class names in model.tflite are not those of labels.txt")
-    assert measured["tflite_same_label"] == 0
-
-
-def test_answers_that_are_no_numbers_fail():
-    _, checks = judge(answer([float("nan")] * 3), CLASSES, LIMIT)
-    assert verdicts(checks)["tflite/parity"] == FAIL
-
-
-def test_another_number_of_classes_fails():
-    _, checks = judge(answer([0.5, 0.5]), CLASSES, LIMIT)
-    assert [check.reason for check in checks] == ["model.tflite gives 2 probabilities; there are 3 classes"]
-
-
-def request_for(model, eval_records):
-    return {
-        "model": str(model),
-        "records": sorted(str(path) for path in eval_records.folder.iterdir()),
-        "images": 6,
-        "image_feature": features.IMAGE,
-    }
-
-
-def test_a_real_export_passes_in_a_fresh_process(written, eval_records):
-    measured, checks = check_forms(request_for(written, eval_records), CLASSES, GATE)
-    assert verdicts(checks) == {"tflite/parity": PASS, "tflite/labels": PASS}, checks
-    assert measured["tflite_images"] == 6
-    assert 0 < measured["tflite_max_difference"] < 1e-4
-
-
 def test_the_probe_does_not_answer_for_a_damaged_file(written, eval_records, tmp_path):
     (tmp_path / FILE).write_bytes(b"no model")
     request = {**request_for(written, eval_records), "file": str(tmp_path / FILE), **settings()}
@@ -245,5 +202,26 @@ def test_the_probe_does_not_answer_for_a_damaged_file(written, eval_records, tmp
     assert not (tmp_path / "answer.json").exists()
 
 
+def test_a_real_export_passes_in_a_fresh_process(served, written, eval_records):
+    probabilities = served.serve_bytes(tf.constant(eval_records.contents))[features.OUTPUT_PROBABILITIES].numpy()
+    digests = [hashlib.sha256(content).hexdigest() for content in eval_records.contents]
+    reference = Reference(CLASSES, dict(zip(digests, probabilities, strict=True)))
+    measured, checks = check_form("tflite", request_for(written, eval_records), {}, reference, GATE)
+    assert {check.name: check.verdict for check in checks} == {"tflite/parity": PASS, "tflite/labels": PASS}, checks
+    assert measured["tflite_images"] == 6
+    assert 0 < measured["tflite_max_difference"] < 1e-4
+    assert measured["tflite_milliseconds"] > 0
+
+
 def test_an_export_without_such_a_file_is_not_checked(tmp_path):
-    assert check_forms({"model": str(tmp_path)}, CLASSES, GATE) == ({}, [])
+    assert find_forms(str(tmp_path)) == []
+
+
+def request_for(model, eval_records):
+    return {
+        "model": str(model),
+        "records": sorted(str(path) for path in eval_records.folder.iterdir()),
+        "images": 6,
+        "image_feature": features.IMAGE,
+        "sha256_feature": features.SHA256,
+    }

@@ -2,6 +2,8 @@
 
 import pytest
 
+from components.errors import InputError
+from components.exports.table import EXTRAS
 from components.trainer import trial as network
 from pipeline.config.configuration import Config
 from pipeline.run.trial import try_early
@@ -16,8 +18,8 @@ def tried(monkeypatch, tmp_path):
     return calls
 
 
-def attempt(tmp_path, trainer, **arguments):
-    config = Config.model_validate({"trainer": trainer})
+def attempt(tmp_path, trainer, exports=(), **arguments):
+    config = Config.model_validate({"trainer": trainer, "exports": list(exports)})
     try_early(config, tmp_path / "features", "w", lambda: None, **arguments)
 
 
@@ -54,3 +56,20 @@ def test_weights_that_are_gone_are_looked_for_again_unless_they_went_with_a_pod(
     monkeypatch.setenv("GRAFT_WEIGHTS", str(tmp_path / "elsewhere"))
     attempt(tmp_path, {}, stays=False)
     assert len(tried) == 3
+
+
+@pytest.mark.parametrize("weights", ["none", "w.h5"])
+def test_a_further_form_is_tried_whatever_the_network(tried, tmp_path, weights):
+    attempt(tmp_path, {"weights": weights}, exports=["tflite-int8"])
+    assert [exports for _, _, exports in tried] == [["tflite-int8"]]
+
+
+def test_a_form_whose_packages_are_missing_is_refused_at_once(tried, tmp_path, monkeypatch):
+    monkeypatch.setitem(EXTRAS, "onnx", ("onnx", "not_installed_here"))
+    with pytest.raises(InputError) as caught:
+        attempt(tmp_path, {"weights": "none"}, exports=["onnx"])
+    assert str(caught.value) == (
+        "exports: onnx needs the packages not_installed_here, which are not installed.\n"
+        "Install the extra, pip install 'graft[onnx]', or leave `onnx` out."
+    )
+    assert tried == []

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from components.evaluator.statistics import wilson_interval
+from components.contract.statistics import wilson_interval
 from components.report.answers import read_answers
 from components.report.confusion import CELL_PICTURES, MOST_CLASSES, MOST_IMAGES
 from components.report.inputs import ReportInputs

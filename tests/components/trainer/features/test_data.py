@@ -19,8 +19,11 @@ from components.trainer.features.data import (
     open_records,
     pixel_batches,
     read_split,
+    spread_rows,
+    take_rows,
 )
 from components.transform import decode_and_resize
+from tests.components.trainer.toys import toy
 from tests.conftest import CLASSES, SIDE
 
 
@@ -88,6 +91,16 @@ def test_the_order_of_the_records_does_not_matter_to_what_is_learned():
     for name in ("sha256", "labels", "texts"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
     np.testing.assert_array_equal(found_values, expected_values)
+
+
+def test_rows_are_spread_over_the_classes_whatever_the_order_of_the_records():
+    _, split = toy(count=60, classes=2)
+    rare = take_rows(split, np.concatenate([np.flatnonzero(split.labels == 0), np.flatnonzero(split.labels == 1)[:3]]))
+    chosen = take_rows(rare, spread_rows(rare, 6))
+    assert sorted(chosen.labels.tolist()) == [0, 0, 0, 1, 1, 1]
+    shuffled = take_rows(rare, np.random.default_rng(3).permutation(len(rare)))
+    assert take_rows(shuffled, spread_rows(shuffled, 6)).sha256.tolist() == chosen.sha256.tolist()
+    assert sorted(spread_rows(rare, 1000).tolist()) == list(range(len(rare)))
 
 
 def test_class_names_stand_in_the_order_of_their_index():

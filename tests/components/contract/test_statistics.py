@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from components.evaluator.metrics import macro_f1_of
-from components.evaluator.statistics import (
+from components.contract.statistics import (
     Pair,
     bootstrap_interval,
     count_pairs,
@@ -18,6 +17,7 @@ from components.evaluator.statistics import (
     wilson_interval,
     worse_p,
 )
+from components.evaluator.metrics import macro_f1_of
 
 
 def test_pairs_count_what_was_lost_and_gained():
