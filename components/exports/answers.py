@@ -8,21 +8,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from components.contract import features
-from components.contract.gates import FAIL, Check, at_most
+from components.contract.gates import FAIL, Check, OnUndecided, at_most
 from components.contract.loss import LossRule, judge_loss
 from components.contract.statistics import count_pairs, wilson_interval
-from components.options.gates import ServabilityGateOptions
 
 MEGABYTE = 1e6
 ADVICE = (
     ". Leave `{}` out of exports, or take a backbone that is made for whole numbers (MobileNetV2, EfficientNetLite0): "
     "swish and squeeze-and-excitation lose much in them"
 )
+
+
+class Limits(Protocol):
+    """What a form is held to: these options of the servability gate.
+
+    Not their class: the Trainer depends on forms, and a changed limit must not train anything anew.
+    """
+
+    @property
+    def max_difference(self) -> float:
+        """Largest difference of a probability."""
+
+    @property
+    def max_loss(self) -> float:
+        """Largest loss of accuracy."""
+
+    @property
+    def confidence(self) -> float:
+        """Of one-sided bounds."""
+
+    @property
+    def on_undecided(self) -> OnUndecided:
+        """What happens where the eval set is too small to tell."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +65,7 @@ class Reference:
 
 
 def judge_parity(
-    name: str, file: str, answer: dict[str, Any], reference: Reference, gate: ServabilityGateOptions
+    name: str, file: str, answer: dict[str, Any], reference: Reference, limits: Limits
 ) -> tuple[dict[str, Any], list[Check]]:
     """Compares the answers with the SavedModel's, which they must equal, and the class names in both.
 
@@ -52,7 +74,7 @@ def judge_parity(
         file: its file.
         answer: of its probe.
         reference: what is known of the export.
-        gate: the limits.
+        limits: of the servability gate.
 
     Returns:
         What was measured, and the checks.
@@ -66,15 +88,15 @@ def judge_parity(
     worst = float(np.abs(found - saved).max())  # NaN stays NaN, and fails
     reason = (
         f"{file} differs from serving_default by {worst:.2g} in probability; "
-        f"gates.servability.max_difference is {gate.max_difference:.2g}"
+        f"gates.servability.max_difference is {limits.max_difference:.2g}"
     )
     measured = {"max_difference": worst, "same_label": int((found.argmax(axis=-1) == saved.argmax(axis=-1)).sum())}
-    parity = at_most(f"{name}/parity", worst, gate.max_difference, reason)
+    parity = at_most(f"{name}/parity", worst, limits.max_difference, reason)
     return _named(name, answer, measured), [parity, *_check_names(name, file, answer, reference)]
 
 
 def judge_accuracy(
-    name: str, file: str, answer: dict[str, Any], reference: Reference, gate: ServabilityGateOptions
+    name: str, file: str, answer: dict[str, Any], reference: Reference, limits: Limits
 ) -> tuple[dict[str, Any], list[Check]]:
     """Tests that the form is right about as often as the SavedModel, on all eval images; arguments as `judge_parity`.
 
@@ -91,13 +113,13 @@ def judge_accuracy(
         return {}, [Check(f"{name}/finite", "no", "yes", FAIL, f"{file} gives probabilities that are no numbers")]
     truth = np.array([reference.truth[row["sha256"]] for row in rows])
     right, before = found.argmax(axis=1) == truth, saved.argmax(axis=1) == truth
-    low, high = wilson_interval(float(right.sum()), len(right), 2 * gate.confidence - 1)
+    low, high = wilson_interval(float(right.sum()), len(right), 2 * limits.confidence - 1)
     measured = {
         "accuracy": round(float(right.mean()), 6),
         "accuracy_interval": [round(low, 6), round(high, 6)],
         "same_label": int((found.argmax(axis=1) == saved.argmax(axis=1)).sum()),
     }
-    rule = LossRule(gate.max_loss, "max_loss", gate.confidence, gate.on_undecided, "gates.servability")
+    rule = LossRule(limits.max_loss, "max_loss", limits.confidence, limits.on_undecided, "gates.servability")
     loss = judge_loss(f"{name}/loss", count_pairs(before, right), "the SavedModel", rule)
     advice = ADVICE.format(name) if loss.stops else ""
     loss = replace(loss, reason=f"{file}: {loss.reason}{advice}")

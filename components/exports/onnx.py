@@ -17,10 +17,9 @@ from components.contract import features
 from components.contract.assets import read_facts, read_labels
 from components.contract.gates import Check
 from components.errors import InputError, first_line
-from components.exports.answers import Reference, judge_parity
+from components.exports.answers import Limits, Reference, judge_parity
 from components.exports.table import Images, write_file
 from components.exports.tflite_metadata import describe_pixels
-from components.options.gates import ServabilityGateOptions
 
 NAME, TITLE, FILE = "onnx", "ONNX", "model.onnx"
 PROBE = Path(__file__).with_name("onnx_probe.py")
@@ -73,8 +72,6 @@ def settings() -> dict[str, Any]:
     return {"labels": CLASSES}
 
 
-def judge(
-    answer: dict[str, Any], reference: Reference, gate: ServabilityGateOptions
-) -> tuple[dict[str, Any], list[Check]]:
+def judge(answer: dict[str, Any], reference: Reference, limits: Limits) -> tuple[dict[str, Any], list[Check]]:
     """Compares the file's answers with the SavedModel's, and the class names in both."""
-    return judge_parity(NAME, FILE, answer, reference, gate)
+    return judge_parity(NAME, FILE, answer, reference, limits)

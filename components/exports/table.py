@@ -19,10 +19,9 @@ from components.contract import features
 from components.contract.gates import Check
 from components.errors import InputError
 from components.files.paths import make_folder, write_atomically
-from components.options.gates import ServabilityGateOptions
 
 if TYPE_CHECKING:
-    from components.exports.answers import Reference  # loads SciPy
+    from components.exports.answers import Limits, Reference  # loads SciPy
 
 EXPORT_FORMS = {
     "tflite": "components.exports.tflite",
@@ -61,9 +60,7 @@ class Form(Protocol):
     def settings(self) -> dict[str, Any]:
         """Gives what the probe is told besides the request of the SavedModel's probe and what `check_forms` adds."""
 
-    def judge(
-        self, answer: dict[str, Any], reference: Reference, gate: ServabilityGateOptions
-    ) -> tuple[dict[str, Any], list[Check]]:
+    def judge(self, answer: dict[str, Any], reference: Reference, limits: Limits) -> tuple[dict[str, Any], list[Check]]:
         """Holds what the probe answered against what is known of the export.
 
         Returns:

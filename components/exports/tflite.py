@@ -25,10 +25,9 @@ from components.contract import features
 from components.contract.assets import read_facts, read_labels
 from components.contract.gates import Check
 from components.errors import InputError, first_line
-from components.exports.answers import Reference, judge_parity
+from components.exports.answers import Limits, Reference, judge_parity
 from components.exports.table import Images, write_file
 from components.exports.tflite_metadata import BUFFER_NAME, describe_classifier
-from components.options.gates import ServabilityGateOptions
 from components.process.lines import current_line
 
 NAME, TITLE, FILE = "tflite", "TensorFlow Lite", "model.tflite"
@@ -129,8 +128,6 @@ def settings() -> dict[str, Any]:
     return {"labels": features.LABELS_ASSET, "interpreter": current_line().tflite_interpreter}
 
 
-def judge(
-    answer: dict[str, Any], reference: Reference, gate: ServabilityGateOptions
-) -> tuple[dict[str, Any], list[Check]]:
+def judge(answer: dict[str, Any], reference: Reference, limits: Limits) -> tuple[dict[str, Any], list[Check]]:
     """Compares the file's answers with the SavedModel's, and the class names in both."""
-    return judge_parity(NAME, FILE, answer, reference, gate)
+    return judge_parity(NAME, FILE, answer, reference, limits)

@@ -18,9 +18,8 @@ import tensorflow as tf
 
 from components.contract.gates import Check
 from components.exports import tflite
-from components.exports.answers import Reference, judge_accuracy
+from components.exports.answers import Limits, Reference, judge_accuracy
 from components.exports.table import Images, write_file
-from components.options.gates import ServabilityGateOptions
 
 NAME, TITLE, FILE = "tflite-int8", "TensorFlow Lite, int8", "model-int8.tflite"
 PROBE, settings = tflite.PROBE, tflite.settings
@@ -58,8 +57,6 @@ def representative_pixels(model: tf.Module, images: Images) -> Iterator[list[np.
         yield [pixels]
 
 
-def judge(
-    answer: dict[str, Any], reference: Reference, gate: ServabilityGateOptions
-) -> tuple[dict[str, Any], list[Check]]:
+def judge(answer: dict[str, Any], reference: Reference, limits: Limits) -> tuple[dict[str, Any], list[Check]]:
     """Tests what rounding costs in accuracy, and compares the class names."""
-    return judge_accuracy(NAME, FILE, answer, reference, gate)
+    return judge_accuracy(NAME, FILE, answer, reference, limits)

@@ -170,7 +170,9 @@ def describe_verdict(measured: dict[str, Any], result: Gate) -> str:
     if not result.passed:
         return f"{'overridden' if result.lets_through else 'not servable'}: {result.reasons[0]}"
     latency = f", {measured['p50_milliseconds_1']:.0f} ms an image" if "p50_milliseconds_1" in measured else ""
+    sizes = {name: measured.get(f"{name.replace('-', '_')}_megabytes") for name in EXPORT_FORMS}
+    forms = "".join(f", {name} {size:.1f} MB" for name, size in sizes.items() if size is not None)
     return (
         f"{measured['images']} images, {measured['max_difference']:.0e} from training, "
-        f"loads in {measured['load_seconds']:.1f} s{latency}"
+        f"loads in {measured['load_seconds']:.1f} s{latency}{forms}"
     )
