@@ -24,7 +24,7 @@ def main(request_path: str, answer_path: str) -> None:
         request = json.load(file)
     import tensorflow as tf
 
-    decode = tf.saved_model.load(request["model"]).decode
+    model = tf.saved_model.load(request["model"])
     with tf.io.gfile.GFile(request["file"], "rb") as file:
         content = file.read()
     idle: SimpleQueue = SimpleQueue()
@@ -39,7 +39,7 @@ def main(request_path: str, answer_path: str) -> None:
         return answer
 
     with ThreadPoolExecutor(idle.qsize()) as pool:
-        for digests, pixels in read_chunks(tf, request, decode):
+        for digests, pixels in read_chunks(tf, request, model.decode):
             answers += zip(digests, pool.map(ask_idle, pixels), strict=True)
     rows = [{"sha256": digest.decode(), "probabilities": found} for digest, (found, _) in answers]
     seconds = [taken for _, (_, taken) in answers]
