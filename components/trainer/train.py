@@ -168,7 +168,7 @@ def describe_model(
         "weights": describe_weights(options.backbone, size, options.backbone_args, options.weights),
         "weights_file_sha256": backbone.weights_sha256,
         "scaling": backbone.scaling,
-        "pooling": options.pooling if backbone.has_maps else None,
+        "pooling": options.pooling if backbone.has_maps or options.pooling == "cls" else None,
         "averaged_views": options.averaged_views,
         "image_size": list(size),
         "feature_map": [int(side) for side in backbone.shape],

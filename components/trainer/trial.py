@@ -22,6 +22,7 @@ from components.errors import InputError
 from components.exports.table import load_forms
 from components.options.trainer import TrainerOptions
 from components.trainer.backbones.build import BuiltBackbone, find_source
+from components.trainer.backbones.grid import OF_CLASS
 from components.trainer.backbones.precision import build, build_half, leaves
 from components.trainer.backbones.table import find_family
 from components.trainer.export.signatures import NAME, ServedModel
@@ -70,7 +71,8 @@ def try_network(options: TrainerOptions, size: tuple[int, int], exports: Sequenc
 
 def _try(options: TrainerOptions, size: tuple[int, int], exports: Sequence[str]) -> str:
     is_proven = find_family(options.backbone).ARE_PROVEN  # as a SavedModel; a further form is always tried
-    if options.weights == "imagenet" and is_proven and not options.fine_tune.asked_for and not exports:
+    asks_more = options.fine_tune.asked_for or options.pooling in OF_CLASS or exports
+    if options.weights == "imagenet" and is_proven and not asks_more:
         source = find_source(options.backbone, size, options.backbone_args, options.weights, options.weights_sha256)
         return source.path or ""
     built = build(options, size)

@@ -15,10 +15,11 @@ from pydantic import BaseModel
 
 from components.errors import InputError
 from components.options.base import POD_PATH
-from components.trainer.backbones.table import is_path
+from components.trainer.backbones.table import path_in
 
 VARIABLE = re.compile(r"\$(?:(\$)|([A-Za-z_][A-Za-z0-9_]*)|\{([^}]*)\})")
 NAMES = ("imagenet", "none")  # of weights: no files
+BACKBONE = "trainer.backbone"  # a path, a name, or a path behind a prefix
 
 
 def fill_paths(content: dict[str, Any], model: type[BaseModel], origin: str | None = None) -> None:
@@ -66,13 +67,15 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def full_path(value: str, name: str, folder: Path | None) -> str:
-    """A path of this machine; one that is there as it is written is not expanded."""
-    written = _anchored(value, name, folder)
-    return written if os.path.lexists(written) else _anchored(expand(value, name), name, folder)
+    """A path of this machine; one that is there as it is written is not expanded. What stands before it stays."""
+    path = (path_in(value) if name == BACKBONE else "") or value
+    before = value.removesuffix(path)
+    written = _anchored(path, name, folder)
+    return before + (written if os.path.lexists(written) else _anchored(expand(path, name), name, folder))
 
 
 def _anchored(value: str, name: str, folder: Path | None) -> str:
-    is_name = value in NAMES or (name == "trainer.backbone" and not is_path(value))
+    is_name = value in NAMES or (name == BACKBONE and not path_in(value))
     if folder is None or is_name or ":" in value or Path(value).is_absolute():
         return value
     return str(folder / value)

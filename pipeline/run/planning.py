@@ -17,7 +17,7 @@ from components.process.lines import library_versions
 from components.registry import verify, versions
 from components.registry.baselines import RecordedVersion, best_of_passport, find_best
 from components.registry.find import find_version_of
-from components.trainer.backbones.table import is_path, package_facts
+from components.trainer.backbones.table import find_bringer, package_facts
 from pipeline.config.configuration import Config, Plan, model_key
 from pipeline.config.overrides import read_override
 from pipeline.fingerprint import lock_digest, node_fingerprints, source_fingerprints
@@ -83,11 +83,13 @@ def find_override(serving: Path, key: str) -> Override | None:
 
 def hash_weights(trainer: TrainerOptions) -> str:
     """Digest of what the backbone starts from: its files, and packages that build it; empty where there is none."""
-    paths = [trainer.backbone] if is_path(trainer.backbone) else []
-    paths += [] if trainer.weights in ("imagenet", "none") else [trainer.weights]
+    own = find_bringer(trainer.backbone)
+    path = own.path_in(trainer.backbone) if own else ""
+    found = [own.digest(path)] if own and path else []
+    paths = [] if trainer.weights in ("imagenet", "none") else [trainer.weights]
     built_by = package_facts(trainer.backbone)
     packages = [hashlib.sha256(json.dumps(built_by, sort_keys=True).encode()).hexdigest()] if built_by else []
-    return "".join([*(digest_path(path) for path in paths), *packages])
+    return "".join([*found, *(digest_path(path) for path in paths), *packages])
 
 
 def find_baselines(serving: Path, key: str, enable_cache: bool) -> tuple[int | None, RecordedVersion | None]:

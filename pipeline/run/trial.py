@@ -46,8 +46,8 @@ def try_early(
     """
     check_packages(config.exports)
     trainer = config.trainer
-    is_proven = find_family(trainer.backbone).ARE_PROVEN and not config.exports
-    may_fail = not is_proven or trainer.fine_tune.asked_for or trainer.weights == "imagenet"
+    asks_more = trainer.fine_tune.asked_for or trainer.pooling in ("cls", "cls+avg") or config.exports
+    may_fail = asks_more or not find_family(trainer.backbone).ARE_PROVEN or trainer.weights == "imagenet"
     if not may_fail and not (files and trainer.weights != "none"):
         return
     passed = kept / "known" / f"trial-{_question(config, weights_sha256)}"

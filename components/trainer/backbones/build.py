@@ -10,11 +10,12 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from components.files.digests import digest_of, digest_path
+from components.files.digests import digest_of
+from components.options.trainer import Pooling
 from components.trainer.backbones.downloads import cache_folder, check_pin, fetch_published
 from components.trainer.backbones.family import Scaling, ScalingOption
-from components.trainer.backbones.grid import shape_of
-from components.trainer.backbones.table import check_request, check_weights, choose_scaling, find_family
+from components.trainer.backbones.grid import shape_of, take_class_token
+from components.trainer.backbones.table import check_request, check_weights, choose_scaling, find_bringer, find_family
 from components.trainer.backbones.weights import IMAGENET_DEVIATIONS_RGB, check_weights_file
 
 IMAGENET_MEANS_BGR = (103.939, 116.779, 123.68)
@@ -26,8 +27,8 @@ class WeightsSource:
     """Where the weights of a backbone come from.
 
     Attributes:
-        path: a weights file, or the saved model itself; None: Keras' initial values.
-        sha256: of that file; of a SavedModel folder over all its files; None where there is none.
+        path: a weights file, the saved model itself, or the folder of a preset; None: Keras' initial values.
+        sha256: of that file; of a folder over its files; None where there is none.
     """
 
     path: str | None = None
@@ -44,7 +45,7 @@ class BuiltBackbone:
         digest: 64 hex digits over its variables; for a saved model over its files.
         shape: of its output without the batch: (h, w, d) for feature maps, (d,) for vectors.
         weights_file: the file that the weights came from; None where there is none.
-        weights_sha256: of that file; of a SavedModel folder over all its files; None where there is none.
+        weights_sha256: of that file; of a folder over its files; None where there is none.
     """
 
     model: keras.Model
@@ -93,6 +94,7 @@ def make_backbone(
     weights: str,
     scaling: ScalingOption = "auto",
     weights_sha256: str | None = None,
+    pooling: Pooling = "avg",
 ) -> BuiltBackbone:
     """Builds the frozen backbone without its top, with its weights.
 
@@ -103,12 +105,13 @@ def make_backbone(
         weights: `imagenet`, `none`, or a `.h5`, `.weights.h5` or `.keras` file; a saved model brings its own.
         scaling: of the pixels; `auto`: the row's, and `inside` for a saved model.
         weights_sha256: what the weights file (or the saved model) must have; None: anything.
+        pooling: `cls` and `cls+avg` take the class token, see `take_class_token`.
 
     Raises:
         InputError: the weights cannot be fetched or read, do not fit, or are not those that were pinned.
     """
     source = find_source(name, image_size, arguments, weights, weights_sha256)
-    return build_from(source, name, image_size, arguments, scaling)
+    return build_from(source, name, image_size, arguments, scaling, pooling)
 
 
 def find_source(
@@ -128,8 +131,9 @@ def find_source(
     """
     check_request(name, image_size, arguments)
     check_weights(name, weights, pin)
-    if find_family(name).ARE_PATHS:
-        source = WeightsSource(name, digest_path(name))
+    if own := find_bringer(name):
+        place = own.locate(name)
+        source = WeightsSource(place, own.digest(place))
     elif weights == "none":
         return WeightsSource()
     else:
@@ -140,15 +144,20 @@ def find_source(
 
 
 def build_from(
-    source: WeightsSource, name: str, image_size: tuple[int, int], arguments: dict[str, Any], scaling: ScalingOption
+    source: WeightsSource,
+    name: str,
+    image_size: tuple[int, int],
+    arguments: dict[str, Any],
+    scaling: ScalingOption,
+    pooling: Pooling = "avg",
 ) -> BuiltBackbone:
     """Builds the frozen network with the weights of a source, see `make_backbone`.
 
     Raises:
-        InputError: the weights cannot be read, or do not fit.
+        InputError: the weights cannot be read, or do not fit; or there is no class token to pool.
     """
     family = find_family(name)
-    model = family.build(name, image_size, arguments, source.path)
+    model = take_class_token(family.build(name, image_size, arguments, source.path), name, pooling)
     model.trainable = False
     digest = str(source.sha256) if family.ARE_PATHS else digest_weights(model)
     chosen = choose_scaling(name, scaling)

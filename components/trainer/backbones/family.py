@@ -96,7 +96,7 @@ class Family(Protocol):
         ROWS: its networks by name; empty for a family of paths.
         LICENSES: of the weights that `find_weights` names, by the network's name; those of which nobody says it are
             left out.
-        ARE_PATHS: whether its names are paths of files that bring their own weights.
+        ARE_PATHS: whether its names are paths or presets that bring their own weights: it is a `Bringer`, too.
         ARE_PROVEN: whether tests export each of its networks, so that no run needs to try it.
         PACKAGES: distributions beside Keras and TensorFlow whose version decides what its networks compute.
     """
@@ -139,6 +139,34 @@ class Family(Protocol):
         Raises:
             InputError: the file cannot be read, or does not fit.
         """
+
+
+class Bringer(Family, Protocol):
+    """What a family defines besides whose names bring their own weights.
+
+    Attributes:
+        KEEPS_PRECISION: whether its networks compute as they were saved, whatever policy they are built under.
+        SCALES_INSIDE: whether its networks scale pixels themselves, so that no configuration may say otherwise.
+    """
+
+    KEEPS_PRECISION: bool
+    SCALES_INSIDE: bool
+
+    def path_in(self, name: str) -> str:
+        """The path that a name holds, at its end; empty where it holds none."""
+
+    def locate(self, name: str) -> str:
+        """The file or folder behind a name, fetched where it must be.
+
+        Raises:
+            InputError: it cannot be had.
+        """
+
+    def digest(self, path: str) -> str:
+        """sha256 of what `locate` found, as hex digits."""
+
+    def describe(self, name: str) -> dict[str, str]:
+        """What is known of where the weights are from, as `table.describe_weights` gives it."""
 
 
 def check_row(row: Backbone, image_size: tuple[int, int], arguments: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ from components.options.trainer import TrainerOptions
 from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.build import BuiltBackbone, WeightsSource, build_from, find_source
 from components.trainer.backbones.family import Scaling
-from components.trainer.backbones.table import choose_scaling, is_path, package_facts
+from components.trainer.backbones.grid import OF_CLASS
+from components.trainer.backbones.table import choose_scaling, find_bringer, package_facts
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def freeze(options: TrainerOptions, size: tuple[int, int], answers: AnswerCache)
     source = find_source(name, size, arguments, options.weights, options.weights_sha256)
 
     def build() -> BuiltBackbone:
-        return build_from(source, name, size, arguments, options.backbone_scaling)
+        return build_from(source, name, size, arguments, options.backbone_scaling, options.pooling)
 
     if source.sha256 is None:
         return Frozen.of(build())
@@ -98,7 +99,7 @@ def freeze(options: TrainerOptions, size: tuple[int, int], answers: AnswerCache)
 
 def _question(options: TrainerOptions, size: tuple[int, int], source: WeightsSource) -> dict[str, object]:
     """Collects what the digest and the shape of a network follow from."""
-    name = "saved model" if is_path(options.backbone) else options.backbone
+    name = "saved model" if find_bringer(options.backbone) else options.backbone
     return {
         "what": "backbone",
         "backbone": name,
@@ -106,4 +107,5 @@ def _question(options: TrainerOptions, size: tuple[int, int], source: WeightsSou
         "image_size": list(size),
         "weights_sha256": source.sha256,
         **package_facts(options.backbone),
+        **({"pooling": options.pooling} if options.pooling in OF_CLASS else {}),  # others leave the network as it is
     }

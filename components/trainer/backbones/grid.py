@@ -1,8 +1,13 @@
-"""What a backbone gives: feature maps or vectors; and how tokens become feature maps."""
+"""What a backbone gives: feature maps or vectors; how tokens become feature maps, and the class token a feature."""
 
 from __future__ import annotations
 
 import keras
+
+from components.errors import InputError
+from components.options.trainer import Pooling
+
+OF_CLASS = ("cls", "cls+avg")  # poolings that take the class token
 
 
 def shape_of(model: keras.Model) -> tuple[int, ...]:
@@ -26,21 +31,57 @@ def tokens_to_maps(
     """Wraps a network so that its tokens come out as feature maps.
 
     Args:
-        network: from pixels float32 [batch, height, width, 3] to tokens [batch, extra + h * w, d], row by row.
+        network: from pixels float32 [batch, height, width, 3] to tokens [batch, extra + h * w, d], row by row; or to
+            these and a vector [batch, d] that sums the image up.
         image_size: height and width in pixels.
         places: h and w.
         extra: tokens before those of the places, such as class and register tokens; they are left out.
 
     Returns:
-        A model from the same pixels to [batch, h, w, d], whose only layers with weights are those of the network.
+        A model from the same pixels to [batch, h, w, d], whose only layers with weights are those of the network. Its
+        `class_token` is the vector, else the first of the extra tokens: [batch, d]; None where there is neither.
 
     Raises:
         ValueError: the network gives another number of tokens.
     """
     pixels = keras.Input((*image_size, 3), name="pixels")
-    tokens = network(pixels)
+    given = network(pixels)
+    tokens, vector = given if isinstance(given, (list, tuple)) else (given, None)
     expected = extra + places[0] * places[1]
     if len(tokens.shape) != 3 or tokens.shape[1] != expected:
         raise ValueError(f"expected tokens [batch, {expected}, d], got {tuple(tokens.shape)}")
     maps = keras.ops.reshape(tokens[:, extra:], (-1, *places, tokens.shape[2]))
-    return keras.Model(pixels, maps, name=f"{network.name}_maps")
+    model = keras.Model(pixels, maps, name=f"{network.name}_maps")
+    model.class_token = tokens[:, 0] if vector is None and extra else vector
+    return model
+
+
+def take_class_token(model: keras.Model, name: str, pooling: Pooling) -> keras.Model:
+    """Gives what is pooled of a network: for `cls` its class token, for `cls+avg` its maps with the token beside.
+
+    Args:
+        model: of a family.
+        name: as `trainer.backbone` has it, for errors.
+        pooling: others leave the model as it is.
+
+    Returns:
+        A model to vectors [batch, d], or to maps [batch, h, w, 2 d], the second half the same at each place: its mean
+        is the token itself.
+
+    Raises:
+        InputError: the network has no class token.
+    """
+    if pooling not in OF_CLASS:
+        return model
+    token = getattr(model, "class_token", None)
+    if token is None:
+        raise InputError(
+            f"trainer.pooling: '{pooling}' takes the class token of a transformer, and {name} has none.\n"
+            "Use avg, max or both."
+        )
+    if pooling == "cls":
+        return keras.Model(model.inputs[0], token, name=f"{model.name}_class")
+    places = keras.ops.tile(token[:, None, None], (1, *model.output_shape[1:3], 1))
+    return keras.Model(
+        model.inputs[0], keras.ops.concatenate([model.output, places], axis=-1), name=f"{model.name}_both"
+    )

@@ -10,7 +10,7 @@ import keras
 from components.errors import InputError
 from components.options.trainer import TrainerOptions
 from components.trainer.backbones.build import BuiltBackbone, make_backbone
-from components.trainer.backbones.table import is_path
+from components.trainer.backbones.table import find_bringer
 
 START = 2.0**15
 PATIENCE = 2000  # steps without an overflow, after which a scale twice as large is tried
@@ -20,7 +20,7 @@ def build(options: TrainerOptions, size: tuple[int, int]) -> BuiltBackbone:
     """Builds the frozen backbone that the options ask for, under Keras' present dtype policy."""
     return make_backbone(
         *(options.backbone, size, options.backbone_args, options.weights),
-        *(options.backbone_scaling, options.weights_sha256),
+        *(options.backbone_scaling, options.weights_sha256, options.pooling),
     )
 
 
@@ -30,7 +30,8 @@ def build_half(options: TrainerOptions, size: tuple[int, int]) -> BuiltBackbone:
     Raises:
         InputError: it is a SavedModel, which computes as it was saved.
     """
-    if is_path(options.backbone):  # a saved layer comes with the policy that it was saved with
+    own = find_bringer(options.backbone)
+    if own and own.KEEPS_PRECISION:  # a saved layer comes with the policy that it was saved with
         backbone = build(options, size)
         _compute_in(backbone.model, options.precision)
         return backbone

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from components.errors import InputError, did_you_mean
-from components.trainer.backbones.families import efficientnet_lite, keras_applications, saved
-from components.trainer.backbones.family import Family, License, Scaling, ScalingOption
+from components.trainer.backbones.families import efficientnet_lite, keras_applications, keras_hub, saved
+from components.trainer.backbones.family import Bringer, Family, License, Scaling, ScalingOption
 
-FAMILIES: tuple[Family, ...] = (keras_applications, efficientnet_lite, saved)  # the first that holds a name has it
+# The first that holds a name has it.
+FAMILIES: tuple[Family, ...] = (keras_applications, efficientnet_lite, keras_hub, saved)
 
 
 def backbone_names() -> list[str]:
@@ -34,14 +35,22 @@ def find_family(name: str) -> Family:
     names = backbone_names()
     raise InputError(
         f"trainer.backbone: expected one of the table, got '{name}'.{did_you_mean(name, names)}\n"
-        "A model of your own is named by its path: a .keras file or a SavedModel folder, such as ./trunk.keras.\n"
+        "A model of your own is named by its path: a .keras file or a SavedModel folder, such as ./trunk.keras; "
+        "a preset of KerasHub as keras_hub:NAME or keras_hub:FOLDER, such as keras_hub:dinov2_base.\n"
         f"The table: {', '.join(names)}."
     )
 
 
-def is_path(name: str) -> bool:
-    """Whether `trainer.backbone` is the path of a model that brings its own weights; false for an unknown name."""
-    return next((family.ARE_PATHS for family in FAMILIES if family.holds(name)), False)
+def find_bringer(name: str) -> Bringer | None:
+    """The family of a model that brings its own weights; None for others, and for an unknown name."""
+    family = next((family for family in FAMILIES if family.holds(name)), None)
+    return cast("Bringer", family) if family and family.ARE_PATHS else None
+
+
+def path_in(name: str) -> str:
+    """The path that `trainer.backbone` is or ends with; empty: it names no file or folder."""
+    own = find_bringer(name)
+    return own.path_in(name) if own else ""
 
 
 def check_request(name: str, image_size: tuple[int, int], arguments: dict[str, Any]) -> None:
@@ -59,10 +68,10 @@ def check_weights(name: str, weights: str, pin: str | None) -> None:
     Raises:
         InputError: a saved model with weights of another, or a digest of none.
     """
-    if is_path(name):
+    if find_bringer(name):
         if weights != "imagenet":  # the default, which a configuration may leave as it is
             raise InputError(
-                f"trainer.weights: the saved model {name} brings its own, got '{weights}'.\nLeave trainer.weights out."
+                f"trainer.weights: the backbone {name} brings its own, got '{weights}'.\nLeave trainer.weights out."
             )
     elif weights == "none" and pin:
         raise InputError("trainer.weights_sha256: weights 'none' have no file to pin.\nLeave it out, or give weights.")
@@ -75,8 +84,8 @@ def describe_weights(name: str, image_size: tuple[int, int], arguments: dict[str
         `source`: `imagenet`, `none`, or the name of a file of the user's own, of which no more is known; of `imagenet`
         also `url`, `license` as the Hugging Face Hub calls it and `terms`, where that is said; empty: nobody says it.
     """
-    if is_path(name):
-        return {"source": Path(name).name}
+    if own := find_bringer(name):
+        return own.describe(name)
     if weights != "imagenet":
         return {"source": weights if weights == "none" else Path(weights).name}
     family = find_family(name)
@@ -85,7 +94,17 @@ def describe_weights(name: str, image_size: tuple[int, int], arguments: dict[str
 
 
 def choose_scaling(name: str, option: ScalingOption) -> Scaling:
-    """The scaling of a backbone's pixels: what the configuration says; for `auto`, what the family says."""
+    """The scaling of a backbone's pixels: what the configuration says; for `auto`, what the family says.
+
+    Raises:
+        InputError: the network scales them itself.
+    """
+    own = find_bringer(name)
+    if own and own.SCALES_INSIDE and option not in ("auto", "inside"):
+        raise InputError(
+            f"trainer.backbone_scaling: {name} scales its pixels as its preset says, got '{option}'.\n"
+            "Leave trainer.backbone_scaling out."
+        )
     return find_family(name).scaling_of(name) if option == "auto" else option
 
 

@@ -11,9 +11,10 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.contract import features
+from components.options.trainer import Pooling
 from components.trainer.backbones.build import BuiltBackbone, scale_pixels
 from components.trainer.backbones.precision import leaves
-from components.trainer.features.folding import Pooling, average_views, pool
+from components.trainer.features.folding import average_views, pool
 from components.trainer.heads.head import Head
 from components.trainer.outliers.served import OutlierScore
 from components.trainer.outliers.typicality import Typicality
@@ -118,9 +119,9 @@ class ServedModel(tf.Module):
         """Answers `explain`: the class activation map of the predicted class (Zhou et al., 2016, arXiv:1512.04150).
 
         The logit is a sum over places, plus a bias, whatever the pooling: the mean takes every place alike, the
-        largest value comes from one place (shared where several are largest), and a ReLU layer is linear for the
-        units that are on. So the map is exact and needs no gradient. Evidence against the class is cut at 0; the
-        strongest evidence is 1.
+        largest value comes from one place (shared where several are largest), a class token counts with the bias, and
+        a ReLU layer is linear for the units that are on. So the map is exact and needs no gradient. Evidence against
+        the class is cut at 0; the strongest evidence is 1.
         """
         maps = self.maps(self.decode(image_bytes))
         best, evidence = self.evidence(maps)
@@ -216,4 +217,15 @@ def _largest_shares(maps: tf.Tensor) -> tf.Tensor:
     return maps * largest / tf.reduce_sum(largest, axis=[1, 2], keepdims=True)
 
 
-SHARES = {"avg": [_mean_shares], "max": [_largest_shares], "both": [_mean_shares, _largest_shares]}
+def _grid_shares(maps: tf.Tensor) -> tf.Tensor:
+    """Gives what each place adds to the mean, with 0 for the class token beside it: it comes from no place."""
+    width = maps.shape[-1] // 2
+    return tf.concat([_mean_shares(maps[..., :width]), tf.zeros_like(maps[..., width:])], axis=-1)
+
+
+SHARES = {
+    "avg": [_mean_shares],
+    "max": [_largest_shares],
+    "both": [_mean_shares, _largest_shares],
+    "cls+avg": [_grid_shares],
+}

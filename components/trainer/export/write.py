@@ -11,11 +11,11 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.contract import features
+from components.options.trainer import Pooling
 from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import Frozen
 from components.trainer.export.export_cache import find_place
 from components.trainer.export.signatures import ServedModel
-from components.trainer.features.folding import Pooling
 from components.trainer.heads.head import Head
 from components.trainer.outliers.typicality import Typicality
 
@@ -63,7 +63,8 @@ def export(model: Graft, path: str, facts: dict[str, Any], known: AnswerCache, c
 def export_model(model: ServedModel, path: str, facts: dict[str, Any]) -> None:
     """Writes the SavedModel with its class names and what it is made of.
 
-    A backbone that gives vectors has no places, so there is no `explain` and no `explain_class` then.
+    A backbone that gives vectors has no places, nor has a class token alone: then there is no `explain` and no
+    `explain_class`.
     """
     signatures = {
         features.SERVE_BYTES: model.serve_bytes,

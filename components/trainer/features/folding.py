@@ -12,17 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from components.options.trainer import Pooling
 from components.trainer.backbones.build import scale_pixels
 from components.trainer.backbones.table import Scaling
-
-Pooling = Literal["avg", "max", "both"]
 
 CROP = 0.8  # of a side; chosen by cross-validation, docs/decisions.md
 
@@ -132,14 +130,15 @@ def pool(maps: tf.Tensor, pooling: Pooling = "avg") -> tf.Tensor:
 
     Args:
         maps: float [batch, h, w, d]; vectors [batch, d] are passed through, there is nothing to pool.
-        pooling: the mean, the largest, or both, one after the other.
+        pooling: the mean, the largest, or both, one after the other; `cls+avg` is the mean of maps that hold the class
+            token beside the places (`grid.take_class_token`).
 
     Returns:
         [batch, d], or [batch, 2 d] for `both`.
     """
     if len(maps.shape) == 2:
         return maps
-    rows = {"avg": [tf.reduce_mean], "max": [tf.reduce_max], "both": [tf.reduce_mean, tf.reduce_max]}[pooling]
+    rows = {"max": [tf.reduce_max], "both": [tf.reduce_mean, tf.reduce_max]}.get(pooling, [tf.reduce_mean])
     return tf.concat([reduce(maps, axis=[1, 2]) for reduce in rows], axis=-1)
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from components.errors import InputError, did_you_mean
-from components.options.trainer import FineTuneOptions
+from components.options.trainer import FineTuneOptions, Pooling
 from components.trainer.backbones.build import BuiltBackbone, scale_pixels
 from components.trainer.backbones.family import Scaling
 from components.trainer.backbones.precision import leaves
-from components.trainer.features.folding import Pooling, pool
+from components.trainer.features.folding import pool
 
 SHOWN = 10  # layer names in an error
 
@@ -103,7 +103,7 @@ def choose_layers(model: keras.Model, wish: FineTuneOptions) -> list[keras.layer
     Raises:
         InputError: a SavedModel, or no layer has that name.
     """
-    layers = list(leaves(model))
+    layers = [block for layer in leaves(model) for block in _blocks_of(layer)]
     if any(isinstance(layer, keras.layers.TFSMLayer) for layer in layers):
         raise InputError(
             "trainer.fine_tune: expected a backbone made of Keras layers; this one is a SavedModel, which has none.\n"
@@ -140,20 +140,28 @@ def why_not_repeatable(strategy: tf.distribute.Strategy, layers: list[keras.laye
     )
 
 
+def _blocks_of(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Lists the blocks of a layer that is a stack of them, as the encoder of a transformer is; else the layer itself."""
+    inner = list(layer._flatten_layers(include_self=False, recursive=False))  # no public way leads there
+    kinds = [type(block) for block in inner if not type(block).__module__.startswith("keras.")]
+    is_stack = len(kinds) > len(set(kinds)) and len(layer.weights) == sum(len(block.weights) for block in inner)
+    return inner if is_stack else [layer]
+
+
 def _weights_of(layer: keras.layers.Layer) -> list[Any]:
     """Lists the weights that a layer would train if it were not frozen; it is left frozen."""
-    if isinstance(layer, keras.layers.BatchNormalization):
-        return []
+    norms = [part for part in layer._flatten_layers() if isinstance(part, keras.layers.BatchNormalization)]
+    fixed = {id(weight) for norm in norms for weight in norm.weights}
     was, layer.trainable = layer.trainable, True
     try:
-        return list(layer.trainable_weights)
+        return [weight for weight in layer.trainable_weights if id(weight) not in fixed]
     finally:
         layer.trainable = was
 
 
 def _is_depthwise(layer: keras.layers.Layer) -> bool:
     kinds = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
-    return isinstance(layer, kinds) or getattr(layer, "groups", 1) > 1
+    return any(isinstance(part, kinds) or getattr(part, "groups", 1) > 1 for part in layer._flatten_layers())
 
 
 def _last(layers: list[keras.layers.Layer]) -> str:

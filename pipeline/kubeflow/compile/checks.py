@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from components.errors import InputError, did_you_mean
 from components.files.paths import is_remote
-from components.trainer.backbones.table import is_path
+from components.trainer.backbones.table import path_in
 from pipeline.beam import BEAM_NODES, beam_args, workers_share_the_disk
 from pipeline.config.configuration import Config
 from pipeline.config.kubeflow import Resources
@@ -71,8 +71,7 @@ def _files(config: Config, service: Service) -> Iterator[str]:
     if config.data.corrections:
         place = cluster.corrections or config.data.corrections
         named.append(("data.corrections", "kubeflow.corrections", place))
-    if is_path(trainer.backbone):
-        named.append(("trainer.backbone", "trainer.backbone", trainer.backbone))
+    named.append(("trainer.backbone", "trainer.backbone", path_in(trainer.backbone)))
     named.append(("beam.shared_path", "beam.shared_path", config.beam.shared_path or ""))
     for key, mended_by, path in named:
         given = path in (

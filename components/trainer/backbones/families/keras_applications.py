@@ -237,8 +237,8 @@ def unfold_depthwise(model: keras.Model) -> None:
     """
     import keras
 
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D) and layer.groups == layer.filters == layer.input_spec.axes[-1] > 1:
+    for layer in model._flatten_layers(include_self=False):  # those inside of others, too: no public way leads there
+        if isinstance(layer, keras.layers.Conv2D) and layer.groups == layer.filters > 1 and layer.kernel.shape[2] == 1:
             layer.convolution_op = partial(_depthwise, layer)
 
 

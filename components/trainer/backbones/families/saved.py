@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.errors import InputError, first_line
+from components.files.digests import digest_path
 from components.files.paths import is_remote
 from components.trainer.backbones.family import Backbone, License, PublishedWeights, Scaling
 
@@ -22,6 +23,8 @@ LICENSES: dict[str, License] = {}
 ARE_PATHS = True
 ARE_PROVEN = False
 PACKAGES: tuple[str, ...] = ()
+KEEPS_PRECISION = True
+SCALES_INSIDE = False
 
 ENDPOINTS = ("serving_default", "serve")  # the first that a SavedModel has; `Model.export` writes both
 WANTED = "float32 [batch, h, w, 3] to float32 [batch, h, w, d] or [batch, d]"
@@ -30,6 +33,26 @@ WANTED = "float32 [batch, h, w, 3] to float32 [batch, h, w, d] or [batch, d]"
 def holds(name: str) -> bool:
     """Whether a name is a path: of a `.keras` file or with a slash, or a folder here that holds a SavedModel."""
     return "/" in name or "\\" in name or name.endswith(".keras") or (Path(name) / "saved_model.pb").is_file()
+
+
+def path_in(name: str) -> str:
+    """The name itself: it is a path."""
+    return name
+
+
+def locate(name: str) -> str:
+    """The name itself: nothing is to be fetched."""
+    return name
+
+
+def digest(path: str) -> str:
+    """sha256 of the file, or of the folder over all its files."""
+    return digest_path(path)
+
+
+def describe(name: str) -> dict[str, str]:
+    """The name of the file or folder; no more is known."""
+    return {"source": Path(name).name}
 
 
 def check(name: str, image_size: tuple[int, int], arguments: dict[str, Any]) -> None:
