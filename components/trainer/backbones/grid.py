@@ -52,7 +52,9 @@ def tokens_to_maps(
         raise ValueError(f"expected tokens [batch, {expected}, d], got {tuple(tokens.shape)}")
     maps = keras.ops.reshape(tokens[:, extra:], (-1, *places, tokens.shape[2]))
     model = keras.Model(pixels, maps, name=f"{network.name}_maps")
-    model.class_token = tokens[:, 0] if vector is None and extra else vector
+    token = tokens[:, 0] if vector is None and extra else vector
+    # Traced, a network may forget how wide its tokens are.
+    model.class_token = None if token is None else keras.ops.reshape(token, (-1, token.shape[-1]))
     return model
 
 
@@ -81,7 +83,7 @@ def take_class_token(model: keras.Model, name: str, pooling: Pooling) -> keras.M
         )
     if pooling == "cls":
         return keras.Model(model.inputs[0], token, name=f"{model.name}_class")
-    places = keras.ops.tile(token[:, None, None], (1, *model.output_shape[1:3], 1))
+    places = keras.ops.zeros_like(model.output) + token[:, None, None]  # tiled, it would lose its shape where traced
     return keras.Model(
         model.inputs[0], keras.ops.concatenate([model.output, places], axis=-1), name=f"{model.name}_both"
     )

@@ -150,7 +150,11 @@ class Preset:
                 f"transform.image_size: {self.kind.name} takes square images, {got}.\n"
                 f"Set transform.image_size: {max(image_size)}."
             )
-        if self.kind.tokens and any(side % patch for side, patch in zip(image_size, self.patch, strict=True)):
+        if (
+            self.side is None
+            and self.kind.tokens
+            and any(side % patch for side, patch in zip(image_size, self.patch, strict=True))
+        ):
             raise InputError(
                 f"transform.image_size: the preset {self.folder} sees patches of {self.patch[0]} x {self.patch[1]} "
                 f"pixels, which must divide the sides; {got}.\nSet transform.image_size: {self._nearest(image_size)}."

@@ -141,7 +141,7 @@ def why_not_repeatable(strategy: tf.distribute.Strategy, layers: list[keras.laye
 
 
 def _blocks_of(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """Lists the blocks of a layer that is a stack of them, as the encoder of a transformer is; else the layer itself."""
+    """Lists the blocks of a layer that is a stack of them, as a transformer's encoder is; else the layer itself."""
     inner = list(layer._flatten_layers(include_self=False, recursive=False))  # no public way leads there
     kinds = [type(block) for block in inner if not type(block).__module__.startswith("keras.")]
     is_stack = len(kinds) > len(set(kinds)) and len(layer.weights) == sum(len(block.weights) for block in inner)

@@ -59,7 +59,8 @@ def check(name: str, image_size: tuple[int, int], arguments: dict[str, Any]) -> 
     if not preset or ("://" in preset and not preset.startswith((KAGGLE, HUGGING_FACE))):
         raise InputError(
             f"trainer.backbone: expected {PREFIX}NAME, {PREFIX}FOLDER, {PREFIX}{KAGGLE}... or "
-            f"{PREFIX}{HUGGING_FACE}..., got '{name}'.\nCopy a preset that lies elsewhere to this machine, and name its folder."
+            f"{PREFIX}{HUGGING_FACE}..., got '{name}'.\n"
+            "Copy a preset that lies elsewhere to this machine, and name its folder."
         )
     if find_spec("keras_hub") is None:
         raise InputError(
@@ -83,7 +84,8 @@ def find_weights(name: str, image_size: tuple[int, int], arguments: dict[str, An
     """
     raise InputError(
         f"trainer.backbone: the preset {name} brings its own weights; there is nothing to fetch.\n"
-        "For a machine without internet: keras_hub.models.Backbone.from_preset(NAME).save_to_preset(FOLDER) on another, "
+        "For a machine without internet: on another, "
+        "keras_hub.models.Backbone.from_preset(NAME).save_to_preset(FOLDER); "
         f"copy FOLDER, and set trainer.backbone: {PREFIX}FOLDER."
     )
 
@@ -123,7 +125,8 @@ def describe(name: str) -> dict[str, str]:
     if "://" in preset:
         return {"source": name, "url": _page_of(preset), "license": "", "terms": ""}
     kind = next(kind for kind, presets in _presets().items() if preset in presets)
-    known, url = KINDS[kind].license, _page_of(str(_published(preset)["kaggle_handle"]))
+    is_first = preset.startswith(kind.lower())  # not one that others trained, such as medsiglip_900m_448
+    known, url = KINDS[kind].license if is_first else License(), _page_of(str(_published(preset)["kaggle_handle"]))
     return {"source": name, "url": url, "license": known.name, "terms": known.terms}
 
 

@@ -31,8 +31,9 @@ WANTED = "float32 [batch, h, w, 3] to float32 [batch, h, w, d] or [batch, d]"
 
 
 def holds(name: str) -> bool:
-    """Whether a name is a path: of a `.keras` file or with a slash, or a folder here that holds a SavedModel."""
-    return "/" in name or "\\" in name or name.endswith(".keras") or (Path(name) / "saved_model.pb").is_file()
+    """Whether a name is a path: a file of a known kind, or with a slash, or a folder here that holds a SavedModel."""
+    is_file = name.lower().endswith((".keras", ".onnx"))
+    return "/" in name or "\\" in name or is_file or (Path(name) / "saved_model.pb").is_file()
 
 
 def path_in(name: str) -> str:
@@ -56,11 +57,18 @@ def describe(name: str) -> dict[str, str]:
 
 
 def check(name: str, image_size: tuple[int, int], arguments: dict[str, Any]) -> None:
-    """Refuses a path where nothing is, and arguments.
+    """Refuses a path where nothing is, an ONNX file, and arguments.
 
     Raises:
         InputError: says what is missing or too much.
     """
+    if name.lower().endswith(".onnx"):
+        raise InputError(
+            f"trainer.backbone: expected a .keras file or a SavedModel folder, got the ONNX file {name}: none of the "
+            "converters to TensorFlow gave right answers (docs/decisions.md).\nOf networks of Transformers and timm "
+            "KerasHub reads the weights themselves: keras_hub.models.Backbone.from_preset('hf://OWNER/NAME')"
+            ".save_to_preset(FOLDER), then trainer.backbone: keras_hub:FOLDER.\nBuild others in Keras, and save them."
+        )
     if not is_remote(name) and not Path(name).exists():
         raise InputError(
             f"trainer.backbone: expected a row of the table, a .keras file or a SavedModel; there is no {name}.\n"

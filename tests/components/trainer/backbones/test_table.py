@@ -4,7 +4,14 @@ import pytest
 
 from components.errors import InputError
 from components.trainer.backbones.families.keras_applications import ROWS
-from components.trainer.backbones.table import backbone_names, check_request, choose_scaling, find_family, is_path
+from components.trainer.backbones.table import (
+    backbone_names,
+    check_request,
+    choose_scaling,
+    find_bringer,
+    find_family,
+    path_in,
+)
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -76,15 +83,16 @@ def test_an_argument_of_the_wrong_kind_is_refused_before_anything_is_built(name,
     ],
 )
 def test_a_path_means_a_saved_model(name, saved):
-    assert is_path(name) is saved
+    assert path_in(name) == (name if saved else "")
+    assert (find_bringer(name) is not None) is saved
 
 
 def test_a_folder_where_the_user_stands_is_known_by_its_content(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "trunk").mkdir()
-    assert not is_path("trunk")
+    assert not path_in("trunk")
     (tmp_path / "trunk" / "saved_model.pb").touch()
-    assert is_path("trunk")
+    assert path_in("trunk") == "trunk"
 
 
 def test_the_answer_to_an_unknown_backbone_says_how_to_name_ones_own():

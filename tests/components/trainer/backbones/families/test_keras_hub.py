@@ -17,7 +17,7 @@ from components.options.trainer import FineTuneOptions, TrainerOptions
 from components.trainer.backbones import table
 from components.trainer.backbones.build import find_source, make_backbone
 from components.trainer.backbones.families import keras_hub as family
-from components.trainer.backbones.presets import AROUND_ZERO, KINDS, TORCH
+from components.trainer.backbones.presets import AROUND_ZERO, KINDS, TORCH, Preset
 from components.trainer.export.signatures import ServedModel
 from components.trainer.fine_tune.layers import choose_layers, unfreeze
 from components.trainer.heads.head import Head
@@ -190,6 +190,14 @@ def test_sizes_that_do_not_fit_are_refused_with_the_configuration(preset, kind, 
         load_config(None, [f"trainer.backbone={preset(kind)}", f"transform.image_size={list(size)}"])
 
 
+def test_a_size_of_its_own_need_not_be_whole_patches():
+    """As that of siglip_so400m_patch14_384: the network leaves out the edge, as it was trained."""
+    preset = Preset("somewhere", KINDS["SigLIP"], {"image_shape": [64, 64, 3], "patch_size": 14})
+    preset.check_size(SIZE)
+    with pytest.raises(InputError, match="takes 64 x 64 pixels"):
+        preset.check_size((70, 70))
+
+
 def test_images_too_small_for_convolutions_are_refused_by_the_trial(preset):
     options = TrainerOptions(backbone=preset("Xception"))
     with pytest.raises(InputError, match=r"(?s)images of 2 x 2.*Set another transform.image_size"):
@@ -319,6 +327,7 @@ def test_a_named_preset_comes_from_the_cache_and_says_its_licence(own, monkeypat
         "license": "apache-2.0",
         "terms": KINDS["DINOV2"].license.terms,
     }
+    assert table.describe_weights("keras_hub:medsiglip_900m_448", SIZE, {}, "imagenet")["license"] == ""
     of_anybody = table.describe_weights("keras_hub:hf://me/mine", SIZE, {}, "imagenet")
     assert of_anybody == {
         "source": "keras_hub:hf://me/mine",
@@ -364,7 +373,8 @@ def test_a_second_stage_leaves_batch_norms_inside_of_blocks(preset):
 def train(name, folder, records, transform_uri, **options):
     """Runs the Trainer; its record, and the folder of its export."""
     settings = {"epochs": 4, "validation_fraction": 0.25, "tensorboard": False, **options}
-    given = {"options": TrainerOptions(backbone=name, **settings).to_json(), "features_dir": str(folder / "features")}
+    options = TrainerOptions(backbone=name, **settings).to_json()
+    given = {"options": options, "features_dir": str(folder / "features"), "source_fingerprint": "that of these tests"}
     run_fn(
         SimpleNamespace(
             custom_config=given,
@@ -383,7 +393,8 @@ ANSWER = """
 import json, sys
 class Hidden:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("keras_hub", "keras", "components", "kagglehub", "tensorflow_text"):
+        hidden = ("keras_hub", "components", "kagglehub", "tensorflow_text")
+        if name == "keras.src" or name.partition(".")[0] in hidden:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Hidden())
 import tensorflow as tf
