@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from components.contract.gates import FAIL, PASS, UNDECIDED, WARN, Check
 from components.contract import statistics
+from components.contract.gates import FAIL, PASS, UNDECIDED, WARN, Check
 from components.evaluator.outcomes import Outcomes
 from components.options.gates import QualityGateOptions
 

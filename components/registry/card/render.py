@@ -85,7 +85,7 @@ def _k(facts: CardFacts) -> Any:
 
 
 def _list_signatures(facts: CardFacts) -> dict[str, tuple[str, str]]:
-    """Lists the signatures that a model has: one of vectors, or of a class token, explains nothing, an older one tells no outliers."""
+    """Lists the signatures of a model: vectors and class tokens explain nothing, an older one knows no outliers."""
     has_maps = bool(facts.model.get("pooling")) and facts.model["pooling"] != "cls"
     rows = {name: row for name, row in SIGNATURES.items() if name != features.EXPLAIN or has_maps}
     if outliers := facts.model.get(features.OUTLIERS_FACT):
