@@ -189,7 +189,8 @@ def out_of_fold_answers(
 ) -> Answers:
     """Trains heads as this one was, each without one fold, and asks them about it, until the answers are enough.
 
-    Penalty and scale are those that were found for all images, and each head learns for as many epochs as this one.
+    Penalty, scale and weights of the classes are those of all images, which no label of one image moves by much, and
+    each head learns for as many epochs as this one.
 
     Raises:
         InputError: the loss of one is not finite.
@@ -197,11 +198,12 @@ def out_of_fold_answers(
     recipe = dataclasses.replace(Recipe.of(options, head.l2, head.even), early_stopping_patience=0)
     folds, rows, epochs = deal_folds(split), distinct_rows(split), epochs_of(head, options)
     asked, logits = np.zeros(0, np.int64), [np.zeros([0, head.widths[-1]], np.float32)]
+    every = HeadData(values, split.labels, np.zeros(len(split), bool), head.widths[-1])
+    whole = HeadTraining(strategy, recipe, every, name="calibration")
     for fold in range(FOLDS):
         if len(asked) >= WANTED:
             break
-        data = HeadData(values, split.labels, folds == fold, head.widths[-1])
-        training = HeadTraining(strategy, recipe, data, name=f"calibration {fold + 1}")
+        training = whole.leaving_out(folds == fold, f"calibration {fold + 1}")
         state = run_training(training, training.start(), until=epochs)
         own = rows[folds[rows] == fold][:AT_MOST]
         logits.append(head_of(training, state, recipe).logits_of(values[own]))

@@ -18,6 +18,7 @@ from components.trainer.heads.calibration import (
     deal_folds,
     find_temperature,
 )
+from components.trainer.heads.epochs import EpochGraph
 from components.trainer.heads.head import Head, hold_out, train_head
 from tests.components.trainer.toys import toy, toy_options
 
@@ -102,18 +103,30 @@ def test_a_head_that_is_too_sure_is_cooled_by_images_that_no_fold_learned_from(t
     monkeypatch.setattr(calibration, "FOLDS", 3)
     made = trained(**options)
     asked, learned = [], []
-    train = calibration.HeadTraining
+    run_epoch = EpochGraph.run_epoch
 
-    def noted(strategy, recipe, data, **names):
-        learned.append({bytes(d) for d in made[3].digests()[~data.held]})
-        asked.append({bytes(d) for d in made[3].digests()[data.held]})
-        return train(strategy, recipe, data, **names)
+    def noted(self, state, rows, rates, first):
+        learned.append(set(rows.tolist()))
+        return run_epoch(self, state, rows, rates, first)
 
-    monkeypatch.setattr(calibration, "HeadTraining", noted)
+    def parted(head, values):
+        asked.append(values)
+        return answer(head, values)
+
+    monkeypatch.setattr(EpochGraph, "run_epoch", noted)
+    answer = Head.logits_of
+    monkeypatch.setattr(Head, "logits_of", parted)
     cooled, found = calibrate(*made)
+    monkeypatch.undo()
+    monkeypatch.setattr(calibration, "FOLDS", 3)
     assert (found.source, found.images, found.reason) == ("out_of_fold", 120, "")
-    assert not any(mine & its for mine, its in zip(asked, learned, strict=True))
-    assert len(set().union(*asked)) == sum(map(len, asked)) == 120
+    row_of = {values.tobytes(): row for row, values in enumerate(made[2])}
+    folds = [{row_of[values.tobytes()] for values in part} for part in asked[-3:]]
+    epochs = len(learned) // 3
+    assert sorted(row for fold in folds for row in fold) == list(range(120))
+    for number, fold in enumerate(folds):
+        for rows in learned[number * epochs :][:epochs]:
+            assert rows == set(range(120)) - fold
     assert found.temperature > 1.5
     assert found.after < found.before
     fresh, split = toy(count=600, noise=4.0, width=20, seed=5)
