@@ -15,6 +15,7 @@ from rich.markup import escape
 from components.contract.features import CARD_FILE, REPORT_FILE
 from components.contract.gates import WIDE_INTERVAL, Override, describe_checks
 from components.files.paths import is_remote
+from components.trainer.backbones.table import find_bringer
 from pipeline.config.configuration import Config
 from pipeline.process.signals import BY_HAND
 from pipeline.process.typed import program
@@ -40,7 +41,8 @@ def describe_start(console: Console, config: Config, data: str, workdir: Path, u
     trainer = config.trainer
     arguments = "".join(f", {name} {value}" for name, value in trainer.backbone_args.items())
     console.print(f"[bold]{config.name}[/]: {trainer.backbone}{arguments}, images {size}")
-    facts = [("weights", trainer.weights), ("data", data if is_remote(data) else _short(Path(data)))]
+    weights = "of the backbone itself" if find_bringer(trainer.backbone) else trainer.weights
+    facts = [("weights", weights), ("data", data if is_remote(data) else _short(Path(data)))]
     facts += [("" if n else "layout", line) for n, line in enumerate(understood)]
     for name, value in (*facts, ("workdir", _short(workdir))):
         console.print(f"  {name:<8} {escape(value)}", soft_wrap=True)

@@ -1,5 +1,6 @@
 """Presets of KerasHub: a tiny random network of each kind goes all the way, offline."""
 
+import hashlib
 import json
 import logging
 import shutil
@@ -19,6 +20,8 @@ from components.trainer.backbones.build import find_source, make_backbone
 from components.trainer.backbones.families import keras_hub as family
 from components.trainer.backbones.presets import AROUND_ZERO, KINDS, TORCH, Preset
 from components.trainer.export.signatures import ServedModel
+from components.trainer.export.write import export_model
+from components.trainer.features.folding import fold_backbone
 from components.trainer.fine_tune.layers import choose_layers, unfreeze
 from components.trainer.heads.head import Head
 from components.trainer.train import run_fn
@@ -32,6 +35,7 @@ pytest.importorskip("keras_hub")
 
 SIZE, GRID = (SIDE, SIDE), (4, 4)
 TRANSFORMERS = [name for name, kind in KINDS.items() if kind.tokens]
+QUICK = ("DINOV2", "SigLIP", "VGG")  # of the others, `make test` tries each
 HAND = {"scale": [0.01, 0.02, 0.03], "offset": [-1.0, 0.0, 0.5]}  # an image converter of no row
 
 
@@ -57,6 +61,11 @@ def images(count=5):
     return np.random.default_rng(3).uniform(0, 255, (count, *SIZE, 3)).astype("float32")
 
 
+def each(kinds, *values):
+    """A row of parameters a kind; all but a few are slow: building each kind takes seconds."""
+    return [pytest.param(kind, *values, marks=() if kind in QUICK else pytest.mark.slow) for kind in kinds]
+
+
 def served(name, pooling, transform, seed=0):
     """A model with a head of random values, not exported."""
     built = make_backbone(name, SIZE, {}, "imagenet", pooling=pooling)
@@ -70,7 +79,7 @@ def test_each_kind_has_a_tiny_network():
     assert sorted(SIZES) == sorted(KINDS)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", each(KINDS))
 def test_it_gives_a_grid_of_features(preset, kind):
     built = make_backbone(preset(kind), SIZE, {}, "imagenet")
     assert (built.output, built.scaling, built.model.trainable) == ("maps", "inside", False)
@@ -81,7 +90,7 @@ def test_it_gives_a_grid_of_features(preset, kind):
     assert np.ptp(answers, axis=0).max() > 0  # images differ
 
 
-@pytest.mark.parametrize("kind", TRANSFORMERS)
+@pytest.mark.parametrize("kind", each(TRANSFORMERS))
 def test_places_stand_where_their_patches_are(preset, kind):
     """A change of one patch changes its own place the most: tokens are not shifted, turned or taken for the class."""
     built = make_backbone(preset(kind), SIZE, {}, "imagenet")
@@ -121,7 +130,7 @@ def test_siglips_vector_is_that_of_its_head(preset):
 
 @pytest.mark.parametrize(
     ("kind", "pooling"),
-    [(kind, "avg") for kind in KINDS] + [(kind, "cls+avg") for kind in TRANSFORMERS] + [("ViT", "both")],
+    [*each(KINDS, "avg"), *each(TRANSFORMERS, "cls+avg"), ("DINOV2", "both")],
 )
 def test_the_map_adds_up_to_the_logit(preset, kind, pooling, transform):
     built, model = served(preset(kind), pooling, transform)
@@ -405,61 +414,68 @@ for folder in sys.argv[1].split(":"):
 """
 
 
+def ask_without_kerashub(exports, contents, folder):
+    """Probabilities of each export for some images, from a process that has neither KerasHub nor Graft."""
+    paths = [folder / f"{number}.img" for number in range(len(contents))]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(content)
+    command = [sys.executable, "-c", ANSWER, ":".join(map(str, exports)), *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("ANSWER")]
+    return [np.array(json.loads(line.removeprefix("ANSWER "))) for line in lines]
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_each_kind_goes_all_the_way(preset, tmp_path, train_records, eval_records, transform_uri):
-    """Features agree with the export, a second run computes none, and exports answer in a process without KerasHub."""
-    exports, expected = [], []
+@pytest.mark.timeout(900)
+def test_exports_of_each_kind_answer_without_kerashub_as_the_folded_network_does(
+    preset, tmp_path, transform, eval_records
+):
+    contents = eval_records.contents[:4]
+    pixels = transform.transform_features_layer()({features.IMAGE: tf.constant(contents)[:, None]})[features.PIXELS]
+    expected = []
     for kind, row in KINDS.items():
-        folder, records = tmp_path / kind, (train_records, eval_records)
         pooling = "cls+avg" if row.tokens else "avg"
-        record, export = train(preset(kind), folder, records, transform_uri, pooling=pooling)
-        assert record["features_computed"] == TRAIN_COUNT + EVAL_COUNT, kind
-        assert record["parity"] < 1e-4, kind
-        facts = json.loads((export / "assets" / features.FACTS_ASSET).read_text("utf-8"))
-        assert (facts["scaling"], facts["pooling"], list(facts["packages"])) == ("inside", pooling, ["keras-hub"])
-        saved = np.load(folder / "run" / features.PREDICTIONS_FILE)
-        order = [list(saved["sha256"]).index(sha) for sha in digests(eval_records)]
-        expected.append(saved["probabilities"][order])
-        exports.append(str(export))
-        shutil.move(export, folder / "first")
-        exports[-1] = str(folder / "first")
-        record, _ = train(preset(kind), folder, records, transform_uri, pooling=pooling, learning_rate=0.01)
-        assert (record["features_computed"], record["features_kept"]) == (0, TRAIN_COUNT + EVAL_COUNT), kind
-    paths = []
-    for number, content in enumerate(eval_records.contents):
-        paths.append(tmp_path / f"{number}.img")
-        paths[-1].write_bytes(content)
-    command = [sys.executable, "-c", ANSWER, ":".join(exports), *map(str, paths)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
-    answers = [
-        json.loads(line.removeprefix("ANSWER ")) for line in done.stdout.splitlines() if line.startswith("ANSWER")
-    ]
-    assert len(answers) == len(KINDS)
+        built, model = served(preset(kind), pooling, transform)
+        values = fold_backbone(built.model, built.scaling, pooling)(pixels).numpy()
+        expected.append(tf.nn.softmax(values @ model.kernel.numpy() + model.bias.numpy()).numpy())
+        export_model(model, str(tmp_path / kind), {"classes": CLASSES})
+    answers = ask_without_kerashub([tmp_path / kind for kind in KINDS], contents, tmp_path)
     for kind, answer, wanted in zip(KINDS, answers, expected, strict=True):
         np.testing.assert_allclose(answer, wanted, atol=1e-4, err_msg=kind)
 
 
-def digests(records):
-    import hashlib
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "pooling"), [("DINOV2", "cls+avg"), ("SigLIP", "cls"), ("EfficientNet", "avg")])
+def test_it_goes_all_the_way(preset, tmp_path, train_records, eval_records, transform_uri, kind, pooling):
+    """Features agree with the export, a second run computes none, and the export answers as training did."""
+    records = train_records, eval_records
+    record, export = train(preset(kind), tmp_path, records, transform_uri, pooling=pooling)
+    assert record["features_computed"] == TRAIN_COUNT + EVAL_COUNT
+    assert record["parity"] < 1e-4
+    facts = json.loads((export / "assets" / features.FACTS_ASSET).read_text("utf-8"))
+    assert (facts["scaling"], facts["pooling"], list(facts["packages"])) == ("inside", pooling, ["keras-hub"])
+    assert facts["feature_width"] == {"DINOV2": 2 * WIDTH, "SigLIP": WIDTH, "EfficientNet": 1280}[kind]
+    assert (features.EXPLAIN in tf.saved_model.load(str(export)).signatures) == (pooling != "cls")
+    saved = np.load(tmp_path / "run" / features.PREDICTIONS_FILE)
+    order = [list(saved["sha256"]).index(sha256(content)) for content in eval_records.contents]
+    (answer,) = ask_without_kerashub([export], eval_records.contents, tmp_path)
+    np.testing.assert_allclose(answer, saved["probabilities"][order], atol=1e-4)
+    shutil.rmtree(export)
+    record, _ = train(preset(kind), tmp_path, records, transform_uri, pooling=pooling, learning_rate=0.01)
+    assert (record["features_computed"], record["features_kept"]) == (0, TRAIN_COUNT + EVAL_COUNT)
 
-    return [hashlib.sha256(content).hexdigest().encode() for content in records.contents]
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{"pooling": "cls"}, {"fine_tune": FineTuneOptions(layers=2, epochs=1)}])
-def test_a_transformer_with_a_token_alone_and_with_a_second_stage(
-    preset, tmp_path, train_records, eval_records, transform_uri, options
-):
-    record, export = train(preset("DINOV2"), tmp_path, (train_records, eval_records), transform_uri, **options)
+def test_a_second_stage_trains_blocks_of_a_transformer(preset, tmp_path, train_records, eval_records, transform_uri):
+    stage = FineTuneOptions(layers=2, epochs=1)
+    record, _ = train(preset("DINOV2"), tmp_path, (train_records, eval_records), transform_uri, fine_tune=stage)
     assert record["parity"] < 1e-4
-    signatures = tf.saved_model.load(str(export)).signatures
-    assert (features.EXPLAIN in signatures) == ("pooling" not in options)
-    if "fine_tune" in options:
-        assert len(record["fine_tune"]["history"]["loss"]) == 1
-    else:
-        facts = json.loads((export / "assets" / features.FACTS_ASSET).read_text("utf-8"))
-        assert (facts["pooling"], facts["feature_map"], facts["feature_width"]) == ("cls", [WIDTH], WIDTH)
+    assert len(record["fine_tune"]["history"]["loss"]) == 1
 
 
 @pytest.mark.slow

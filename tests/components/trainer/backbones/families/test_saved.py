@@ -8,6 +8,7 @@ import tensorflow as tf
 from components.errors import InputError
 from components.files.digests import digest_folder, digest_of
 from components.trainer.backbones.build import make_backbone
+from components.trainer.backbones.table import check_request
 from tests import pictures
 
 SIZE = (32, 48)
@@ -219,3 +220,12 @@ def test_the_only_endpoint_is_taken_whatever_its_name(tmp_path):
 def test_weights_beside_a_saved_model_are_refused(tmp_path, weights):
     text = refusal(save(trunk(), tmp_path, "keras"), weights=weights)
     assert f"brings its own, got '{weights}'.\nLeave trainer.weights out." in text
+
+
+@pytest.mark.parametrize("name", ["net.onnx", "./my nets/<b>.ONNX"])
+def test_an_onnx_file_is_refused_with_what_to_do_instead(name):
+    with pytest.raises(
+        InputError, match=r"(?i)got the ONNX file .*onnx: none of the converters .*\nOf networks .*\nBuild"
+    ) as caught:
+        check_request(name, (64, 64), {})
+    assert name in str(caught.value)
