@@ -328,6 +328,14 @@ def test_the_start_says_what_is_about_to_happen(tmp_path):
         assert words in text
 
 
+def test_the_start_does_not_say_imagenet_of_a_backbone_that_brings_its_weights(tmp_path):
+    for backbone in ("keras_hub:dinov2_small", "./trunk.keras"):
+        console = console_of(60)
+        config = Config.model_validate({"name": "pets", "trainer": {"backbone": backbone}})
+        describe_start(console, config, "/photos", tmp_path)
+        assert "weights  of the backbone itself" in console.file.getvalue()
+
+
 def summary_of(status, **fields):
     metrics = {"accuracy": 0.98765, "examples": 12345}
     return Summary("run-1", status=status, seconds={"total": 61.4}, metrics=metrics, **fields)
