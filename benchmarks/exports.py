@@ -4,9 +4,9 @@
 
 The images lie in a folder a class. Pixels come from the version's own `decode` and are the same for all; decoding and
 resizing are not in the times, as only the SavedModel can do them. Each form answers one image at a time. All are timed
-in turn, round after round, so that what else the machine does meets them alike; on a busy machine the fastest tenth of
-the calls is nearer to what a quiet one gives than the median. `--cores` is for each runtime the number of its threads,
-and of the processors that this process may use.
+in turn, round after round, so that what else the machine does meets them alike, and the figure is the fastest tenth of
+the calls, which is nearest to what a quiet machine gives. CPU time is of all threads; with `--cores 1` it tells work
+from waiting. `--cores` is for each runtime the number of its threads, and of the processors that this process may use.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 AT_ONCE = 32  # images that are decoded together
 ROUNDS, CALLS = 20, 10  # calls a form in each round
-Times = dict[str, tuple[float, float]]  # the fastest tenth and the median, ms, by form
+Times = dict[str, tuple[float, float]]  # the fastest tenth, and processor time, ms, by form
 Ask = Callable[[Any], Any]  # pixels float32 [1, height, width, 3] to probabilities [classes]
 
 
@@ -132,16 +132,19 @@ def load_onnx(file: Path, cores: int) -> Ask:
 
 
 def time_forms(forms: dict[str, tuple[Ask, int]], sample: list[Any]) -> Times:
-    """Gives the fastest tenth and the median of the times of one image, ms."""
-    seconds: dict[str, list[float]] = {name: [] for name in forms}
+    """Gives the fastest tenth of the times of one image, and the median of its processor time, ms."""
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in forms}
     for _ in range(ROUNDS):
         for name, (ask, _) in forms.items():
             for pixels in sample:
-                started = time.perf_counter()
+                started, worked = time.perf_counter(), time.process_time()
                 ask(pixels)
-                seconds[name].append(time.perf_counter() - started)
-    tenths = {name: statistics.quantiles(taken, n=10) for name, taken in seconds.items()}
-    return {name: (cuts[0] * 1000, cuts[4] * 1000) for name, cuts in tenths.items()}
+                seconds[name].append((time.perf_counter() - started, time.process_time() - worked))
+    columns = {name: list(zip(*rows, strict=True)) for name, rows in seconds.items()}
+    return {
+        name: (statistics.quantiles(wall, n=10)[0] * 1000, statistics.median(work) * 1000)
+        for name, (wall, work) in columns.items()
+    }
 
 
 def print_table(
@@ -150,11 +153,11 @@ def print_table(
     """Writes the table, a form a row."""
     from components.contract.statistics import wilson_interval
 
-    print("| form | MB | accuracy | 95 % interval | ms an image, fastest tenth | median |\n" + "| --- " * 6 + "|")
+    print("| form | MB | accuracy | 95 % interval | ms an image | CPU ms |\n" + "| --- " * 6 + "|")
     for name, (_, size) in forms.items():
         low, high = wilson_interval(right[name], images, 0.95)
-        share, (fast, median) = right[name] / images, times[name]
-        print(f"| {name} | {size / 1e6:.2f} | {share:.3f} | {low:.3f} to {high:.3f} | {fast:.1f} | {median:.1f} |")
+        share, (fast, work) = right[name] / images, times[name]
+        print(f"| {name} | {size / 1e6:.2f} | {share:.3f} | {low:.3f} to {high:.3f} | {fast:.1f} | {work:.1f} |")
 
 
 if __name__ == "__main__":
