@@ -83,7 +83,7 @@ def test_an_error_of_the_run_comes_back_typed_and_nothing_is_left(tmp_path, capf
     lines = []
     with pytest.raises(InputError, match="--workdir: cannot write into"):
         api.run("sample:digits", tmp_path / "work", say=lines.append)
-    assert lines[0].startswith("No configuration: MobileNetV2")
+    assert lines[0].startswith("No configuration: EfficientNetLite0")
     assert signal.getsignal(signal.SIGINT) is before
     assert capfd.readouterr() == ("", "")
     assert (tmp_path / "work").is_file()
