@@ -196,7 +196,7 @@ def load_config(
             content = apply_preset(content, preset, layer.origin)
         content = merge(content, written_sections(layer.content, Config))
     named, others = split_settings(settings or [])
-    if named:
+    if named is not None:
         content = apply_preset(content, named, "--preset")
     layers += [apply_setting(content, setting, Config) for setting in others]
     if data is not None:

@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
+from pydantic import BaseModel
+
 from components.errors import InputError, did_you_mean
 from pipeline.config.layers import merge
+from pipeline.config.settings import read_settings
 
 PRESET = "preset"
 DEFAULT = "balanced"  # of a run without a configuration
@@ -48,7 +51,19 @@ def apply_preset(content: Mapping[str, Any], name: Any, origin: str) -> dict[str
     return merged
 
 
-def split_settings(settings: Sequence[str]) -> tuple[str, list[str]]:
-    """The preset that settings name, empty: none, and the other settings: what they say wins over it."""
-    names = [value for key, _, value in (setting.partition("=") for setting in settings) if key == PRESET]
-    return names[-1] if names else "", [setting for setting in settings if setting.partition("=")[0] != PRESET]
+def split_settings(settings: Sequence[str]) -> tuple[Any, list[str]]:
+    """Takes the preset out of settings.
+
+    Args:
+        settings: `section.key=value`, the value in YAML, as everywhere.
+
+    Returns:
+        The last preset that is named, None where none is; and the other settings, whose values win over it.
+    """
+    named, others = None, list[str]()
+    for setting in settings:
+        if setting.partition("=")[0] == PRESET:
+            named = read_settings([setting], BaseModel)[PRESET]
+        else:
+            others.append(setting)
+    return named, others

@@ -148,7 +148,7 @@ def choose_start(data: str, settings: Sequence[str] = (), may_fetch: bool = Fals
         InputError: a setting is not usable.
     """
     preset, others = split_settings(settings)
-    if preset:
+    if preset is not None:
         config = _configure(data, settings, {})
         found = find_kept(config, may_fetch) or f"weights {config.trainer.weights}"
         return Chosen(config, (_say(config, f"{found}, as the preset {preset} says"),), data, tuple(settings))

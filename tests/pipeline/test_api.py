@@ -89,6 +89,14 @@ def test_an_error_of_the_run_comes_back_typed_and_nothing_is_left(tmp_path, capf
     assert (tmp_path / "work").is_file()
 
 
+def test_a_preset_is_a_setting(tmp_path):
+    (tmp_path / "work").touch()  # ends the run early
+    lines = []
+    with pytest.raises(InputError, match="--workdir: cannot write into"):
+        api.run("sample:digits", tmp_path / "work", settings={"preset": "best"}, say=lines.append)
+    assert lines[0].startswith("No configuration: EfficientNetLite0, images 224x224, packaged ImageNet weights, as the")
+
+
 def test_a_working_directory_of_other_images_is_not_taken(photographs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     latest = tmp_path / "work" / "photos" / "runs" / "latest"

@@ -62,3 +62,12 @@ def test_what_is_no_preset_is_refused_with_those_there_are(write, given):
 def test_a_misspelt_key_finds_it(write):
     with pytest.raises(InputError, match=r"presett: unknown key\. Did you mean 'preset'"):
         load_config(write("presett: fast\n"))
+
+
+def test_a_preset_on_the_command_line_is_yaml_as_every_setting_is():
+    for setting in ("preset=best", 'preset="best"', "preset= best"):
+        assert facts(load_config(None, [setting])) == ("EfficientNetLite0", 224, 20)
+    with pytest.raises(InputError, match="expected fast or balanced or best, got ''"):
+        load_config(None, ["preset=''"])
+    with pytest.raises(InputError, match=r"expected fast or balanced or best, got \['best'\]"):
+        load_config(None, ["preset=[best]"])
