@@ -29,11 +29,13 @@ class Row:
         name: for people.
         settings: words of the command line.
         summaries: of its runs, a seed each.
+        megabytes: of the version that the first run pushed, with all that is in it.
     """
 
     name: str
     settings: list[str]
     summaries: list[dict[str, Any]] = field(default_factory=list)
+    megabytes: float = 0.0
 
 
 def main() -> None:
@@ -84,15 +86,16 @@ def run(row: Row, data: Path, seed: int, workdir: Path) -> None:
     if done.returncode not in (0, 3):  # a gate may refuse a seed that is a little worse than the one before
         raise SystemExit(f"{' '.join(command)} ended with {done.returncode}")
     row.summaries.append(json.loads((workdir / "runs" / "latest" / "summary.json").read_text("utf-8")))
+    files = Path(row.summaries[0]["model"]["path"]).rglob("*")
+    row.megabytes = row.megabytes or sum(path.stat().st_size for path in files if path.is_file()) / 1e6
 
 
 def describe(row: Row) -> list[str]:
     """The cells of a row."""
     first = row.summaries[0]
-    size = sum(path.stat().st_size for path in Path(first["model"]["path"]).rglob("*") if path.is_file())
     accuracies = ", ".join(f"{summary['metrics']['accuracy']:.3f}" for summary in row.summaries)
     rate, seconds = first["trainer"]["images_per_second"], first["seconds"]["total"]
-    return [row.name, accuracies, f"{rate:.0f}", f"{seconds:.0f}", f"{size / 1e6:.1f}"]
+    return [row.name, accuracies, f"{rate:.0f}", f"{seconds:.0f}", f"{row.megabytes:.1f}"]
 
 
 if __name__ == "__main__":
