@@ -51,6 +51,7 @@ OUTPUT_PROBABILITIES = "probabilities"  # float32 [batch, classes], 0..1, rows s
 # Both absent from versions of an older Graft:
 OUTPUT_OUTLIER = "outlier"  # float32 [batch], 0..1, share of good eval images that look less typical; small: outlier
 OUTPUT_KNOWN = "known"  # bool [batch], whether `outlier` is above the promised share (gates.quality.max_refused)
+MAX_REFUSED = 0.05  # that share, where no option says another
 OUTPUT_CAM = "cam"  # float32 [batch, h, w], 0..1, the feature map's height and width
 OUTPUT_FEATURES = "features"  # float32 [batch, d], the pooled features
 

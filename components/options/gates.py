@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from components.contract.features import MAX_REFUSED
 from components.contract.gates import OnUndecided
 from components.options.base import Fraction, Options, Positive, PositiveLimit
 
@@ -52,7 +53,7 @@ class QualityGateOptions(Options):
         0.95, description="Of the one-sided tests, and of the intervals that are reported."
     )
     max_refused: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.05,
+        MAX_REFUSED,
         description="Share of good images that the model may call outliers (`known`: false); 0: none. Part of the "
         "export: another value trains the head again.",
     )

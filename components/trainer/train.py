@@ -17,7 +17,6 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.contract import features
 from components.exports.table import load_forms
-from components.options.gates import QualityGateOptions
 from components.options.trainer import TrainerOptions, tuned_values, with_values
 from components.trainer.backbones.frozen import Facts, Frozen
 from components.trainer.backbones.table import describe_weights, package_facts
@@ -94,7 +93,7 @@ def run_fn(fn_args: FnArgs) -> None:
         return
 
     probabilities = head.probabilities(eval_values)
-    max_refused = fn_args.custom_config.get("max_refused", QualityGateOptions().max_refused)
+    max_refused = fn_args.custom_config.get("max_refused", features.MAX_REFUSED)
     typicality = Typicality.of(bank, of_bank, eval_values, max_refused)
     sample = take_sample(proven, found)
     inputs = inputs.without_values()  # the most that a run holds, and the export needs room, too

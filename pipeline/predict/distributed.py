@@ -110,7 +110,7 @@ def predict_on_beam(job: PredictionJob, paths: Iterable[str]) -> PredictionCount
                 | "Ranges" >> beam.Create(ranges)
                 | "ReadLate" >> beam.ParDo(ReadImages(worklist, limits_for(Path(job.model))))
                 | "Answer" >> RunInference(SavedModelHandler(job.model, job.batch_size))
-                | "Settle" >> beam.Map(job.refusals.settle)
+                | "Settle" >> beam.Map(settle, job.refusals)
             )
             write_rows(rows, job)
     finally:
@@ -120,6 +120,11 @@ def predict_on_beam(job: PredictionJob, paths: Iterable[str]) -> PredictionCount
             tf.io.gfile.rmtree(folder)
     shards = sorted(tf.io.gfile.glob(os.path.join(job.output, "predictions-*")))
     return count_answers(shards, job, wanted)
+
+
+def settle(row: Prediction, refusals: Refusals) -> Prediction:
+    """Takes the label of a row away where it is refused."""
+    return refusals.settle(row)
 
 
 def list_wanted(paths: Iterable[str]) -> list[Wanted]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from components.options.gates import QualityGateOptions
+from components.contract.features import MAX_REFUSED
 from components.trainer.features.data import Split, content_order
 
 NEIGHBOURS = 5  # at most; never more than the bank has of its rarest class
@@ -51,7 +51,7 @@ class Typicality:
     def blank(cls, width: int) -> Typicality:
         """Makes one that knows nothing: every image of so many features gets 1, and is known."""
         zeros = np.zeros([1, width], np.float32)
-        return cls(zeros, 1, *summarise_scores(np.zeros(0)), QualityGateOptions().max_refused, 0)
+        return cls(zeros, 1, *summarise_scores(np.zeros(0)), MAX_REFUSED, 0)
 
     @classmethod
     def of(cls, values: np.ndarray, labels: np.ndarray, evaluation: np.ndarray, max_refused: float) -> Typicality:

@@ -56,7 +56,7 @@ def test_predictions_in_rows_are_those_of_the_model(server, eval_records, expect
     answer = predict(server, eval_records.contents)  # more than a batch
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     rows = answer.json()["predictions"]
-    assert set(rows[0]) == {"label", "probability", "probabilities"}
+    assert set(rows[0]) == {"label", "probability", "probabilities", "outlier", "known"}
     np.testing.assert_allclose([row["probabilities"] for row in rows], expected, atol=1e-5)
     assert [row["label"] for row in rows] == [CLASSES[index] for index in expected.argmax(axis=1)]
 
