@@ -88,7 +88,7 @@ def check_packages(names: Sequence[str]) -> None:
         if missing := [package for package in EXTRAS.get(name, ()) if importlib.util.find_spec(package) is None]:
             raise InputError(
                 f"exports: {name} needs the packages {' and '.join(missing)}, which are not installed.\n"
-                f"Install the extra, pip install 'graft[{name}]', or leave `{name}` out."
+                f"Install them, pip install {' '.join(missing)}, or leave `{name}` out."
             )
 
 

@@ -70,6 +70,6 @@ def test_a_form_whose_packages_are_missing_is_refused_at_once(tried, tmp_path, m
         attempt(tmp_path, {"weights": "none"}, exports=["onnx"])
     assert str(caught.value) == (
         "exports: onnx needs the packages not_installed_here, which are not installed.\n"
-        "Install the extra, pip install 'graft[onnx]', or leave `onnx` out."
+        "Install them, pip install not_installed_here, or leave `onnx` out."
     )
     assert tried == []

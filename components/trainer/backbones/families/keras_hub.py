@@ -65,7 +65,7 @@ def check(name: str, image_size: tuple[int, int], arguments: dict[str, Any]) -> 
     if find_spec("keras_hub") is None:
         raise InputError(
             f"trainer.backbone: {name} needs the package keras-hub, which is not installed here.\n"
-            "Install it beside Graft: pip install 'graft[kerashub]' from a checkout, or pip install keras-hub."
+            "Install it beside Graft: pip install keras-hub (the extra kerashub of Graft's own package)."
         )
     if path_in(name):
         read_preset(path_in(name)).check_size(image_size)
