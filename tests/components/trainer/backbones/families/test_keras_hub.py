@@ -35,6 +35,11 @@ pytest.importorskip("keras_hub")
 
 SIZE, GRID = (SIDE, SIDE), (4, 4)
 TRANSFORMERS = [name for name, kind in KINDS.items() if kind.tokens]
+EXPORTED = (
+    "DINOV2",
+    "SigLIP",
+    "HGNetV2",
+)  # a class token, a part of a network, a convolution; each takes seven seconds
 QUICK = ("DINOV2", "SigLIP", "VGG")  # of the others, `make test` tries each
 HAND = {"scale": [0.01, 0.02, 0.03], "offset": [-1.0, 0.0, 0.5]}  # an image converter of no row
 
@@ -427,26 +432,23 @@ def ask_without_kerashub(exports, contents, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_exports_of_each_kind_answer_without_kerashub_as_the_folded_network_does(
-    preset, tmp_path, transform, eval_records
-):
+def test_exports_answer_without_kerashub_as_the_folded_network_does(preset, tmp_path, transform, eval_records):
     contents = eval_records.contents[:4]
     pixels = transform.transform_features_layer()({features.IMAGE: tf.constant(contents)[:, None]})[features.PIXELS]
     expected = []
-    for kind, row in KINDS.items():
-        pooling = "cls+avg" if row.tokens else "avg"
+    for kind in EXPORTED:
+        pooling = "cls+avg" if KINDS[kind].tokens else "avg"
         built, model = served(preset(kind), pooling, transform)
         values = fold_backbone(built.model, built.scaling, pooling)(pixels).numpy()
         expected.append(tf.nn.softmax(values @ model.kernel.numpy() + model.bias.numpy()).numpy())
         export_model(model, str(tmp_path / kind), {"classes": CLASSES})
-    answers = ask_without_kerashub([tmp_path / kind for kind in KINDS], contents, tmp_path)
-    for kind, answer, wanted in zip(KINDS, answers, expected, strict=True):
+    answers = ask_without_kerashub([tmp_path / kind for kind in EXPORTED], contents, tmp_path)
+    for kind, answer, wanted in zip(EXPORTED, answers, expected, strict=True):
         np.testing.assert_allclose(answer, wanted, atol=1e-4, err_msg=kind)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "pooling"), [("DINOV2", "cls+avg"), ("SigLIP", "cls"), ("EfficientNet", "avg")])
+@pytest.mark.parametrize(("kind", "pooling"), [("DINOV2", "cls+avg"), ("SigLIP", "cls")])
 def test_it_goes_all_the_way(preset, tmp_path, train_records, eval_records, transform_uri, kind, pooling):
     """Features agree with the export, a second run computes none, and the export answers as training did."""
     records = train_records, eval_records
