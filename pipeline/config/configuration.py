@@ -193,7 +193,7 @@ def load_config(
     layers, content = read_layers(path, Config) if path else [], deepcopy(dict(below or {}))
     for layer in layers:
         if (preset := layer.content.pop(PRESET, None)) is not None:
-            content = apply_preset(content, preset, layer.origin)
+            content = apply_preset(content, preset, f"{layer.origin}: {PRESET}")
         content = merge(content, written_sections(layer.content, Config))
     named, others = split_settings(settings or [])
     if named is not None:

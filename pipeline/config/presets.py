@@ -38,14 +38,14 @@ def apply_preset(content: Mapping[str, Any], name: Any, origin: str) -> dict[str
     Args:
         content: of all sections; it stays as it is.
         name: as it is written.
-        origin: where, for errors.
+        origin: where it is written, for errors.
 
     Raises:
         InputError: there is no preset of this name.
     """
     if not isinstance(name, str) or name not in PRESETS:
         hint = did_you_mean(name, list(PRESETS)) if isinstance(name, str) else ""
-        raise InputError(f"{origin}: preset: expected {' or '.join(PRESETS)}, got {name!r}.{hint}")
+        raise InputError(f"{origin}: expected {' or '.join(PRESETS)}, got {name!r}.{hint}")
     merged = merge(content, deepcopy(dict(PRESETS[name])))
     merged["trainer"]["backbone_args"] = {}  # of a mapping, merging keeps what was there
     return merged

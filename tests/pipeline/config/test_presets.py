@@ -50,7 +50,7 @@ def test_the_command_line_s_preset_wins_over_the_file_and_its_other_settings_ove
 
 @pytest.mark.parametrize("given", ["bset", "3"])
 def test_what_is_no_preset_is_refused_with_those_there_are(write, given):
-    with pytest.raises(InputError, match=r"^--preset: preset: expected fast or balanced or best, got"):
+    with pytest.raises(InputError, match=r"^--preset: expected fast or balanced or best, got"):
         load_config(None, [f"preset={given}"])
     path = write(f"preset: {given}\n")
     with pytest.raises(InputError, match=r"my.yaml: preset: expected fast or balanced or best, got"):
