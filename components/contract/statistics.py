@@ -209,3 +209,8 @@ def _percentiles(values: list[float], confidence: float) -> tuple[float, float]:
     tails = (1 - confidence) / 2
     low, high = np.quantile(values, [tails, 1 - tails])
     return float(low), float(high)
+
+
+def fewest_to_refuse(max_refused: float) -> int:
+    """With fewer good images no outlier answer is as small as the promised share: the least is 1 / (images + 1)."""
+    return math.ceil(1 / max_refused - 1e-9) - 1

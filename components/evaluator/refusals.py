@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -40,9 +39,9 @@ def check_refused(outcomes: Outcomes, gate: QualityGateOptions) -> Iterator[Chec
             "Trainer did: train again (--no-cache)"
         )
         yield Check(NAME, share, limit, FAIL, reason)
-    elif limit and images < fewest_images(limit):
+    elif limit and images < (fewest := statistics.fewest_to_refuse(limit)):
         reason = (
-            f"eval set too small to tell outliers: {images:,} images, and with fewer than {fewest_images(limit):,} "
+            f"eval set too small to tell outliers: {images:,} images, and with fewer than {fewest:,} "
             f"every image is `known` where gates.quality.max_refused is {limit:.4f}"
         )
         yield Check(NAME, share, limit, UNDECIDED, reason)
@@ -51,11 +50,6 @@ def check_refused(outcomes: Outcomes, gate: QualityGateOptions) -> Iterator[Chec
         yield Check(NAME, share, limit, WARN, reason)
     else:
         yield Check(NAME, share, limit, PASS)
-
-
-def fewest_images(max_refused: float) -> int:
-    """With fewer eval images no answer is as small as the promised share: the least is 1 / (images + 1)."""
-    return math.ceil(1 / max_refused - 1e-9) - 1
 
 
 def _are_shares(values: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from components.options.base import MACHINE_PATH, Fraction, Options, Positive
 
 Pooling = Literal["avg", "max", "both", "cls", "cls+avg"]
+OF_CLASS = ("cls", "cls+avg")  # poolings that take the class token
 OF_KERAS_TUNER = "tuner/"  # what Hyperband keeps among the values for itself
 
 

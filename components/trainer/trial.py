@@ -20,9 +20,8 @@ import tensorflow as tf
 from components.contract import features
 from components.errors import InputError
 from components.exports.table import load_forms
-from components.options.trainer import TrainerOptions
+from components.options.trainer import OF_CLASS, TrainerOptions
 from components.trainer.backbones.build import BuiltBackbone, find_source
-from components.trainer.backbones.grid import OF_CLASS
 from components.trainer.backbones.precision import build, build_half, leaves
 from components.trainer.backbones.table import find_family
 from components.trainer.export.signatures import NAME, ServedModel

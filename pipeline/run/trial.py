@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from components.exports.table import check_packages
+from components.options.trainer import OF_CLASS
 from components.process.lines import library_versions
 from components.trainer.backbones.downloads import cache_folder
 from components.trainer.backbones.table import find_family
@@ -46,7 +47,7 @@ def try_early(
     """
     check_packages(config.exports)
     trainer = config.trainer
-    asks_more = trainer.fine_tune.asked_for or trainer.pooling in ("cls", "cls+avg") or config.exports
+    asks_more = trainer.fine_tune.asked_for or trainer.pooling in OF_CLASS or config.exports
     may_fail = asks_more or not find_family(trainer.backbone).ARE_PROVEN or trainer.weights == "imagenet"
     if not may_fail and not (files and trainer.weights != "none"):
         return

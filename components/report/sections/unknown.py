@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from components.contract import features
+from components.contract.statistics import fewest_to_refuse
 from components.report.answers import MODEL, NOTHING, Answers, read_answers
 from components.report.inputs import ReportInputs
 from components.report.pictures import Pictures
@@ -39,7 +39,7 @@ def gather(inputs: ReportInputs, pictures: Pictures) -> Facts | str:
         "promised": promised,
         "bank": made_of["bank_images"],
         "calibrated_on": calibrated_on,
-        "needed": math.ceil(1 / promised - 1e-9) - 1 if promised else None,
+        "needed": fewest_to_refuse(promised) if promised else None,
         "right": {name: _share(outcomes.right[which]) for name, which in _kinds(outcomes.known)},
         "cards": rows,
     }

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from components.options.trainer import TrainerOptions
+from components.options.trainer import OF_CLASS, TrainerOptions
 from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.build import BuiltBackbone, WeightsSource, build_from, find_source
 from components.trainer.backbones.family import Scaling
-from components.trainer.backbones.grid import OF_CLASS
 from components.trainer.backbones.table import choose_scaling, find_bringer, package_facts
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import keras
 
 from components.errors import InputError
-from components.options.trainer import Pooling
-
-OF_CLASS = ("cls", "cls+avg")  # poolings that take the class token
+from components.options.trainer import OF_CLASS, Pooling
 
 
 def shape_of(model: keras.Model) -> tuple[int, ...]:

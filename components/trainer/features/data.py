@@ -67,9 +67,10 @@ def content_order(split: Split) -> np.ndarray:
 def spread_rows(split: Split, count: int) -> np.ndarray:
     """Chooses rows that stand for a split, int64 [at most count]: of each class alike, in `content_order`."""
     order = content_order(split)
-    seen, turns = dict[int, int](), np.empty(len(order), np.int64)
-    for place, label in enumerate(split.labels[order].tolist()):
-        turns[place] = seen[label] = seen.get(label, -1) + 1
+    labels = split.labels[order]
+    by_class = np.argsort(labels, kind="stable")
+    turns = np.zeros(len(labels), np.int64)  # how many of its class stand before it
+    turns[by_class] = np.arange(len(labels)) - np.searchsorted(labels[by_class], labels[by_class])
     return order[np.argsort(turns, kind="stable")[:count]]
 
 

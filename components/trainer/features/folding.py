@@ -138,7 +138,8 @@ def pool(maps: tf.Tensor, pooling: Pooling = "avg") -> tf.Tensor:
     """
     if len(maps.shape) == 2:
         return maps
-    rows = {"max": [tf.reduce_max], "both": [tf.reduce_mean, tf.reduce_max]}.get(pooling, [tf.reduce_mean])
+    mean, largest = tf.reduce_mean, tf.reduce_max
+    rows = {"avg": [mean], "cls+avg": [mean], "max": [largest], "both": [mean, largest]}[pooling]
     return tf.concat([reduce(maps, axis=[1, 2]) for reduce in rows], axis=-1)
 
 

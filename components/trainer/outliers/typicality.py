@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from components.contract.features import MAX_REFUSED
-from components.trainer.features.data import Split, content_order
+from components.trainer.features.data import Split, spread_rows
 
 NEIGHBOURS = 5  # at most; never more than the bank has of its rarest class
 BANK_ROWS = 1_000  # at most, unless there are more classes
@@ -105,13 +105,9 @@ def choose_rows(split: Split, width: int) -> np.ndarray:
         split: the train split, in any order.
         width: features an image.
     """
-    order = content_order(split)
-    labels = split.labels[order]
-    by_class = np.argsort(labels, kind="stable")
-    turns = np.zeros(len(labels), np.int64)  # how many of its class stand before it
-    turns[by_class] = np.arange(len(labels)) - np.searchsorted(labels[by_class], labels[by_class])
-    most = max(min(BANK_ROWS, BANK_BYTES // (4 * width)), len(np.unique(labels)))
-    return order[np.sort(np.lexsort((labels, turns))[:most])]
+    most = max(min(BANK_ROWS, BANK_BYTES // (4 * width)), len(np.unique(split.labels)))
+    rows = spread_rows(split, most)
+    return rows[np.argsort(split.sha256[rows], kind="stable")]
 
 
 def unit_length(values: np.ndarray) -> np.ndarray:

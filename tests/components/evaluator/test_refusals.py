@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from components.contract.gates import FAIL, PASS, UNDECIDED, WARN, warnings_of
+from components.contract.statistics import fewest_to_refuse
 from components.evaluator.outcomes import Outcomes, rate_typicality
-from components.evaluator.refusals import check_refused, fewest_images
+from components.evaluator.refusals import check_refused
 from components.options.gates import QualityGateOptions
 
 
@@ -57,7 +58,7 @@ def test_too_few_images_to_refuse_any_is_told_and_stops_nothing():
     assert (found.verdict, found.stops) == (UNDECIDED, False)
     assert "18 images, and with fewer than 19 every image is `known`" in found.reason
     assert warnings_of([found]) == [found.reason]
-    assert [fewest_images(share) for share in (0.05, 0.1, 0.01, 0.3)] == [19, 9, 99, 3]
+    assert [fewest_to_refuse(share) for share in (0.05, 0.1, 0.01, 0.3)] == [19, 9, 99, 3]
 
 
 def test_a_model_that_refuses_nothing_where_it_should_is_told_of():
