@@ -33,6 +33,17 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+def pytest_sessionfinish():
+    """Leaves a worker nothing to do: xdist kills one that needs ten seconds to end, and with it what coverage measured.
+
+    On a slow machine that was the last walk of the garbage collector and the writing of what was measured.
+    """
+    gc.freeze()
+    coverage = sys.modules.get("coverage")
+    if coverage and (measured := coverage.Coverage.current()):
+        measured.save()
+
+
 settings.register_profile("same_every_time", derandomize=True, deadline=None, database=None)
 settings.load_profile("same_every_time")
 
