@@ -75,7 +75,7 @@ pretrain: runtime ## train the sample's backbone again (its weights are committe
 	@echo "Pretraining the sample's backbone..."
 	@$(BIN)/python scripts/pretrain_sample.py $(ARGS)
 
-bench: dev ## the tutorial, a plain TFX pipeline and Graft side by side; ARGS="--data DIR --weights FILE"
+bench: dev ## the tutorial, an expert's script, a plain TFX pipeline and Graft; ARGS="--data DIR --weights FILE"
 	@$(BIN)/python -m benchmarks.compare $(ARGS)
 
 clean: ## remove .venv, caches and coverage data; work/ (models, runs) stays

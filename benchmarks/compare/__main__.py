@@ -1,4 +1,4 @@
-"""The tutorial, a plain TFX pipeline and Graft on the same images, weights and seed, side by side in one call.
+"""The tutorial, an expert's script, a plain TFX pipeline and Graft on the same images, weights and seed, side by side.
 
     python -m benchmarks.compare --data cats_and_dogs_filtered --weights FILE     (or `make bench ARGS="..."`)
 
@@ -182,6 +182,7 @@ def say(text: str) -> None:
 
 SIDES = {
     "tutorial": lambda task: {"tutorial": run_script("benchmarks.compare.tutorial", task)},
+    "script": lambda task: {"script": run_script("benchmarks.compare.script", task)},
     "plain TFX": lambda task: {"plain TFX": run_script("benchmarks.compare.plain_tfx", task)},
     "graft": run_graft,
     "floor": lambda task: {"floor": run_script("benchmarks.compare.floor", task)},

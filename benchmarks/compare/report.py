@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 FIGURES = ("wall_seconds", "cpu_seconds", "peak_largest_mb", "peak_all_mb", "disk_mb", "accuracy")
+OTHERS = {"tutorial": "of_tutorial", "script": "of_script", "plain TFX": "of_plain_tfx"}  # Graft is held against them
 MOVED = 0.10  # a row is named when it moved by more
 LIBRARIES = ("tensorflow", "keras", "tfx", "apache-beam")
 
@@ -28,7 +29,7 @@ def summarise(rounds: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, An
     """Medians over the rounds, a row each, with ratios of the wall time taken within each round."""
     names = [name for name in rounds[0] if name != "floor"]
     rows = {name: summarise_row([found[name] for found in rounds]) for name in names}
-    for other, key in (("tutorial", "of_tutorial"), ("plain TFX", "of_plain_tfx")):
+    for other, key in OTHERS.items():
         for name in names if other in names else []:
             ratios = [found[name]["wall_seconds"] / found[other]["wall_seconds"] for found in rounds]
             rows[name][key] = round(statistics.median(ratios), 3)
@@ -57,12 +58,14 @@ def summarise_row(found: list[dict[str, Any]]) -> dict[str, Any]:
 
 def compare_results(result: dict[str, Any], previous: dict[str, Any] | None) -> None:
     """Prints the table, and says which rows moved by more than a tenth."""
-    print("| | wall s | CPU s | largest MB | all MB | disk MB | accuracy | of tutorial | of plain TFX | of floor |")
-    print("| --- |" + " --- |" * 9)
+    ratios = [*OTHERS.values(), "of_floor"]
+    figures = ("wall s", "CPU s", "largest MB", "all MB", "disk MB", "accuracy")
+    print("| | " + " | ".join([*figures, *(key.replace("_", " ") for key in ratios)]) + " |")
+    print("| --- |" + " --- |" * (len(figures) + len(ratios)))
     for name, row in result["rows"].items():
         if name != "floor":
-            ratios = [row.get(key, "") for key in ("of_tutorial", "of_plain_tfx", "of_floor")]
-            print(f"| {name} | " + " | ".join(str(value) for value in [*(row[key] for key in FIGURES), *ratios]) + " |")
+            cells = [*(row[key] for key in FIGURES), *(row.get(key, "") for key in ratios)]
+            print(f"| {name} | " + " | ".join(str(cell) for cell in cells) + " |")
     if floor := result["rows"].get("floor"):
         print(f"\nfloor: decoding {floor['decode']:,.0f} images/s, folded backbone {floor['backbone']:,.0f} images/s")
     if previous is None:
@@ -76,7 +79,7 @@ def list_moved(rows: dict[str, Any], before: dict[str, Any]) -> list[str]:
     """A line for each figure that moved; ratios where there are some, since machines differ."""
     lines = []
     for name in rows.keys() & before.keys():
-        for key in ("of_tutorial", "of_plain_tfx", "of_floor", "peak_all_mb", "disk_mb"):
+        for key in (*OTHERS.values(), "of_floor", "peak_all_mb", "disk_mb"):
             was, now = before[name].get(key), rows[name].get(key)
             if was and now and abs(now / was - 1) > MOVED:
                 lines.append(f"{name}: {key} moved from {was:,.5g} to {now:,.5g} ({now / was - 1:+.0%})")
