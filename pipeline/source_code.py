@@ -40,16 +40,10 @@ class SourceFile:
 @lru_cache(maxsize=512)
 def parse_source(content: bytes) -> SourceFile:
     """What the content of a Python file says."""
-    tree = ast.parse(content)
     parts: list[str] = []
-    _write(tree, parts)
     found: list[str] = []
     imported: list[str] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.append(node.value)
-        else:
-            imported += _imports(node)
+    _write(ast.parse(content), parts, found, imported)
     return SourceFile(
         digest=hashlib.sha256("\n".join(parts).encode()).hexdigest(),
         names=(*imported, *(text for text in found if DOTTED.fullmatch(text))),
@@ -136,20 +130,30 @@ def _is_text(node: Any) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _write(value: Any, parts: list[str]) -> None:
-    """The tree as text, one for all Pythons: fields that are empty, or new in one of them and unused, are left out."""
+def _write(value: Any, parts: list[str], texts: list[str], imported: list[str]) -> None:
+    """Writes a tree as text, one for all Pythons: fields that are empty, or new in one and unused, are left out.
+
+    Args:
+        value: a node, a list of them, or what stands in one.
+        parts: get the text.
+        texts: get the texts that stand in the tree.
+        imported: get the dotted names that it imports.
+    """
     if isinstance(value, list):
         parts.append("[")
         for item in value:
-            _write(item, parts)
+            _write(item, parts, texts, imported)
         parts.append("]")
     elif not isinstance(value, ast.AST):
         parts.append(ascii(value))
+        if isinstance(value, str):
+            texts.append(value)
     elif not _is_text(value) and (kind := type(value).__name__) not in NO_RESULT:
         parts.append(kind)
+        imported += _imports(value)
         for name, field in _fields(value):
             parts.append(name)
-            _write(field, parts)
+            _write(field, parts, texts, imported)
         parts.append(".")
 
 

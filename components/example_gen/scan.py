@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib import metadata
 from itertools import repeat
 from pathlib import Path
@@ -33,6 +34,7 @@ from components.sources.table import read_source
 
 INSPECTED_AT_ONCE = 64
 WORTH_PROCESSES = 512  # below, starting processes takes longer than the work
+WORKERS_NICE = 5  # a third of the share of the process that started them, where processors are fewer than both
 REMEMBER_EACH = 512
 REPORT_SECONDS = 0.5
 REMOTE_READERS = 32  # a remote file is mostly waited for
@@ -204,6 +206,8 @@ def _inspect_in_threads(
 
 def _processes_can_share_work() -> bool:
     """Whether other processes can help; where they cannot, all is read in threads."""
+    if os.cpu_count() == 1:
+        return False
     problem = semaphore_problem()
     if problem:
         log.warning("images are read by one process, which is slower: %s", problem)
@@ -237,7 +241,14 @@ def _inspect_without_tensorflow(
 ) -> list[tuple[int, findings.Inspection]]:
     """In a worker process, where TensorFlow would take seconds and memory to load, and perhaps a GPU."""
     tensorflow_pixels.postpone_tensorflow()
+    _yield_to_others()
     return inspect_batch(batch, limits)
+
+
+@cache
+def _yield_to_others() -> None:
+    """Lets the process that waits for this one go first: what it loads meanwhile is what a start-up takes longest."""
+    os.nice(WORKERS_NICE)
 
 
 def inspect_batch(

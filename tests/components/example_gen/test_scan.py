@@ -2,6 +2,7 @@
 
 import os
 import time
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -117,6 +118,26 @@ def test_processes_find_what_threads_find(tmp_path, look, monkeypatch):
     assert processes.rows == threads.rows
     assert called == ["while processes read"]
     assert [row.reason for row in processes.rows if row.reason] == ["truncated"]
+
+
+def test_one_processor_looks_in_threads_where_tensorflow_is_at_hand(tmp_path, look, monkeypatch):
+    """Processes would be this one: what it puts off for TensorFlow would be put off for ever."""
+    root = pictures.write_tree(tmp_path / "data", {"cats": 20, "dogs": 20}, "jpeg")
+    monkeypatch.setattr(scanning, "WORTH_PROCESSES", 10)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    monkeypatch.setattr(scanning, "_inspect_in_processes", lambda *args: pytest.fail("processes were begun"))
+    assert look(root, verify=True).dataset["found"] == 40
+
+
+def _niceness_after_two_batches():
+    for _ in range(2):
+        scanning._inspect_without_tensorflow([], None)
+    return os.nice(0)
+
+
+def test_a_process_that_looks_lets_the_one_that_waits_go_first():
+    with get_context("spawn").Pool(1) as pool:
+        assert pool.apply(_niceness_after_two_batches) == min(19, os.nice(0) + scanning.WORKERS_NICE)
 
 
 def test_adding_images_moves_none(tmp_path, look):
