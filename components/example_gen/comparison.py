@@ -6,6 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from components.contract import features
 from components.example_gen.history import History
 from components.example_gen.manifest import Row
@@ -103,17 +105,20 @@ def _choose_sides(
     sides, bridging = assign_sides(digests, labels, neighbours.clusters, remembered, options.eval_fraction)
     for row, side in zip(examples, sides, strict=True):
         row.split = side
+    members = _first_members(examples, neighbours, bridging)
     for index in bridging:
-        train, evaluation = (_member(examples, neighbours, index, side) for side in features.SPLITS)
+        train, evaluation = (members[neighbours.clusters[index], side] for side in features.SPLITS)
         detail = f"it joins images of both sides: {train.name} (train) and {evaluation.name} (eval)"
         examples[index].reject(DUPLICATE_OF, detail)
     return find_odd_shares(examples, neighbours.clusters, remembered, options.eval_fraction)
 
 
-def _member(examples: list[Row], neighbours: Neighbours, index: int, side: str) -> Row:
-    """The first image of a side in the cluster of image `index`."""
-    cluster = (neighbours.clusters == neighbours.clusters[index]).nonzero()[0]
-    return next(examples[other] for other in cluster if examples[other].split == side)
+def _first_members(examples: list[Row], neighbours: Neighbours, bridging: list[int]) -> dict[tuple[int, str], Row]:
+    """Finds the first image of each side in the clusters of some images, by cluster and side: one pass over all."""
+    members = dict[tuple[int, str], Row]()
+    for index in np.flatnonzero(np.isin(neighbours.clusters, neighbours.clusters[bridging])).tolist():
+        members.setdefault((int(neighbours.clusters[index]), examples[index].split), examples[index])
+    return members
 
 
 def _judge_leakage(examples: list[Row], neighbours: Neighbours, options: DataOptions, findings: Findings) -> None:

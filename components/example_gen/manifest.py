@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from components.contract import features
 from components.contract.limits import FLAT, NO_LOSS
 from components.images.findings import DUPLICATE_OF, EXCLUDED, Inspection, is_blank
 from components.sources.listing import Source
+
+SHARED = ("label", "split", "format", "reason")  # fields of a row that many rows have alike
 
 
 @dataclass(slots=True)
@@ -79,8 +82,9 @@ def make_row(source: Source, found: Inspection) -> Row:
 
 
 def parse_row(line: str) -> Row:
-    """Reads a row from its line in the manifest."""
+    """Reads a row from its line in the manifest; texts that many rows have alike are in memory once."""
     values = json.loads(line)
+    values |= {name: sys.intern(values[name]) for name in SHARED if name in values}
     return Row(**{**values, "flags": tuple(values.get("flags", ()))})
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from components.contract import features
 from components.contract.assets import read_facts, read_labels
 from components.example_gen.manifest import Row, parse_row
-from components.files.paths import exists, read_bytes
+from components.files.paths import exists, opened, read_bytes
 
 if TYPE_CHECKING:
     from components.contract.artifacts import Baseline
@@ -74,9 +74,9 @@ class ReportInputs:
     def rows(self) -> list[Row]:
         """The manifest: a row for each file of the data; only the rejected ones where the data was refused."""
         if MANIFEST in self.uris:
-            text = read_bytes(os.path.join(self.uris[MANIFEST], features.MANIFEST_FILE)).decode("utf-8")
-        else:
-            text = str(self.known.get(features.LEDGER_FILE, ""))
+            with opened(os.path.join(self.uris[MANIFEST], features.MANIFEST_FILE)) as file:
+                return [parse_row(line.decode("utf-8")) for line in iter(file.readline, b"") if line.strip()]
+        text = str(self.known.get(features.LEDGER_FILE, ""))
         return [parse_row(line) for line in text.splitlines() if line]
 
     @cached_property

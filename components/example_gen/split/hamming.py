@@ -15,12 +15,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import comb
 
 import numpy as np
 
 WORDS, BITS = 4, 256  # of a hash: uint64 [4]
 CROWD = 1024  # hashes that share a band and are more than this are compared one against all, not all against all
 PAIRS_HELD = 1 << 20  # pairs that are held at a time
+MOST_BANDS, FEWEST_BANDS = 16, 11  # keys of 16 to 24 bits: all that there may be are held in a table
+LOOKUP = 0.14  # of what comparing a pair takes (about 100 ns): looking one hash up in one table
 _COUNTS = np.array([bin(value).count("1") for value in range(1 << 16)], np.uint8)
 
 
@@ -124,37 +127,80 @@ def nearest_across(
 
 @dataclass(frozen=True, slots=True)
 class _Band:
-    """Hashes sorted by one band of their bits; that at position p may be near those at low[p]..low[p]+counts[p]-1.
+    """Hashes sorted by one band of their bits, in buckets of equal keys.
 
     Attributes:
         words: uint64 [n, 4], all hashes.
         order: int32 [n], the row at each position.
-        low: int32 [n], positions.
-        counts: int32 [n]; together the ranges name each pair once.
-        heads: int32 [buckets], the first position of each bucket of equal keys.
+        first_word: uint64 [n], the first word of the hash at each position.
+        keys: uint32 [buckets], ascending.
+        heads: int32 [buckets], the first position of each bucket.
         sizes: int32 [buckets].
+        places: int32 [all possible keys], the bucket of each; -1: there is none. Looking a key up costs one step.
     """
 
     words: np.ndarray
     order: np.ndarray
-    low: np.ndarray
-    counts: np.ndarray
+    first_word: np.ndarray
+    keys: np.ndarray
     heads: np.ndarray
     sizes: np.ndarray
+    places: np.ndarray
+
+    @classmethod
+    def of(cls, words: np.ndarray, band: int, bands: int, flips: bool) -> _Band:
+        """Sorts all hashes by a band; `flips`: whether buckets are to be looked up by keys with flipped bits."""
+        keys = _read_band(words, band, bands)
+        order = np.argsort(keys, kind="stable").astype(np.int32)
+        keys = keys[order]
+        heads = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])).astype(np.int32)
+        sizes = np.diff(np.append(heads, len(keys))).astype(np.int32)
+        places = np.full(1 << _key_bits(bands) if flips else 0, -1, np.int32)
+        if flips:
+            places[keys[heads]] = np.arange(len(heads), dtype=np.int32)
+        return cls(words, order, words[order, 0], keys[heads], heads, sizes, places)
+
+    def table(self, mask: int) -> _Table:
+        """Gives the pairs of buckets whose keys differ in exactly the bits of `mask`; 0: each bucket with itself."""
+        if not mask:
+            own = np.flatnonzero(self.sizes > 1)
+            return _Table(self, self.heads[own], self.sizes[own], self.heads[own], np.zeros(len(own), np.int32))
+        other = self.keys ^ np.uint32(mask)
+        partner = self.places[other]
+        # `other > keys`: of the two buckets that a mask ties, one lists the other, so that each pair comes once.
+        own = np.flatnonzero((partner >= 0) & (other > self.keys))
+        partner = partner[own]
+        return _Table(self, self.heads[own], self.sizes[own], self.heads[partner], self.sizes[partner])
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Pairs of buckets of one band, whose hashes may be near one another.
+
+    Attributes:
+        band: of the buckets.
+        heads: int32 [pairs], the first position of one bucket.
+        sizes: int32 [pairs], of it.
+        others: int32 [pairs], the first position of the other bucket.
+        counts: int32 [pairs], size of the other; all 0: each bucket is paired with itself.
+    """
+
+    band: _Band
+    heads: np.ndarray
+    sizes: np.ndarray
+    others: np.ndarray
+    counts: np.ndarray
 
     def _are_crowds(self) -> np.ndarray:
-        """bool [buckets]: too large for `pairs`, alone or by its partners."""
-        counts = self.counts[self.heads]
-        return (counts > 0) & (np.maximum(self.sizes, counts) > CROWD)
+        """bool [pairs]: too large for `pairs`, one or the other."""
+        return np.maximum(self.sizes, self.counts) > CROWD
 
     def crowds(self) -> Iterator[np.ndarray]:
         """Yields the rows of large buckets, each with its partners."""
-        for bucket in np.flatnonzero(self._are_crowds()):
-            head, size = self.heads[bucket], self.sizes[bucket]
-            start, count = self.low[head], self.counts[head]
-            if start == head + 1:  # its partners are the bucket's others
-                start, count = head + size, 0
-            yield np.concatenate([self.order[head : head + size], self.order[start : start + count]])
+        order = self.band.order
+        for place in np.flatnonzero(self._are_crowds()):
+            head, other = self.heads[place], self.others[place]
+            yield np.concatenate([order[head : head + self.sizes[place]], order[other : other + self.counts[place]]])
 
     def pairs(self, distance: int, labels: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, ...]]:
         """Yields rows `left`, `right` and their distance, of the pairs within `distance`, from small buckets.
@@ -163,48 +209,44 @@ class _Band:
             distance: in bits.
             labels: int32 [n]; pairs whose labels are equal are left out.
         """
-        counts = np.where(np.repeat(self._are_crowds(), self.sizes), 0, self.counts)
+        order, first_word, words = self.band.order, self.band.first_word, self.band.words
         # The distance over the first 64 bits is at most that over all: what is too far there is ruled out, nearly all.
         # In the order of the keys, these words are read from end to end; the others lie anywhere in memory.
-        first_word = self.words[self.order, 0]
-        total = np.cumsum(counts, dtype=np.int64)
-        cuts = np.searchsorted(total, np.arange(PAIRS_HELD, total[-1], PAIRS_HELD)) + 1
-        for start, end in zip([0, *cuts], [*cuts, len(counts)], strict=True):
-            left, right = _expand_ranges(start, self.low[start:end], counts[start:end])
+        for left, right in self._positions():
             maybe = _count_bits((first_word[left] ^ first_word[right])[:, None]) <= distance
-            left, right = self.order[left[maybe]], self.order[right[maybe]]
+            left, right = order[left[maybe]], order[right[maybe]]
             if labels is not None:
                 apart = labels[left] != labels[right]
                 left, right = left[apart], right[apart]
-            bits = distances(self.words, left, right)
+            bits = distances(words, left, right)
             near = bits <= distance
             if near.any():
                 yield left[near], right[near], bits[near]
 
+    def _positions(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields positions to compare, about `PAIRS_HELD` at a time: each of one bucket with each of the other."""
+        small = ~self._are_crowds()
+        heads, sizes = self.heads[small], self.sizes[small]
+        own = _spread_ranges(heads, sizes)
+        if self.counts.any():
+            low, counts = np.repeat(self.others[small], sizes), np.repeat(self.counts[small], sizes)
+        else:  # each position is paired with those behind it in its bucket
+            low = own + 1
+            counts = np.repeat(heads + sizes, sizes) - low
+        total = np.cumsum(counts, dtype=np.int64)
+        last = int(total[-1]) if len(total) else 0
+        cuts = np.searchsorted(total, np.arange(PAIRS_HELD, last, PAIRS_HELD)) + 1
+        for start, end in zip([0, *cuts], [*cuts, len(counts)], strict=True):
+            part = counts[start:end]
+            yield np.repeat(own[start:end], part), _spread_ranges(low[start:end], part)
 
-def _make_band(words: np.ndarray, order: np.ndarray, keys: np.ndarray, mask: int) -> _Band:
-    """The table of hashes whose keys (uint32 [n], ascending) differ in exactly the bits of `mask`."""
-    heads = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])).astype(np.int32)
-    sizes = np.diff(np.append(heads, len(keys))).astype(np.int32)
-    if mask:
-        known = keys[heads]
-        other = known ^ np.uint32(mask)
-        partner = np.minimum(np.searchsorted(known, other), len(known) - 1)
-        # `other > known`: of the two buckets that a mask ties, one lists the other, so that each pair comes once.
-        counts = np.where((known[partner] == other) & (other > known), sizes[partner], 0)
-        return _Band(words, order, np.repeat(heads[partner], sizes), np.repeat(counts, sizes), heads, sizes)
-    # Equal keys: each position is paired with those behind it in its bucket.
-    low = np.arange(1, len(keys) + 1, dtype=np.int32)
-    return _Band(words, order, low, np.repeat(heads + sizes, sizes) - low, heads, sizes)
 
-
-def _expand_ranges(start: int, low: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each position from `start` on, with each position of its range low..low+counts-1."""
+def _spread_ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Writes out ranges one behind the other, int32: starts[0], starts[0] + 1, ..., so many of each."""
     before = np.cumsum(counts) - counts
-    left = np.repeat(np.arange(start, start + len(counts), dtype=np.int32), counts)
-    right = np.arange(len(left), dtype=np.int32)
-    right += np.repeat((low - before).astype(np.int32), counts)
-    return left, right
+    spread = np.arange(int(counts.sum()), dtype=np.int32)
+    spread += np.repeat((starts - before).astype(np.int32), counts)
+    return spread
 
 
 def _span_crowd(words: np.ndarray, crowd: np.ndarray, labels: np.ndarray, distance: int) -> tuple[np.ndarray, ...]:
@@ -268,17 +310,50 @@ def _count_bits(words: np.ndarray) -> np.ndarray:
     return total
 
 
-def _cut_bands(words: np.ndarray, distance: int) -> Iterator[_Band]:
+def _cut_bands(words: np.ndarray, distance: int) -> Iterator[_Table]:
     """The tables to search: each band, with each set of up to distance // bands bits flipped."""
-    bands = min(max(distance + 1, 8), 16)  # keys of 32 to 16 bits: buckets stay small up to some million hashes
+    bands = choose_bands(len(words), distance)
     for band in range(bands):
-        keys = _read_band(words, band, bands)
-        order = np.argsort(keys, kind="stable").astype(np.int32)
-        # If each of the first distance % bands + 1 bands differs in more than distance // bands bits, and each of the
-        # others in as many, then the sum is more than the distance: the others are searched with one flip less.
-        for flips in range(distance // bands + (band <= distance % bands)):
-            for bits in combinations(range(-(-BITS // bands)), flips):
-                yield _make_band(words, order, keys[order], sum(1 << bit for bit in bits))
+        most = _most_flips(band, bands, distance)
+        sorted_band = _Band.of(words, band, bands, most > 0)
+        for flips in range(most + 1):
+            for bits in combinations(range(_key_bits(bands)), flips):
+                yield sorted_band.table(sum(1 << bit for bit in bits))
+
+
+def choose_bands(count: int, distance: int) -> int:
+    """Chooses into how many bands hashes are cut, so that the least is to be done.
+
+    Few bands have long keys: their buckets stay small however many hashes there are, so fewer pairs are compared; but
+    more bits of a key must be flipped, so more tables are searched. The more hashes, the fewer bands are best.
+    """
+    most = min(max(distance + 1, 8), MOST_BANDS)
+    return min(range(most, min(most, FEWEST_BANDS) - 1, -1), key=lambda bands: estimate_work(count, distance, bands))
+
+
+def estimate_work(count: int, distance: int, bands: int) -> float:
+    """Estimates the work of a search among unlike hashes: pairs that are compared, and as many for the lookups."""
+    bits = BITS / bands
+    tables = sum(
+        comb(_key_bits(bands), flips)
+        for band in range(bands)
+        for flips in range(_most_flips(band, bands, distance) + 1)
+    )
+    return tables * count * (LOOKUP + count / 2 / 2**bits)
+
+
+def _most_flips(band: int, bands: int, distance: int) -> int:
+    """Counts the bits that may be flipped in a band; -1: it is not searched at all.
+
+    If each of the first distance % bands + 1 bands differs in more than distance // bands bits, and each of the others
+    in as many, then the sum is more than the distance: the others are searched with one flip less.
+    """
+    return distance // bands - (band > distance % bands)
+
+
+def _key_bits(bands: int) -> int:
+    """Counts the bits of the longest key."""
+    return -(-BITS // bands)
 
 
 def _read_band(words: np.ndarray, band: int, bands: int) -> np.ndarray:

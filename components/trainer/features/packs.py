@@ -35,28 +35,61 @@ def encode_pack(digests: np.ndarray, values: np.ndarray) -> bytes:
         digests: S32 [n].
         values: float32 [n, d].
     """
-    values = np.ascontiguousarray(values, np.float32)
-    nonzero = values.view(np.uint32) != 0  # true of minus zero, too
-    nonzero[:, 0] |= ~nonzero.any(axis=1)  # pyarrow 10 cannot read empty lists whose bytes are split into streams
-    bits, ends = np.packbits(nonzero, axis=1), np.cumsum(nonzero.sum(axis=1))
-    columns = {
-        "sha256": _fixed_size(digests.astype(DIGEST)),
-        "nonzero": _fixed_size(bits),
-        "values": pa.ListArray.from_arrays(np.append(0, ends).astype(np.int32), values[nonzero]),
-    }
-    table, buffer = pa.table(columns, metadata={"width": str(values.shape[1])}), io.BytesIO()
-    pq.write_table(
-        table,
-        buffer,
-        row_group_size=ROWS,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=False,
-        write_statistics=False,
-        use_byte_stream_split=["values.list.element"],
-        use_compliant_nested_type=True,  # else pyarrow 10 calls the column values.list.item
-    )
-    return buffer.getvalue()
+    encoder = PackEncoder(values.shape[1])
+    encoder.add(digests, values)
+    return encoder.finish()
+
+
+class PackEncoder:
+    """Packs vectors as they come: beside what is packed already, `ROWS` of them are held."""
+
+    def __init__(self, width: int) -> None:
+        """Begins a pack of vectors of so many values."""
+        kinds = {"sha256": pa.binary(DIGEST.itemsize), "nonzero": pa.binary(-(-width // 8))}
+        schema = pa.schema({**kinds, "values": pa.list_(pa.float32())}, metadata={"width": str(width)})
+        self._buffer, self._held, self._rows = io.BytesIO(), list[tuple[np.ndarray, np.ndarray]](), 0
+        self._writer = pq.ParquetWriter(
+            self._buffer,
+            schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=False,
+            write_statistics=False,
+            use_byte_stream_split=["values.list.element"],
+            use_compliant_nested_type=True,  # else pyarrow 10 calls the column values.list.item
+        )
+
+    def add(self, digests: np.ndarray, values: np.ndarray) -> None:
+        """Takes digests, S32 [n], and vectors, float [n, d]."""
+        for start in range(0, len(digests), ROWS):
+            part = slice(start, start + ROWS)
+            self._held.append((digests[part], values[part]))
+            self._rows += len(digests[part])
+            if self._rows >= ROWS:
+                self._write()
+
+    def finish(self) -> bytes:
+        """Ends the pack; gives the bytes of its file."""
+        if self._rows:
+            self._write()
+        self._writer.close()
+        return self._buffer.getvalue()
+
+    def _write(self) -> None:
+        """Writes a group of `ROWS` vectors, or of all that are held; holds what is left."""
+        digests, values = (np.concatenate(column) for column in zip(*self._held, strict=True))
+        rest = digests[ROWS:].copy(), values[ROWS:].copy()
+        self._held, self._rows = [rest] if len(rest[0]) else [], len(rest[0])
+        values = np.ascontiguousarray(values[:ROWS], np.float32)
+        nonzero = values.view(np.uint32) != 0  # true of minus zero, too
+        nonzero[:, 0] |= ~nonzero.any(axis=1)  # pyarrow 10 cannot read empty lists whose bytes are split into streams
+        ends = np.append(0, np.cumsum(nonzero.sum(axis=1))).astype(np.int32)
+        columns = [
+            _fixed_size(digests[:ROWS].astype(DIGEST)),
+            _fixed_size(np.packbits(nonzero, axis=1)),
+            pa.ListArray.from_arrays(ends, values[nonzero]),
+        ]
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._writer.schema), row_group_size=ROWS)
 
 
 def _fixed_size(rows: np.ndarray) -> pa.Array:

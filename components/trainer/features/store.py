@@ -28,7 +28,7 @@ import numpy as np
 
 from components.errors import InputError, first_line
 from components.files.paths import exists, list_names, make_folder, read_bytes, remove, rename, write_atomically
-from components.trainer.features.packs import BadPack, FeatureDtype, Pack, checksum_of, encode_pack
+from components.trainer.features.packs import BadPack, FeatureDtype, Pack, PackEncoder, checksum_of
 from components.trainer.features.shared_arrays import aligned_zeros
 
 progress = logging.getLogger("graft.progress")
@@ -141,9 +141,12 @@ class FeatureStore:
         Raises:
             InputError: the folder cannot be written, or the disk is full.
         """
-        if not self.writable or not len(digests):
-            return
-        content = encode_pack(digests, values.astype(self.dtype, copy=False))
+        writer = PackWriter(self)
+        writer.add(digests, values)
+        writer.flush()
+
+    def publish(self, content: bytes) -> None:
+        """Writes a pack, the bytes of its file, under a name of its own; raises as `keep`."""
         name = f"{time.time_ns():020d}-{uuid.uuid4().hex}-{checksum_of(content)}{PACK}"
         with _explained(self.folder):
             make_folder(self.folder)  # someone may have pruned it
@@ -184,15 +187,14 @@ def read_kept(root: str, key: str, digests: np.ndarray, width: int) -> tuple[np.
 
 @dataclass
 class PackWriter:
-    """Collects vectors until they fill a pack."""
+    """Packs vectors as they come, until they fill a pack; held are packed bytes, and few vectors."""
 
     store: FeatureStore
     pack_bytes: int = PACK_BYTES
     pack_seconds: float = PACK_SECONDS
 
     def __post_init__(self) -> None:
-        self._digests: list[np.ndarray] = []
-        self._values: list[np.ndarray] = []
+        self._encoder: PackEncoder | None = None
         self._bytes, self._since = 0, time.monotonic()
 
     def add(self, digests: np.ndarray, values: np.ndarray) -> None:
@@ -201,18 +203,19 @@ class PackWriter:
         Raises:
             InputError: the folder cannot be written, or the disk is full.
         """
-        self._digests.append(digests)
-        self._values.append(values)
+        if not self.store.writable or not len(digests):
+            return
+        self._encoder = self._encoder or PackEncoder(values.shape[1])
+        self._encoder.add(digests, values.astype(self.store.dtype, copy=False))
         self._bytes += values.nbytes
         if self._bytes >= self.pack_bytes or time.monotonic() - self._since >= self.pack_seconds:
             self.flush()
 
     def flush(self) -> None:
         """Writes the collected vectors as a pack."""
-        if self._digests:
-            digests, values = np.concatenate(self._digests), np.concatenate(self._values)
-            self._digests, self._values, self._bytes = [], [], 0
-            self.store.keep(digests, values)
+        encoder, self._encoder, self._bytes = self._encoder, None, 0
+        if encoder:
+            self.store.publish(encoder.finish())
         self._since = time.monotonic()
 
 

@@ -85,8 +85,12 @@ class Head:
         return np.concatenate([self.logits(values[start : start + ANSWERED_AT_ONCE]).numpy() for start in starts])
 
     def probabilities(self, values: np.ndarray) -> np.ndarray:
-        """Computes softmax float32 [n, classes] of features float32 [n, d]."""
-        return np.asarray(tf.nn.softmax(self.logits_of(values)).numpy())
+        """Computes softmax float32 [n, classes] of features float32 [n, d], a part at a time into one array."""
+        answers = np.empty([len(values), self.widths[-1]], np.float32)
+        for start in range(0, len(values), ANSWERED_AT_ONCE):
+            part = slice(start, start + ANSWERED_AT_ONCE)
+            answers[part] = tf.nn.softmax(self.logits(values[part])).numpy()
+        return answers
 
 
 def hold_out(split: Split, fraction: float) -> np.ndarray:
@@ -96,10 +100,8 @@ def hold_out(split: Split, fraction: float) -> np.ndarray:
     """
     buckets = np.array([int(digest[8:16], 16) for digest in split.sha256], np.float64)
     held = buckets < fraction * 2**32
-    for label in np.unique(split.labels):
-        if held[split.labels == label].all():
-            held[split.labels == label] = False
-    return held
+    whole = np.bincount(split.labels, held) == np.bincount(split.labels)
+    return held & ~whole[split.labels]
 
 
 def train_head(

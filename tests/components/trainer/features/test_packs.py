@@ -1,12 +1,13 @@
 """A pack comes back to the bit, takes little room, and is trusted only as it was written."""
 
 import io
+import tracemalloc
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from components.trainer.features.packs import BadPack, Pack, checksum_of, encode_pack
+from components.trainer.features.packs import ROWS, BadPack, Pack, PackEncoder, checksum_of, encode_pack
 
 DIGESTS = np.frombuffer(np.random.default_rng(1).bytes(1500 * 32), "S32")
 
@@ -68,3 +69,23 @@ def test_what_is_whole_but_no_pack_is_refused(kind):
     content = {"garbage": b"GRAFTPK2" + bytes(100), "another table": table.getvalue()}[kind]
     with pytest.raises(BadPack, match="not a pack of features"):
         opened(content)
+
+
+@pytest.mark.parametrize("step", [7, ROWS, 1500])
+def test_vectors_that_come_bit_by_bit_make_the_same_pack(step):
+    values = np.maximum(np.random.default_rng(0).normal(size=[1500, 9]), 0).astype(np.float32)
+    encoder = PackEncoder(9)
+    for start in range(0, len(values), step):
+        encoder.add(DIGESTS[start : start + step], values[start : start + step])
+    assert encoder.finish() == encode_pack(DIGESTS, values)
+
+
+def test_a_pack_holds_few_vectors_while_it_is_made():
+    width, batch = 1000, np.zeros(64, "S32")
+    tracemalloc.start()
+    encoder = PackEncoder(width)
+    for _ in range(100):
+        encoder.add(batch, np.zeros([64, width], np.float32))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * 4 * width * ROWS  # of 25 MB of vectors in all

@@ -1,0 +1,1 @@
+"""How each stage grows with records and classes, on generated data: real code, real records, no pixels decoded."""
