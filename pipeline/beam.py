@@ -17,6 +17,7 @@ from components.files.paths import is_remote
 from components.options.beam import BeamNodeOptions, BeamOptions
 
 BEAM_NODES = ("ImageExampleGen", "StatisticsGen", "Transform", "Evaluator")
+FEATURE_PASS_NODE = "Trainer"  # it has a Beam pipeline with `trainer.feature_pass: beam`
 DIRECT = "DirectRunner"
 FN_API_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 IN_PROCESS = ["--direct_running_mode=in_memory", "--direct_num_workers=1", "--pickle_library=cloudpickle"]
@@ -125,9 +126,9 @@ def why_unseen(args: list[str]) -> str:
     return "--environment_type=DOCKER" if in_container else ""
 
 
-def refuse_unseen_by_nodes(options: BeamOptions, paths: Mapping[str, str]) -> None:
-    """Applies `refuse_unseen` to every node that uses Beam."""
-    for node in BEAM_NODES:
+def refuse_unseen_by_nodes(options: BeamOptions, paths: Mapping[str, str], feature_pass: str = "local") -> None:
+    """Applies `refuse_unseen` to every node that uses Beam, the Trainer among them where `feature_pass` is `beam`."""
+    for node in (*BEAM_NODES, *([FEATURE_PASS_NODE] if feature_pass == "beam" else [])):
         refuse_unseen(beam_args(options, node), paths, options.shared_path, "beam.shared_path")
 
 

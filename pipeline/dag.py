@@ -26,8 +26,8 @@ from components.pusher import Pusher
 from components.report.component import Report
 from components.schema import SCHEMA_FILE, ImportSchemaGen
 from components.servable_check.component import ServableCheck
-from pipeline.beam import beam_args
-from pipeline.config.configuration import Plan
+from pipeline.beam import FEATURE_PASS_NODE, beam_args
+from pipeline.config.configuration import Config, Plan
 
 # What DataGate decides, or what is said otherwise: a change here reads no image again.
 JUDGED_LATER = {"path": None, "classes": None, "max_bad_fraction": 0.0, "max_flat_fraction": 0.0}
@@ -103,6 +103,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
             "alpha": config.data.alpha,
             "weights_sha256": plan.weights_sha256,
             "features_dir": str(plan.workdir / "features"),
+            "beam_args": feature_pass_args(config),
             "checkpoint_dir": str(plan.workdir / "checkpoints"),
             "source_fingerprint": fingerprints["Trainer"],
         },
@@ -183,6 +184,11 @@ def create_pipeline(plan: Plan) -> Pipeline:
     )
 
 
+def feature_pass_args(config: Config) -> list[str]:
+    """Gives Beam's arguments for the feature pass of Trainer and Tuner; none where it is not Beam's."""
+    return beam_args(config.beam, FEATURE_PASS_NODE) if config.trainer.feature_pass == "beam" else []
+
+
 def statistics_options() -> StatsOptions:
     """Only what the schema names is read: image bytes are not even parsed."""
     return StatsOptions(
@@ -221,6 +227,7 @@ def make_tuner(plan: Plan, training_data: dict[str, Any]) -> BaseComponent:
             "tuner": plan.config.tuner.to_json(),
             "weights_sha256": plan.weights_sha256,
             "features_dir": str(plan.workdir / "features"),
+            "beam_args": feature_pass_args(plan.config),
             "source_fingerprint": plan.fingerprints["Tuner"],
         },
     )

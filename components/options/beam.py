@@ -8,6 +8,8 @@ from pydantic import Field
 
 from components.options.base import MACHINE_PATH, Options
 
+BeamNode = Literal["ImageExampleGen", "StatisticsGen", "Transform", "Trainer", "Evaluator"]
+
 
 class BeamNodeOptions(Options):
     """Where the Beam part of one node runs."""
@@ -17,7 +19,10 @@ class BeamNodeOptions(Options):
 
 
 class BeamOptions(Options):
-    """Where ImageExampleGen, StatisticsGen, Transform and Evaluator run their Beam pipelines."""
+    """Where ImageExampleGen, StatisticsGen, Transform and Evaluator run their Beam pipelines.
+
+    The Trainer and the Tuner have one with `trainer.feature_pass: beam`; both take what is said of the Trainer.
+    """
 
     runner: str = Field(
         "DirectRunner",
@@ -33,6 +38,6 @@ class BeamOptions(Options):
         description="A folder that workers on other machines see at the same path; without one they see buckets only.",
         json_schema_extra=MACHINE_PATH,
     )
-    nodes: dict[Literal["ImageExampleGen", "StatisticsGen", "Transform", "Evaluator"], BeamNodeOptions] = Field(
+    nodes: dict[BeamNode, BeamNodeOptions] = Field(
         default_factory=dict, description="Other runners and further arguments a node."
     )

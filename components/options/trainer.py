@@ -87,6 +87,11 @@ class TrainerOptions(Options):
     feature_batch_size: Positive | None = Field(
         None, description="Global batch size of the pass through the backbone; null: 16 on CPUs, 64 a replica on GPUs."
     )
+    feature_pass: Literal["local", "beam"] = Field(
+        "local",
+        description="Who passes images through the backbone: the Trainer itself, or Beam's workers, as `beam:` says "
+        "of it; on CPUs both give the same bits.",
+    )
     feature_dtype: Literal["float32", "float16"] = Field("float32", description="Of the features that are kept.")
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32", description="Of the backbone while it trains or is learned from; head, evaluation, export: float32."
@@ -127,6 +132,15 @@ class TrainerOptions(Options):
             raise ValueError(
                 "validation_fraction: 0 with fine_tune: the second stage is kept only if it helps images that were not "
                 "learned from. Leave validation_fraction out (0.1 then), or fine_tune"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _beam_computes_what_is_kept(self) -> TrainerOptions:
+        if self.feature_pass == "beam" and not self.augment.views:
+            raise ValueError(
+                "feature_pass: beam with augment.views: 0: fresh views are kept nowhere, and Beam's workers hand over "
+                "what is kept. Set augment.views to 1 or more, or feature_pass to local"
             )
         return self
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from components.errors import InputError
 from components.options.trainer import TrainerOptions
 from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import Frozen, freeze
 from components.trainer.devices.strategy import repeat_exactly
+from components.trainer.features.beam_pass import BeamPass
 from components.trainer.features.data import Split, image_size, names_by_index, read_split
 from components.trainer.features.training_inputs import TrainingInputs, gather_inputs, make_pass
 
@@ -50,8 +54,27 @@ def prepare_training(
     eval_files: list[str],
     transform_output: str,
     features_dir: str,
+    beam_args: Sequence[str] = (),
 ) -> Prepared:
-    """Seeds the process, reads the splits, and computes the features that are not kept yet."""
+    """Seeds the process, reads the splits, and computes the features that are not kept yet.
+
+    Args:
+        options: of the Trainer.
+        strategy: the replicas.
+        train_files: patterns of the train split's records.
+        eval_files: those of the eval split.
+        transform_output: folder of the transform graph.
+        features_dir: the feature store; empty: nothing is kept.
+        beam_args: of Beam, for `trainer.feature_pass: beam`.
+
+    Raises:
+        InputError: Beam's workers are to compute features, and there is no store for them.
+    """
+    if options.feature_pass == "beam" and not features_dir:
+        raise InputError(
+            "trainer.feature_pass: beam: expected a folder of kept features (features_dir), where Beam's workers leave "
+            "them; there is none.\nGive one, or set trainer.feature_pass: local."
+        )
     keras.utils.set_random_seed(options.seed)
     if options.deterministic and tf.config.get_visible_devices("GPU"):
         repeat_exactly()  # on a CPU the ops used here repeat anyway, and tf.data would lose its parallel calls
@@ -62,5 +85,7 @@ def prepare_training(
     known = AnswerCache(features_dir)
     backbone = freeze(options, size, known)
     exact = make_pass(strategy, backbone, transform, options)
+    if options.feature_pass == "beam":
+        exact = replace(exact, elsewhere=BeamPass(beam_args))
     inputs = gather_inputs(exact, backbone.facts, options, (train, evaluation), known)
     return Prepared(train, evaluation, transform, names_by_index(train), size, backbone, inputs, known)

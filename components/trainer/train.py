@@ -54,7 +54,7 @@ def run_fn(fn_args: FnArgs) -> None:
         fn_args: of TFX; `custom_config` holds `options`, a `TrainerOptions` as JSON, the folders `features_dir` and
             `checkpoint_dir`, each of which may be empty: then nothing is kept, `exports`, further forms, and
             `crop_to_aspect_ratio`, what the transform graph does before it resizes, and `max_refused`, the share of
-            good images that the model may call outliers.
+            good images that the model may call outliers, and `beam_args`, of Beam, for `trainer.feature_pass: beam`.
             `hyperparameters` that a search found take the place of the options of the same names.
     """
     started, options = time.monotonic(), TrainerOptions.from_json(fn_args.custom_config["options"])
@@ -63,7 +63,8 @@ def run_fn(fn_args: FnArgs) -> None:
     strategy = make_strategy(options.devices)  # before TensorFlow is first used: several workers must meet
     given = (fn_args.train_files, fn_args.eval_files, fn_args.transform_output)
     train, evaluation, transform, classes, size, backbone, inputs, known = prepare_training(
-        options, strategy, *given, fn_args.custom_config.get("features_dir", "")
+        *(options, strategy, *given, fn_args.custom_config.get("features_dir", "")),
+        fn_args.custom_config.get("beam_args", ()),
     )
     checkpoints = fn_args.custom_config.get("checkpoint_dir", "")
     head = train_head(

@@ -111,7 +111,8 @@ def gather_problem(
             "tuner: expected one worker, TF_CONFIG names several.\nSearch without it, or leave out --tune."
         )
     given = (fn_args.train_files, fn_args.eval_files, fn_args.transform_graph_path)
-    prepared = prepare_training(options, strategy, *given, fn_args.custom_config.get("features_dir", ""))
+    folder, beam_args = fn_args.custom_config.get("features_dir", ""), fn_args.custom_config.get("beam_args", ())
+    prepared = prepare_training(options, strategy, *given, folder, beam_args)
     inputs, classes = prepared.inputs, len(prepared.classes)
     if isinstance(inputs.values, FreshViews):
         raise InputError(

@@ -166,6 +166,7 @@ def model_key(config: Config, data_fingerprint: str, fingerprints: dict[str, str
         deciding["options"]["exports"] = list(config.exports)
     for known_otherwise in ("path", "corrections", "classes", "max_bad_fraction", "max_flat_fraction"):
         deciding["options"]["data"].pop(known_otherwise)  # by the fingerprint, or judged later
+    deciding["options"]["trainer"].pop("feature_pass")  # who computes features changes none of their bits
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 

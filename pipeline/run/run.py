@@ -72,7 +72,8 @@ def run_pipeline(config: Config, root: Path, options: RunOptions) -> Outcome:
         raise InputError("data.path: no data folder is given.\nAdd --data DIR, or data.path to the configuration.")
     listing = None if sample.is_sample(data) else list_sources(data, config.data)
     check_semaphores()
-    refuse_unseen_by_nodes(config.beam, {"--workdir": str(workdir.root), "data.path": listing.root if listing else ""})
+    paths = {"--workdir": str(workdir.root), "data.path": listing.root if listing else ""}
+    refuse_unseen_by_nodes(config.beam, paths, config.trainer.feature_pass)
     workdir.create()
     with workdir.locked():
         check_metadata(workdir.metadata)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT, Run, graft, read_summary
+from tests.e2e.conftest import ROOT, Run, graft, read_summary, served_versions
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -70,3 +70,20 @@ def test_a_runner_of_no_table_runs_every_pipeline_by_its_full_name(tmp_path, mon
     assert (tmp_path / "toy.txt").read_text() == 3 * "a pipeline\n"  # ingest, statistics, evaluation
     made = read_summary(tmp_path / "work")["model"]
     assert made["weights_sha256"] == sample_run.summary["model"]["weights_sha256"]
+
+
+def test_features_of_beams_workers_make_the_same_model_which_is_pushed_once(tmp_path, sample_run: Run):
+    command = ("run", "configs/sample.yaml", "--workdir", tmp_path / "work")
+    spread = graft(*command, "--set", "trainer.feature_pass=beam")
+    assert spread.code == 0, spread.out + spread.err
+    made = read_summary(tmp_path / "work")["model"]
+    assert made["weights_sha256"] == sample_run.summary["model"]["weights_sha256"]
+    packs = list((tmp_path / "work" / "features").glob("*/*.parquet"))
+    assert len(packs) == 7  # of 128 images, named after their content
+    local = graft(*command)
+    assert local.code == 0, local.out + local.err
+    summary = read_summary(tmp_path / "work")
+    assert summary["status"] == "unchanged"
+    assert "Trainer" not in summary["cached"]
+    assert "0 features computed, 896 from the store" in " ".join(local.out.split())
+    assert served_versions(tmp_path / "work") == [made["version"]]

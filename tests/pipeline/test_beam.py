@@ -20,9 +20,11 @@ from pipeline.beam import (
     why_unseen,
     workers_share_the_disk,
 )
-from pipeline.config.configuration import check_config
+from pipeline.config.configuration import check_config, model_key
+from pipeline.dag import feature_pass_args
 from tests import pictures
 from tests.pipeline.predict.test_command import graft
+from tests.pipeline.test_dag import make
 
 ENDPOINT = "--job_endpoint=localhost:8099"
 
@@ -204,8 +206,49 @@ def test_a_bucket_that_tensorflow_does_not_open_is_refused_when_the_workers_need
 
 
 def test_a_node_without_beam_has_no_runner():
-    with pytest.raises(InputError, match=r"beam.nodes.Trainer"):
-        check_config({"beam": {"nodes": {"Trainer": {"runner": "FlinkRunner"}}}}, "a test")
+    with pytest.raises(InputError, match=r"beam.nodes.Pusher"):
+        check_config({"beam": {"nodes": {"Pusher": {"runner": "FlinkRunner"}}}}, "a test")
+
+
+def test_the_trainers_workers_matter_where_they_compute_features(tmp_path):
+    options = BeamOptions(nodes={"Trainer": {"runner": "PortableRunner", "args": [ELSEWHERE]}})
+    paths = {"--workdir": str(tmp_path)}
+    refuse_unseen_by_nodes(options, paths)
+    with pytest.raises(InputError, match="--workdir: expected a bucket, or a path that Beam's workers see"):
+        refuse_unseen_by_nodes(options, paths, "beam")
+    folder = pictures.write_tree(tmp_path / "data", {"cats": 3, "dogs": 3})
+    config = pictures.write(tmp_path / "config.yaml", json.dumps({"beam": options.model_dump()}).encode())
+    command = ("run", config, "--data", folder, "--workdir", tmp_path / "work")
+    refused = graft(*command, "--set", "trainer.feature_pass=beam").exception
+    assert "--workdir: expected a bucket" in str(refused)
+    assert not (tmp_path / "work").exists()
+
+
+def test_trainer_and_tuner_get_the_arguments_where_workers_compute_features(tmp_path):
+    args = {"nodes": {"Trainer": {"args": ["--temp_location=/t"]}}}
+    wanted = [f"--runner={FN_API_RUNNER}", *IN_PROCESS, "--temp_location=/t", NO_IMAGE]
+    assert feature_pass_args(check_config({"beam": args}, "a test")) == []
+    config = check_config({"beam": args, "trainer": {"feature_pass": "beam"}, "tuner": {"enabled": True}}, "a test")
+    assert feature_pass_args(config) == wanted
+    nodes = {node.id: node for node in make(tmp_path, **json.loads(config.model_dump_json())).components}
+    for name in ("Trainer", "Tuner"):
+        custom = json.loads(nodes[name].exec_properties["custom_config"])
+        assert custom["beam_args"] == wanted
+        assert json.loads(custom["options"])["feature_pass"] == "beam"
+
+
+def test_who_computes_features_makes_no_other_model():
+    def key(**trainer):
+        return model_key(check_config({"trainer": trainer}, "a test"), "f" * 64, {})
+
+    assert key() == key(feature_pass="beam")
+    assert key() != key(feature_batch_size=3)
+
+
+def test_views_that_nobody_keeps_are_not_computed_by_workers():
+    trainer = {"feature_pass": "beam", "augment": {"views": 0}}
+    with pytest.raises(InputError, match=r"feature_pass: beam with augment\.views: 0: fresh views are kept nowhere"):
+        check_config({"trainer": trainer}, "a test")
 
 
 def test_compiled_tasks_get_the_same_arguments():

@@ -8,6 +8,7 @@ import json
 import os
 import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -18,6 +19,13 @@ from apache_beam.runners.direct.transform_evaluator import TransformEvaluatorReg
 from components.contract import features
 from components.example_gen import records
 from components.registry.find import find_model
+from components.trainer.features import beam_pass
+from components.trainer.features.beam_pass import BeamPass
+from components.trainer.features.data import read_split
+from components.trainer.features.feature_pass import FeaturePass, gather_features
+from components.trainer.features.folding import fold_backbone
+from components.trainer.features.store import FeatureStore
+from pipeline.beam import name_runner
 from pipeline.predict.distributed import PredictionJob, predict_on_beam
 from pipeline.predict.writers import AnswerShape
 from pipeline.report.summary import find_artifacts
@@ -26,7 +34,8 @@ from tests import pictures
 from tests.components.evaluator import test_executor as evaluator
 from tests.components.evaluator.toys import save_model, write_examples
 from tests.components.example_gen import test_ingest as ingest
-from tests.conftest import CLASSES, picture_of
+from tests.components.trainer.toys import tiny_backbone
+from tests.conftest import CLASSES, SIDE, picture_of
 from tests.pipeline.run import test_runners as small
 
 pytestmark = pytest.mark.slow
@@ -44,6 +53,13 @@ FUNCTIONS = (
     "CombinePerKey",
     "CombineValues",
 )
+
+
+@pytest.fixture(scope="module")
+def small_pass(strategies, transform, train_records):
+    """A pass of small batches through a network of one convolution, and the split that it is for."""
+    forward = fold_backbone(tiny_backbone(SIDE).model, "-1..1")
+    return FeaturePass(strategies["cpu"], forward, transform, 5), read_split(train_records.pattern)
 
 
 class Losses:
@@ -202,6 +218,17 @@ def read_rows(shard: str) -> list[dict]:
     return [json.loads(line) for line in Path(shard).read_text().splitlines()]
 
 
+def compute_features(folder: Path, monkeypatch, losses) -> object:
+    """The feature pass of the Trainer: the packs in the store, and what is read of them."""
+    monkeypatch.setattr(beam_pass, "FEWEST_BATCHES", 1)
+    elsewhere = BeamPass([f"--runner={RETRYING}"] if losses else name_runner([]))
+    local, split = compute_features.given
+    store = FeatureStore(str(folder / "features"), {"backbone": "x"})
+    found = gather_features(replace(local, elsewhere=elsewhere), split, store)
+    packs = {path.name: path.read_bytes() for path in Path(store.folder).glob("*.parquet")}
+    return found.values.tobytes(), found.computed, packs, not list(Path(store.folder).glob("*.partial"))
+
+
 def run_dag(folder: Path, monkeypatch, losses) -> object:
     """TFX's nodes as Beam steps: what a node did is found again when it is asked twice."""
     if losses:
@@ -217,14 +244,15 @@ CASES = {
     "evaluate": evaluate,
     "predict jsonl": predict("jsonl"),
     "predict parquet": predict("parquet"),
+    "features": compute_features,
     "dag": run_dag,
 }
 ran, disturbed = set[str](), set[str]()
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_lost_bundles_change_nothing(case, losses, tmp_path, monkeypatch, pushed):
-    predict.model = pushed
+def test_lost_bundles_change_nothing(case, losses, tmp_path, monkeypatch, pushed, small_pass):
+    predict.model, compute_features.given = pushed, small_pass
     results = []
     for name, found in (("calm", None), ("lossy", losses)):
         with monkeypatch.context() as patch:

@@ -30,6 +30,7 @@ class Split:
         texts: [n] class names.
         contents: S32 [n], raw sha256 of the encoded images as they stand in the records: ingest converts some source
             files, and its next version may convert them otherwise. None where the records were not read.
+        counts: records in each of `files`; None where they were not counted, or the rows are others.
     """
 
     files: list[str]
@@ -37,6 +38,7 @@ class Split:
     labels: np.ndarray
     texts: np.ndarray
     contents: np.ndarray | None = None
+    counts: list[int] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -56,6 +58,7 @@ def join_splits(first: Split, second: Split) -> Split:
         np.concatenate([first.labels, second.labels]),
         np.concatenate([first.texts, second.texts]),
         np.concatenate([first.digests(), second.digests()]),
+        None if first.counts is None or second.counts is None else first.counts + second.counts,
     )
 
 
@@ -91,10 +94,19 @@ def list_files(patterns: list[str]) -> list[str]:
     return sorted(name for pattern in patterns for name in tf.io.gfile.glob(pattern))
 
 
-def open_records(files: list[str]) -> tf.data.Dataset:
-    """Opens serialized examples in a fixed order; gzip is told by the suffix."""
+def open_records(files: list[str], only: tf.Tensor | None = None) -> tf.data.Dataset:
+    """Opens serialized examples in a fixed order, of all files or of one; gzip is told by the suffix."""
     compression = "GZIP" if files and files[0].endswith(".gz") else ""
-    return tf.data.TFRecordDataset(files, compression_type=compression)
+    return tf.data.TFRecordDataset(files if only is None else only, compression_type=compression)
+
+
+def records_by_file(files: list[str]) -> tf.data.Dataset:
+    """Opens the same records in the same order: (place of the file in the list, batch of its records)."""
+
+    def of_file(place: tf.Tensor, file: tf.Tensor) -> tf.data.Dataset:
+        return open_records(files, file).batch(READ_AT_ONCE).map(lambda records: (place, records))
+
+    return tf.data.Dataset.from_tensor_slices(tf.constant(files, tf.string)).enumerate().flat_map(of_file)
 
 
 def read_split(patterns: list[str]) -> Split:
@@ -110,18 +122,20 @@ def read_split(patterns: list[str]) -> Split:
         features.IMAGE: tf.io.FixedLenFeature([], tf.string),
     }
     files = list_files(patterns)
-    parsed = open_records(files).batch(READ_AT_ONCE).map(lambda x: tf.io.parse_example(x, wanted)).prefetch(1)
-    batches, contents = [], list[bytes]()
+    batches, contents, counts = [], list[bytes](), [0] * len(files)
     with readable_records():
-        for batch in parsed.as_numpy_iterator():
-            contents += [hashlib.sha256(image).digest() for image in batch.pop(features.IMAGE)]
+        for place, records in records_by_file(files).map(lambda x, y: (x, tf.io.parse_example(y, wanted))).prefetch(1):
+            batch = {name: column.numpy() for name, column in records.items()}
+            images = batch.pop(features.IMAGE)
+            contents += [hashlib.sha256(image).digest() for image in images]
+            counts[int(place)] += len(images)
             batches.append(batch)
 
     def column(name: str, kind: type) -> np.ndarray:
         return np.concatenate([batch[name] for batch in batches]) if batches else np.array([], kind)
 
     names = column(features.SHA256, object), column(features.LABEL, np.int64), column(features.LABEL_TEXT, object)
-    return Split(files, *names, np.array(contents, DIGEST))
+    return Split(files, *names, np.array(contents, DIGEST), counts)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -24,7 +24,7 @@ from components.trainer.features.store import FeatureStore, PackWriter
 
 progress = logging.getLogger("graft.progress")
 
-Step = Callable[[tf.Tensor, tf.Tensor], tuple[np.ndarray, np.ndarray]]
+Step = Callable[..., tuple[np.ndarray, np.ndarray]]  # of a batch
 
 IN_FLIGHT = 2  # batches that the backbone works on at once: no layer waits for the last thread of the one before it
 
@@ -55,6 +55,15 @@ class Features:
         return f"{self.computed:,} features computed{rate}, {int(self.kept.sum()):,} from the store"
 
 
+class Elsewhere(Protocol):
+    """Computes features on other machines: those that are kept, since the store is where they are left."""
+
+    def __call__(
+        self, feature_pass: FeaturePass, split: Split, wanted: np.ndarray, view: View | None, store: FeatureStore
+    ) -> None:
+        """Computes the features of the wanted images, bool [n], with the bits of the pass itself, into the store."""
+
+
 @dataclass(frozen=True)
 class FeaturePass:
     """Runs images of a split through the backbone in batches.
@@ -64,12 +73,14 @@ class FeaturePass:
         forward: of `fold_backbone`, now or later.
         transform: the transform graph that makes the pixels.
         batch_size: global, fixed; rounded up to a multiple of the replicas.
+        elsewhere: computes what is kept; None: this process does, as it does what is not kept.
     """
 
     strategy: tf.distribute.Strategy
     forward: Folded | LazyBackbone
     transform: tft.TFTransformOutput
     batch_size: int
+    elsewhere: Elsewhere | None = None
 
     def run(
         self, split: Split, wanted: np.ndarray, view: View | None = None
@@ -129,7 +140,7 @@ class FeaturePass:
         return np.concatenate([value.numpy() for value in self.strategy.experimental_local_results(output)])
 
 
-def in_flight(step: Step, batches: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def in_flight(step: Step, batches: Iterable[tuple[Any, ...]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields a step's output for each batch, in order, `IN_FLIGHT` of them at once; the first alone, as it traces."""
     pending: deque[Future[tuple[np.ndarray, np.ndarray]]] = deque()
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
@@ -177,7 +188,10 @@ def gather_features(
     lacking = np.flatnonzero(~kept)
     wanted[lacking[np.unique(digests[lacking], return_index=True)[1]]] = True
     start = time.monotonic()
-    if wanted.any():
+    if wanted.any() and store and feature_pass.elsewhere:
+        del values  # that of the store has the same size
+        values = _compute_elsewhere(feature_pass, split, wanted, view, store)
+    elif wanted.any():
         if store:
             with store.writing() as writer:
                 _compute(feature_pass, split, wanted, view, values, writer)
@@ -199,6 +213,27 @@ def gather_rows(feature_pass: FeaturePass, split: Split, rows: np.ndarray) -> np
     places[rows] = np.arange(len(rows))
     for found, computed in feature_pass.run(split, np.isin(np.arange(len(split)), rows)):
         values[places[found]] = computed
+    return values
+
+
+def _compute_elsewhere(
+    feature_pass: FeaturePass, split: Split, wanted: np.ndarray, view: View | None, store: FeatureStore
+) -> np.ndarray:
+    """Has the chief wait for features that are computed elsewhere; all workers then read them, float32 [n, d].
+
+    Raises:
+        RuntimeError: some are not in the store.
+    """
+    if feature_pass.elsewhere and store.writable:
+        with store.writing():
+            feature_pass.elsewhere(feature_pass, split, wanted, view, store)
+    same_everywhere(feature_pass.strategy, store.key)  # the others wait here
+    values, found = store.read(split.digests(), feature_pass.forward.width)
+    if not found.all():
+        raise RuntimeError(
+            f"Expected the features of {len(split):,} images in {store.folder}, found {int(found.sum()):,}: the "
+            "examples changed while they were read, or kept features were removed meanwhile.\nStart the run again."
+        )
     return values
 
 

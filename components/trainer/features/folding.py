@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -157,6 +158,38 @@ class Folded:
     def ready(self) -> Folded:
         """Gives itself: it is folded already, unlike a `LazyBackbone`."""
         return self
+
+    def frozen(self) -> FrozenGraph:
+        """Serializes the graph with its constants, for `load_folded` in another process."""
+        function: Any = self.function  # a ConcreteFunction, of `fold_backbone` or `load_folded`
+        ends = function.inputs[0].name, function.outputs[0].name
+        return FrozenGraph(function.graph.as_graph_def().SerializeToString(), *ends)
+
+
+class FrozenGraph(NamedTuple):
+    """A folded backbone as bytes.
+
+    Attributes:
+        content: a serialized GraphDef.
+        pixels: name of the tensor that it takes.
+        features: name of the tensor that it gives.
+    """
+
+    content: bytes
+    pixels: str
+    features: str
+
+
+def load_folded(graph: FrozenGraph, width: int) -> Folded:
+    """Loads what `Folded.frozen` serialized; it computes the same values, bit for bit, on the same processor.
+
+    Args:
+        graph: of `Folded.frozen`.
+        width: values a feature.
+    """
+    definition = tf.compat.v1.GraphDef.FromString(graph.content)
+    imported = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(definition, name=""), [])
+    return Folded(imported.prune([graph.pixels], [graph.features]), width)
 
 
 @dataclass(frozen=True)

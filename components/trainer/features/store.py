@@ -2,6 +2,7 @@
 
     features/<key>/key.json                          what the key stands for
     features/<key>/<time>-<random>-<crc32c>.parquet  a pack: features of up to 32 MB of vectors, see `packs.py`
+    features/<key>/<sha256>-<crc32c>.parquet         one that may be written twice, by workers that are tried again
     features/<key>/<...>.parquet.used                when the pack was last read, in seconds since 1970
     features/<key>/<...>.parquet.bad                 a pack that was damaged; nothing reads it
 
@@ -131,23 +132,26 @@ class FeatureStore:
             raise
         writer.flush()
 
-    def keep(self, digests: np.ndarray, values: np.ndarray) -> None:
+    def keep(self, digests: np.ndarray, values: np.ndarray, by_content: bool = False) -> None:
         """Writes one pack.
 
         Args:
             digests: S32 [n].
             values: float [n, d].
+            by_content: name the pack after its content, so that the same vectors make one pack, however often they
+                are kept; else it has a name of its own.
 
         Raises:
             InputError: the folder cannot be written, or the disk is full.
         """
-        writer = PackWriter(self)
+        writer = PackWriter(self, by_content=by_content)
         writer.add(digests, values)
         writer.flush()
 
-    def publish(self, content: bytes) -> None:
-        """Writes a pack, the bytes of its file, under a name of its own; raises as `keep`."""
-        name = f"{time.time_ns():020d}-{uuid.uuid4().hex}-{checksum_of(content)}{PACK}"
+    def publish(self, content: bytes, by_content: bool) -> None:
+        """Writes a pack, the bytes of its file, under a name as in `keep`; raises likewise."""
+        own = hashlib.sha256(content).hexdigest() if by_content else f"{time.time_ns():020d}-{uuid.uuid4().hex}"
+        name = f"{own}-{checksum_of(content)}{PACK}"
         with _explained(self.folder):
             make_folder(self.folder)  # someone may have pruned it
             write_atomically(os.path.join(self.folder, name), content)
@@ -192,6 +196,7 @@ class PackWriter:
     store: FeatureStore
     pack_bytes: int = PACK_BYTES
     pack_seconds: float = PACK_SECONDS
+    by_content: bool = False
 
     def __post_init__(self) -> None:
         self._encoder: PackEncoder | None = None
@@ -215,7 +220,7 @@ class PackWriter:
         """Writes the collected vectors as a pack."""
         encoder, self._encoder, self._bytes = self._encoder, None, 0
         if encoder:
-            self.store.publish(encoder.finish())
+            self.store.publish(encoder.finish(), self.by_content)
         self._since = time.monotonic()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from components.errors import InputError, did_you_mean
 from components.files.paths import is_remote
 from components.trainer.backbones.table import path_in
-from pipeline.beam import BEAM_NODES, beam_args, workers_share_the_disk
+from pipeline.beam import BEAM_NODES, FEATURE_PASS_NODE, beam_args, workers_share_the_disk
 from pipeline.config.configuration import Config
 from pipeline.config.kubeflow import Resources
 from pipeline.fingerprint import NODE_MODULES
@@ -34,6 +34,7 @@ def check_compilable(config: Config, service: Service) -> None:
         *_nodes(config),
         *_labels(config),
         *_beam(config),
+        *_feature_pass(config),
         *service.check(config),
     ]
     if problems:
@@ -121,6 +122,17 @@ def _beam(config: Config) -> Iterator[str]:
                 f"use gs://, or beam.nodes.{node}.runner: DirectRunner"
             )
             return
+
+
+def _feature_pass(config: Config) -> Iterator[str]:
+    """Trainer and Tuner work on their pods' copies of examples and transform graph, and keep features on a volume."""
+    args = beam_args(config.beam, FEATURE_PASS_NODE)
+    if config.trainer.feature_pass == "beam" and not workers_share_the_disk(args):
+        yield (
+            f"trainer.feature_pass: beam: the Trainer's workers do not run in its pod ({args[0]}), so they do not see "
+            "the examples and kept features that it works on; use trainer.feature_pass: local, or "
+            f"beam.nodes.{FEATURE_PASS_NODE}.runner: DirectRunner"
+        )
 
 
 def _labels(config: Config) -> Iterator[str]:

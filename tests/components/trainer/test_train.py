@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from components.contract import features
+from components.errors import InputError
 from components.options.trainer import AugmentOptions, FineTuneOptions
 from components.trainer.backbones import frozen
 from components.trainer.backbones.frozen import Facts
@@ -23,6 +24,7 @@ from components.trainer.heads.head import Head, train_head
 from components.trainer.outliers.typicality import measure_distances, unit_length
 from components.trainer.prepare import prepare_training
 from components.trainer.train import describe_model, run_fn
+from pipeline.beam import name_runner
 from tests.conftest import CLASSES, EVAL_COUNT, SIDE, TRAIN_COUNT, WIDTH
 
 pytestmark = pytest.mark.slow
@@ -141,6 +143,19 @@ def prepare(strategies, trained, train_records, eval_records, transform_uri):
         return prepare_training(options, strategies["cpu"], *files).inputs
 
     return call
+
+
+def test_features_of_beams_workers_train_the_same_model(again, repeated, tmp_path):
+    given = {"features_dir": str(tmp_path / "features"), "beam_args": name_runner([])}
+    spread = again(custom_config=given, feature_pass="beam")
+    assert spread.facts == repeated.facts
+    assert spread.history["features_computed"] == 51
+    assert len(list((tmp_path / "features").glob("*/*.parquet"))) == 1
+
+
+def test_features_of_beams_workers_need_a_place(again):
+    with pytest.raises(InputError, match=r"trainer\.feature_pass: beam: expected a folder of kept features"):
+        again(custom_config={"features_dir": ""}, feature_pass="beam")
 
 
 @pytest.fixture(scope="module")

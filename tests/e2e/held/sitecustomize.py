@@ -1,26 +1,32 @@
-"""Python imports this at its start: of all workers of Spark, one stops for ever in the middle of a shard.
+"""Python imports this at its start: of all workers of Spark, one stops for ever in the middle of a unit of work.
 
 `GRAFT_HELD` names a folder: the worker leaves its process id there, and those that come after it go on.
 """
 
 import importlib.machinery
 import itertools
+import operator
 import os
 import sys
 import time
 from pathlib import Path
 
-MODULE, RECORDS = "components.example_gen.records", 200
+# Module: the class in it, the method that is called again and again, and the call in a process that does not return.
+HELD = {
+    "components.example_gen.records": ("tf.io.TFRecordWriter", "write", 200),
+    "components.trainer.features.beam_pass": ("Network", "compute", 3),
+}
 
 
-def hold(write):
-    """The same method, of which the 200th call in a process does not return."""
+def hold(method, last):
+    """The same method, of which the last call in a process does not return."""
     calls = itertools.count(1)
 
-    def held(writer, record):
-        write(writer, record)
-        if next(calls) == RECORDS:
+    def held(*arguments):
+        given = method(*arguments)
+        if next(calls) == last:
             stop_the_first()
+        return given
 
     return held
 
@@ -38,19 +44,20 @@ def stop_the_first() -> None:
 
 
 class Finder(importlib.machinery.PathFinder):
-    """Finds the one module, and changes what it writes with when it is loaded."""
+    """Finds these modules, and changes a method when they are loaded."""
 
     @classmethod
     def find_spec(cls, fullname, path=None, target=None):
-        if fullname != MODULE:
+        if fullname not in HELD:
             return None
+        place, name, last = HELD[fullname]
         spec = super().find_spec(fullname, path, target)
         load = spec.loader.exec_module
 
         def load_and_hold(module):
             load(module)
-            writer = module.tf.io.TFRecordWriter
-            writer.write = hold(writer.write)
+            kind = operator.attrgetter(place)(module)
+            setattr(kind, name, hold(getattr(kind, name), last))
 
         spec.loader.exec_module = load_and_hold
         return spec

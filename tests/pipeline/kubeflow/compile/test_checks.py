@@ -46,6 +46,11 @@ def test_a_good_configuration_passes(target):
         ),
         (KFP, {"kubeflow": {"node_selector": {"pool name": "x"}}}, "Kubernetes refuses 'pool name: x'"),
         (KFP, {"kubeflow": {"nodes": {"Trainer": {"node_selector": {"a": "b" * 64}}}}}, "nodes.Trainer.node_selector"),
+        (
+            KFP,
+            {"trainer": {"feature_pass": "beam"}, "beam": {"nodes": {"Trainer": {"runner": "DataflowRunner"}}}},
+            "trainer.feature_pass: beam: the Trainer's workers do not run in its pod (--runner=DataflowRunner)",
+        ),
         (VERTEX, {"kubeflow": {"secrets": [SECRET]}}, "kubeflow.secrets: Vertex has none; give the rights"),
         (VERTEX, {"kubeflow": {"volumes": [{"claim": "c", "mount_path": "/m"}]}}, "kubeflow.volumes: Vertex has none"),
         (VERTEX, {"kubeflow": {"tolerations": [{"key": "k"}]}}, "kubeflow.tolerations: Vertex has none"),
