@@ -86,4 +86,4 @@ def test_features_of_beams_workers_make_the_same_model_which_is_pushed_once(tmp_
     assert summary["status"] == "unchanged"
     assert "Trainer" not in summary["cached"]
     assert "0 features computed, 896 from the store" in " ".join(local.out.split())
-    assert served_versions(tmp_path / "work") == [made["version"]]
+    assert served_versions(tmp_path / "work") == [str(made["version"])]
