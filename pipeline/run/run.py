@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from components.contract.features import LEDGER_FILE, SPLITS
+from components.contract.features import LEDGER_FILE
 from components.contract.gates import DATA
 from components.errors import Damaged, GateRefused, InputError
 from components.example_gen.admission import describe_scan, refuse_data, write_ledger
@@ -42,7 +42,6 @@ from pipeline.workdir import Workdir
 if TYPE_CHECKING:
     from pipeline.run.runners import Trace
 
-WORTH_A_TRIAL = 10_000  # images; below, what comes before the Trainer takes about as long as a trial: a few seconds
 log = logging.getLogger("graft.run")
 
 
@@ -188,12 +187,6 @@ def load_ahead(config: Config) -> None:
         importlib.import_module("pipeline.run.runners")
 
 
-def try_weights(plan: Plan, workdir: Workdir, images: int) -> None:
-    """Tries a weights file where many images would be read before the Trainer finds that it does not fit."""
-    if images >= WORTH_A_TRIAL:
-        try_early(plan.config, workdir.root / "features", plan.weights_sha256, lambda: None, files=True)
-
-
 def _report(done: int, total: int) -> None:
     logging.getLogger("graft.progress").info(f"{done:,} of {total:,} files", extra={"counts": (done, total)})
 
@@ -202,7 +195,7 @@ def _execute(plan: Plan, records: tuple[Path, Summary, Progress], workdir: Workd
     run, summary, progress = records
     progress.start("Start-up")
     load_ahead(plan.config)
-    try_weights(plan, workdir, sum(summary.dataset.get(split, 0) for split in SPLITS))
+    try_early(plan.config, workdir.root / "features", plan.weights_sha256, lambda: None, files=True)
     from pipeline.dag import create_pipeline
     from pipeline.run.runners import run_on_beam
 

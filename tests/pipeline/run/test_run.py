@@ -23,7 +23,7 @@ from pipeline.process.progress import Progress
 from pipeline.report.ending import EXIT_CODES, describe_end, describe_start, describe_unused_override
 from pipeline.report.summary import Summary
 from pipeline.run.planning import RunOptions, find_baselines, hash_weights, make_plan
-from pipeline.run.run import WORTH_A_TRIAL, _execute, look_at_data, run_pipeline, try_weights
+from pipeline.run.run import _execute, look_at_data, run_pipeline
 from pipeline.workdir import Workdir
 from tests import pictures
 
@@ -303,14 +303,6 @@ def test_damage_is_told_with_whatever_else_ended_the_run(planned, monkeypatch, e
         _execute(plan, (planned.workdir.new_run(), summary, Progress(console_of())), planned.workdir)
     assert summary.reasons == [*reasons, "Trainer: made again"]
     assert len(filled) == (not isinstance(error, Damaged))
-
-
-@pytest.mark.parametrize(("images", "count"), [(WORTH_A_TRIAL - 1, 0), (WORTH_A_TRIAL, 1)])
-def test_a_weights_file_is_tried_before_many_images_are_read(planned, monkeypatch, images, count):
-    tried = []
-    monkeypatch.setattr("pipeline.run.run.try_early", lambda *args, files: tried.append(files))
-    try_weights(planned(), planned.workdir, images)
-    assert tried == [True] * count
 
 
 def test_the_start_says_what_is_about_to_happen(tmp_path):
