@@ -46,6 +46,10 @@ class Prepared(NamedTuple):
     inputs: TrainingInputs
     known: AnswerCache
 
+    def without_values(self) -> Prepared:
+        """Gives a copy without the features' values: enough for export and record."""
+        return self._replace(inputs=self.inputs.without_values())
+
 
 def prepare_training(
     options: TrainerOptions,

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import gc
-import hashlib
-import io
-import json
 import logging
-import os
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.contract import features
 from components.exports.table import load_forms
-from components.options.trainer import TrainerOptions, tuned_values, with_values
-from components.trainer.backbones.frozen import Facts, Frozen
-from components.trainer.backbones.table import describe_weights, package_facts
+from components.options.trainer import TrainerOptions
+from components.trainer.backbones.frozen import Frozen
 from components.trainer.devices.hardware import describe_hardware
 from components.trainer.devices.strategy import describe_devices, make_strategy
 from components.trainer.devices.tf_config import is_chief
@@ -34,16 +31,20 @@ from components.trainer.export.proof import (
 )
 from components.trainer.export.write import Graft, export
 from components.trainer.features.data import Split, in_content_order, read_images, spread_rows, take_rows
-from components.trainer.features.feature_pass import Features, gather_features, gather_rows
+from components.trainer.features.feature_pass import FeaturePass, Features, gather_features, gather_rows
 from components.trainer.features.training_inputs import make_pass
 from components.trainer.fine_tune.stage import FineTuned, fine_tune, held_out_after
 from components.trainer.heads.calibration import Calibration, calibrate, cool_by
 from components.trainer.heads.head import Head, hold_out, train_head
 from components.trainer.outliers.typicality import Typicality, choose_rows
-from components.trainer.prepare import prepare_training
+from components.trainer.prepare import Prepared, prepare_training
+from components.trainer.record import describe_features, describe_model, describe_stage, write_record
+from components.trainer.task import Task
 from components.trainer.training.checkpoints import remove_checkpoints
 
 progress = logging.getLogger("graft.progress")
+
+AS_IT_IS = Calibration(reason="trainer.calibrate: false")
 
 
 @with_workers
@@ -57,89 +58,161 @@ def run_fn(fn_args: FnArgs) -> None:
             good images that the model may call outliers, and `beam_args`, of Beam, for `trainer.feature_pass: beam`.
             `hyperparameters` that a search found take the place of the options of the same names.
     """
-    started, options = time.monotonic(), TrainerOptions.from_json(fn_args.custom_config["options"])
-    found_by_search = tuned_values(fn_args.hyperparameters)
-    options = with_values(options, found_by_search)
-    strategy = make_strategy(options.devices)  # before TensorFlow is first used: several workers must meet
-    given = (fn_args.train_files, fn_args.eval_files, fn_args.transform_output)
-    train, evaluation, transform, classes, size, backbone, inputs, known = prepare_training(
-        *(options, strategy, *given, fn_args.custom_config.get("features_dir", "")),
-        fn_args.custom_config.get("beam_args", ()),
-    )
-    checkpoints = fn_args.custom_config.get("checkpoint_dir", "")
-    head = train_head(
-        strategy, inputs.values, inputs.learned, len(classes), options, fn_args.model_run_dir, checkpoints
-    )
-    tuned = None
-    proven, found = inputs.everyone, inputs.found
-    ordered, eval_values = inputs.evaluation, found.values[len(train) :]
-    in_bank = choose_rows(take_rows(inputs.everyone, np.arange(len(train))), found.values.shape[1])
-    bank, of_bank = found.values[in_bank], inputs.everyone.labels[in_bank]
-    if options.fine_tune.asked_for:
-        tuned = fine_tune(strategy, backbone.built, head, train, transform, options, checkpoints, fn_args.model_run_dir)
-        backbone, head = Frozen.of(tuned.backbone), tuned.head
-        if tuned.kept:  # what is kept in the store is of the backbone as it was
-            tuned_pass = make_pass(strategy, backbone, transform, options)
-            proven, found = evaluation, gather_features(tuned_pass, evaluation)
-            ordered, eval_values = in_content_order(evaluation, found.values)
-            in_bank = choose_rows(train, found.values.shape[1])
-            bank, of_bank = gather_rows(tuned_pass, train, in_bank), train.labels[in_bank]
-    calibration = Calibration(reason="trainer.calibrate: false")
-    if options.calibrate and tuned and tuned.kept:
-        answers = held_out_after(make_pass(strategy, backbone, transform, options), train, options.held_out, head)
-        head, calibration = cool_by(strategy, head, answers)
-    elif options.calibrate:
-        head, calibration = calibrate(strategy, head, inputs.values, inputs.learned, options)
+    started, task = time.monotonic(), Task.of(fn_args)
+    strategy = make_strategy(task.options.devices)  # before TensorFlow is first used: several workers must meet
+    prepared = prepare_training(task.options, strategy, *task.given, task.features_dir, task.beam_args)
+    learned = learn(task, strategy, prepared)
+    shown = show_images(task, prepared, learned)
+    learned = calibrate_head(task, prepared, learned)
     if not is_chief():
         return
-
-    probabilities = head.probabilities(eval_values)
-    max_refused = fn_args.custom_config.get("max_refused", features.MAX_REFUSED)
-    typicality = Typicality.of(bank, of_bank, eval_values, max_refused)
-    sample = take_sample(proven, found)
-    inputs = inputs.without_values()  # the most that a run holds, and the export needs room, too
-    del found, eval_values, bank
+    evidence = judge_images(task, shown, learned.head)
+    prepared = prepared.without_values()  # the most that a run holds, and the export needs room, too
+    del shown
     gc.collect()
-    progress.info("exporting")
-    crops = bool(fn_args.custom_config.get("crop_to_aspect_ratio", False))
-    facts = describe_model(options, size, classes, backbone.facts, head)
-    facts |= {"tuned": found_by_search, features.CROP_FACT: crops, features.OUTLIERS_FACT: typicality.facts()}
-    facts |= {features.TEMPERATURE_FACT: calibration.temperature}
-    facts |= {name: fn_args.custom_config.get(name, default) for name, default in features.READING_FACTS.items()}
-    code = "" if tuned and tuned.kept else fn_args.custom_config.get("source_fingerprint", "")
-    parts = Graft(backbone, options.pooling, head, transform, typicality)
-    export(parts, fn_args.serving_model_dir, facts, known, code)
-    for form in load_forms(fn_args.custom_config.get("exports", ())):
-        progress.info("converting for %s", form.TITLE)
-        form.write(fn_args.serving_model_dir, lambda count: read_images(train, spread_rows(train, count)))
-    parity = prove(fn_args.serving_model_dir, *sample, options, typicality)
-    if checkpoints:
-        remove_checkpoints(checkpoints)
-
-    rates = describe_features(strategy, len(inputs.everyone), inputs.found, inputs.views, parity)
-    to_learn_from = int((~hold_out(inputs.learned, options.held_out)).sum())
-    rates |= {"learned": to_learn_from}
-    rates |= {"deterministic": options.deterministic and (tuned is None or tuned.deterministic)}
-    rates |= {"l2": head.l2, "calibration": calibration.facts()} | (describe_stage(tuned) if tuned else {})
-    # A second stage that was kept has another backbone; its features are nowhere.
-    rates |= {"feature_keys": [] if tuned and tuned.kept else inputs.keys}
+    write_model(task, prepared, learned, evidence.typicality)
+    parity = prove(task, evidence)
+    if task.checkpoint_dir:
+        remove_checkpoints(task.checkpoint_dir)
+    rates = describe_run(task, prepared, learned, parity)
     rates |= {"seconds": round(time.monotonic() - started, 3), "machine": describe_hardware()}
-    record_run(fn_args.model_run_dir, head, rates, ordered, probabilities)
-    accuracy = float((probabilities.argmax(axis=1) == ordered.labels).mean())
-    batch = min(options.batch_size, to_learn_from)
-    words = [inputs.found.describe(), describe_devices(strategy, batch), inputs.cost]
-    words += [f"{len(head.history['loss'])} epochs, L2 {head.l2:.2g}", tuned.describe() if tuned else ""]
-    words += [calibration.describe(), f"eval accuracy {accuracy:.3f}"]
-    progress.info("; ".join(word for word in words if word), extra={"done": True})
+    write_record(task.run_dir, learned.head, rates, evidence.answered, evidence.probabilities)
+    progress.info(describe_end(task, prepared, learned, evidence), extra={"done": True})
 
 
-def take_sample(split: Split, found: Features) -> tuple[Split, np.ndarray]:
-    """Takes some images of the split, and their features float32 [k, d], which the export is held against."""
-    rows = sample_rows(found.kept)
-    return take_rows(split, rows), found.values[rows]
+@dataclass(frozen=True)
+class Learned:
+    """What training came to.
+
+    Attributes:
+        strategy: the replicas.
+        backbone: frozen, or with the weights of the second stage.
+        head: that belongs to the backbone.
+        stage: what the second stage came to; None: there was none.
+        calibration: of the head.
+    """
+
+    strategy: tf.distribute.Strategy
+    backbone: Frozen
+    head: Head
+    stage: FineTuned | None
+    calibration: Calibration = AS_IT_IS
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether the backbone is another than that of the kept features."""
+        return self.stage is not None and self.stage.kept
+
+    def make_pass(self, transform: tft.TFTransformOutput, options: TrainerOptions) -> FeaturePass:
+        """Makes the pass through the backbone that was learned."""
+        return make_pass(self.strategy, self.backbone, transform, options)
 
 
-def prove(path: str, sample: Split, values: np.ndarray, options: TrainerOptions, typicality: Typicality) -> float:
+def learn(task: Task, strategy: tf.distribute.Strategy, prepared: Prepared) -> Learned:
+    """Trains the head, and the second stage where one is asked for."""
+    options, inputs = task.options, prepared.inputs
+    folders = task.run_dir, task.checkpoint_dir
+    head = train_head(strategy, inputs.values, inputs.learned, len(prepared.classes), options, *folders)
+    if not options.fine_tune.asked_for:
+        return Learned(strategy, prepared.backbone, head, None)
+    parts = prepared.backbone.built, head, prepared.train, prepared.transform
+    stage = fine_tune(strategy, *parts, options, task.checkpoint_dir, task.run_dir)
+    return Learned(strategy, Frozen.of(stage.backbone), stage.head, stage)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images as the backbone of the export sees them.
+
+    Attributes:
+        proven: images that the export can be held against.
+        found: their features.
+        evaluation: the eval split in the order of its content.
+        eval_values: float32 [n, d], of it.
+        bank: float32 [rows, d], of train images that tell what is usual.
+        bank_labels: int64 [rows], their classes.
+    """
+
+    proven: Split
+    found: Features
+    evaluation: Split
+    eval_values: np.ndarray
+    bank: np.ndarray
+    bank_labels: np.ndarray
+
+
+def show_images(task: Task, prepared: Prepared, learned: Learned) -> Shown:
+    """Takes the kept features, or, after a second stage, passes images through the backbone that was learned."""
+    train, evaluation, inputs = prepared.train, prepared.evaluation, prepared.inputs
+    if not learned.is_tuned:
+        everyone, found = inputs.everyone, inputs.found
+        in_bank = choose_rows(take_rows(everyone, np.arange(len(train))), found.values.shape[1])
+        parts = inputs.evaluation, found.values[len(train) :]
+        return Shown(everyone, found, *parts, found.values[in_bank], everyone.labels[in_bank])
+    tuned_pass = learned.make_pass(prepared.transform, task.options)
+    found = gather_features(tuned_pass, evaluation)
+    in_bank = choose_rows(train, found.values.shape[1])
+    parts = in_content_order(evaluation, found.values)
+    return Shown(evaluation, found, *parts, gather_rows(tuned_pass, train, in_bank), train.labels[in_bank])
+
+
+def calibrate_head(task: Task, prepared: Prepared, learned: Learned) -> Learned:
+    """Puts a temperature into the head, found from train images that it has not learned from."""
+    options, inputs = task.options, prepared.inputs
+    if not options.calibrate:
+        return learned
+    if learned.is_tuned:
+        tuned_pass = learned.make_pass(prepared.transform, options)
+        answers = held_out_after(tuned_pass, prepared.train, options.held_out, learned.head)
+        cooled = cool_by(learned.strategy, learned.head, answers)
+    else:
+        cooled = calibrate(learned.strategy, learned.head, inputs.values, inputs.learned, options)
+    return Learned(learned.strategy, learned.backbone, cooled[0], learned.stage, cooled[1])
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the export is held against.
+
+    Attributes:
+        answered: eval images in the order of their content.
+        probabilities: float32 [n, classes], what the training path answers for them.
+        typicality: what tells outliers.
+        sample: images of the parity proof.
+        sample_values: float32 [k, d], their features.
+    """
+
+    answered: Split
+    probabilities: np.ndarray
+    typicality: Typicality
+    sample: Split
+    sample_values: np.ndarray
+
+
+def judge_images(task: Task, shown: Shown, head: Head) -> Evidence:
+    """Asks the head about eval images, calibrates what tells outliers, and chooses the images of the proof."""
+    typicality = Typicality.of(shown.bank, shown.bank_labels, shown.eval_values, task.max_refused)
+    rows = sample_rows(shown.found.kept)
+    answers = shown.evaluation, head.probabilities(shown.eval_values)
+    return Evidence(*answers, typicality, take_rows(shown.proven, rows), shown.found.values[rows])
+
+
+def write_model(task: Task, prepared: Prepared, learned: Learned, typicality: Typicality) -> None:
+    """Writes the SavedModel, and the further forms that are asked for."""
+    progress.info("exporting")
+    options, train = task.options, prepared.train
+    facts = describe_model(options, prepared.size, prepared.classes, learned.backbone.facts, learned.head)
+    facts |= {**task.facts, features.OUTLIERS_FACT: typicality.facts()}
+    facts |= {features.TEMPERATURE_FACT: learned.calibration.temperature}
+    code = "" if learned.is_tuned else task.custom.get("source_fingerprint", "")
+    parts = Graft(learned.backbone, options.pooling, learned.head, prepared.transform, typicality)
+    export(parts, task.model_dir, facts, prepared.known, code)
+    for form in load_forms(task.exports):
+        progress.info("converting for %s", form.TITLE)
+        form.write(task.model_dir, lambda count: read_images(train, spread_rows(train, count)))
+
+
+def prove(task: Task, evidence: Evidence) -> float:
     """Compares features that the head learned from with those of the export, on a sample; the largest difference.
 
     On a few of the same images it compares what the export says of their typicality.
@@ -147,77 +220,42 @@ def prove(path: str, sample: Split, values: np.ndarray, options: TrainerOptions,
     Raises:
         RuntimeError: they are not the same.
     """
-    limit = parity_limit(options.precision, options.feature_dtype)
-    with open_export(path) as ask:
+    sample, values = evidence.sample, evidence.sample_values
+    limit = parity_limit(task.options.precision, task.options.feature_dtype)
+    with open_export(task.model_dir) as ask:
         embed = lambda images: ask(features.EMBED, images)[features.OUTPUT_FEATURES]  # noqa: E731
         parity = check_parity(values, sample, np.arange(len(values)), embed, limit)
         few = sample_rows(np.ones(len(values), bool), PROOF_BATCH)
-        check_outliers(typicality, np.array(read_images(sample, few), object), ask)
+        check_outliers(evidence.typicality, np.array(read_images(sample, few), object), ask)
     return parity
 
 
-def describe_model(
-    options: TrainerOptions, size: tuple[int, int], classes: list[str], backbone: Facts, head: Head
-) -> dict[str, Any]:
-    """Describes what the model is made of, for the export's `assets/graft.json`."""
-    return {
-        "classes": classes,
-        "backbone": options.backbone,
-        "backbone_args": options.backbone_args,
-        "backbone_sha256": backbone.digest,
-        "weights": describe_weights(options.backbone, size, options.backbone_args, options.weights),
-        "weights_file_sha256": backbone.weights_sha256,
-        "scaling": backbone.scaling,
-        "pooling": options.pooling if backbone.has_maps or options.pooling == "cls" else None,
-        "averaged_views": options.averaged_views,
-        "image_size": list(size),
-        "feature_map": [int(side) for side in backbone.shape],
-        "feature_width": int(head.layers[0][0].shape[0]),
-        "hidden_units": options.hidden_units,
-        "head_sha256": head.digest(),
-        "weights_sha256": hashlib.sha256(f"{backbone.digest}{head.digest()}".encode()).hexdigest(),
-        "seed": options.seed,
-        **package_facts(options.backbone),
-    }
+def describe_run(task: Task, prepared: Prepared, learned: Learned, parity: float) -> dict[str, Any]:
+    """Describes what was computed and what came of it, for the record."""
+    inputs, stage = prepared.inputs, learned.stage
+    rates = describe_features(learned.strategy, len(inputs.everyone), inputs.found, inputs.views, parity)
+    rates |= {"learned": count_learned(task, prepared)}
+    rates |= {"deterministic": task.options.deterministic and (stage is None or stage.deterministic)}
+    rates |= {"l2": learned.head.l2, "calibration": learned.calibration.facts()}
+    rates |= describe_stage(stage) if stage else {}
+    # A second stage that was kept has another backbone; its features are nowhere.
+    return rates | {"feature_keys": [] if learned.is_tuned else inputs.keys}
 
 
-def describe_stage(tuned: FineTuned) -> dict[str, Any]:
-    """Describes the second stage, for the record."""
-    return {
-        "fine_tune": {
-            "kept": tuned.kept,
-            "before": tuned.before,
-            "after": tuned.after,
-            "history": tuned.history,
-            "why_not_deterministic": tuned.reason or None,
-        }
-    }
+def count_learned(task: Task, prepared: Prepared) -> int:
+    """Counts the images, copies and views among them, that the head learned from."""
+    return int((~hold_out(prepared.inputs.learned, task.options.held_out)).sum())
 
 
-def describe_features(
-    strategy: tf.distribute.Strategy, images: int, found: Features, views: list[Features], parity: float
-) -> dict[str, Any]:
-    """Describes counts and rates of the feature pass, for the record."""
-    computed = found.computed + sum(view.computed for view in views)
-    seconds = found.seconds + sum(view.seconds for view in views)
-    return {
-        "replicas": strategy.num_replicas_in_sync,
-        "images": images,
-        "views": len(views),
-        "features_computed": computed,
-        "features_kept": int(found.kept.sum()) + sum(int(view.kept.sum()) for view in views),
-        "feature_seconds": round(seconds, 3),
-        "images_per_second": round(computed / seconds, 1) if computed else None,
-        "parity": parity,
-    }
-
-
-def record_run(model_run_dir: str, head: Head, rates: dict[str, Any], split: Split, probabilities: np.ndarray) -> None:
-    """Writes the learning curve, the rates, and what the training path answers for every eval image."""
-    tf.io.gfile.makedirs(model_run_dir)
-    with tf.io.gfile.GFile(os.path.join(model_run_dir, features.HISTORY_FILE), "w") as file:
-        file.write(json.dumps({"head": head.history, **rates}, indent=2))
-    buffer = io.BytesIO()
-    np.savez(buffer, sha256=split.sha256.astype("S64"), labels=split.labels, probabilities=probabilities)
-    with tf.io.gfile.GFile(os.path.join(model_run_dir, features.PREDICTIONS_FILE), "wb") as file:
-        file.write(buffer.getvalue())
+def describe_end(task: Task, prepared: Prepared, learned: Learned, evidence: Evidence) -> str:
+    """Makes the node's closing line."""
+    inputs, stage = prepared.inputs, learned.stage
+    batch = min(task.options.batch_size, count_learned(task, prepared))
+    accuracy = float((evidence.probabilities.argmax(axis=1) == evidence.answered.labels).mean())
+    words = [inputs.found.describe(), describe_devices(learned.strategy, batch), inputs.cost]
+    words += [
+        f"{len(learned.head.history['loss'])} epochs, L2 {learned.head.l2:.2g}",
+        stage.describe() if stage else "",
+    ]
+    words += [learned.calibration.describe(), f"eval accuracy {accuracy:.3f}"]
+    return "; ".join(word for word in words if word)

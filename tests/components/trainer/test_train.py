@@ -23,7 +23,8 @@ from components.trainer.heads.epochs import HeadTraining
 from components.trainer.heads.head import Head, train_head
 from components.trainer.outliers.typicality import measure_distances, unit_length
 from components.trainer.prepare import prepare_training
-from components.trainer.train import describe_model, run_fn
+from components.trainer.record import describe_model
+from components.trainer.train import run_fn
 from pipeline.beam import name_runner
 from tests.conftest import CLASSES, EVAL_COUNT, SIDE, TRAIN_COUNT, WIDTH
 
