@@ -112,7 +112,8 @@ def learn(task: Task, strategy: tf.distribute.Strategy, prepared: Prepared) -> L
     """Trains the head, and the second stage where one is asked for."""
     options, inputs = task.options, prepared.inputs
     folders = task.run_dir, task.checkpoint_dir
-    head = train_head(strategy, inputs.values, inputs.learned, len(prepared.classes), options, *folders)
+    given = inputs.values, inputs.learned, len(prepared.classes), options
+    head = train_head(strategy, *given, *folders, prepared.known)
     if not options.fine_tune.asked_for:
         return Learned(strategy, prepared.backbone, head, None)
     parts = prepared.backbone.built, head, prepared.train, prepared.transform

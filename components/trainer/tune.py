@@ -126,7 +126,8 @@ def gather_problem(
             f"{len(prepared.train):,} are none.\nSet a larger share."
         )
     left_open: dict[str, Any] = {} if options.held_out else {"early_stopping_patience": 0}  # nor will the Trainer stop
-    found = find_penalty(strategy, inputs.values, inputs.learned, held, classes, options.class_weights)
+    learned = inputs.values, inputs.learned, held, classes, options.class_weights
+    found = find_penalty(strategy, *learned, prepared.known)
     if options.l2 is None:
         left_open["l2"] = found.l2
     data = HeadData(inputs.values, inputs.learned.labels, held, classes)

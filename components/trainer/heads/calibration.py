@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -197,18 +199,26 @@ def out_of_fold_answers(
     """
     recipe = dataclasses.replace(Recipe.of(options, head.l2, head.even), early_stopping_patience=0)
     folds, rows, epochs = deal_folds(split), distinct_rows(split), epochs_of(head, options)
-    asked, logits = np.zeros(0, np.int64), [np.zeros([0, head.widths[-1]], np.float32)]
     every = HeadData(values, split.labels, np.zeros(len(split), bool), head.widths[-1])
     whole = HeadTraining(strategy, recipe, every, name="calibration")
-    for fold in range(FOLDS):
-        if len(asked) >= WANTED:
-            break
+    asked = [rows[folds[rows] == fold][:AT_MOST] for fold in range(count_folds(folds[rows]))]
+
+    def answer(fold: int) -> np.ndarray:
         training = whole.leaving_out(folds == fold, f"calibration {fold + 1}")
         state = run_training(training, training.start(), until=epochs)
-        own = rows[folds[rows] == fold][:AT_MOST]
-        logits.append(head_of(training, state, recipe).logits_of(values[own]))
-        asked = np.append(asked, own)
-    return Answers(np.concatenate(logits), split.labels[asked], "out_of_fold")
+        return head_of(training, state, recipe).logits_of(values[asked[fold]])
+
+    # A step of a head is too small for two processors. Replicas must all be asked for the same step, so one by one.
+    at_once = min(len(asked), os.cpu_count() or 1) if strategy.num_replicas_in_sync == 1 else 1
+    with ThreadPoolExecutor(at_once) as pool:
+        logits = list(pool.map(answer, range(len(asked))))
+    return Answers(np.concatenate(logits), split.labels[np.concatenate(asked)], "out_of_fold")
+
+
+def count_folds(folds: np.ndarray) -> int:
+    """Counts the folds, from the first one on, that give `WANTED` answers; `folds`: int [images], -1 for none."""
+    reached = np.cumsum(np.minimum(np.bincount(folds[folds >= 0], minlength=FOLDS), AT_MOST))
+    return min(int(np.searchsorted(reached, WANTED)) + 1, FOLDS)
 
 
 def epochs_of(head: Head, options: TrainerOptions) -> int:

@@ -161,12 +161,13 @@ class HeadTraining(Training):
         self._graph = EpochGraph(step, batch, strategy.num_replicas_in_sync)
 
     def leaving_out(self, held: np.ndarray, name: str) -> HeadTraining:
-        """Gives the same training with other images held out, bool [n]; scale and weights of the classes stay.
+        """Gives the same training without some images, bool [n], which it does not watch either.
 
-        Its graph is this one's: to trace another takes longer than to train a small head.
+        Scale and weights of the classes stay. Its graph is this one's: to trace another takes longer than to train a
+        small head.
         """
         other, batch = copy.copy(self), self._recipe.batch_size
-        other.name, other._rows, other._held = name, np.flatnonzero(~held), np.flatnonzero(held)
+        other.name, other._rows, other._held = name, np.flatnonzero(~held), np.zeros(0, np.int64)
         other._passes = passes(len(other._rows), batch)
         other._steps = -(-other._passes * len(other._rows) // batch)
         return other

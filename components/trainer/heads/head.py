@@ -11,12 +11,13 @@ import tensorflow as tf
 
 from components.errors import InputError
 from components.options.trainer import TrainerOptions
+from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.devices.strategy import same_everywhere
 from components.trainer.devices.tf_config import is_chief
 from components.trainer.features.augment import FreshViews
 from components.trainer.features.data import Split
 from components.trainer.heads.epochs import HeadData, HeadTraining
-from components.trainer.heads.scaling import find_penalty
+from components.trainer.heads.scaling import NOTHING_KEPT, find_penalty
 from components.trainer.training.checkpoints import (
     TrainingState,
     checkpoints_of,
@@ -104,7 +105,7 @@ def hold_out(split: Split, fraction: float) -> np.ndarray:
     return held & ~whole[split.labels]
 
 
-def train_head(
+def train_head(  # noqa: PLR0913  a stage's inputs, each of another kind
     strategy: tf.distribute.Strategy,
     values: np.ndarray | FreshViews,
     split: Split,
@@ -112,6 +113,7 @@ def train_head(
     options: TrainerOptions,
     log_dir: str,
     checkpoint_dir: str = "",
+    answers: AnswerCache = NOTHING_KEPT,
 ) -> Head:
     """Trains the head: the same to 1e-5 on any number of replicas and workers, bit for bit when repeated on as many.
 
@@ -126,6 +128,7 @@ def train_head(
         checkpoint_dir: where the training is kept after each epoch, local or remote; empty: nowhere. A training of the
             same features, labels, options and replicas goes on from what is there, and only the chief worker needs to
             see it. Left as it is: the caller removes it (`remove_checkpoints`) when the model is written.
+        answers: of earlier runs, the penalty among them.
 
     Raises:
         InputError: fewer than two classes, a loss or weights that are not finite, or workers that see different data.
@@ -134,7 +137,8 @@ def train_head(
     views = values if isinstance(values, FreshViews) else None
     plain = values.plain if isinstance(values, FreshViews) else values
     data = HeadData(plain, split.labels, hold_out(split, options.held_out), classes, views.refresh if views else None)
-    recipe = Recipe.of(options, *find_penalty(strategy, plain, split, data.held, classes, options.class_weights))
+    found = find_penalty(strategy, plain, split, data.held, classes, options.class_weights, answers)
+    recipe = Recipe.of(options, *found)
     facts = (recipe.to_json(), str(classes), str(strategy.num_replicas_in_sync), views.facts if views else "")
     digest = digest_training(plain, split.labels, data.held, *facts)
     same_everywhere(strategy, digest)

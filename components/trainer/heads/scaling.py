@@ -14,13 +14,15 @@ regression on each image that was left out, alone, follows from one fit to all i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.devices.strategy import broadcast
 from components.trainer.features.data import Split
 from components.trainer.training.schedule import weigh_classes
@@ -32,6 +34,8 @@ LEAST = 1e-3
 RATIOS = 10.0 ** np.arange(-2.0, 3.0, 0.5)  # of noise to signal: ridges in units of the features' variance, all told
 AT_MOST = 4096  # images that the penalty is found from
 DIGITS = ".1e"  # kept of the penalty: another processor rounds the decomposition in another way
+WAY = 1  # of the search: another number where it changes, so that no answer of the earlier one is taken
+NOTHING_KEPT = AnswerCache()
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,13 @@ class Penalty(NamedTuple):
 
 
 def find_penalty(
-    strategy: tf.distribute.Strategy, values: np.ndarray, split: Split, held: np.ndarray, classes: int, how: str
+    strategy: tf.distribute.Strategy,
+    values: np.ndarray,
+    split: Split,
+    held: np.ndarray,
+    classes: int,
+    how: str,
+    answers: AnswerCache = NOTHING_KEPT,
 ) -> Penalty:
     """Finds the penalty for the images that are learned from, in the chief, and tells the other workers.
 
@@ -100,13 +110,34 @@ def find_penalty(
         held: bool [n], True for the images that are only watched.
         classes: how many there are.
         how: `class_weights` of the options.
+        answers: of earlier runs: the search takes longer than to train the head, and no other option decides it.
     """
     rows = np.flatnonzero(~held)
     rows = rows[np.unique(split.digests()[rows], return_index=True)[1]]
     weights = weigh_classes(split.labels[rows], classes, how)
-    found = choose_penalty(values, split.labels, rows, weights)
-    l2, even = broadcast(strategy, f"{found.l2:{DIGITS}} {found.even:d}".encode()).split()
+
+    def search() -> str:
+        found = choose_penalty(values, split.labels, rows, weights)
+        return f"{found.l2:{DIGITS}} {found.even:d}"
+
+    told = str(answers.recall(describe_search(values, split.labels, rows, weights), search))
+    l2, even = broadcast(strategy, told.encode()).split()
     return Penalty(float(l2), even == b"1")
+
+
+def describe_search(values: np.ndarray, labels: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+    """Describes all that decides a penalty; arguments as of `choose_penalty`."""
+    some = thin_out(rows)
+    content = hashlib.sha256(labels[some].astype(np.int64).tobytes() + weights.tobytes())
+    for start in range(0, len(some), SCALED_AT_ONCE):
+        content.update(np.ascontiguousarray(values[some[start : start + SCALED_AT_ONCE]], np.float32))
+    numbers = {"least": LEAST, "ratios": RATIOS.tolist(), "digits": DIGITS, "width": values.shape[1]}
+    return {"what": "penalty", "way": WAY, "images": len(rows), "sha256": content.hexdigest(), **numbers}
+
+
+def thin_out(rows: np.ndarray) -> np.ndarray:
+    """Takes every so many of some rows, `AT_MOST` of them."""
+    return rows[:: max(-(-len(rows) // AT_MOST), 1)]
 
 
 def choose_penalty(values: np.ndarray, labels: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> Penalty:
@@ -118,7 +149,7 @@ def choose_penalty(values: np.ndarray, labels: np.ndarray, rows: np.ndarray, wei
         rows: int [k], the images that are learned from, each of them once.
         weights: float64 [classes], what an image of each class counts.
     """
-    some = rows[:: -(-len(rows) // AT_MOST)]
+    some = thin_out(rows)
     some = some[np.isfinite(values[some]).all(axis=1)]  # the others end the training, which names them
     if not len(some):
         return Penalty(0.0, even=False)

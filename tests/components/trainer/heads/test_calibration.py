@@ -1,5 +1,6 @@
 """One temperature makes probabilities true, from images that the head has not learned from, and changes no answer."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from components.trainer.heads.calibration import (
     calibrate,
     cool,
     cool_by,
+    count_folds,
     deal_folds,
     find_temperature,
 )
@@ -74,6 +76,13 @@ def test_no_label_changes_ties_included_and_probabilities_are_those_to_a_power(h
     assert (cooled.kernel.dtype, cooled.l2, cooled.history) == (np.float32, head.l2, head.history)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "folds"), [([400] * 5, 3), ([500, 500, 500, 500, 500], 2), ([24] * 5, 5), ([9000] * 5, 1), ([0] * 5, 5)]
+)
+def test_no_further_fold_is_trained_when_the_answers_are_enough(sizes, folds):
+    assert count_folds(np.append(np.repeat(np.arange(5), sizes), [-1, -1])) == folds
+
+
 def test_copies_and_views_stay_in_one_fold_and_the_only_image_of_a_class_in_none():
     _, split = toy(count=23, classes=3)
     lone = Split([], np.array([b"ff" * 32], object), np.array([3]), np.array([b""], object))
@@ -121,12 +130,10 @@ def test_a_head_that_is_too_sure_is_cooled_by_images_that_no_fold_learned_from(t
     monkeypatch.setattr(calibration, "FOLDS", 3)
     assert (found.source, found.images, found.reason) == ("out_of_fold", 120, "")
     row_of = {values.tobytes(): row for row, values in enumerate(made[2])}
-    folds = [{row_of[values.tobytes()] for values in part} for part in asked[-3:]]
-    epochs = len(learned) // 3
+    folds = [frozenset(row_of[values.tobytes()] for values in part) for part in asked[-3:]]
     assert sorted(row for fold in folds for row in fold) == list(range(120))
-    for number, fold in enumerate(folds):
-        for rows in learned[number * epochs :][:epochs]:
-            assert rows == set(range(120)) - fold
+    left_out = Counter(frozenset(range(120)) - rows for rows in learned)  # folds learn at the same time
+    assert left_out == dict.fromkeys(folds, len(learned) // 3)
     assert found.temperature > 1.5
     assert found.after < found.before
     fresh, split = toy(count=600, noise=4.0, width=20, seed=5)

@@ -6,6 +6,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.preprocessing import StandardScaler
 
+from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.features.data import Split
 from components.trainer.heads import scaling
 from components.trainer.heads.scaling import RATIOS, Penalty, Scale, choose_penalty, decompose, find_penalty
@@ -153,3 +154,36 @@ def test_what_varies_by_rounding_alone_is_not_blown_up():
     for even in (True, False):
         assert np.abs(Scale.of(values, np.arange(60), even).apply(values)[:, 3]).max() < 1e-3
     assert np.isfinite(Scale.of(np.ones([5, 3], np.float32), np.arange(5)).apply(values[:, :3])).all()
+
+
+def test_the_search_is_kept_by_what_decides_it_and_no_more(strategies, tmp_path, monkeypatch):
+    values, labels = problem(60, 20, 1.0)
+    held = np.zeros(60, bool)
+
+    def with_labels(labels):
+        digests = toy(count=60)[1].sha256
+        return Split([], digests, labels.astype(np.int64), np.array([b""] * 60, object))
+
+    split = with_labels(labels)
+    answers, searched, choose_penalty = AnswerCache(str(tmp_path)), [], scaling.choose_penalty
+
+    def counted(*given):
+        searched.append(given)
+        return choose_penalty(*given)
+
+    def find(values=values, split=split, held=held, how="none"):
+        return find_penalty(strategies["cpu"], values, split, held, 2, how, answers)
+
+    monkeypatch.setattr(scaling, "choose_penalty", counted)
+    assert find() == find() == find_penalty(strategies["cpu"], values, split, held, 2, "none")
+    assert len(searched) == 2, "once for the kept answer, once where nothing is kept"
+    other = values.copy()
+    other[7, 3] += 1e-3
+    find(values=other)
+    find(split=with_labels(labels[::-1].copy()))
+    find(held=np.arange(60) < 6)
+    find(split=with_labels(np.where(labels, 1, np.arange(60) % 3 == 0).astype(int)), how="balanced")
+    assert len(searched) == 6
+    monkeypatch.setattr(scaling, "WAY", 0)
+    find()
+    assert len(searched) == 7
