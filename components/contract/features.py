@@ -53,7 +53,7 @@ OUTPUT_OUTLIER = "outlier"  # float32 [batch], 0..1, share of good eval images t
 OUTPUT_KNOWN = "known"  # bool [batch], whether `outlier` is above the promised share (gates.quality.max_refused)
 MAX_REFUSED = 0.05  # that share, where no option says another
 OUTPUT_CAM = "cam"  # float32 [batch, h, w], 0..1, the feature map's height and width
-OUTPUT_FEATURES = "features"  # float32 [batch, d], the pooled features
+OUTPUT_FEATURES = "features"  # float32 [batch, d], the pooled features; `serve_examples` of an older Graft lacks them
 
 # Files inside an exported model's `assets/`.
 LABELS_ASSET = "labels.txt"  # UTF-8, a class name a line, in the order of the label index
@@ -76,12 +76,13 @@ MANIFEST_FILE = "manifest.jsonl"  # a row a file of the source, sorted by path
 LEDGER_FILE = "quarantine.jsonl"  # the rows that were rejected, with their reason
 DATASET_FILE = "dataset.json"  # counts, classes, fingerprint
 FINDINGS_FILE = "findings.json"  # groups of names: copies, conflicts, leakage between train and eval
-PREDICTIONS_FILE = "predictions.npz"  # of the training path on the eval split: sha256, probabilities
+PREDICTIONS_FILE = "predictions.npz"  # of the training path on a sample of the eval split: sha256, probabilities
 HISTORY_FILE = "history.json"  # the head's learning curve and the Trainer's rates
 EVALUATION_FILE = "metrics.json"  # what the Evaluator measured, in the names of summary.json
 STATISTICS_FILE = "FeatureStats.pb"  # TFX's name, in a folder a split
 ANOMALIES_FILE = "SchemaDiff.pb"  # TFX's name, in a folder a split
 OUTCOMES_FILE = "images.parquet"  # of the Evaluator: what each model answered for each eval image
+FEATURES_FILE = "features.parquet"  # of the Evaluator: what the candidate's backbone made of each eval image
 BASELINE_FILE = "baseline.json"  # a pushed version to compare the candidate with, or why it cannot be
 CORRECTIONS_FILE = "label_errors.csv"  # beside a run's page: likely label errors, as `data.corrections` takes them
 VERDICT_FILE = "verdict.json"  # why a gate said yes or no

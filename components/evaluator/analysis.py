@@ -29,6 +29,7 @@ from tfx.utils import io_utils
 from components.contract import features
 from components.contract.assets import read_temperature
 from components.evaluator.batched_model import PARTS, in_parts
+from components.evaluator.kept_features import FeatureKeeper
 from components.evaluator.metrics import Metric, list_metrics
 from components.evaluator.outcomes import make_schema, rate_image, rate_typicality
 from components.evaluator.slices import read_values, slice_of
@@ -93,7 +94,7 @@ def run_tfma(
         models: {name: SavedModel}.
         config: of `make_eval_config` for these models.
         settings: the batch size, and the names of the slices.
-        output_path: of TFMA's files and of `images.parquet`.
+        output_path: of TFMA's files, of `images.parquet`, and of the parts of `features.parquet`.
     """
     batch_size, slices = settings
     factory = tfxio_utils.get_tfxio_factory_from_artifact(
@@ -104,7 +105,9 @@ def run_tfma(
     )
     shared = [
         in_parts(
-            tfma.default_eval_shared_model(eval_saved_model_path=path, model_name=name, eval_config=config), batch_size
+            tfma.default_eval_shared_model(eval_saved_model_path=path, model_name=name, eval_config=config),
+            batch_size,
+            FeatureKeeper(output_path) if name == CANDIDATE else None,
         )
         for name, path in models.items()
     ]

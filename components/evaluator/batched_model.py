@@ -17,6 +17,7 @@ import tensorflow_model_analysis as tfma
 
 from components.contract import features
 from components.errors import first_line
+from components.evaluator.kept_features import FeatureKeeper
 
 PARTS = 8  # of the model's batches that TFMA sees as one
 PARTS_AT_ONCE = 2
@@ -26,13 +27,17 @@ PARTS_AT_ONCE = 2
 class PartedSignature:
     """A signature of one input, string [n] to a dict of tensors with n rows each.
 
+    Features are no answer that TFMA is told of, as it would carry them through all its steps.
+
     Attributes:
         signature: a `ConcreteFunction` of a loaded SavedModel.
         batch_size: the largest batch that it is given.
+        keeper: takes the features; None: nobody does.
     """
 
     signature: Any
     batch_size: int
+    keeper: FeatureKeeper | None = None
 
     @property
     def structured_input_signature(self) -> Any:
@@ -41,6 +46,13 @@ class PartedSignature:
 
     def __call__(self, values: tf.Tensor) -> dict[str, tf.Tensor]:
         """Answers in the order of the rows."""
+        answers = self._ask(values)
+        found = answers.pop(features.OUTPUT_FEATURES, None)
+        if found is not None and self.keeper:
+            self.keeper.keep(values, found.numpy())
+        return answers
+
+    def _ask(self, values: tf.Tensor) -> dict[str, tf.Tensor]:
         (name,) = self.structured_input_signature[1]
         parts = [values[start : start + self.batch_size] for start in range(0, len(values), self.batch_size)]
         if len(parts) < 2:
@@ -107,14 +119,16 @@ def why_not_runnable(path: str, classes: int, record: bytes) -> str:
     return ""
 
 
-def in_parts(shared: tfma.EvalSharedModel, batch_size: int) -> tfma.EvalSharedModel:
-    """Wraps a model for TFMA so that it is given batches of at most `batch_size`."""
+def in_parts(
+    shared: tfma.EvalSharedModel, batch_size: int, keeper: FeatureKeeper | None = None
+) -> tfma.EvalSharedModel:
+    """Wraps a model for TFMA so that it is given batches of at most `batch_size`; `keeper` takes its features."""
     loader = shared.model_loader
-    construct = functools.partial(_construct, shared.model_path, loader.construct_fn, batch_size)
+    construct = functools.partial(_construct, shared.model_path, loader.construct_fn, batch_size, keeper)
     return shared._replace(model_loader=type(loader)(construct, loader.tags))
 
 
-def _construct(path: str, load: Callable[[], Any], batch_size: int) -> PartedModel:
+def _construct(path: str, load: Callable[[], Any], batch_size: int, keeper: FeatureKeeper | None) -> PartedModel:
     model = _loaded.pop(path, None) or load()
-    found = {name: PartedSignature(signature, batch_size) for name, signature in model.signatures.items()}
+    found = {name: PartedSignature(signature, batch_size, keeper) for name, signature in model.signatures.items()}
     return PartedModel(model, found)

@@ -18,12 +18,13 @@ from tfx.utils import io_utils, path_utils
 
 from components.contract import features
 from components.contract.artifacts import Artifacts, Baseline, contents_of
-from components.contract.assets import read_labels
+from components.contract.assets import read_facts, read_labels
 from components.contract.gates import WIDE_INTERVAL, Gate, Override
 from components.contract.statistics import Pair, count_pairs, loss_bounds
 from components.errors import InputError
 from components.evaluator.analysis import BASELINE, BEST, CANDIDATE, make_eval_config, run_tfma
 from components.evaluator.batched_model import closing_models, why_not_runnable
+from components.evaluator.kept_features import join_parts
 from components.evaluator.measure import measure, read_outcomes
 from components.evaluator.outcomes import Outcomes
 from components.evaluator.quality_gate import EvaluatedBaseline, judge_candidate
@@ -36,7 +37,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     """Evaluates candidate, served and best version on the same images, and blesses the candidate or says why not."""
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
-        """Writes TFMA's outputs, `images.parquet`, `metrics.json` and `verdict.json`; marks the blessing.
+        """Writes TFMA's outputs, what is of each image, `metrics.json` and `verdict.json`; marks the blessing.
 
         Raises:
             InputError: the eval split is empty.
@@ -62,13 +63,17 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         config, settings = make_eval_config(len(classes), names), (options.batch_size, options.slices)
         with closing_models(), self._make_beam_pipeline() as pipeline:
             run_tfma(pipeline, input_dict["examples"], paths, config, settings, evaluation.uri)
+        join_parts(evaluation.uri)
         metrics, outcomes = measure(evaluation.uri, names, classes, (options, gate))
         check_counts(evaluation.uri, metrics, records)
         if twice:
             metrics[BEST], outcomes[BEST] = metrics[BASELINE], outcomes[BASELINE]
         evaluated = {name: EvaluatedBaseline(row, outcomes.get(name)) for name, row in baselines.items()}
         metrics[CANDIDATE]["held_against"] = describe_baselines(evaluated, outcomes[CANDIDATE], gate.confidence)
-        checks = judge_candidate(metrics[CANDIDATE], outcomes[CANDIDATE], evaluated[BASELINE], evaluated[BEST], gate)
+        checks = judge_candidate(
+            *(metrics[CANDIDATE], outcomes[CANDIDATE], evaluated[BASELINE], evaluated[BEST], gate),
+            calibrated_on=read_facts(paths[CANDIDATE]).get(features.OUTLIERS_FACT, {}).get("calibrated_on"),
+        )
         result = Gate(tuple(checks), extra={"judged": contents_of(input_dict)}).overridden_by(
             Override.from_json(exec_properties["override"])
         )

@@ -38,23 +38,25 @@ def judge_candidate(
     served: EvaluatedBaseline,
     best: EvaluatedBaseline,
     gate: QualityGateOptions,
+    calibrated_on: int | None = None,
 ) -> list[Check]:
     """Makes every check of the quality gate.
 
     Args:
         metrics: the candidate's, as `measure_model` gives them.
-        outcomes: the candidate's.
+        outcomes: the candidate's, in the order of the images' content.
         served: the served baseline, the version being served now.
         best: the best baseline, the best version ever pushed; without outcomes its recorded accuracy counts, or it is
             the served one.
         gate: the limits.
+        calibrated_on: so many images, the first ones, its `known` was calibrated on; None: all.
     """
     classes = list(metrics["per_class"])
     return [
         *check_floors(metrics, gate),
         *check_metric_floors(metrics, outcomes, gate),
         *check_trivial(outcomes, classes, gate),
-        *check_refused(outcomes, gate),
+        *check_refused(outcomes, gate, calibrated_on),
         *check_served(outcomes, classes, served, gate),
         *check_decay(metrics, outcomes, served, best, gate),
     ]

@@ -14,21 +14,28 @@ from components.options.gates import QualityGateOptions
 NAME = "refused"
 
 
-def check_refused(outcomes: Outcomes, gate: QualityGateOptions) -> Iterator[Check]:
+def check_refused(outcomes: Outcomes, gate: QualityGateOptions, calibrated_on: int | None = None) -> Iterator[Check]:
     """Holds the share of good eval images that the served signature calls outliers against the promised share.
 
-    The Trainer calibrates on these images, so the share is within the promise unless the served scores are others: it
-    fails where chance does not explain what is above, and where an answer is no share at all. Of a candidate that does
-    not answer `known` nothing is checked; the Trainer proves that its exports do.
+    The Trainer calibrates on the first images by content, so their share is within the promise unless the served scores
+    are others: it fails where chance does not explain what is above, and where an answer about any image is no share at
+    all. The share of further images strays around the promise by chance, so they are not judged by it. Of a candidate
+    that does not answer `known` nothing is checked; the Trainer proves that its exports do.
+
+    Args:
+        outcomes: of all eval images, in the order of their content.
+        gate: the limits.
+        calibrated_on: how many of them the Trainer calibrated on; None: all.
     """
     if outcomes.known is None or outcomes.outlier is None:
         return
-    images, limit = len(outcomes.known), gate.max_refused
-    refused, odd = int((~outcomes.known).sum()), int((~_are_shares(outcomes.outlier)).sum())
-    if odd:
-        reason = f"`outlier` is no number in 0..1 for {odd:,} of {images:,} eval images: the export is broken"
+    if odd := int((~_are_shares(outcomes.outlier)).sum()):
+        asked = len(outcomes.outlier)
+        reason = f"`outlier` is no number in 0..1 for {odd:,} of {asked:,} eval images: the export is broken"
         yield Check(NAME, odd, 0, FAIL, reason)
         return
+    known, limit = outcomes.known[:calibrated_on], gate.max_refused
+    images, refused = len(known), int((~known).sum())
     share = refused / images
     low, high = statistics.wilson_interval(refused, images, 2 * gate.confidence - 1)
     said = f"{refused:,} of {images:,} good eval images are called outliers"

@@ -52,7 +52,7 @@ def main(request_path: str, answer_path: str) -> None:
 
 
 def read_chunks(tf, request, decode):  # type: ignore[no-untyped-def]
-    """Reads digests and pixels of the first records, or of all where the number is -1; decodes ahead."""
+    """Reads digests and pixels of the first records that are wanted, of all where the number is -1; decodes ahead."""
     digest, image = request["sha256_feature"], request["image_feature"]
     names = {name: tf.io.FixedLenFeature([], tf.string) for name in (digest, image)}
 
@@ -60,7 +60,11 @@ def read_chunks(tf, request, decode):  # type: ignore[no-untyped-def]
         parsed = tf.io.parse_example(batch, names)
         return parsed[digest], decode(parsed[image])
 
-    records = tf.data.TFRecordDataset(request["records"]).take(request["images"])
+    records = tf.data.TFRecordDataset(request["records"])
+    if request["images"] >= 0:
+        wanted = tf.constant(request["digests"], tf.string)
+        found = lambda record: tf.io.parse_single_example(record, {digest: names[digest]})[digest]  # noqa: E731
+        records = records.filter(lambda record: tf.reduce_any(found(record) == wanted)).take(request["images"])
     return records.batch(AT_ONCE).map(to_pixels, num_parallel_calls=2).prefetch(1).as_numpy_iterator()
 
 

@@ -137,7 +137,7 @@ class ReportInputs:
         return read_facts(self.model) if self.model else {}
 
     def read_features(self, digests: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Reads features that the run kept.
+        """Reads features that the run kept: the Trainer in the store, the Evaluator in its artifact.
 
         Args:
             digests: sha256 of images, 64 hex digits each.
@@ -145,7 +145,8 @@ class ReportInputs:
         Returns:
             float32 [n, d], and bool [n]: which of them were found; the others' rows are zeros.
         """
-        from components.trainer.features.store import read_kept  # the same
+        from components.evaluator.kept_features import fill_in  # the same
+        from components.trainer.features.store import read_kept
 
         raw = np.array([bytes.fromhex(digest) for digest in digests], "S32")
         width = int(self.facts.get("feature_width", 0))
@@ -157,4 +158,7 @@ class ReportInputs:
             else:
                 values[there & ~found] = kept[there & ~found]
                 found |= there
-        return (values if len(values) == len(raw) else np.zeros([len(raw), width], np.float32)), found
+        values = values if len(values) == len(raw) else np.zeros([len(raw), width], np.float32)
+        if EVALUATION in self.uris and width:
+            fill_in(self.uris[EVALUATION], raw, values, found)
+        return values, found

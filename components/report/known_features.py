@@ -48,6 +48,9 @@ def gather_features(inputs: ReportInputs) -> KnownFeatures:
     most = FEATURE_BYTES // (4 * width)
     asked = draw_rows(rows, most)
     values, found = inputs.read_features([row.sha256 for row in asked])
+    of_train = np.array([row.split == features.TRAIN_SPLIT for row in asked], bool)
+    if of_train.any() and not found[of_train].any():
+        found[:] = False  # those of eval images alone tell nothing of what was learned from
     if found.all() and len(found):
         note = (
             f"a random {len(asked):,} of {len(rows):,} images, as many as fit into memory"

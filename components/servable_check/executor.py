@@ -46,7 +46,7 @@ class Executor(base_executor.BaseExecutor):
         gate = ServabilityGateOptions.from_json(exec_properties["gate"])
         model = path_utils.serving_model_path(artifact_utils.get_single_instance(input_dict["model"]).uri)
         model_run = artifact_utils.get_single_instance(input_dict["model_run"])
-        request = make_request(model, input_dict["examples"], gate)
+        request = make_request(model, input_dict["examples"], gate, list(read_truth(model_run.uri)))
         with tempfile.TemporaryDirectory(prefix="graft-pixels-") as folder:
             forms = find_forms(model)
             request |= {"pixels": os.path.join(folder, "pixels.float32")} if forms else {}
@@ -67,8 +67,10 @@ class Executor(base_executor.BaseExecutor):
         progress.info(describe_verdict(measured, result), extra={"done": True})
 
 
-def make_request(model: str, examples: list[types.Artifact], gate: ServabilityGateOptions) -> dict[str, Any]:
-    """Makes the request of the probe."""
+def make_request(
+    model: str, examples: list[types.Artifact], gate: ServabilityGateOptions, known: list[str]
+) -> dict[str, Any]:
+    """Makes the request of the probe; `known`: sha256 of the images that the training path answered, a sample."""
     pattern = io_utils.all_files_pattern(artifact_utils.get_split_uri(examples, features.EVAL_SPLIT))
     return {
         "model": model,
@@ -77,6 +79,7 @@ def make_request(model: str, examples: list[types.Artifact], gate: ServabilityGa
         "batch_size": REPLAY_BATCH,
         "image_feature": features.IMAGE,
         "sha256_feature": features.SHA256,
+        "known": known,
     }
 
 

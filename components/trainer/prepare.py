@@ -17,7 +17,7 @@ from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import Frozen, freeze
 from components.trainer.devices.strategy import repeat_exactly
 from components.trainer.features.beam_pass import BeamPass
-from components.trainer.features.data import Split, image_size, names_by_index, read_split
+from components.trainer.features.data import Split, image_size, names_by_index, read_split, take_sample
 from components.trainer.features.training_inputs import TrainingInputs, gather_inputs, make_pass
 
 progress = logging.getLogger("graft.progress")
@@ -28,12 +28,12 @@ class Prepared(NamedTuple):
 
     Attributes:
         train: the train split, in the order of its files.
-        evaluation: the eval split, in the order of its files.
+        evaluation: the eval split, or a sample of it, in the order of its files.
         transform: the transform graph.
         classes: names, in the order of their index.
         size: of the images that the backbone takes, height and width in pixels.
         backbone: frozen.
-        inputs: features of both splits, in the order of their content.
+        inputs: features of both, in the order of their content.
         known: where features and answers are kept.
     """
 
@@ -54,22 +54,20 @@ class Prepared(NamedTuple):
 def prepare_training(
     options: TrainerOptions,
     strategy: tf.distribute.Strategy,
-    train_files: list[str],
-    eval_files: list[str],
-    transform_output: str,
+    given: tuple[list[str], list[str], str],
     features_dir: str,
     beam_args: Sequence[str] = (),
+    sample: int | None = None,
 ) -> Prepared:
     """Seeds the process, reads the splits, and computes the features that are not kept yet.
 
     Args:
         options: of the Trainer.
         strategy: the replicas.
-        train_files: patterns of the train split's records.
-        eval_files: those of the eval split.
-        transform_output: folder of the transform graph.
+        given: patterns of the train split's records and of the eval split's, and the folder of the transform graph.
         features_dir: the feature store; empty: nothing is kept.
         beam_args: of Beam, for `trainer.feature_pass: beam`.
+        sample: eval images that are enough, of which features are computed; None: all.
 
     Raises:
         InputError: Beam's workers are to compute features, and there is no store for them.
@@ -79,11 +77,12 @@ def prepare_training(
             "trainer.feature_pass: beam: expected a folder of kept features (features_dir), where Beam's workers leave "
             "them; there is none.\nGive one, or set trainer.feature_pass: local."
         )
+    train_files, eval_files, transform_output = given
     keras.utils.set_random_seed(options.seed)
     if options.deterministic and tf.config.get_visible_devices("GPU"):
         repeat_exactly()  # on a CPU the ops used here repeat anyway, and tf.data would lose its parallel calls
     transform = tft.TFTransformOutput(transform_output)
-    train, evaluation = read_split(train_files), read_split(eval_files)
+    train, evaluation = read_split(train_files), take_sample(read_split(eval_files), sample)
     size = image_size(transform)
     progress.info("looking up %s at %d x %d", options.backbone, *size)
     known = AnswerCache(features_dir)

@@ -9,7 +9,9 @@ from typing import Any
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.contract import features
+from components.exports.table import load_forms
 from components.options.trainer import TrainerOptions, tuned_values, with_values
+from components.trainer.outliers.typicality import count_sample
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ class Task:
     def max_refused(self) -> float:
         """The share of good images that the model may call outliers."""
         return float(self.custom.get("max_refused", features.MAX_REFUSED))
+
+    @property
+    def sample(self) -> int | None:
+        """How many eval images are enough; None: all, where a form is held against each of them."""
+        return None if any(form.ALL_IMAGES for form in load_forms(self.exports)) else count_sample(self.max_refused)
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def run_fn(fn_args: FnArgs) -> None:
     """
     started, task = time.monotonic(), Task.of(fn_args)
     strategy = make_strategy(task.options.devices)  # before TensorFlow is first used: several workers must meet
-    prepared = prepare_training(task.options, strategy, *task.given, task.features_dir, task.beam_args)
+    prepared = prepare_training(task.options, strategy, task.given, task.features_dir, task.beam_args, task.sample)
     learned = learn(task, strategy, prepared)
     shown = show_images(task, prepared, learned)
     learned = calibrate_head(task, prepared, learned)
@@ -128,8 +128,8 @@ class Shown:
     Attributes:
         proven: images that the export can be held against.
         found: their features.
-        evaluation: the eval split in the order of its content.
-        eval_values: float32 [n, d], of it.
+        evaluation: eval images in the order of their content.
+        eval_values: float32 [n, d], of them.
         bank: float32 [rows, d], of train images that tell what is usual.
         bank_labels: int64 [rows], their classes.
     """
@@ -224,7 +224,7 @@ def prove(task: Task, evidence: Evidence) -> float:
     sample, values = evidence.sample, evidence.sample_values
     limit = parity_limit(task.options.precision, task.options.feature_dtype)
     with open_export(task.model_dir) as ask:
-        embed = lambda images: ask(features.EMBED, images)[features.OUTPUT_FEATURES]  # noqa: E731
+        embed = lambda images: ask(features.SERVE_EXAMPLES, images)[features.OUTPUT_FEATURES]  # noqa: E731
         parity = check_parity(values, sample, np.arange(len(values)), embed, limit)
         few = sample_rows(np.ones(len(values), bool), PROOF_BATCH)
         check_outliers(evidence.typicality, np.array(read_images(sample, few), object), ask)
@@ -258,5 +258,6 @@ def describe_end(task: Task, prepared: Prepared, learned: Learned, evidence: Evi
         f"{len(learned.head.history['loss'])} epochs, L2 {learned.head.l2:.2g}",
         stage.describe() if stage else "",
     ]
-    words += [learned.calibration.describe(), f"eval accuracy {accuracy:.3f}"]
+    sampled = f" of a sample of {len(evidence.answered):,}" if prepared.evaluation.row_of is not None else ""
+    words += [learned.calibration.describe(), f"eval accuracy {accuracy:.3f}{sampled}"]
     return "; ".join(word for word in words if word)

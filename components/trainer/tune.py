@@ -28,6 +28,7 @@ from components.trainer.features.augment import FreshViews
 from components.trainer.heads.epochs import HeadData, HeadTraining
 from components.trainer.heads.head import hold_out
 from components.trainer.heads.scaling import find_penalty
+from components.trainer.outliers.typicality import SAMPLE
 from components.trainer.prepare import prepare_training
 from components.trainer.training.checkpoints import TrainingState
 from components.trainer.training.loop import run_training
@@ -112,7 +113,7 @@ def gather_problem(
         )
     given = (fn_args.train_files, fn_args.eval_files, fn_args.transform_graph_path)
     folder, beam_args = fn_args.custom_config.get("features_dir", ""), fn_args.custom_config.get("beam_args", ())
-    prepared = prepare_training(options, strategy, *given, folder, beam_args)
+    prepared = prepare_training(options, strategy, given, folder, beam_args, SAMPLE)
     inputs, classes = prepared.inputs, len(prepared.classes)
     if isinstance(inputs.values, FreshViews):
         raise InputError(

@@ -114,7 +114,7 @@ def test_serving_answers_as_training_did_for_every_eval_image(sample_run: Run) -
     assert measured["largest_difference"] <= 1e-5
     assert measured["signatures"] == {
         "serving_default": ["known", "label", "outlier", "probabilities", "probability"],
-        "serve_examples": ["known", "label", "outlier", "probabilities", "probability"],
+        "serve_examples": ["features", "known", "label", "outlier", "probabilities", "probability"],
         "explain": ["cam", "label"],
         "explain_class": ["cam", "label"],
         "embed": ["features"],

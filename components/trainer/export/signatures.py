@@ -89,9 +89,8 @@ class ServedModel(tf.Module):
         """Runs the hidden layer, where the head has one."""
         return tf.nn.relu(tf.matmul(pooled, self.hidden[0]) + self.hidden[1]) if self.hidden else pooled
 
-    def classify(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Classifies images, string [batch]: probabilities [batch, classes]; all else that it answers is [batch]."""
-        pooled = self.pooled(image_bytes)
+    def classify(self, pooled: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Classifies features [batch, d]: probabilities [batch, classes]; all else that it answers is [batch]."""
         probabilities = tf.nn.softmax(self.logits(pooled))
         best = tf.argmax(probabilities, axis=1)
         outlier, known = self.outliers(pooled)
@@ -106,13 +105,17 @@ class ServedModel(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_BYTES)], autograph=False)
     def serve_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Answers `serving_default`: image files; JPEGs are turned upright, others taken as stored, without alpha."""
-        return self.classify(image_bytes)
+        return self.classify(self.pooled(image_bytes))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_EXAMPLES)], autograph=False)
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Answers `serve_examples`: serialized tf.Examples, as ImageExampleGen writes them."""
+        """Answers `serve_examples`: serialized tf.Examples, as ImageExampleGen writes them; and with the features.
+
+        So one pass gives the Evaluator all that anyone asks about an eval image.
+        """
         parsed = tf.io.parse_example(examples, {features.IMAGE: tf.io.FixedLenFeature([], tf.string)})
-        return self.classify(parsed[features.IMAGE])
+        pooled = self.pooled(parsed[features.IMAGE])
+        return {**self.classify(pooled), features.OUTPUT_FEATURES: pooled}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_BYTES)], autograph=False)
     def explain(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -108,7 +108,7 @@ class BeamPass:
             raise ValueError("expected the records of a split in the order of its files, got some rows of it")
         batch_size = replica_batch_size(feature_pass)
         size = unit_size(int(wanted.sum()), batch_size, feature_pass.forward.width)
-        units = cut_units(wanted, split.counts, size)
+        units = cut_units(split.records_of(wanted), split.counts, size)
         with placed_graph(feature_pass, store) as (graph, ends), watched(store, int(wanted.sum()), size):
             folder = os.path.dirname(feature_pass.transform.transform_savedmodel_dir)
             job = Job(store, split.files, folder, graph, ends, feature_pass.forward.width, batch_size, view)

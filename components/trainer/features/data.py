@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -30,7 +30,9 @@ class Split:
         texts: [n] class names.
         contents: S32 [n], raw sha256 of the encoded images as they stand in the records: ingest converts some source
             files, and its next version may convert them otherwise. None where the records were not read.
-        counts: records in each of `files`; None where they were not counted, or the rows are others.
+        counts: records in each of `files`; None where they were not counted, or the rows are in another order.
+        row_of: int64 [records of the files], the row of each record, -1 for one that is not of the split. None: all
+            records are, in their order.
     """
 
     files: list[str]
@@ -39,6 +41,7 @@ class Split:
     texts: np.ndarray
     contents: np.ndarray | None = None
     counts: list[int] | None = None
+    row_of: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -49,9 +52,19 @@ class Split:
             return self.contents
         return np.array([bytes.fromhex(text.decode()) for text in self.sha256], DIGEST)
 
+    def rows_of_records(self) -> np.ndarray:
+        """Gives `row_of` in full."""
+        return np.arange(len(self)) if self.row_of is None else self.row_of
+
+    def records_of(self, wanted: np.ndarray) -> np.ndarray:
+        """Marks the records, bool [records of the files], of some rows, bool [n]."""
+        rows = self.rows_of_records()
+        return np.asarray((rows >= 0) & np.append(wanted, False)[rows])
+
 
 def join_splits(first: Split, second: Split) -> Split:
     """Joins two splits, the first one's records first: one pass through the backbone serves both."""
+    later = second.rows_of_records()
     return Split(
         first.files + second.files,
         np.concatenate([first.sha256, second.sha256]),
@@ -59,6 +72,7 @@ def join_splits(first: Split, second: Split) -> Split:
         np.concatenate([first.texts, second.texts]),
         np.concatenate([first.digests(), second.digests()]),
         None if first.counts is None or second.counts is None else first.counts + second.counts,
+        np.concatenate([first.rows_of_records(), np.where(later < 0, -1, later + len(first))]),
     )
 
 
@@ -81,6 +95,15 @@ def take_rows(split: Split, rows: np.ndarray) -> Split:
     """Takes some rows of a split, in this order."""
     columns = (split.sha256[rows], split.labels[rows], split.texts[rows], split.digests()[rows])
     return Split(split.files, *columns)
+
+
+def take_sample(split: Split, count: int | None) -> Split:
+    """Takes the first so many images in `content_order`, which are any; in the order of their files. None: all."""
+    if count is None or count >= len(split):
+        return split
+    rows, row_of = np.sort(content_order(split)[:count]), np.full(len(split), -1)
+    row_of[rows] = np.arange(count)
+    return replace(take_rows(split, rows), counts=split.counts, row_of=row_of)
 
 
 def in_content_order(split: Split, values: np.ndarray) -> tuple[Split, np.ndarray]:
@@ -226,12 +249,16 @@ def pixel_batches(
 
 
 def wanted_records(split: Split, wanted: np.ndarray) -> tf.data.Dataset:
-    """Gives (index int64, serialized record) of the wanted images, bool [n]; the others are neither parsed nor decoded.
+    """Gives the wanted images, bool [n]; the others are neither parsed nor decoded.
 
-    Records beyond the last image come too, so that they are noticed.
+    Records beyond the last one that the split knows come too, so that they are noticed.
+
+    Returns:
+        (place among the records int64, serialized record).
     """
-    mask = tf.constant(np.append(wanted, True))
-    return open_records(split.files).enumerate().filter(lambda index, _: mask[tf.minimum(index, len(split))])
+    records = split.records_of(wanted)
+    mask = tf.constant(np.append(records, True))
+    return open_records(split.files).enumerate().filter(lambda index, _: mask[tf.minimum(index, len(records))])
 
 
 def fill_with_pixels(
@@ -243,12 +270,14 @@ def fill_with_pixels(
         features.IMAGE: tf.io.FixedLenFeature([1], tf.string),
         features.SHA256: tf.io.FixedLenFeature([], tf.string),
     }
-    names = tf.constant([*split.sha256, b""])
+    names, records_known = tf.constant([*split.sha256, b""]), len(split.rows_of_records())
+    rows = tf.constant(np.append(split.rows_of_records(), len(split)))
 
     @tf.autograph.experimental.do_not_convert  # rewriting the layer's code, which needs none of it, takes two seconds
     def transform_batch(index: tf.Tensor, records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         parsed = tf.io.parse_example(records, spec)
-        expected = parsed.pop(features.SHA256) == tf.gather(names, tf.minimum(index, len(split)))
+        index = tf.gather(rows, tf.minimum(index, records_known))
+        expected = parsed.pop(features.SHA256) == tf.gather(names, index)
         index = tf.where(expected, index, tf.constant(-2, tf.int64))
         pixels = layer(parsed)[features.PIXELS]
         missing = places - tf.shape(index)[0]

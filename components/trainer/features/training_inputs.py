@@ -33,7 +33,7 @@ class TrainingInputs:
     Attributes:
         learned: the train split in the order of its content, once for each kept view.
         values: float32 [n, d], features of `learned`; or views that are new in each epoch.
-        evaluation: the eval split in the order of its content.
+        evaluation: the eval split, or a sample of it, in the order of its content.
         everyone: train split, then eval split, each in the order of its content.
         found: the features of `everyone`; `values` is a part of them where there are no views.
         views: of the train split, one after the other.

@@ -130,7 +130,7 @@ def describe_search(values: np.ndarray, labels: np.ndarray, rows: np.ndarray, we
     some = thin_out(rows)
     content = hashlib.sha256(labels[some].astype(np.int64).tobytes() + weights.tobytes())
     for start in range(0, len(some), SCALED_AT_ONCE):
-        content.update(np.ascontiguousarray(values[some[start : start + SCALED_AT_ONCE]], np.float32))
+        content.update(values[some[start : start + SCALED_AT_ONCE]].astype(np.float32).tobytes())
     numbers = {"least": LEAST, "ratios": RATIOS.tolist(), "digits": DIGITS, "width": values.shape[1]}
     return {"what": "penalty", "way": WAY, "images": len(rows), "sha256": content.hexdigest(), **numbers}
 

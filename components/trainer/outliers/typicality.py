@@ -10,6 +10,7 @@ are. `benchmarks/outlier.py` measures it, `docs/outliers.md` has the figures. Nu
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,10 @@ from components.trainer.features.data import Split, spread_rows
 NEIGHBOURS = 5  # at most; never more than the bank has of its rarest class
 BANK_ROWS = 1_000  # at most, unless there are more classes
 BANK_BYTES = 4_000_000  # likewise, as float32
+SAMPLE = 500  # eval images, at least, that it is calibrated on
+# More for a smaller promise: so many are refused of the sample, on average. The share that is refused of further images
+# then strays by a fifth of the promise (1 / sqrt(25), a standard deviation): by one point at 5 %.
+REFUSED = 25
 CALIBRATED_ON = 10_000  # eval images, at most
 SCORES = 1_000  # of their distances that an export holds, at most
 TIE = 1e-5  # distances this near are equal: a served feature is rounded otherwise than a kept one
@@ -93,6 +98,11 @@ class Typicality:
             "neighbours": self.neighbours,
             "sha256": hashlib.sha256(content).hexdigest(),
         }
+
+
+def count_sample(max_refused: float) -> int:
+    """Counts the eval images that keep a promise, 0..1, as near as `REFUSED` says."""
+    return min(max(SAMPLE, math.ceil(REFUSED / max_refused)), CALIBRATED_ON) if max_refused else SAMPLE
 
 
 def choose_rows(split: Split, width: int) -> np.ndarray:

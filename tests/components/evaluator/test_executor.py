@@ -1,5 +1,6 @@
 """TFMA on real exports: the Trainer's candidate against a model that always answers the first class."""
 
+import hashlib
 import io
 import json
 import os
@@ -20,6 +21,7 @@ from components.evaluator import executor
 from components.evaluator import metrics as table
 from components.evaluator.batched_model import why_not_runnable
 from components.evaluator.executor import Executor
+from components.evaluator.kept_features import fill_in
 from components.evaluator.metrics import METRICS, Metric
 from components.options.gates import EvaluatorOptions, QualityGateOptions
 from pipeline.beam import NO_IMAGE, name_runner
@@ -134,6 +136,21 @@ def test_accuracy_and_loss_are_those_of_the_training_path(compared, expected):
     assert candidate["accuracy"] == pytest.approx((probabilities.argmax(axis=1) == labels).mean())
     loss = -np.log(probabilities[np.arange(len(labels)), labels]).mean()
     assert candidate["log_loss"] == pytest.approx(loss, rel=1e-3)
+
+
+def test_features_of_every_eval_image_are_those_of_the_candidate(compared, trained, eval_records):
+    """The baseline gives some, too: they are nobody's."""
+    import tensorflow as tf
+
+    embed = tf.saved_model.load(str(trained.path)).signatures[features.EMBED]
+    expected = embed(tf.constant(eval_records.contents))[features.OUTPUT_FEATURES].numpy()
+    digests = np.array([hashlib.sha256(content).digest() for content in eval_records.contents], "S32")
+    values, found = np.zeros_like(expected), np.zeros(EVAL_COUNT, bool)
+    folder = Path(compared[2].uri).parent / "evaluation"
+    fill_in(str(folder), digests, values, found)
+    assert found.all()
+    np.testing.assert_allclose(values, expected, atol=1e-4)
+    assert not (folder / "features.parts").exists()
 
 
 def test_the_confusion_matrix_counts_every_image(compared, expected):

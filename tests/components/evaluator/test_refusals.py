@@ -38,6 +38,23 @@ def test_more_than_promised_fails_where_chance_does_not_explain_it(refused, imag
     assert found.stops == (verdict == FAIL)
 
 
+def test_the_promise_is_held_by_the_images_that_it_was_calibrated_on():
+    """Of further images more are refused by chance: of 10,000, 6.5 % at 500 that were calibrated on is no fault."""
+    known = np.ones(10_000, bool)
+    known[:25] = known[500:1125] = False
+    outlier = np.where(known, 0.5, 0.01)
+    later = outcomes_with(0, 10_000, known=known, outlier=outlier)
+    (found,) = check_refused(later, QualityGateOptions(), 500)
+    assert (found.verdict, found.measured) == (PASS, 0.05)
+    assert check(later).verdict == FAIL
+    known[:50] = False
+    (found,) = check_refused(later, QualityGateOptions(), 500)
+    assert (found.verdict, found.measured) == (FAIL, 0.1)
+    outlier[-1] = np.nan
+    (found,) = check_refused(later, QualityGateOptions(), 500)
+    assert found.reason.startswith("`outlier` is no number in 0..1 for 1 of 10,000 eval images")
+
+
 def test_a_broken_promise_is_said_with_both_numbers():
     reason = check(outcomes_with(310)).reason
     assert "310 of 1,000 good eval images are called outliers: a share of 0.3100 (0.2865 or more at 95%" in reason

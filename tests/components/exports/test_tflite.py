@@ -205,7 +205,8 @@ def test_the_probe_does_not_answer_for_a_damaged_file(written, eval_records, tmp
 def test_a_real_export_passes_in_a_fresh_process(served, written, eval_records):
     probabilities = served.serve_bytes(tf.constant(eval_records.contents))[features.OUTPUT_PROBABILITIES].numpy()
     digests = [hashlib.sha256(content).hexdigest() for content in eval_records.contents]
-    reference = Reference(CLASSES, dict(zip(digests, probabilities, strict=True)))
+    asked = dict(list(zip(digests, probabilities, strict=True))[1::2])  # what the SavedModel's probe replayed
+    reference = Reference(CLASSES, dict(list(asked.items())[:6]))
     measured, checks = check_form("tflite", request_for(written, eval_records), {}, reference, GATE)
     assert {check.name: check.verdict for check in checks} == {"tflite/parity": PASS, "tflite/labels": PASS}, checks
     assert measured["tflite_images"] == 6
@@ -224,4 +225,5 @@ def request_for(model, eval_records):
         "images": 6,
         "image_feature": features.IMAGE,
         "sha256_feature": features.SHA256,
+        "known": [hashlib.sha256(content).hexdigest() for content in eval_records.contents],
     }

@@ -1,11 +1,13 @@
 """What the page is made of."""
 
+import hashlib
 import json
 
 import numpy as np
 
 from components.contract import features
 from components.contract.assets import read_labels
+from components.evaluator.kept_features import FeatureKeeper, join_parts
 from components.report.inputs import ReportInputs
 
 
@@ -24,6 +26,20 @@ def test_features_that_the_trainer_kept_are_found_without_its_network(trained):
     assert np.ptp(values[:-1], axis=0).max() > 0
     assert not values[-1].any()
     assert inputs.labels == read_labels(trained.path)
+
+
+def test_features_of_eval_images_are_those_that_the_evaluator_kept(trained, eval_records, tmp_path):
+    digests = [hashlib.sha256(content).hexdigest() for content in eval_records.contents]
+    uris = {"model": str(trained.model), "model_run": str(trained.run), "evaluation": str(tmp_path)}
+    inputs = ReportInputs(uris, "")
+    assert not inputs.read_features(digests)[1].any(), "an older Graft kept none there"
+    width = inputs.facts["feature_width"]
+    values = np.arange(len(digests) * width, dtype=np.float32).reshape(-1, width)
+    FeatureKeeper(str(tmp_path)).keep(eval_records.serialized, values)
+    join_parts(str(tmp_path))
+    read, found = inputs.read_features(["0" * 64, *digests])
+    assert found.tolist() == [False] + [True] * len(digests)
+    np.testing.assert_array_equal(read[1:], values)
 
 
 def test_where_nothing_was_kept_no_feature_is_found(trained, tmp_path):

@@ -16,13 +16,15 @@ from tfx.types import standard_artifacts
 from components.contract import features
 from components.options.gates import ServabilityGateOptions
 from components.servable_check.executor import Executor, read_predictions
+from components.servable_check.probe import read_records
 from components.servable_check.probe_process import PROBE, run_probe
 from tests.conftest import CLASSES, EVAL_COUNT, SIDE, artifact
 
 pytestmark = pytest.mark.slow
 
 
-def request_of(model, records, images=5):
+def request_of(model, records, images=5, known=None):
+    digests = [hashlib.sha256(content).hexdigest() for content in records.contents]
     return {
         "model": str(model),
         "records": [str(path) for path in sorted(records.folder.iterdir())],
@@ -30,6 +32,7 @@ def request_of(model, records, images=5):
         "batch_size": 2,
         "image_feature": features.IMAGE,
         "sha256_feature": features.SHA256,
+        "known": digests if known is None else [digests[row] for row in known],
     }
 
 
@@ -41,6 +44,19 @@ def test_the_probe_imports_nothing_of_ours():
         elif isinstance(node, ast.ImportFrom):
             imported.add((node.module or ".").partition(".")[0])
     assert imported - set(sys.stdlib_module_names) == {"tensorflow"}
+
+
+def test_images_that_training_did_not_answer_are_passed_over(eval_records):
+    import tensorflow as tf
+
+    request = request_of("", eval_records, 3, known=[1, 4, 9, 12])
+    images, examples, digests = read_records(tf, request)
+    assert images == [eval_records.contents[row] for row in (1, 4, 9)]
+    assert digests == request["known"][:3]
+    assert examples == [eval_records.serialized[row] for row in (1, 4, 9)]
+    few = read_records(tf, request | {"images": 64})
+    assert few[2] == request["known"]
+    assert read_records(tf, request | {"known": []}) == ([], [], [])
 
 
 def test_the_probe_answers_the_first_images_in_a_process_without_our_packages(

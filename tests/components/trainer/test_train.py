@@ -21,6 +21,7 @@ from components.trainer.features.store import FeatureStore
 from components.trainer.heads.calibration import calibrate
 from components.trainer.heads.epochs import HeadTraining
 from components.trainer.heads.head import Head, train_head
+from components.trainer.outliers import typicality
 from components.trainer.outliers.typicality import measure_distances, unit_length
 from components.trainer.prepare import prepare_training
 from components.trainer.record import describe_model
@@ -140,8 +141,8 @@ def prepare(strategies, trained, train_records, eval_records, transform_uri):
 
     def call(**changes):
         options = trained.options.model_copy(update=changes)
-        files = (train_records.pattern, eval_records.pattern, transform_uri, str(trained.kept / "features"))
-        return prepare_training(options, strategies["cpu"], *files).inputs
+        given = (train_records.pattern, eval_records.pattern, transform_uri)
+        return prepare_training(options, strategies["cpu"], given, str(trained.kept / "features")).inputs
 
     return call
 
@@ -271,6 +272,27 @@ def test_the_export_tells_outliers_by_the_features_that_its_head_learned_from(tr
         "max_refused": 0.05,
         "neighbours": min(5, TRAIN_COUNT // 3),
     }
+
+
+def test_of_many_eval_images_a_sample_is_passed_and_answered(again, trained, said, eval_records, monkeypatch):
+    monkeypatch.setattr(typicality, "SAMPLE", 6)
+    run = again(custom_config={"max_refused": 0.0}, epochs=2)
+    first = sorted(hashlib.sha256(content).hexdigest() for content in eval_records.contents)[:6]
+    with np.load(run.folder / "run" / features.PREDICTIONS_FILE) as stored:
+        assert [digest.decode() for digest in stored["sha256"]] == first
+    assert run.history["images"] == run.history["features_kept"] == TRAIN_COUNT + 6
+    assert run.facts[features.OUTLIERS_FACT]["calibrated_on"] == 6
+    assert said()[-1].endswith(" of a sample of 6")
+    every = again(custom_config={"max_refused": 0.0, "exports": ["tflite-int8"]}, epochs=2)
+    assert every.history["images"] == TRAIN_COUNT + EVAL_COUNT, "a form in whole numbers is held against each of them"
+
+
+def test_the_features_of_an_example_are_those_of_its_bytes(trained, eval_records):
+    signatures = tf.saved_model.load(str(trained.path)).signatures
+    answers = signatures[features.SERVE_EXAMPLES](tf.constant(eval_records.serialized))
+    embedded = signatures[features.EMBED](tf.constant(eval_records.contents))
+    np.testing.assert_allclose(answers[features.OUTPUT_FEATURES], embedded[features.OUTPUT_FEATURES], atol=1e-5)
+    assert features.OUTPUT_FEATURES not in signatures[features.SERVE_BYTES].structured_outputs
 
 
 def test_the_promise_is_in_the_export_and_the_same_run_gives_the_same_bank(again, trained):

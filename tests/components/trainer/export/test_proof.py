@@ -43,9 +43,10 @@ def test_the_bytes_of_rows_are_read_in_their_order(train_records):
         read_images(gone, np.array([0, 35]))
 
 
-def test_an_export_on_disk_embeds_as_a_server_does(trained, train_records, embed):
+@pytest.mark.parametrize("signature", [features.EMBED, features.SERVE_EXAMPLES])
+def test_an_export_on_disk_embeds_as_a_server_does(trained, train_records, embed, signature):
     with open_export(str(trained.path)) as ask:
-        found = ask(features.EMBED, np.array(train_records.contents[:5], object))[features.OUTPUT_FEATURES]
+        found = ask(signature, np.array(train_records.contents[:5], object))[features.OUTPUT_FEATURES]
     np.testing.assert_allclose(found, embed(tf.constant(train_records.contents[:5])), atol=1e-4)
 
 

@@ -30,7 +30,10 @@ SHAPES = {  # signature: input, outputs with dtype and shape
     features.EMBED: (features.INPUT_BYTES, {features.OUTPUT_FEATURES: (tf.float32, [None, WIDTH])}),
 }
 SHAPES[features.EXPLAIN_CLASS] = SHAPES[features.EXPLAIN]
-SHAPES[features.SERVE_EXAMPLES] = (features.INPUT_EXAMPLES, SHAPES[features.SERVE_BYTES][1])
+SHAPES[features.SERVE_EXAMPLES] = (
+    features.INPUT_EXAMPLES,
+    SHAPES[features.SERVE_BYTES][1] | SHAPES[features.EMBED][1],
+)
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +213,7 @@ def test_what_the_places_add_is_the_logit_whatever_the_pooling_and_the_head(
         constant = constant + (weights * is_on * hidden[1]).sum(axis=1)
     np.testing.assert_allclose(evidence.numpy().sum(axis=(1, 2)) + constant, logits.max(axis=1), atol=1e-3, rtol=1e-3)
     np.testing.assert_allclose(
-        served.classify(images)[features.OUTPUT_PROBABILITIES], head.probabilities(pooled), atol=1e-5
+        served.classify(pooled)[features.OUTPUT_PROBABILITIES], head.probabilities(pooled), atol=1e-5
     )
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from components.trainer.features.data import (
     read_split,
     spread_rows,
     take_rows,
+    take_sample,
 )
 from components.transform import decode_and_resize
 from tests.components.trainer.toys import toy
@@ -78,6 +80,35 @@ def test_joined_splits_keep_their_order(train_records, eval_records):
     assert both.labels.tolist() == train_records.labels + eval_records.labels
     assert both.sha256.tolist() == train.sha256.tolist() + evaluation.sha256.tolist()
     assert list(open_records(both.files).as_numpy_iterator()) == train_records.serialized + eval_records.serialized
+
+
+def test_a_sample_is_of_the_content_and_its_pixels_are_those_of_its_images(train_records, eval_records, transform):
+    train, evaluation = read_split(train_records.pattern), read_split(eval_records.pattern)
+    sample = take_sample(evaluation, 6)
+    assert sorted(sample.sha256) == sorted(evaluation.sha256)[:6]
+    assert sample.sha256.tolist() == [name for name in evaluation.sha256 if name in set(sample.sha256)]
+    assert take_sample(evaluation, None) is take_sample(evaluation, len(evaluation)) is evaluation
+    both = join_splits(train, sample)
+    whole = pixels_of(join_splits(train, evaluation), transform)
+    found, wanted = pixels_of(both, transform), np.ones(len(both), bool)
+    assert sorted(found) == list(range(len(both)))
+    names = {name: row for row, name in enumerate([*train.sha256, *evaluation.sha256])}
+    for row, pixels in found.items():
+        np.testing.assert_array_equal(pixels, whole[names[both.sha256[row]]])
+    wanted[::2] = False
+    assert sorted(pixels_of(both, transform, wanted)) == np.flatnonzero(wanted).tolist()
+    moved = replace(sample, row_of=np.roll(sample.row_of, 1))
+    with pytest.raises(AssertionError, match="another record"):
+        pixels_of(moved, transform)
+
+
+def pixels_of(split, transform, wanted=None):
+    """Pixels by the row of the split; a record that is not the one that the split names is an error."""
+    found = {}
+    for rows, pixels in pixel_batches(split, transform, 4, wanted):
+        assert (rows.numpy() > -2).all(), "another record"
+        found |= {row: image for row, image in zip(rows.numpy().tolist(), pixels.numpy(), strict=True) if row >= 0}
+    return found
 
 
 def test_the_order_of_the_records_does_not_matter_to_what_is_learned():

@@ -13,6 +13,7 @@ from components.trainer.outliers.typicality import (
     SCORES,
     Typicality,
     choose_rows,
+    count_sample,
     measure_distances,
     summarise_scores,
 )
@@ -92,6 +93,20 @@ def test_no_more_eval_images_count_than_the_bound(monkeypatch):
     monkeypatch.setattr(typicality, "CALIBRATED_ON", 10)
     model = typicality_of(np.ones([3, 2]), [0, 0, 1], np.ones([25, 2]))
     assert (len(model.scores), model.facts()["calibrated_on"]) == (10, 10)
+
+
+@pytest.mark.parametrize(
+    ("max_refused", "images"), [(0.0, 500), (0.05, 500), (0.5, 500), (0.01, 2500), (0.001, 10_000)]
+)
+def test_a_smaller_promise_is_calibrated_on_more_images(max_refused, images):
+    assert count_sample(max_refused) == images
+
+
+def test_what_the_sample_refuses_of_further_images_strays_by_one_point():
+    draws = np.random.default_rng(0).random((400, count_sample(0.05)))
+    refused = [1 - np.sort(scores)[-25] for scores in draws]  # of further scores, equally likely anywhere in 0..1
+    assert np.mean(refused) == pytest.approx(0.05, abs=0.002)
+    assert np.std(refused) == pytest.approx(0.01, abs=0.002)
 
 
 def test_without_an_eval_image_everything_is_known():

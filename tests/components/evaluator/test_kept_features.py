@@ -1,0 +1,79 @@
+"""Features that the Evaluator's pass gives: once an image, whatever Beam tries again, and found by who asks."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+
+from components.contract import features
+from components.evaluator.batched_model import PartedSignature
+from components.evaluator.kept_features import PARTS, FeatureKeeper, fill_in, join_parts
+
+
+def records_of(rows):
+    found = []
+    for row in rows:
+        example = tf.train.Example()
+        example.features.feature[features.SHA256].bytes_list.value.append(f"{row:064x}".encode())
+        found.append(example.SerializeToString())
+    return found
+
+
+def digests_of(rows):
+    return np.array([bytes.fromhex(f"{row:064x}") for row in rows], "S32")
+
+
+def values_of(rows):
+    return np.arange(3, dtype=np.float32)[None] - np.array(rows, np.float32)[:, None]
+
+
+def keep(folder, *batches):
+    for rows in batches:
+        FeatureKeeper(str(folder)).keep(tf.constant(records_of(rows)), values_of(rows))
+
+
+def ask(folder, rows, width=3):
+    values, found = np.zeros([len(rows), width], np.float32), np.zeros(len(rows), bool)
+    fill_in(str(folder), digests_of(rows), values, found)
+    return values, found
+
+
+def test_each_image_is_kept_once_whatever_is_tried_again(tmp_path):
+    keep(tmp_path, [0, 1, 2], [3, 4], [0, 1, 2], [2, 3, 5, 5])
+    assert len(list((tmp_path / PARTS).iterdir())) == 3, "the same batch is the same part"
+    assert join_parts(str(tmp_path)) == 6
+    assert not (tmp_path / PARTS).exists()
+    assert pq.read_table(tmp_path / features.FEATURES_FILE).num_rows == 6
+    values, found = ask(tmp_path, [5, 0, 9, 0, 256])
+    assert found.tolist() == [True, True, False, True, False]
+    np.testing.assert_array_equal(values[found], values_of([5, 0, 0]))
+
+
+def test_what_is_there_already_and_another_width_are_left_alone(tmp_path):
+    keep(tmp_path, [0, 1])
+    join_parts(str(tmp_path))
+    values, found = np.full([2, 3], 7, np.float32), np.array([True, False])
+    fill_in(str(tmp_path), digests_of([0, 1]), values, found)
+    np.testing.assert_array_equal(values, [[7, 7, 7], *values_of([1])])
+    assert not ask(tmp_path, [0, 1], width=4)[1].any()
+
+
+def test_a_model_that_gives_no_features_leaves_no_file(tmp_path):
+    assert join_parts(str(tmp_path)) == 0
+    assert not list(tmp_path.iterdir())
+    assert not ask(tmp_path, [0])[1].any()
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_features_go_to_the_file_and_not_through_tfma(tmp_path, asked):
+    def answer(examples):
+        numbers = tf.strings.length(examples)
+        return {"same": examples, features.OUTPUT_FEATURES: tf.cast(numbers, tf.float32)[:, None]}
+
+    answer.structured_input_signature = ((), {"examples": tf.TensorSpec([None], tf.string)})
+    records = tf.constant(records_of(range(5)))
+    found = PartedSignature(answer, 2, FeatureKeeper(str(tmp_path)) if asked else None)(records)
+    assert list(found) == ["same"]
+    assert join_parts(str(tmp_path)) == (5 if asked else 0)
+    if asked:
+        assert ask(tmp_path, range(5), width=1)[0].ravel().tolist() == tf.strings.length(records).numpy().tolist()
