@@ -23,7 +23,7 @@ from components.trainer.features.beam_pass import (
     read_wanted,
     unit_size,
 )
-from components.trainer.features.data import join_splits, read_split, take_rows
+from components.trainer.features.data import join_splits, read_split, take_rows, take_sample
 from components.trainer.features.feature_pass import FeaturePass, gather_features
 from components.trainer.features.folding import fold_backbone, load_folded
 from components.trainer.features.store import FeatureStore
@@ -109,6 +109,16 @@ def test_some_images_have_the_bits_of_a_local_pass_over_the_same(local, spread, 
         each.keep(both.digests()[3:30:2], np.ones([14, WIDTH], np.float32))
     found = [gather_features(*given).values for given in ((local, both, other), (spread, both, store))]
     np.testing.assert_array_equal(*found)
+
+
+def test_a_sample_of_a_split_has_the_bits_of_a_local_pass_over_it(
+    local, spread, store, train_records, eval_records, small_units
+):
+    sample = take_sample(read_split(eval_records.pattern), 6)
+    given = join_splits(read_split(train_records.pattern), sample)
+    wanted, found = gather_features(local, given), gather_features(spread, given, store)
+    np.testing.assert_array_equal(found.values.view(np.uint32), wanted.values.view(np.uint32))
+    assert found.computed == 36 + 6
 
 
 def test_half_precision_has_the_same_bits(strategies, transform, both, store, trunk):
