@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import optimize, special, stats
@@ -49,6 +50,7 @@ def quantile(confidence: float) -> float:
     return float(stats.norm.ppf(confidence))
 
 
+@lru_cache(maxsize=4096)  # of a thousand small classes and slices, most have the same few numbers
 def wilson_interval(right: float, images: int, confidence: float) -> tuple[float, float]:
     """Two-sided interval of a share; 0..1 without an image."""
     if not images:
@@ -162,31 +164,24 @@ def perfect_p(labels: np.ndarray) -> float:
     return float(np.exp(special.gammaln(sizes + 1).sum() - special.gammaln(len(labels) + 1)))
 
 
-def bootstrap_interval(
-    matrix: np.ndarray, measure: Callable[[np.ndarray], float], confidence: float, seed: int = 1
+def bootstrap_cells(
+    counts: np.ndarray, measure: Callable[[np.ndarray], float], confidence: float, seed: int = 1
 ) -> tuple[float, float]:
     """Percentile interval of anything that a confusion matrix decides, by drawing images again.
 
     Drawing images with replacement is drawing the cells of the matrix from a multinomial distribution, so the cost
-    does not grow with the images.
+    grows neither with the images nor with cells that no image is in.
 
     Args:
-        matrix: counts [actual][predicted].
-        measure: of a matrix of float64.
+        counts: int [cells], of the images in each cell that has any.
+        measure: of as many counts, drawn again.
         confidence: of both sides together.
         seed: the same interval every time.
     """
-    cells = np.flatnonzero(matrix)
-    counts = matrix.ravel()[cells]
     if not counts.sum():
         return 0.0, 1.0
     drawn = np.random.default_rng(seed).multinomial(int(counts.sum()), counts / counts.sum(), RESAMPLES)
-    values = []
-    for row in drawn:
-        again = np.zeros(matrix.size)
-        again[cells] = row
-        values.append(measure(again.reshape(matrix.shape)))
-    return _percentiles(values, confidence)
+    return _percentiles([measure(row) for row in drawn], confidence)
 
 
 def bootstrap_images(

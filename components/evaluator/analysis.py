@@ -1,7 +1,7 @@
-"""TFMA over the eval records, in batches of a fixed size, and what it leaves.
+"""One pass over the eval records: every model's answers, a row an image, and what TFMA sums up of them.
 
-TFX's own Evaluator lets its batches grow (Beam tunes them by speed, not by memory). Here TFMA gets several of the
-model's batches as one, since its metrics take as long for a large batch as for a small one.
+TFX's own Evaluator lets its batches grow (Beam tunes them by speed, not by memory), and TFMA's extractors hand on each
+image with its record, in Python. Here a batch stays one from the record to the sums.
 """
 
 from __future__ import annotations
@@ -9,45 +9,38 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
+import tensorflow as tf
 import tensorflow_model_analysis as tfma
-from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import schema_pb2
-from tensorflow_model_analysis.evaluators import evaluator as tfma_evaluator
-from tensorflow_model_analysis.extractors import extractor as tfma_extractor
 from tensorflow_model_analysis.proto import config_pb2
-from tensorflow_model_analysis.writers import writer as tfma_writer
 from tfx import types
-from tfx.components.util import tfxio_utils
+from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components.contract import features
 from components.contract.assets import read_temperature
-from components.evaluator.batched_model import PARTS, in_parts
+from components.evaluator import batch_metrics
+from components.evaluator.areas import PROBABILITIES, list_probabilities, make_wide_schema
+from components.evaluator.batch_metrics import RATED, Columns
+from components.evaluator.batched_model import PARTS, Answers, open_model
 from components.evaluator.kept_features import FeatureKeeper
-from components.evaluator.metrics import Metric, list_metrics
-from components.evaluator.outcomes import make_schema, rate_image, rate_typicality
+from components.evaluator.metrics import list_metrics
+from components.evaluator.outcomes import MODEL_COLUMNS, make_schema, rate_images, rate_typicality
 from components.evaluator.slices import read_values, slice_of
 
 CANDIDATE, BASELINE, BEST = "candidate", "baseline", "best"
-OUTCOMES = "graft_outcomes"  # the key of our evaluation among TFMA's
-
-# Only what metrics need: the image stays in its record, which goes to the model as it is.
-_SCHEMA = f"""
-  feature {{ name: "{features.LABEL}" type: INT value_count {{ min: 1 max: 1 }} }}
-"""
 
 
-def make_eval_config(classes: int, models: list[str]) -> config_pb2.EvalConfig:
+def make_eval_config(models: list[str]) -> config_pb2.EvalConfig:
     """Makes TFMA's configuration: the models' specs and the metrics that the table leaves to TFMA.
 
     Args:
-        classes: how many; per-class metrics are binarised over all of them.
         models: names, the candidate among them.
     """
     specs = [
@@ -61,21 +54,37 @@ def make_eval_config(classes: int, models: list[str]) -> config_pb2.EvalConfig:
         )
         for name in models
     ]
+    metrics = [
+        config_pb2.MetricConfig(
+            class_name=batch_metrics.BatchMetric.__name__,
+            module=batch_metrics.__name__,
+            config=json.dumps({"name": metric.name, "rate": metric.tfma}),
+        )
+        for metric in list_metrics()
+        if metric.tfma
+    ]
     return config_pb2.EvalConfig(
         model_specs=specs,
         slicing_specs=[config_pb2.SlicingSpec()],
-        metrics_specs=[_metrics_spec(metric, classes, models) for metric in list_metrics() if metric.tfma],
+        metrics_specs=[config_pb2.MetricsSpec(model_names=models, metrics=metrics)],
     )
 
 
-def _metrics_spec(metric: Metric, classes: int, models: list[str]) -> config_pb2.MetricsSpec:
-    configuration = json.dumps({"name": metric.name, **metric.arguments})
-    spec = config_pb2.MetricsSpec(
-        model_names=models, metrics=[config_pb2.MetricConfig(class_name=metric.tfma, config=configuration)]
-    )
-    if metric.over == "per_class":
-        spec.binarize.class_ids.values.extend(range(classes))
-    return spec
+def list_records(examples: Sequence[types.Artifact]) -> list[str]:
+    """Lists the files of the eval split, sorted."""
+    pattern = io_utils.all_files_pattern(artifact_utils.get_split_uri(examples, features.EVAL_SPLIT))
+    return sorted(fileio.glob(pattern))
+
+
+def open_records(path: str) -> tf.data.TFRecordDataset:
+    """Reads the serialized examples of one file."""
+    return tf.data.TFRecordDataset(path, "GZIP" if path.endswith(".gz") else "")
+
+
+def read_batches(path: str, batch_size: int) -> Iterator[list[bytes]]:
+    """Reads the records of one file in batches."""
+    for batch in open_records(path).batch(batch_size):
+        yield batch.numpy().tolist()
 
 
 def run_tfma(
@@ -83,7 +92,7 @@ def run_tfma(
     examples: Sequence[types.Artifact],
     models: Mapping[str, str],
     config: config_pb2.EvalConfig,
-    settings: tuple[int, list[str]],
+    settings: tuple[int, list[str], int],
     output_path: str,
 ) -> None:
     """Adds the Beam steps: records in batches of a fixed size, through the models, into metrics and a row an image.
@@ -93,121 +102,138 @@ def run_tfma(
         examples: with an eval split.
         models: {name: SavedModel}.
         config: of `make_eval_config` for these models.
-        settings: the batch size, and the names of the slices.
-        output_path: of TFMA's files, of `images.parquet`, and of the parts of `features.parquet`.
+        settings: the batch size, the names of the slices, and the number of classes.
+        output_path: of TFMA's files, of `images.parquet`, of every image's probabilities, and of the parts of
+            `features.parquet`.
     """
-    batch_size, slices = settings
-    factory = tfxio_utils.get_tfxio_factory_from_artifact(
-        examples=examples,
-        telemetry_descriptors=["Evaluator"],
-        schema=text_format.Parse(_SCHEMA, schema_pb2.Schema()),
-        raw_record_column_name=tfma.ARROW_INPUT_COLUMN,
-    )
-    shared = [
-        in_parts(
-            tfma.default_eval_shared_model(eval_saved_model_path=path, model_name=name, eval_config=config),
-            batch_size,
-            FeatureKeeper(output_path) if name == CANDIDATE else None,
-        )
-        for name, path in models.items()
-    ]
-    model = shared if len(shared) > 1 else shared[0]
-    evaluators = tfma.default_evaluators(eval_shared_model=model, eval_config=config)
-    writers = tfma.default_writers(output_path=output_path, eval_shared_model=model, eval_config=config)
-    names, temperatures = list(models), {name: read_temperature(path) for name, path in models.items()}
-    pattern = io_utils.all_files_pattern(artifact_utils.get_split_uri(examples, features.EVAL_SPLIT))
-    _ = (
+    batch_size, slices, classes = settings
+    names = list(models)
+    rows = (
         pipeline
-        | "ReadEvalSplit" >> factory(pattern).BeamSource(batch_size=batch_size * PARTS)
+        | "ListFiles" >> beam.Create(list_records(examples))
+        | "ReadRecords" >> beam.FlatMap(read_batches, batch_size * PARTS)
+        | "AskModels" >> beam.ParDo(AskModels(dict(models), settings, FeatureKeeper(output_path)))
+    )
+    schema, wide = make_schema(names, slices), make_wide_schema(names, classes)
+    path = os.path.join(output_path, features.OUTCOMES_FILE)
+    _ = (
+        rows
+        | "OutcomesAlone" >> beam.Map(take_columns, schema.names)
+        | "WriteOutcomes" >> beam.io.WriteToParquetBatched(path, schema, codec="snappy", shard_name_template="")
+    )
+    _ = (
+        rows
+        | "ProbabilitiesAlone" >> beam.Map(take_columns, wide.names)
+        | "WriteProbabilities"
+        >> beam.io.WriteToParquetBatched(os.path.join(output_path, PROBABILITIES), wide, file_name_suffix=".parquet")
+    )
+    results = {tfma.METRICS_KEY: os.path.join(output_path, tfma.METRICS_KEY)}
+    _ = (
+        rows
+        | "MakeExtracts" >> beam.Map(make_extracts, names)
         | "Evaluate"
         >> tfma.ExtractEvaluateAndWriteResults(
-            eval_shared_model=model,
             eval_config=config,
-            evaluators=[*evaluators, _outcomes_evaluator(temperatures, slices)],
-            writers=[*writers, _outcomes_writer(names, slices, output_path)],
-            output_path=output_path,
+            extractors=[tfma.extractors.SliceKeyExtractor(eval_config=config, materialize=False)],
+            writers=[
+                tfma.writers.EvalConfigWriter(output_path, config, model_locations=dict(models)),
+                tfma.writers.MetricsPlotsAndValidationsWriter(results, config),
+            ],
         )
     )
 
 
-class KeepOutcomes(beam.PTransform):
-    """Turns TFMA's extracts, one an image, into rows of `outcomes.make_schema`."""
+class AskModels(beam.DoFn):
+    """Turns a batch of records into rows, a table of `outcomes.make_schema` and `areas.make_wide_schema`."""
 
-    def __init__(self, models: dict[str, float], slices: list[str]) -> None:
+    def __init__(self, models: dict[str, str], settings: tuple[int, list[str], int], keeper: FeatureKeeper) -> None:
         super().__init__()
-        self.models, self.slices = models, slices
+        self.models, self.settings, self.keeper = models, settings, keeper
 
-    def expand(self, extracts: beam.PCollection) -> dict[str, beam.PCollection]:
-        """Gives a row an image, under the key `OUTCOMES`."""
-        return {OUTCOMES: extracts | "RateImages" >> beam.Map(make_outcome_row, self.models, self.slices)}
+    def process(self, records: list[bytes]) -> Iterator[pa.Table]:
+        """Asks each model about the whole batch; the candidate's features go to their file, past all other steps."""
+        batch_size, slices, classes = self.settings
+        answers = {name: open_model(path).answer(records, batch_size) for name, path in self.models.items()}
+        if (values := answers[CANDIDATE].get(features.OUTPUT_FEATURES)) is not None:
+            self.keeper.keep(np.array(records, object), values)
+        temperatures = {name: read_temperature(path) for name, path in self.models.items()}
+        yield make_rows(records, answers, temperatures, slices, classes)
 
 
-def make_outcome_row(extracts: Mapping[str, Any], models: dict[str, float], slices: list[str]) -> dict[str, Any]:
-    """Makes the row of one image.
+def make_rows(
+    records: list[bytes],
+    answers: Mapping[str, Answers],
+    temperatures: Mapping[str, float],
+    slices: list[str],
+    classes: int,
+) -> pa.Table:
+    """Makes the rows of a batch: this is where a model's answers become columns.
 
     Args:
-        extracts: of TFMA after its last extractor: the serialized example, label and predictions of one image.
-        models: {name: temperature}; TFMA tells predictions apart by name only where there are several.
+        records: serialized tf.Examples.
+        answers: {model: its answers, a row a record}.
+        temperatures: {model: what its logits were divided by}.
         slices: names of `evaluator.slices`.
+        classes: how many probabilities a model gives.
+
+    Raises:
+        ValueError: a model gives probabilities for another number of classes.
     """
-    values = read_values(np.asarray(extracts[tfma.INPUT_KEY]).item())
-    label = int(values[features.LABEL])
-    row = {"sha256": values[features.SHA256], "name": values.get(features.FILENAME, ""), "label": label}
-    row |= {f"slice/{name}": slice_of(name, values) for name in slices}
-    for model, temperature in models.items():
-        predictions = extracts[tfma.PREDICTIONS_KEY]
-        predictions = predictions[model] if len(models) > 1 else predictions
-        answers = predictions if isinstance(predictions, Mapping) else {features.OUTPUT_PROBABILITIES: predictions}
-        rated = rate_image(np.asarray(answers[features.OUTPUT_PROBABILITIES]).ravel(), label, temperature)
-        rated |= rate_typicality(answers)
-        row |= {f"{model}/{name}": value for name, value in rated.items()}
-    return row
+    values = [read_values(record) for record in records]
+    labels = np.array([row[features.LABEL] for row in values], int)
+    columns: dict[str, Any] = {
+        "sha256": [row[features.SHA256] for row in values],
+        "name": [row.get(features.FILENAME, "") for row in values],
+        "label": labels,
+    }
+    columns |= {f"slice/{name}": [slice_of(name, row) for row in values] for name in slices}
+    for model, given in answers.items():
+        probabilities = given[features.OUTPUT_PROBABILITIES]
+        if probabilities.shape != (len(records), classes):
+            raise ValueError(
+                f"The {model} must give a probability for each of {classes:,} classes: expected answers of shape "
+                f"{(len(records), classes)}, got {probabilities.shape}."
+            )
+        rated: dict[str, Any] = dict(rate_images(probabilities, labels, temperatures[model]))
+        rated |= {**rate_typicality(given, len(records)), **list_probabilities(probabilities)}
+        columns |= {f"{model}/{name}": column for name, column in rated.items()}
+    schemas = (make_schema(list(answers), slices), make_wide_schema(list(answers), classes))
+    kinds = {field.name: field.type for schema in schemas for field in schema}
+    nothing = [None] * len(records)
+    arrays = {name: pa.array(nothing if column is None else column, kinds[name]) for name, column in columns.items()}
+    return pa.table(arrays)
 
 
-def _outcomes_evaluator(models: dict[str, float], slices: list[str]) -> tfma_evaluator.Evaluator:
-    return tfma_evaluator.Evaluator(
-        "KeepOutcomes", tfma_extractor.LAST_EXTRACTOR_STAGE_NAME, KeepOutcomes(models, slices)
-    )
+def take_columns(rows: pa.Table, names: list[str]) -> pa.Table:
+    """Gives some columns of a batch's rows, which one file takes."""
+    return rows.select(names)
 
 
-def _outcomes_writer(models: list[str], slices: list[str], output_path: str) -> tfma_writer.Writer:
-    to_file = beam.io.WriteToParquet(
-        os.path.join(output_path, features.OUTCOMES_FILE), make_schema(models, slices), shard_name_template=""
-    )
-    return tfma_writer.Writer("WriteOutcomes", tfma_writer.Write(key=OUTCOMES, ptransform=to_file))
+def make_extracts(rows: pa.Table, models: list[str]) -> dict[str, Any]:
+    """Makes TFMA's extracts of a batch: for each model the columns that metrics need, as arrays.
 
-
-def read_tfma(uri: str, model_name: str | None, classes: int) -> dict[str, Any]:
-    """Reads TFMA's results for one model.
-
-    Returns:
-        The overall metrics that the table leaves to TFMA; `per_class`, a list of {metric: value} in the classes'
-        order; `confusion_matrix` [actual][predicted] counts.
+    Args:
+        rows: of `make_rows`.
+        models: their names; TFMA tells models apart by name only where there are several.
     """
+    rated: dict[str, Columns] = {
+        model if len(models) > 1 else "": {"label": rows["label"].to_numpy()}
+        | {name: rows[f"{model}/{name}"].to_numpy() for name, _ in MODEL_COLUMNS}
+        for model in models
+    }
+    return {RATED: rated}
+
+
+def read_tfma(uri: str, model_name: str | None) -> dict[str, Any]:
+    """Reads TFMA's results for one model: the metrics that the table leaves to TFMA."""
     result = tfma.load_eval_result(uri, model_name=model_name)
-    overall = dict(result.slicing_metrics)[()][""]
-    rows = [row for row in list_metrics() if row.tfma]
-    metrics: dict[str, Any] = {row.name: _value(overall[""], row.name) for row in rows if row.over == "overall"}
-    metrics["per_class"] = [
-        {row.name: _value(overall[f"classId:{index}"], row.name) for row in rows if row.over == "per_class"}
-        for index in range(classes)
-    ]
-    metrics["confusion_matrix"] = _confusion_matrix(dict(result.plots)[()], classes)
-    return metrics
+    overall = dict(result.slicing_metrics)[()][""][""]
+    return {row.name: _value(overall, row.name) for row in list_metrics() if row.tfma}
 
 
 def _value(metrics: dict[str, Any], name: str) -> float | None:
-    """Reads a metric's number; None where it is undefined, such as the AUC of a class without an image."""
+    """Reads a metric's number; None where it is undefined."""
     value = float(metrics[name].get("doubleValue", 0.0))
     if math.isnan(value):
         return None
     return int(value) if name == "examples" else value
-
-
-def _confusion_matrix(plots: dict[str, Any], classes: int) -> list[list[int]]:
-    matrix = [[0] * classes for _ in range(classes)]
-    plot = plots[""][""]["multiClassConfusionMatrixAtThresholds"]["matrices"][0]
-    for entry in plot.get("entries", []):
-        actual, predicted = entry.get("actualClassId", 0), entry.get("predictedClassId", 0)
-        matrix[actual][predicted] = round(entry.get("numWeightedExamples", 0))
-    return matrix

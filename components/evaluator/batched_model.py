@@ -1,96 +1,95 @@
-"""Pushed models in the Evaluator: whether one can be run at all, and one that takes large batches in parts.
+"""Models in the Evaluator: whether one can be run at all, and its answers for a batch of records.
 
-Two parts run at once: memory is that of the parts, and no processor waits.
+A session reads an export's graph as a server does, in C++: `tf.saved_model.load` would turn every function into Python
+first. A large batch goes through a model in parts of a fixed size, two at once: memory is that of the parts, and no
+processor waits.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 import tensorflow as tf
-import tensorflow_model_analysis as tfma
 
 from components.contract import features
 from components.errors import first_line
-from components.evaluator.kept_features import FeatureKeeper
 
-PARTS = 8  # of the model's batches that TFMA sees as one
+PARTS = 8  # of the model's batches that are one batch of Beam
 PARTS_AT_ONCE = 2
+# What is asked of a model, where its signature has it: the label in words is not, since its index says the same.
+WANTED = (features.OUTPUT_PROBABILITIES, features.OUTPUT_OUTLIER, features.OUTPUT_KNOWN, features.OUTPUT_FEATURES)
+
+Answers = dict[str, np.ndarray]  # name of an output -> a row a record
 
 
 @dataclass(frozen=True)
-class PartedSignature:
-    """A signature of one input, string [n] to a dict of tensors with n rows each.
-
-    Features are no answer that TFMA is told of, as it would carry them through all its steps.
+class AskedModel:
+    """The signature `serve_examples` of a loaded export.
 
     Attributes:
-        signature: a `ConcreteFunction` of a loaded SavedModel.
-        batch_size: the largest batch that it is given.
-        keeper: takes the features; None: nobody does.
+        ask: from serialized tf.Examples, object [n], to the outputs of `WANTED` that there are; safe for threads.
+        close: frees the model.
+        outputs: names of all outputs; empty: there is no such signature.
     """
 
-    signature: Any
-    batch_size: int
-    keeper: FeatureKeeper | None = None
+    ask: Callable[[np.ndarray], Answers]
+    close: Callable[[], None]
+    outputs: tuple[str, ...]
 
-    @property
-    def structured_input_signature(self) -> Any:
-        """The signature's input, which TFMA reads."""
-        return self.signature.structured_input_signature
-
-    def __call__(self, values: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Answers in the order of the rows."""
-        answers = self._ask(values)
-        found = answers.pop(features.OUTPUT_FEATURES, None)
-        if found is not None and self.keeper:
-            self.keeper.keep(values, found.numpy())
-        return answers
-
-    def _ask(self, values: tf.Tensor) -> dict[str, tf.Tensor]:
-        (name,) = self.structured_input_signature[1]
-        parts = [values[start : start + self.batch_size] for start in range(0, len(values), self.batch_size)]
-        if len(parts) < 2:
-            return dict(self.signature(**{name: values}))
+    def answer(self, records: Sequence[bytes], batch_size: int) -> Answers:
+        """Asks for records, at least one, in batches of at most `batch_size`; answers in the order of the records."""
+        values = np.array(records, object)
+        parts = [values[start : start + batch_size] for start in range(0, len(values), batch_size)]
+        if len(parts) == 1:
+            return self.ask(values)
         with ThreadPoolExecutor(PARTS_AT_ONCE) as pool:
-            answers = list(pool.map(lambda part: self.signature(**{name: part}), parts))
-        return {key: tf.concat([answer[key] for answer in answers], axis=0) for key in answers[0]}
+            answers = list(pool.map(self.ask, parts))
+        return {name: np.concatenate([part[name] for part in answers]) for name in answers[0]}
 
 
-@dataclass(frozen=True)
-class PartedModel:
-    """The attributes of a loaded SavedModel that TFMA reads.
+def load_model(path: str) -> AskedModel:
+    """Loads a SavedModel from its folder."""
+    graph = tf.Graph()
+    session = tf.compat.v1.Session(graph=graph)
+    with graph.as_default():
+        meta = tf.compat.v1.saved_model.loader.load(session, [tf.saved_model.SERVING], path)
+    if features.SERVE_EXAMPLES not in meta.signature_def:
+        return AskedModel(lambda _: {}, session.close, ())
+    signature = meta.signature_def[features.SERVE_EXAMPLES]
+    (source,) = (tensor.name for tensor in signature.inputs.values())
+    wanted = {name: signature.outputs[name].name for name in WANTED if name in signature.outputs}
+    return AskedModel(
+        lambda records: dict(session.run(wanted, {source: records})), session.close, tuple(signature.outputs)
+    )
 
-    Attributes:
-        model: loaded; what it holds lives as long as it does.
-        signatures: by name.
-    """
 
-    model: Any
-    signatures: dict[str, PartedSignature]
+_opened: dict[str, AskedModel] = {}  # by path: a process loads a model once, to look at it and to ask it
+_opening = threading.Lock()
 
 
-_loaded: dict[str, Any] = {}  # by path: what was looked at in this process need not be loaded again to be run
-
-
-def load_to_look(path: str) -> Any:
-    """Loads a SavedModel, and keeps it for a TFMA that runs in this process; see `closing_models`."""
-    _loaded[path] = tf.saved_model.load(path)
-    return _loaded[path]
+def open_model(path: str) -> AskedModel:
+    """Loads a SavedModel once a process; see `closing_models`."""
+    with _opening:
+        if path not in _opened:
+            _opened[path] = load_model(path)
+        return _opened[path]
 
 
 @contextmanager
 def closing_models() -> Iterator[None]:
-    """Frees at its end the models that `load_to_look` kept and TFMA did not take."""
+    """Frees at its end the models that `open_model` loaded in this process."""
     try:
         yield
     finally:
-        _loaded.clear()
+        with _opening:
+            for model in _opened.values():
+                model.close()
+            _opened.clear()
 
 
 def why_not_runnable(path: str, classes: int, record: bytes) -> str:
@@ -102,33 +101,16 @@ def why_not_runnable(path: str, classes: int, record: bytes) -> str:
         record: a serialized tf.Example.
     """
     try:
-        model = load_to_look(path)
-        signature = model.signatures.get(features.SERVE_EXAMPLES)
-        if signature is None:
+        model = open_model(path)
+        if not model.outputs:
             return f"it has no signature {features.SERVE_EXAMPLES}"
-        answer = PartedSignature(signature, 1)(tf.constant([record]))
-        found = answer.get(features.OUTPUT_PROBABILITIES)
-        if found is None:
+        if features.OUTPUT_PROBABILITIES not in model.outputs:
             return f"its signature {features.SERVE_EXAMPLES} gives no {features.OUTPUT_PROBABILITIES}"
-        if tuple(found.shape) != (1, classes):
-            return f"it answers with shape {tuple(found.shape)} for one image of {classes} classes"
-        if not bool(tf.reduce_all(tf.math.is_finite(found))):
+        found = model.answer([record], 1)[features.OUTPUT_PROBABILITIES]
+        if found.shape != (1, classes):
+            return f"it answers with shape {found.shape} for one image of {classes} classes"
+        if not np.isfinite(found).all():
             return "its probabilities are no numbers"
     except Exception as error:  # noqa: BLE001  whatever a foreign model raises, it cannot be compared with
         return f"it does not work: {first_line(error)[:200]}"
     return ""
-
-
-def in_parts(
-    shared: tfma.EvalSharedModel, batch_size: int, keeper: FeatureKeeper | None = None
-) -> tfma.EvalSharedModel:
-    """Wraps a model for TFMA so that it is given batches of at most `batch_size`; `keeper` takes its features."""
-    loader = shared.model_loader
-    construct = functools.partial(_construct, shared.model_path, loader.construct_fn, batch_size, keeper)
-    return shared._replace(model_loader=type(loader)(construct, loader.tags))
-
-
-def _construct(path: str, load: Callable[[], Any], batch_size: int, keeper: FeatureKeeper | None) -> PartedModel:
-    model = _loaded.pop(path, None) or load()
-    found = {name: PartedSignature(signature, batch_size, keeper) for name, signature in model.signatures.items()}
-    return PartedModel(model, found)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import tensorflow as tf
 from tfx import types
 from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
@@ -22,7 +21,16 @@ from components.contract.assets import read_facts, read_labels
 from components.contract.gates import WIDE_INTERVAL, Gate, Override
 from components.contract.statistics import Pair, count_pairs, loss_bounds
 from components.errors import InputError
-from components.evaluator.analysis import BASELINE, BEST, CANDIDATE, make_eval_config, run_tfma
+from components.evaluator.analysis import (
+    BASELINE,
+    BEST,
+    CANDIDATE,
+    list_records,
+    make_eval_config,
+    open_records,
+    run_tfma,
+)
+from components.evaluator.areas import remove_probabilities
 from components.evaluator.batched_model import closing_models, why_not_runnable
 from components.evaluator.kept_features import join_parts
 from components.evaluator.measure import measure, read_outcomes
@@ -60,11 +68,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         twice = are_one(baselines)
         names = [CANDIDATE, *(name for name, row in baselines.items() if row.exists and not (twice and name == BEST))]
         paths = {name: path_utils.serving_model_path(artifacts[name].uri) for name in names}
-        config, settings = make_eval_config(len(classes), names), (options.batch_size, options.slices)
+        config, settings = make_eval_config(names), (options.batch_size, options.slices, len(classes))
         with closing_models(), self._make_beam_pipeline() as pipeline:
             run_tfma(pipeline, input_dict["examples"], paths, config, settings, evaluation.uri)
         join_parts(evaluation.uri)
         metrics, outcomes = measure(evaluation.uri, names, classes, (options, gate))
+        remove_probabilities(evaluation.uri)
         check_counts(evaluation.uri, metrics, records)
         if twice:
             metrics[BEST], outcomes[BEST] = metrics[BASELINE], outcomes[BASELINE]
@@ -77,8 +86,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         result = Gate(tuple(checks), extra={"judged": contents_of(input_dict)}).overridden_by(
             Override.from_json(exec_properties["override"])
         )
-        _write_json(evaluation.uri, features.EVALUATION_FILE, metrics)
-        _write_json(evaluation.uri, features.VERDICT_FILE, result.to_dict())
+        _write_json(evaluation.uri, features.EVALUATION_FILE, metrics, indent=None)  # a matrix has classes^2 numbers
+        _write_json(evaluation.uri, features.VERDICT_FILE, result.to_dict(), indent=2)
         against = {name: artifacts[name] for name in names}
         bless_model(artifact_utils.get_single_instance(output_dict["blessing"]), result.lets_through, against)
         progress.info(describe_metrics(metrics, result), extra={"done": True})
@@ -123,20 +132,16 @@ def read_baseline(artifact: types.Artifact) -> Baseline:
 
 def first_record(examples: Sequence[types.Artifact]) -> bytes | None:
     """Reads a record of the eval split; None where it is empty."""
-    pattern = io_utils.all_files_pattern(artifact_utils.get_split_uri(examples, features.EVAL_SPLIT))
-    for path in sorted(fileio.glob(pattern)):
-        for record in tf.data.TFRecordDataset(path, "GZIP" if path.endswith(".gz") else "").take(1):
+    for path in list_records(examples):
+        for record in open_records(path).take(1):
             return bytes(record.numpy())
     return None
 
 
 def count_records(examples: Sequence[types.Artifact]) -> int:
     """Counts the records of the eval split."""
-    pattern, count = io_utils.all_files_pattern(artifact_utils.get_split_uri(examples, features.EVAL_SPLIT)), 0
-    for path in fileio.glob(pattern):
-        records = tf.data.TFRecordDataset(path, "GZIP" if path.endswith(".gz") else "")
-        count += int(records.reduce(0, lambda done, _: done + 1).numpy())
-    return count
+    counts = (open_records(path).reduce(0, lambda done, _: done + 1) for path in list_records(examples))
+    return sum(int(count.numpy()) for count in counts)
 
 
 def check_counts(uri: str, metrics: dict[str, dict[str, Any]], records: int) -> None:
@@ -211,8 +216,8 @@ def bless_model(blessing: types.Artifact, blessed: bool, models: dict[str, types
         blessing.set_int_custom_property("baseline_model_id", models[BASELINE].id)
 
 
-def _write_json(uri: str, name: str, content: Any) -> None:
-    io_utils.write_string_file(os.path.join(uri, name), json.dumps(content, indent=2))
+def _write_json(uri: str, name: str, content: Any, indent: int | None) -> None:
+    io_utils.write_string_file(os.path.join(uri, name), json.dumps(content, indent=indent))
 
 
 def describe_metrics(metrics: dict[str, dict[str, Any]], result: Gate) -> str:

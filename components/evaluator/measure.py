@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from tfx.dsl.io import fileio
 
 from components.contract import features, statistics
 from components.evaluator.analysis import read_tfma
-from components.evaluator.metrics import Metric, list_metrics
+from components.evaluator.areas import measure_areas, read_probabilities
+from components.evaluator.metrics import list_metrics
 from components.evaluator.outcomes import Outcomes, outcomes_of
 from components.evaluator.slices import group_images
 from components.options.gates import EvaluatorOptions, QualityGateOptions
@@ -24,9 +26,12 @@ def measure(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Outcomes]]:
     """Measures each model: {model: all metrics}, and {model: outcomes of each image}."""
     tell_apart = len(names) > 1  # TFMA keeps no name where there is one model
-    by_tfma = {name: read_tfma(uri, name if tell_apart else None, len(classes)) for name in names}
+    by_tfma = {name: read_tfma(uri, name if tell_apart else None) for name in names}
     table = read_outcomes(os.path.join(uri, features.OUTCOMES_FILE))
     outcomes = {name: outcomes_of(table, name, len(classes)) for name in names}
+    for name, row in outcomes.items():
+        areas = measure_areas(row, read_probabilities(uri, name))
+        outcomes[name] = replace(row, areas=tuple(areas))
     k, confidence = min(options[0].top_k, len(classes)), options[1].confidence
     metrics = {
         name: measure_model(
@@ -65,7 +70,7 @@ def measure_model(
     k, confidence = settings
     overall = list_metrics("overall")
     by_class = list_metrics("per_class")
-    columns = {row.name: _column(row, by_tfma, outcomes, k) for row in by_class}
+    columns = {row.name: row.measure(outcomes, k) for row in by_class}
     intervals = {row.name: row.interval(outcomes, k, confidence) for row in overall}
     return {
         **{row.name: by_tfma[row.name] if row.tfma else row.measure(outcomes, k) for row in overall},
@@ -76,13 +81,9 @@ def measure_model(
         "per_class": {
             label: {name: column[index] for name, column in columns.items()} for index, label in enumerate(classes)
         },
-        "confusion_matrix": by_tfma["confusion_matrix"],
+        **{row.name: row.measure(outcomes, k) for row in list_metrics("plot")},
         "slices": slices,
     }
-
-
-def _column(row: Metric, by_tfma: dict[str, Any], outcomes: Outcomes, k: int) -> list[Any]:
-    return [values[row.name] for values in by_tfma["per_class"]] if row.tfma else row.measure(outcomes, k)
 
 
 def _mean(column: list[float | None]) -> float | None:

@@ -8,7 +8,7 @@ those of the served signature on every eval image.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -25,18 +25,17 @@ Interval = tuple[float, float]
 class Metric:
     """One row of the table.
 
-    TFMA takes a row in its pass over the records (`tfma` names its class, or Keras'), or `of` computes it from the
+    TFMA takes a row in the pass over the records (`tfma` names what is summed up), or `of` computes it from the
     outcomes that this pass left of every image.
 
     Attributes:
         name: key in `metrics.json` and all that is made of it.
-        over: `overall` is one value, `per_class` one for each class against the rest, `plot` a table of TFMA's.
-        tfma: class that TFMA computes the metric with; empty: `of` does.
+        over: `overall` is one value, `per_class` one for each class against the rest, `plot` a table.
+        tfma: a name of `batch_metrics.RATES`, which TFMA sums up; empty: `of` computes the metric.
         of: from the outcomes, and k of top-k: a value, or for `per_class` a list in the order of the classes.
         interval_of: from the outcomes, k and the confidence: the two-sided interval of an overall value.
         gate: whether `gates.quality.min` takes a floor for it: an overall share, 0..1, the higher the better.
         mean: of a `per_class` row: whether the mean over the classes is an overall metric, too.
-        arguments: of the TFMA class.
     """
 
     name: str
@@ -46,7 +45,6 @@ class Metric:
     interval_of: Callable[[Outcomes, int, float], Interval | None] | None = None
     gate: bool = False
     mean: bool = False
-    arguments: dict[str, Any] = field(default_factory=dict)
 
     def measure(self, outcomes: Outcomes, k: int) -> Any:
         """Computes a row that is not TFMA's."""
@@ -104,8 +102,18 @@ def refused_interval(outcomes: Outcomes, _k: int, confidence: float) -> Interval
 
 
 def macro_f1_interval(outcomes: Outcomes, _k: int, confidence: float) -> Interval:
-    """Percentile bootstrap over the cells of the confusion matrix: the same as over images, for less."""
-    return statistics.bootstrap_interval(outcomes.matrix, macro_f1_of, confidence)
+    """Percentile bootstrap over the occupied cells of the confusion matrix: the same as over images, for less."""
+    cells = np.flatnonzero(outcomes.matrix)
+    actual, predicted = np.divmod(cells, outcomes.classes)
+    hits = actual == predicted
+
+    def measure(counts: np.ndarray) -> float:
+        right = np.bincount(actual[hits], counts[hits], outcomes.classes)
+        either = np.bincount(actual, counts, outcomes.classes) + np.bincount(predicted, counts, outcomes.classes)
+        there = either > 0
+        return float((2 * right[there] / either[there]).mean())
+
+    return statistics.bootstrap_cells(outcomes.matrix.ravel()[cells], measure, confidence)
 
 
 def ece(outcomes: Outcomes, _k: int = 0) -> float:
@@ -172,9 +180,9 @@ def _ratios(right: np.ndarray, of: np.ndarray) -> list[float | None]:
 
 
 METRICS = (
-    Metric("examples", "overall", "ExampleCount"),
-    Metric("accuracy", "overall", "SparseCategoricalAccuracy", interval_of=accuracy_interval),
-    Metric("log_loss", "overall", "SparseCategoricalCrossentropy", interval_of=log_loss_interval),
+    Metric("examples", "overall", "count"),
+    Metric("accuracy", "overall", "right", interval_of=accuracy_interval),
+    Metric("log_loss", "overall", "loss", interval_of=log_loss_interval),
     Metric("top_k", "overall", of=top_k, interval_of=top_k_interval, gate=True),
     Metric("macro_f1", "overall", of=lambda o, _k: macro_f1_of(o.matrix), interval_of=macro_f1_interval, gate=True),
     Metric("ece", "overall", of=ece),
@@ -186,8 +194,8 @@ METRICS = (
     Metric("precision", "per_class", of=precision),
     Metric("recall", "per_class", of=recall),
     Metric("f1", "per_class", of=lambda outcomes, _k: f1_of(outcomes.matrix)),
-    Metric("auc", "per_class", "AUC", mean=True),
-    Metric("confusion_matrix", "plot", "MultiClassConfusionMatrixPlot"),
+    Metric("auc", "per_class", of=lambda outcomes, _k: outcomes.areas, mean=True),
+    Metric("confusion_matrix", "plot", of=lambda outcomes, _k: outcomes.matrix.tolist()),
 )
 
 

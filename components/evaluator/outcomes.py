@@ -1,13 +1,13 @@
 """What each image got from each model: the few numbers that statistics need, one row an image.
 
-The probabilities of all classes stay in TFMA; a row is six numbers a model, so 100,000 images take a few MB.
+The probabilities of all classes are not kept; a row is seven numbers a model, so 100,000 images take a few MB.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -43,6 +43,7 @@ class Outcomes:
         outlier: float [images], share of good images that look less typical; None: an older model does not say.
         known: bool [images], whether that is above the promised share; None likewise.
         uncalibrated: float [images], the probability before the temperature; None: an older Graft kept none.
+        areas: under each class's ROC curve, as `areas.measure_areas` gives them; empty: nobody measured them.
     """
 
     labels: np.ndarray
@@ -54,23 +55,40 @@ class Outcomes:
     outlier: np.ndarray | None = None
     known: np.ndarray | None = None
     uncalibrated: np.ndarray | None = None
+    areas: tuple[float | None, ...] = ()
 
-    @property
+    @cached_property
     def right(self) -> np.ndarray:
         """bool [images]: whether the most probable class is the label."""
         return self.predicted == self.labels
 
-    @property
+    @cached_property
     def matrix(self) -> np.ndarray:
         """int64 [classes, classes]: counts [actual][predicted]."""
         cells = np.bincount(self.labels * self.classes + self.predicted, minlength=self.classes**2)
         return cells.reshape(self.classes, self.classes)
+
+    @cached_property
+    def images_of_classes(self) -> list[np.ndarray]:
+        """int [images of the class], the indices, for each class."""
+        return group_rows(self.labels, self.classes)
 
     def take(self, images: np.ndarray) -> Outcomes:
         """Gives the outcomes of some images, in the order of the indices; an image may be there more than once."""
         columns = ("labels", "predicted", "probability", "true_probability", "rank", "outlier", "known", "uncalibrated")
         there = {name: column for name in columns if (column := getattr(self, name)) is not None}
         return replace(self, **{name: column[images] for name, column in there.items()})
+
+
+def group_rows(numbers: np.ndarray, groups: int) -> list[np.ndarray]:
+    """Gives the rows of each number, int [rows], in their order; sorts once, whatever the number of groups.
+
+    Args:
+        numbers: int [n], each 0..groups-1.
+        groups: how many.
+    """
+    sizes = np.bincount(numbers, minlength=groups)
+    return np.split(np.argsort(numbers, kind="stable"), np.cumsum(sizes)[:-1])
 
 
 def make_schema(models: list[str], slices: list[str]) -> pa.Schema:
@@ -80,44 +98,44 @@ def make_schema(models: list[str], slices: list[str]) -> pa.Schema:
     return pa.schema(columns)
 
 
-def rate_image(probabilities: np.ndarray, label: int, temperature: float = 1.0) -> dict[str, Any]:
-    """Computes the columns of one model for one image.
+def rate_images(probabilities: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> dict[str, np.ndarray]:
+    """Computes the columns of one model for a batch of images.
 
     Args:
-        probabilities: float [classes].
-        label: the index of the true class.
+        probabilities: float [images, classes].
+        labels: int [images], the index of the true class.
         temperature: that the model's logits were divided by: a power takes it back, of which the sum is 1 again.
     """
-    predicted = int(np.argmax(probabilities))
+    rows, predicted = np.arange(len(labels)), np.argmax(probabilities, axis=1)
+    true = probabilities[rows, labels]
     return {
         "predicted": predicted,
-        "probability": float(probabilities[predicted]),
-        "uncalibrated": float(uncalibrate(probabilities, temperature)[predicted]),
-        "true_probability": float(probabilities[label]),
-        "rank": int((probabilities > probabilities[label]).sum()),
+        "probability": probabilities[rows, predicted],
+        "uncalibrated": uncalibrate(probabilities, temperature)[rows, predicted],
+        "true_probability": true,
+        "rank": (probabilities > true[:, None]).sum(axis=1),
     }
 
 
-def rate_typicality(answers: Mapping[str, Any]) -> dict[str, Any]:
-    """Computes the columns of what one model says of an image's typicality; None where it does not.
+def rate_typicality(answers: Mapping[str, np.ndarray], images: int) -> dict[str, np.ndarray | None]:
+    """Gives the columns of what one model says of images' typicality, float and bool [images]; None: it does not.
 
     Args:
-        answers: of the signature, for one image.
+        answers: of the signature, for a batch.
+        images: of the batch.
     """
-    if features.OUTPUT_OUTLIER not in answers or features.OUTPUT_KNOWN not in answers:
+    outlier, known = answers.get(features.OUTPUT_OUTLIER), answers.get(features.OUTPUT_KNOWN)
+    if outlier is None or known is None:
         return dict.fromkeys((name for name, _ in TYPICALITY_COLUMNS), None)
-    return {
-        "outlier": float(np.asarray(answers[features.OUTPUT_OUTLIER]).item()),
-        "known": bool(np.asarray(answers[features.OUTPUT_KNOWN]).item()),
-    }
+    return {"outlier": np.asarray(outlier).reshape(images), "known": np.asarray(known).reshape(images)}
 
 
 def uncalibrate(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Gives the probabilities, float [classes], before the logits were divided by the temperature."""
+    """Gives the probabilities, float [images, classes], before the logits were divided by the temperature."""
     if temperature == 1.0:
         return probabilities
     raised = np.asarray(probabilities, np.float64) ** temperature
-    return np.asarray(raised / raised.sum())
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
 def outcomes_of(table: pa.Table, model: str, classes: int) -> Outcomes:

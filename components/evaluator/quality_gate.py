@@ -134,8 +134,8 @@ def check_trivial(outcomes: Outcomes, classes: list[str], gate: QualityGateOptio
             f"the candidate is for {accuracy:.4f}; it is of use only where the rarer classes matter more"
         )
         yield Check("largest_class", accuracy, largest, WARN, reason)
-    missed = [index for index in np.flatnonzero(sizes) if not outcomes.matrix[index, index]]
-    if missed:
+    missed = np.flatnonzero((sizes > 0) & (np.diag(outcomes.matrix) == 0))
+    if len(missed):
         names = ", ".join(f"'{classes[index]}' (0 of {sizes[index]:,})" for index in missed[:CLASSES_NAMED])
         more = f" and {len(missed) - CLASSES_NAMED:,} more" if len(missed) > CLASSES_NAMED else ""
         reason = (
@@ -216,7 +216,7 @@ def _check_classes(
     """No class may lose more than `max_class_drop`, where chance does not explain it (Bonferroni over the classes)."""
     limit = gate.max_class_drop or 0.0
     for index, label in enumerate(classes):
-        inside = outcomes.labels == index
+        inside = outcomes.images_of_classes[index]
         pair = statistics.count_pairs(served.right[inside], outcomes.right[inside])
         if pair.loss <= limit + ROUNDING:
             continue

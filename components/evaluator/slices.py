@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from components.contract import features
 from components.errors import InputError
+from components.evaluator.outcomes import group_rows
 
 SIZE_STEPS = (128, 256, 512, 1024)  # pixels of the shorter side; a slice ends before the number
 MOST_VALUES = 20  # a numeric feature with more values is cut at its quartiles
@@ -69,8 +70,8 @@ def group_images(name: str, texts: list[str | None]) -> dict[str, np.ndarray]:
     found = sorted({text for text in texts if text is not None})
     if name not in SLICERS and len(found) > MOST_VALUES and all(_is_number(text) for text in found):
         return _quartiles(texts)
-    labels = np.array([NOTHING if text is None else text for text in texts])
-    return {str(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
+    names, places = np.unique([NOTHING if text is None else text for text in texts], return_inverse=True)
+    return {str(name): rows for name, rows in zip(names, group_rows(places, len(names)), strict=True)}
 
 
 def _quartiles(texts: list[str | None]) -> dict[str, np.ndarray]:

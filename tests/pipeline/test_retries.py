@@ -40,6 +40,7 @@ from tests.pipeline.run import test_runners as small
 
 pytestmark = pytest.mark.slow
 
+INSIDE = {"components.evaluator.batch_metrics._Total"}  # a step of TFMA's runs it, which loses bundles like others
 RETRYING = "apache_beam.runners.direct.direct_runner.BundleBasedDirectRunner"
 LOST = "this bundle is lost"
 ROOT = Path(__file__).parents[2]
@@ -268,5 +269,5 @@ def test_every_step_of_ours_lost_a_bundle():
         pytest.skip("not all cases were run, or one failed")
     sources = [path for package in ("components", "pipeline") for path in (ROOT / package).rglob("*.py")]
     steps = set[str]().union(*map(beam_steps, sources))
-    assert {"components.example_gen.records.WriteShards", "components.evaluator.analysis.make_outcome_row"} <= steps
-    assert steps - disturbed == set()
+    assert {"components.example_gen.records.WriteShards", "components.evaluator.analysis.AskModels"} <= steps
+    assert steps - disturbed == INSIDE

@@ -6,7 +6,7 @@ from scipy import stats
 
 from components.contract.statistics import (
     Pair,
-    bootstrap_interval,
+    bootstrap_cells,
     count_pairs,
     fewest_images,
     images_for_share,
@@ -154,8 +154,11 @@ def test_the_bootstrap_over_cells_is_the_one_over_images():
         chosen = draw.integers(0, len(actual), len(actual))
         cells = np.bincount(actual[chosen] * 3 + predicted[chosen], minlength=9).reshape(3, 3)
         again.append(macro_f1_of(cells))
-    assert bootstrap_interval(matrix, macro_f1_of, 0.95) == pytest.approx(
-        tuple(np.quantile(again, [0.025, 0.975])), abs=0.01
-    )
-    assert bootstrap_interval(matrix, macro_f1_of, 0.95) == bootstrap_interval(matrix, macro_f1_of, 0.95)
-    assert bootstrap_interval(np.zeros((2, 2), int), macro_f1_of, 0.95) == (0.0, 1.0)
+
+    def measure(counts):
+        return macro_f1_of(counts.reshape(3, 3))
+
+    found = bootstrap_cells(matrix.ravel(), measure, 0.95)
+    assert found == pytest.approx(tuple(np.quantile(again, [0.025, 0.975])), abs=0.01)
+    assert found == bootstrap_cells(matrix.ravel(), measure, 0.95)
+    assert bootstrap_cells(np.zeros(4, int), measure, 0.95) == (0.0, 1.0)

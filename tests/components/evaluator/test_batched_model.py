@@ -1,38 +1,55 @@
 """Large batches in parts: the same answers, in the same order, and no batch beyond the limit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.evaluator.batched_model import PartedSignature
+from components.evaluator import batched_model
+from components.evaluator.batched_model import closing_models, load_model, open_model
 
 
 @pytest.fixture(scope="module")
-def signature(tmp_path_factory):
-    """Gives back the rows and, for each, how many came with it."""
-    folder = str(tmp_path_factory.mktemp("model"))
+def folder(tmp_path_factory):
+    """A model that gives, for each row, how many rows came with it, and an answer that nobody wants."""
+    made = str(tmp_path_factory.mktemp("model"))
     module = tf.Module()
-    module.call = tf.function(
-        lambda examples: {"same": examples, "together": tf.fill([tf.shape(examples)[0], 2], tf.shape(examples)[0])},
-        input_signature=[tf.TensorSpec([None], tf.string, "examples")],
-    )
-    tf.saved_model.save(module, folder, signatures={"serve": module.call})
-    return tf.saved_model.load(folder).signatures["serve"]
+
+    def answer(examples):
+        rows = tf.shape(examples)[0]
+        sizes = tf.strings.length(examples)
+        return {"probabilities": tf.stack([sizes, tf.fill([rows], rows)], axis=1), "label": examples}
+
+    module.call = tf.function(answer, input_signature=[tf.TensorSpec([None], tf.string, "examples")])
+    tf.saved_model.save(module, made, signatures={"serve_examples": module.call})
+    return made
 
 
 @pytest.mark.parametrize(("rows", "parts"), [(1, [1]), (4, [4]), (5, [4, 1]), (11, [4, 4, 3]), (16, [4, 4, 4, 4])])
-def test_rows_come_back_in_their_order_and_no_part_is_too_large(signature, rows, parts):
-    values = tf.constant([f"row {number}" for number in range(rows)])
-    answer = PartedSignature(signature, 4)(values)
-    np.testing.assert_array_equal(answer["same"], values)
-    np.testing.assert_array_equal(answer["together"][:, 0], np.repeat(parts, parts))
-    assert answer["together"].shape == (rows, 2)
+def test_rows_come_back_in_their_order_and_no_part_is_too_large(folder, rows, parts):
+    with closing_models():
+        answers = open_model(folder).answer([b"x" * number for number in range(rows)], 4)
+    assert list(answers) == ["probabilities"]
+    np.testing.assert_array_equal(answers["probabilities"], np.transpose([range(rows), np.repeat(parts, parts)]))
 
 
-def test_an_error_of_a_part_is_that_of_the_batch():
-    def fail(examples):
-        raise tf.errors.InvalidArgumentError(None, None, f"no image among {len(examples)}")
+def test_an_error_of_a_part_is_that_of_the_batch(folder):
+    def fail(records):
+        raise tf.errors.InvalidArgumentError(None, None, f"no image among {len(records)}")
 
-    fail.structured_input_signature = ((), {"examples": tf.TensorSpec([None], tf.string)})
     with pytest.raises(tf.errors.InvalidArgumentError, match="no image among 2"):
-        PartedSignature(fail, 2)(tf.constant(["a", "b", "c"]))
+        replace(load_model(folder), ask=fail).answer([b"a", b"b", b"c"], 2)
+
+
+def test_a_model_is_loaded_once_and_freed_at_the_end(folder, monkeypatch):
+    loads = []
+    monkeypatch.setattr(batched_model, "load_model", lambda path: loads.append(path) or load_model(path))
+    with closing_models():
+        model = open_model(folder)
+        assert open_model(folder) is model
+    assert loads == [folder]
+    with pytest.raises(RuntimeError, match="closed Session"):
+        model.answer([b"a"], 1)
+    with closing_models():
+        assert open_model(folder) is not model

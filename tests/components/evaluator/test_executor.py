@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_model_analysis as tfma
+from sklearn.metrics import roc_auc_score
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils, standard_artifacts
 
@@ -19,10 +21,14 @@ from components.contract.gates import Override, override_for
 from components.errors import InputError
 from components.evaluator import executor
 from components.evaluator import metrics as table
+from components.evaluator.analysis import list_records, make_rows, open_records
+from components.evaluator.areas import measure_areas, read_probabilities, remove_probabilities
 from components.evaluator.batched_model import why_not_runnable
 from components.evaluator.executor import Executor
 from components.evaluator.kept_features import fill_in
+from components.evaluator.measure import read_outcomes
 from components.evaluator.metrics import METRICS, Metric
+from components.evaluator.outcomes import outcomes_of
 from components.options.gates import EvaluatorOptions, QualityGateOptions
 from pipeline.beam import NO_IMAGE, name_runner
 from pipeline.config.configuration import check_config
@@ -63,6 +69,7 @@ def _asked_once():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(executor, "run_tfma", run_or_copy)
+        patch.setattr(executor, "remove_probabilities", lambda _: None)
         yield
 
 
@@ -111,10 +118,14 @@ def evaluate(out, examples, model, baseline, best=None, recorded=(None, None), o
 
 
 @pytest.fixture(scope="module")
-def compared(tmp_path_factory, trained, stubborn_model, examples_artifact):
-    return evaluate(
-        tmp_path_factory.mktemp("compared"), examples_artifact, trained.model, stubborn_model, on_chance="push"
-    )
+def compared(compared_folder, trained, stubborn_model, examples_artifact):
+    return evaluate(compared_folder.parent, examples_artifact, trained.model, stubborn_model, on_chance="push")
+
+
+@pytest.fixture(scope="module")
+def compared_folder(tmp_path_factory):
+    """What the Evaluator of `compared` leaves."""
+    return tmp_path_factory.mktemp("compared") / "evaluation"
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +226,43 @@ def test_a_class_that_is_never_predicted_has_no_precision(compared):
     assert baseline["per_class"]["dark"]["recall"] == 1.0
     assert baseline["per_class"]["light"]["precision"] is None
     assert baseline["per_class"]["light"]["recall"] == 0.0
+
+
+def test_tfma_reads_its_folder_and_holds_the_same_numbers(compared, compared_folder):
+    for model in ("candidate", "baseline"):
+        result = tfma.load_eval_result(str(compared_folder), model_name=model)
+        found = dict(result.slicing_metrics)[()][""][""]
+        for name in ("examples", "accuracy", "log_loss"):
+            assert found[name]["doubleValue"] == compared[0][model][name]
+    assert [spec.name for spec in result.config.model_specs] == ["candidate", "baseline"]
+    assert result.model_location.endswith("Format-Serving")
+
+
+def test_the_areas_are_those_of_scikit_learn_over_both_models_files(compared, compared_folder, expected):
+    labels, probabilities = expected
+    for index, label in enumerate(CLASSES):
+        area = roc_auc_score(labels == index, probabilities[:, index])
+        assert compared[0]["candidate"]["per_class"][label]["auc"] == pytest.approx(area, abs=1e-6)
+    assert {row["auc"] for row in compared[0]["baseline"]["per_class"].values()} == {0.5}  # always the same answer
+
+
+def test_nothing_is_left_of_the_probabilities_of_all_classes(compared, compared_folder, tmp_path):
+    left = shutil.copytree(compared_folder, tmp_path / "left")
+    assert sum(len(batch) for batch in read_probabilities(str(left), "baseline")) == EVAL_COUNT
+    remove_probabilities(str(left))
+    assert not [name for name in os.listdir(left) if "probabilities" in name]
+    outcomes = outcomes_of(read_outcomes(str(left / features.OUTCOMES_FILE)), "baseline", 3)
+    with pytest.raises(RuntimeError, match="probabilities of each of 15 images once, found 0"):
+        measure_areas(outcomes, read_probabilities(str(left), "baseline"))
+
+
+def test_a_model_of_other_classes_is_no_candidate(toys):
+    records = [bytes(record.numpy()) for path in list_records([toys[0]]) for record in open_records(path)]
+    answers = {"candidate": {"probabilities": np.full([60, 3], 1 / 3, np.float32)}}
+    with pytest.raises(
+        ValueError, match=r"The candidate must .* each of 2 classes: expected .*\(60, 2\), got \(60, 3\)"
+    ):
+        make_rows(records, answers, {"candidate": 1.0}, [], 2)
 
 
 def test_results_are_json_that_any_reader_takes(compared):

@@ -1,12 +1,14 @@
 """Features that the Evaluator's pass gives: once an image, whatever Beam tries again, and found by who asks."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
 from components.contract import features
-from components.evaluator.batched_model import PartedSignature
+from components.evaluator import analysis
 from components.evaluator.kept_features import PARTS, FeatureKeeper, fill_in, join_parts
 
 
@@ -15,6 +17,7 @@ def records_of(rows):
     for row in rows:
         example = tf.train.Example()
         example.features.feature[features.SHA256].bytes_list.value.append(f"{row:064x}".encode())
+        example.features.feature[features.LABEL].int64_list.value.append(0)
         found.append(example.SerializeToString())
     return found
 
@@ -64,16 +67,19 @@ def test_a_model_that_gives_no_features_leaves_no_file(tmp_path):
     assert not ask(tmp_path, [0])[1].any()
 
 
-@pytest.mark.parametrize("asked", [True, False])
-def test_features_go_to_the_file_and_not_through_tfma(tmp_path, asked):
-    def answer(examples):
-        numbers = tf.strings.length(examples)
-        return {"same": examples, features.OUTPUT_FEATURES: tf.cast(numbers, tf.float32)[:, None]}
+@pytest.mark.parametrize("gives", [True, False])
+def test_the_candidates_features_go_to_the_file_and_not_into_rows(tmp_path, monkeypatch, gives):
+    def answer(records, batch_size):
+        sizes = np.array([[len(record)] for record in records], np.float32)
+        return {features.OUTPUT_PROBABILITIES: sizes} | ({features.OUTPUT_FEATURES: sizes} if gives else {})
 
-    answer.structured_input_signature = ((), {"examples": tf.TensorSpec([None], tf.string)})
-    records = tf.constant(records_of(range(5)))
-    found = PartedSignature(answer, 2, FeatureKeeper(str(tmp_path)) if asked else None)(records)
-    assert list(found) == ["same"]
-    assert join_parts(str(tmp_path)) == (5 if asked else 0)
-    if asked:
-        assert ask(tmp_path, range(5), width=1)[0].ravel().tolist() == tf.strings.length(records).numpy().tolist()
+    monkeypatch.setattr(analysis, "open_model", lambda path: SimpleNamespace(answer=answer))
+    monkeypatch.setattr(analysis, "read_temperature", lambda path: 1.0)
+    records = records_of(range(5))
+    models = {"candidate": "here", "baseline": "there"}
+    (rows,) = analysis.AskModels(models, (2, [], 1), FeatureKeeper(str(tmp_path))).process(records)
+    assert rows.num_rows == 5
+    assert not any("feature" in name for name in rows.column_names)
+    assert join_parts(str(tmp_path)) == (5 if gives else 0)
+    if gives:
+        assert ask(tmp_path, range(5), width=1)[0].ravel().tolist() == [len(record) for record in records]

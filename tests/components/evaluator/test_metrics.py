@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as known
 
+from components.contract.statistics import bootstrap_cells
 from components.errors import InputError
+from components.evaluator.areas import measure_areas
 from components.evaluator.measure import measure_slice
 from components.evaluator.metrics import (
     METRICS,
@@ -24,7 +26,7 @@ from components.evaluator.metrics import (
     refused_interval,
     top_k,
 )
-from components.evaluator.outcomes import Outcomes, rate_image
+from components.evaluator.outcomes import Outcomes, group_rows, rate_images
 from components.evaluator.slices import group_images, slice_of
 
 CLASSES = 4
@@ -40,9 +42,8 @@ def drawn():
 
 
 def outcomes_from(labels, probabilities, temperature=1.0):
-    rows = [rate_image(row, label, temperature) for row, label in zip(probabilities, labels, strict=True)]
-    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    outlier = (1 + np.arange(len(rows))) / (len(rows) + 1)
+    columns = rate_images(probabilities, np.asarray(labels), temperature)
+    outlier = (1 + np.arange(len(labels))) / (len(labels) + 1)
     typicality = {"outlier": outlier, "known": outlier > 0.1}
     return Outcomes(labels=np.asarray(labels), classes=probabilities.shape[1], **columns, **typicality)
 
@@ -118,6 +119,47 @@ def test_the_error_before_the_temperature_comes_back_from_the_served_probabiliti
     some = np.array([3, 3, 7])
     np.testing.assert_array_equal(served.take(some).uncalibrated, served.uncalibrated[some])
     assert ece_uncalibrated(replace(served, uncalibrated=None)) == ece(served)  # an older Graft kept none
+
+
+@pytest.mark.parametrize("size", [1, 7, 500])
+def test_the_areas_are_those_of_scikit_learn_however_the_images_come(drawn, size):
+    labels, probabilities = drawn[0].copy(), np.round(drawn[1], 2).astype(np.float32)  # many are equal
+    labels[labels == 3] = 0  # a class without an image
+    outcomes = outcomes_from(labels, probabilities)
+    shuffled = probabilities[np.random.default_rng(2).permutation(500)]
+    found = measure_areas(outcomes, (shuffled[start : start + size] for start in range(0, 500, size)))
+    expected = [known.roc_auc_score(labels == index, probabilities[:, index]) for index in range(3)]
+    assert found[:3] == pytest.approx(expected, abs=1e-9)
+    assert found[3] is None
+
+
+def test_an_area_of_no_numbers_or_of_one_class_alone_is_undefined(drawn):
+    probabilities = drawn[1].astype(np.float32)
+    alone = outcomes_from(np.zeros(500, int), probabilities)
+    assert measure_areas(alone, iter([probabilities])) == [None] * CLASSES
+    broken = probabilities.copy()
+    broken[7, 2] = np.nan
+    areas = measure_areas(outcomes_from(drawn[0], broken), iter([broken]))
+    assert [area is None for area in areas] == [False, False, True, False]
+
+
+def test_the_bootstrap_over_cells_is_of_the_macro_f1(drawn):
+    outcomes = outcomes_from(*drawn)
+    cells = np.flatnonzero(outcomes.matrix)
+
+    def measure(counts):
+        matrix = np.zeros(outcomes.matrix.size)
+        matrix[cells] = counts
+        return macro_f1_of(matrix.reshape(outcomes.matrix.shape))
+
+    expected = bootstrap_cells(outcomes.matrix.ravel()[cells], measure, 0.9)
+    assert macro_f1_interval(outcomes, 1, 0.9) == pytest.approx(expected, abs=1e-12)
+
+
+def test_rows_of_each_number_stay_in_their_order():
+    found = group_rows(np.array([2, 0, 2, 2, 0]), 4)
+    assert [list(rows) for rows in found] == [[1, 4], [], [0, 2, 3], []]
+    assert group_rows(np.array([], int), 2)[1].size == 0
 
 
 def test_the_bootstrap_over_images_is_that_over_the_confusion_matrix(drawn):

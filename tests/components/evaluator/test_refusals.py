@@ -86,4 +86,4 @@ def test_a_model_that_refuses_nothing_where_it_should_is_told_of():
 
 def test_a_model_that_does_not_say_is_not_checked():
     assert not list(check_refused(outcomes_with(0, outlier=None, known=None), QualityGateOptions()))
-    assert rate_typicality({"probabilities": [0.5, 0.5]}) == {"outlier": None, "known": None}
+    assert rate_typicality({"probabilities": [[0.5, 0.5]]}, 1) == {"outlier": None, "known": None}
