@@ -4,8 +4,8 @@ Usage: python -I probe.py REQUEST.json ANSWER.json, or python -I probe.py --wait
 the two paths from a line of standard input, as a JSON list; the end of the input ends it.
 
 This file imports nothing of Graft: what it can do, a model server can. Packages that a server does not have are hidden.
-The request names the SavedModel, TFRecord files of tf.Examples, how many of them, the digests of the images that may
-be among them, the batch size, the names of the features, and a file for the decoded pixels, if others want them.
+The request names the SavedModel, TFRecord files of tf.Examples, how many of them, the digests of the images that come
+first, the batch size, the names of the features, and a file for the decoded pixels, if others want them.
 
 The odd inputs come first: the replay then shows that they did no harm, and 100 MB of zeros do not add to the memory
 of a replay. The answer says which of them is being tried, so that one that kills the process is known.
@@ -178,21 +178,18 @@ def reason_of(message: str) -> str:
 
 
 def read_records(tf, request):  # type: ignore[no-untyped-def]
-    """Reads image bytes, serialized examples and content digests of the first records that training answered, too."""
-    images: list[bytes] = []
-    examples: list[bytes] = []
-    digests: list[str] = []
-    known = set(request["known"])
+    """Reads image bytes, serialized examples and digests of some records, first those that training answered."""
+    known, first, others = set(request["known"]), [], []  # type: ignore[var-annotated]
     for record in tf.data.TFRecordDataset(request["records"]).as_numpy_iterator():
-        if len(images) == request["images"]:
+        if len(first) == request["images"]:
             break
         feature = tf.train.Example.FromString(record).features.feature
         digest = feature[request["sha256_feature"]].bytes_list.value[0].decode()
-        if digest in known:
-            images.append(feature[request["image_feature"]].bytes_list.value[0])
-            digests.append(digest)
-            examples.append(record)
-    return images, examples, digests
+        place = first if digest in known else others
+        if len(place) < request["images"]:
+            place.append((feature[request["image_feature"]].bytes_list.value[0], record, digest))
+    rows = [*first, *others][: request["images"]]
+    return tuple([row[column] for row in rows] for column in range(3))
 
 
 def write_answer(answer, path: str) -> None:  # type: ignore[no-untyped-def]

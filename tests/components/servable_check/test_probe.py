@@ -46,7 +46,7 @@ def test_the_probe_imports_nothing_of_ours():
     assert imported - set(sys.stdlib_module_names) == {"tensorflow"}
 
 
-def test_images_that_training_did_not_answer_are_passed_over(eval_records):
+def test_images_that_training_answered_come_first(eval_records):
     import tensorflow as tf
 
     request = request_of("", eval_records, 3, known=[1, 4, 9, 12])
@@ -54,9 +54,12 @@ def test_images_that_training_did_not_answer_are_passed_over(eval_records):
     assert images == [eval_records.contents[row] for row in (1, 4, 9)]
     assert digests == request["known"][:3]
     assert examples == [eval_records.serialized[row] for row in (1, 4, 9)]
-    few = read_records(tf, request | {"images": 64})
-    assert few[2] == request["known"]
-    assert read_records(tf, request | {"known": []}) == ([], [], [])
+    more = read_records(tf, request | {"images": 6})
+    every = read_records(tf, request | {"images": 64})
+    assert more[2][:4] == every[2][:4] == request["known"]
+    assert more[0][4:] == [eval_records.contents[row] for row in (0, 2)]
+    assert sorted(every[0]) == sorted(eval_records.contents)
+    assert read_records(tf, request | {"known": []})[1] == eval_records.serialized[:3]
 
 
 def test_the_probe_answers_the_first_images_in_a_process_without_our_packages(

@@ -101,9 +101,17 @@ def test_another_number_of_classes_is_a_reason_and_no_exception(probabilities):
     assert judge_answers(changed, EXPECTED, LABELS, GATE)[1]
 
 
+def test_images_beyond_those_that_training_answered_are_held_against_serve_examples():
+    more = answer()
+    more["answers"].append({**more["answers"][1], "sha256": "z"})
+    assert judge_answers(more, EXPECTED, LABELS, GATE)[1] == []
+    more["answers"][2]["from_example"] = more["answers"][0]["from_example"]
+    assert "differs from serve_examples" in judge_answers(more, EXPECTED, LABELS, GATE)[1][0]
+
+
 def test_every_reason_is_given():
     broken = answer(probabilities=[0.1, 0.9], label="cats")
-    broken["answers"].append({**broken["answers"][1], "sha256": "z"})
+    broken["answers"][1]["sha256"] = "z"
     assert len(judge_answers(broken, EXPECTED, LABELS, GATE)[1]) == 4
 
 
