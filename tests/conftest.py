@@ -349,3 +349,12 @@ def examples_artifact(examples_uri, train_records, eval_records):
     describe_artifact(made, {"fingerprint": "f" * 64})
     assert made.split_names == artifact_utils.encode_split_names(list(features.SPLITS))
     return made
+
+
+def encode_pack(digests, values):
+    """The bytes of one pack of these vectors."""
+    from components.trainer.features.packs import PackEncoder
+
+    encoder = PackEncoder(values.shape[1])
+    encoder.add(digests, values)
+    return encoder.finish()

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from components.trainer.features.packs import encode_pack
 from scripts.compare_lines import FEATURES, main
+from tests.conftest import encode_pack
 
 DIGESTS = np.array([bytes([number]) * 32 for number in (1, 2, 3)], "S32")
 VECTORS = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)

@@ -107,12 +107,13 @@ def run_tfma(
             `features.parquet`.
     """
     batch_size, slices, classes = settings
-    names = list(models)
+    names, keeper = list(models), FeatureKeeper(output_path)
+    temperatures = {name: read_temperature(path) for name, path in models.items()}
     rows = (
         pipeline
         | "ListFiles" >> beam.Create(list_records(examples))
         | "ReadRecords" >> beam.FlatMap(read_batches, batch_size * PARTS)
-        | "AskModels" >> beam.ParDo(AskModels(dict(models), settings, FeatureKeeper(output_path)))
+        | "AskModels" >> beam.ParDo(AskModels(dict(models), temperatures, settings, keeper))
     )
     schema, wide = make_schema(names, slices), make_wide_schema(names, classes)
     path = os.path.join(output_path, features.OUTCOMES_FILE)
@@ -146,9 +147,15 @@ def run_tfma(
 class AskModels(beam.DoFn):
     """Turns a batch of records into rows, a table of `outcomes.make_schema` and `areas.make_wide_schema`."""
 
-    def __init__(self, models: dict[str, str], settings: tuple[int, list[str], int], keeper: FeatureKeeper) -> None:
+    def __init__(
+        self,
+        models: dict[str, str],
+        temperatures: dict[str, float],
+        settings: tuple[int, list[str], int],
+        keeper: FeatureKeeper,
+    ) -> None:
         super().__init__()
-        self.models, self.settings, self.keeper = models, settings, keeper
+        self.models, self.temperatures, self.settings, self.keeper = models, temperatures, settings, keeper
 
     def process(self, records: list[bytes]) -> Iterator[pa.Table]:
         """Asks each model about the whole batch; the candidate's features go to their file, past all other steps."""
@@ -156,8 +163,7 @@ class AskModels(beam.DoFn):
         answers = {name: open_model(path).answer(records, batch_size) for name, path in self.models.items()}
         if (values := answers[CANDIDATE].get(features.OUTPUT_FEATURES)) is not None:
             self.keeper.keep(np.array(records, object), values)
-        temperatures = {name: read_temperature(path) for name, path in self.models.items()}
-        yield make_rows(records, answers, temperatures, slices, classes)
+        yield make_rows(records, answers, self.temperatures, slices, classes)
 
 
 def make_rows(

@@ -203,7 +203,6 @@ class ComputeFeatures(beam.DoFn):
         super().__init__()
         self._job = job
         self._shared = Shared()
-        self._computed = beam.metrics.Metrics.counter("features", "computed")
 
     def setup(self) -> None:
         """Loads the graphs, once a process."""
@@ -220,7 +219,6 @@ class ComputeFeatures(beam.DoFn):
         found = list(in_flight(self._network.compute, batches))
         digests, values = (np.concatenate(column) for column in zip(*found, strict=True))
         self._job.store.keep(digests, values, by_content=True)
-        self._computed.inc(len(digests))
         yield len(digests)
 
 

@@ -28,18 +28,6 @@ class BadPack(ValueError):
     """A pack that must not be trusted; the message says what is wrong with it."""
 
 
-def encode_pack(digests: np.ndarray, values: np.ndarray) -> bytes:
-    """Packs vectors into the bytes of a Parquet file.
-
-    Args:
-        digests: S32 [n].
-        values: float32 [n, d].
-    """
-    encoder = PackEncoder(values.shape[1])
-    encoder.add(digests, values)
-    return encoder.finish()
-
-
 class PackEncoder:
     """Packs vectors as they come: beside what is packed already, `ROWS` of them are held."""
 

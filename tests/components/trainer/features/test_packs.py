@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from components.trainer.features.packs import ROWS, BadPack, Pack, PackEncoder, checksum_of, encode_pack
+from components.trainer.features.packs import ROWS, BadPack, Pack, PackEncoder, checksum_of
+from tests.conftest import encode_pack
 
 DIGESTS = np.frombuffer(np.random.default_rng(1).bytes(1500 * 32), "S32")
 
