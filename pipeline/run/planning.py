@@ -20,7 +20,7 @@ from components.registry.find import find_version_of
 from components.trainer.backbones.table import find_bringer, package_facts
 from pipeline.config.configuration import Config, Plan, model_key
 from pipeline.config.overrides import read_override
-from pipeline.fingerprint import lock_digest, node_fingerprints, source_fingerprints
+from pipeline.fingerprint import lock_digest, node_fingerprints
 from pipeline.workdir import Workdir
 
 Detail = Literal["quiet", "normal", "verbose"]  # the end alone; a line a node; those of the log as well
@@ -49,10 +49,18 @@ class RunOptions:
     detail: Detail = "normal"
 
 
-def make_plan(config: Config, workdir: Workdir, scan: Scan, options: RunOptions) -> Plan:
-    """Finds out what the DAG depends on: the data's fingerprint, the code's, and the served version."""
+def make_plan(config: Config, workdir: Workdir, scan: Scan, options: RunOptions, sources: dict[str, str]) -> Plan:
+    """Finds out what the DAG depends on: the data's fingerprint, the code's, and the served version.
+
+    Args:
+        config: checked.
+        workdir: the working directory.
+        scan: of the data.
+        options: of the command line.
+        sources: digest of the code behind each node.
+    """
     digest = scan.dataset["fingerprint"]
-    sources, libraries, weights = source_fingerprints(), library_versions(), hash_weights(config.trainer)
+    libraries, weights = library_versions(), hash_weights(config.trainer)
     key = model_key(config, digest, node_fingerprints(sources, libraries), weights)
     parent, best = find_baselines(workdir.serving, key, options.enable_cache)
     if config.data.corrections:

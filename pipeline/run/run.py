@@ -28,6 +28,7 @@ from components.sources.listing import Listing
 from pipeline import sample
 from pipeline.beam import refuse_unseen_by_nodes
 from pipeline.config.configuration import Config, Plan
+from pipeline.fingerprint import begin_source_fingerprints
 from pipeline.process.footprint import limit_arenas, loading
 from pipeline.process.progress import Progress, output_to
 from pipeline.process.signals import closing
@@ -102,7 +103,8 @@ def _scan_and_run(
     """Looks at the data, and goes on with the DAG unless the data is refused or nothing changed."""
     run, summary, progress = records
     kept = workdir.root / "features"
-    try_early(config, kept, hash_weights(config.trainer), partial(load_ahead, config))
+    find_sources = begin_source_fingerprints()
+    try_early(config, kept, hash_weights(config.trainer), partial(load_ahead, config), sources=find_sources)
     try:
         scan = look_at_data(config, listing, workdir, options.verify, progress)
         summary.dataset = scan.dataset
@@ -118,7 +120,10 @@ def _scan_and_run(
         progress.finish("Data", "refused", "the input is not usable")
         raise
     progress.finish("Data", "done", describe_scan(scan, progress.elapsed()))
-    plan = make_plan(config, workdir, scan, options)
+    if not options.if_changed:  # a run that may end here needs no TensorFlow
+        progress.start("Start-up")
+        load_ahead(config)
+    plan = make_plan(config, workdir, scan, options, find_sources())
     held = find_version_of(workdir.serving, plan.model_key)
     if options.if_changed and held is not None and needs_no_push(plan, held):
         summary.status, summary.model = "unchanged", describe_version(workdir.serving / str(held))
@@ -193,9 +198,11 @@ def _report(done: int, total: int) -> None:
 
 def _execute(plan: Plan, records: tuple[Path, Summary, Progress], workdir: Workdir) -> None:
     run, summary, progress = records
-    progress.start("Start-up")
-    load_ahead(plan.config)
-    try_early(plan.config, workdir.root / "features", plan.weights_sha256, lambda: None, files=True)
+    if progress.doing != "Start-up":
+        progress.start("Start-up")
+        load_ahead(plan.config)
+    kept = workdir.root / "features"
+    try_early(plan.config, kept, plan.weights_sha256, lambda: None, files=True, sources=lambda: plan.sources)
     from pipeline.dag import create_pipeline
     from pipeline.run.runners import run_on_beam
 

@@ -31,6 +31,7 @@ def try_early(
     prepare: Callable[[], None],
     stays: bool = True,
     files: bool = False,
+    sources: Callable[[], dict[str, str]] = source_fingerprints,
 ) -> None:
     """Tries what may fail once all images were read: saved models, layers to train, and weights to fetch.
 
@@ -41,6 +42,7 @@ def try_early(
         prepare: called before TensorFlow is first used.
         stays: whether what is fetched here is there for the Trainer; a pod's disk goes with the pod.
         files: whether a weights file is tried, too, which seldom fails: it takes TensorFlow and a second.
+        sources: gives the digest of the code behind each node.
 
     Raises:
         InputError: the weights cannot be had, or the network cannot be trained or exported.
@@ -51,7 +53,7 @@ def try_early(
     may_fail = asks_more or not find_family(trainer.backbone).ARE_PROVEN or trainer.weights == "imagenet"
     if not may_fail and not (files and trainer.weights != "none"):
         return
-    passed = kept / "known" / f"trial-{_question(config, weights_sha256)}"
+    passed = kept / "known" / f"trial-{_question(config, weights_sha256, sources()['Trainer'])}"
     if passed.is_file() and (not stays or Path(passed.read_text("utf-8")).exists()):
         return
     prepare()
@@ -62,14 +64,14 @@ def try_early(
     passed.write_text(weights, "utf-8")
 
 
-def _question(config: Config, weights_sha256: str) -> str:
+def _question(config: Config, weights_sha256: str, code: str) -> str:
     facts = {
         "options": config.trainer.model_dump(mode="json", include=set(TRIED)),
         "image_size": config.transform.image_size,
         "exports": config.exports,
         "weights": weights_sha256,
         "cache": str(cache_folder()),
-        "code": source_fingerprints()["Trainer"],
+        "code": code,
         "libraries": library_versions(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -12,6 +12,7 @@ from pipeline import fingerprint
 from pipeline.fingerprint import (
     NODE_MODULES,
     ROOT,
+    begin_source_fingerprints,
     code_digest,
     node_files,
     node_fingerprints,
@@ -46,6 +47,20 @@ def fingerprints():
 @functools.cache
 def code():
     return code_digest()
+
+
+def test_a_process_beside_digests_the_same_sources_wherever_it_is_asked(tmp_path, monkeypatch):
+    (tmp_path / "pipeline").mkdir()  # a user's own
+    (tmp_path / "pipeline" / "__init__.py").write_text("raise RuntimeError", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    finish = begin_source_fingerprints()
+    monkeypatch.setattr(fingerprint, "source_fingerprints", lambda: pytest.fail("asked here"))
+    assert finish() == fingerprints()
+
+
+def test_where_that_process_fails_this_one_digests(monkeypatch):
+    monkeypatch.setattr(fingerprint.sys, "executable", shutil.which("false"))
+    assert begin_source_fingerprints()() == fingerprints()
 
 
 @pytest.mark.parametrize(

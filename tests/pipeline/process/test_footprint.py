@@ -30,6 +30,25 @@ def test_a_collector_that_was_off_stays_off():
         gc.unfreeze()
 
 
+def test_what_libraries_merely_offer_is_not_loaded_with_them_and_is_there_when_asked_for():
+    script = (
+        "import sys\nfrom pipeline.process.footprint import OFFERED, loading\n"
+        "with loading():\n    import pipeline.dag, pipeline.run.runners\n"
+        "print(sorted(OFFERED & set(sys.modules)))\n"
+        "import matplotlib.pyplot, sklearn.linear_model\n"
+        "print(sorted(OFFERED & set(sys.modules)))\n"
+        "import tensorflow_model_analysis as tfma\nprint(tfma.EvalSharedModel.__name__, tfma.view.__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines() == [
+        "[]",
+        "['matplotlib', 'sklearn']",
+        "EvalSharedModel tensorflow_model_analysis.view",
+    ]
+    assert "is not looked for" not in done.stderr  # each library takes it that something is not there
+
+
 def test_what_only_runs_models_loads_tensorflow_without_keras():
     script = (
         "import gc, sys\nfrom pipeline.process.footprint import load_tensorflow\ntf = load_tensorflow()\n"

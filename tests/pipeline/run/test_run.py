@@ -19,6 +19,7 @@ from components.sources.find import list_sources
 from pipeline import __main__ as console_script
 from pipeline.cli import app
 from pipeline.config.configuration import Config
+from pipeline.fingerprint import source_fingerprints
 from pipeline.process.progress import Progress
 from pipeline.report.ending import EXIT_CODES, describe_end, describe_start, describe_unused_override
 from pipeline.report.summary import Summary
@@ -119,9 +120,8 @@ def planned(tmp_path):
     def call(**sections):
         config = Config.model_validate({"trainer": {"weights": "none"}, **sections})
         listing = list_sources(str(root), config.data)
-        return make_plan(
-            config, workdir, look_at_data(config, listing, workdir, False, Progress(console_of())), RunOptions()
-        )
+        scan = look_at_data(config, listing, workdir, False, Progress(console_of()))
+        return make_plan(config, workdir, scan, RunOptions(), source_fingerprints())
 
     call.root, call.workdir = root, workdir
     return call
