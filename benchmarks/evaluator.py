@@ -102,7 +102,7 @@ def write_examples(folder: Path, images: int, classes: int) -> Any:
     with tf.io.TFRecordWriter(str(split / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
         for number in range(images):
             texts = {
-                features.IMAGE: "",
+                features.IMAGE: f"picture {number}",
                 features.LABEL_TEXT: f"class {number % classes:04d}",
                 features.FILENAME: f"{number}.png",
                 features.SHA256: f"{number:064x}",

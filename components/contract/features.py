@@ -68,8 +68,9 @@ OLD_READING = {"orientation": "ignore", "alpha": "ignore"}  # of models whose fa
 EXTRA_ASSETS = "assets.extra"
 STATISTICS_ASSETS = "statistics"  # a folder in it: Split-<split>/FeatureStats.pb, as StatisticsGen writes them
 
-# Beside the SavedModel of a pushed version, for people; servers ignore it.
-CARD_FILE = "MODEL_CARD.md"
+# Beside the SavedModel of a pushed version; servers ignore them.
+PASSPORT_FILE = "passport.json"  # where it comes from, how good it is, the digest of every other file
+CARD_FILE = "MODEL_CARD.md"  # for people
 
 # Files inside artifacts.
 MANIFEST_FILE = "manifest.jsonl"  # a row a file of the source, sorted by path
@@ -82,6 +83,7 @@ EVALUATION_FILE = "metrics.json"  # what the Evaluator measured, in the names of
 STATISTICS_FILE = "FeatureStats.pb"  # TFX's name, in a folder a split
 ANOMALIES_FILE = "SchemaDiff.pb"  # TFX's name, in a folder a split
 OUTCOMES_FILE = "images.parquet"  # of the Evaluator: what each model answered for each eval image
+ANSWERS_FILE = "answers.parquet"  # of the Evaluator, then of a version: what it answered, for the next runs
 FEATURES_FILE = "features.parquet"  # of the Evaluator: what the candidate's backbone made of each eval image
 BASELINE_FILE = "baseline.json"  # a pushed version to compare the candidate with, or why it cannot be
 CORRECTIONS_FILE = "label_errors.csv"  # beside a run's page: likely label errors, as `data.corrections` takes them

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -29,6 +29,7 @@ from components.evaluator import batch_metrics
 from components.evaluator.areas import PROBABILITIES, list_probabilities, make_wide_schema
 from components.evaluator.batch_metrics import RATED, Columns
 from components.evaluator.batched_model import PARTS, Answers, open_model
+from components.evaluator.kept_answers import KeptAnswers, KnownAnswers, add_origin, digest_images, list_fields
 from components.evaluator.kept_features import FeatureKeeper
 from components.evaluator.metrics import list_metrics
 from components.evaluator.outcomes import MODEL_COLUMNS, make_schema, rate_images, rate_typicality
@@ -94,6 +95,7 @@ def run_tfma(
     config: config_pb2.EvalConfig,
     settings: tuple[int, list[str], int],
     output_path: str,
+    kept: Mapping[str, KeptAnswers],
 ) -> None:
     """Adds the Beam steps: records in batches of a fixed size, through the models, into metrics and a row an image.
 
@@ -105,6 +107,7 @@ def run_tfma(
         settings: the batch size, the names of the slices, and the number of classes.
         output_path: of TFMA's files, of `images.parquet`, of every image's probabilities, and of the parts of
             `features.parquet`.
+        kept: {name: answers that an earlier run had of this model}; it is asked about other images alone.
     """
     batch_size, slices, classes = settings
     names, keeper = list(models), FeatureKeeper(output_path)
@@ -113,9 +116,9 @@ def run_tfma(
         pipeline
         | "ListFiles" >> beam.Create(list_records(examples))
         | "ReadRecords" >> beam.FlatMap(read_batches, batch_size * PARTS)
-        | "AskModels" >> beam.ParDo(AskModels(dict(models), temperatures, settings, keeper))
+        | "AskModels" >> beam.ParDo(AskModels(dict(models), temperatures, settings, keeper, kept))
     )
-    schema, wide = make_schema(names, slices), make_wide_schema(names, classes)
+    schema, wide = make_schema(names, slices), pa.schema([*make_wide_schema(names, classes), *list_fields(CANDIDATE)])
     path = os.path.join(output_path, features.OUTCOMES_FILE)
     _ = (
         rows
@@ -153,17 +156,33 @@ class AskModels(beam.DoFn):
         temperatures: dict[str, float],
         settings: tuple[int, list[str], int],
         keeper: FeatureKeeper,
+        kept: Mapping[str, KeptAnswers],
     ) -> None:
         super().__init__()
         self.models, self.temperatures, self.settings, self.keeper = models, temperatures, settings, keeper
+        self.kept, self.known = dict(kept), dict[str, KnownAnswers | None]()
+
+    def setup(self) -> None:
+        """Reads what earlier runs know."""
+        self.known = {name: answers.load() for name, answers in self.kept.items()}
 
     def process(self, records: list[bytes]) -> Iterator[pa.Table]:
         """Asks each model about the whole batch; the candidate's features go to their file, past all other steps."""
-        batch_size, slices, classes = self.settings
-        answers = {name: open_model(path).answer(records, batch_size) for name, path in self.models.items()}
+        _, slices, classes = self.settings
+        images = digest_images(records)
+        answers = {name: self._answer(name, records, images) for name in self.models}
         if (values := answers[CANDIDATE].get(features.OUTPUT_FEATURES)) is not None:
             self.keeper.keep(np.array(records, object), values)
-        yield make_rows(records, answers, self.temperatures, slices, classes)
+        yield add_origin(make_rows(records, answers, self.temperatures, slices, classes), images)
+
+    def _answer(self, name: str, records: list[bytes], images: list[bytes]) -> Answers:
+        """Gives a model's answers; it is loaded where it is asked, not before."""
+
+        def ask(rows: Iterable[int]) -> Answers:
+            return open_model(self.models[name]).answer([records[row] for row in rows], self.settings[0])
+
+        known = self.known.get(name)
+        return ask(range(len(records))) if known is None else known.answer(images, ask)
 
 
 def make_rows(

@@ -1,7 +1,8 @@
 """The area under the ROC curve of each class against the rest, exactly, from every image's probabilities.
 
-Those of all classes are kept only while the Evaluator runs: in files beside `images.parquet`, which each bundle of Beam
-writes for itself, and which are read a batch at a time. So memory holds a batch and one number an image.
+Those of all classes are in files beside `images.parquet` while the Evaluator runs, which each bundle of Beam writes for
+itself, and which are read a batch at a time. So memory holds a batch and one number an image. Where they are few, the
+candidate's stay (`kept_answers.py`).
 """
 
 from __future__ import annotations
@@ -34,11 +35,16 @@ def list_probabilities(probabilities: np.ndarray) -> dict[str, list[bytes]]:
 
 def read_probabilities(uri: str, model: str) -> Iterator[np.ndarray]:
     """Reads the files of an evaluation: float32 [images, classes] of one model, a batch at a time."""
+    for batch in read_columns(uri, [f"{model}/{PROBABILITIES}"]):
+        (column,) = batch.columns
+        yield np.frombuffer(b"".join(column.to_pylist()), np.float32).reshape(len(column), -1)
+
+
+def read_columns(uri: str, names: list[str]) -> Iterator[pa.RecordBatch]:
+    """Reads some columns of the files, a batch at a time."""
     for path in _list_files(uri):
         with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            for group in pq.ParquetFile(file).iter_batches(columns=[f"{model}/{PROBABILITIES}"]):
-                (column,) = group.columns
-                yield np.frombuffer(b"".join(column.to_pylist()), np.float32).reshape(len(column), -1)
+            yield from pq.ParquetFile(file).iter_batches(columns=names)
 
 
 def remove_probabilities(uri: str) -> None:

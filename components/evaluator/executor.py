@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +32,7 @@ from components.evaluator.analysis import (
 )
 from components.evaluator.areas import remove_probabilities
 from components.evaluator.batched_model import closing_models, why_not_runnable
+from components.evaluator.kept_answers import KeptAnswers, find_answers, keep_answers
 from components.evaluator.kept_features import join_parts
 from components.evaluator.measure import measure, read_outcomes
 from components.evaluator.outcomes import Outcomes
@@ -64,15 +65,18 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 "The eval split holds no example: nothing to evaluate. Add images, or change data.eval_fraction."
             )
         classes = read_labels(path_utils.serving_model_path(artifacts[CANDIDATE].uri))
-        baselines = find_runnable(artifacts, input_dict["examples"], len(classes))
+        kept = find_kept(artifacts, len(classes))
+        baselines = find_runnable(artifacts, input_dict["examples"], len(classes), kept)
         twice = are_one(baselines)
         names = [CANDIDATE, *(name for name, row in baselines.items() if row.exists and not (twice and name == BEST))]
         paths = {name: path_utils.serving_model_path(artifacts[name].uri) for name in names}
         config, settings = make_eval_config(names), (options.batch_size, options.slices, len(classes))
+        kept = {name: kept[name] for name in names if name in kept}
         with closing_models(), self._make_beam_pipeline() as pipeline:
-            run_tfma(pipeline, input_dict["examples"], paths, config, settings, evaluation.uri)
+            run_tfma(pipeline, input_dict["examples"], paths, config, settings, evaluation.uri, kept)
         join_parts(evaluation.uri)
         metrics, outcomes = measure(evaluation.uri, names, classes, (options, gate))
+        keep_answers(evaluation.uri, paths[CANDIDATE], CANDIDATE, records, len(classes))
         remove_probabilities(evaluation.uri)
         check_counts(evaluation.uri, metrics, records)
         if twice:
@@ -93,20 +97,36 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         progress.info(describe_metrics(metrics, result), extra={"done": True})
 
 
+def find_kept(artifacts: dict[str, types.Artifact], classes: int) -> dict[str, KeptAnswers]:
+    """Finds what earlier runs had of the baselines' answers: {name: answers}."""
+    found = {
+        name: find_answers(path_utils.serving_model_path(artifacts[name].uri), classes)
+        for name in (BASELINE, BEST)
+        if read_baseline(artifacts[name]).exists
+    }
+    return {name: answers for name, answers in found.items() if answers}
+
+
 def find_runnable(
-    artifacts: dict[str, types.Artifact], examples: Sequence[types.Artifact], classes: int
+    artifacts: dict[str, types.Artifact],
+    examples: Sequence[types.Artifact],
+    classes: int,
+    kept: Mapping[str, KeptAnswers],
 ) -> dict[str, Baseline]:
     """Reads both baselines; one that does not answer for a real record is marked as not comparable.
+
+    One with kept answers gave them, and is not loaded to find that out.
 
     Args:
         artifacts: of `BASELINE` and `BEST`, beside others.
         examples: with an eval split.
         classes: number of the candidate's classes.
+        kept: of `find_kept`.
     """
     baselines = {name: read_baseline(artifacts[name]) for name in (BASELINE, BEST)}
     record = first_record(examples) if any(row.exists for row in baselines.values()) else None
     for name, row in baselines.items():
-        if not row.exists or record is None:
+        if not row.exists or name in kept or record is None:
             continue
         if name == BEST and row.version == baselines[BASELINE].version:
             baselines[name] = replace(row, exists=baselines[BASELINE].exists, reason=baselines[BASELINE].reason)

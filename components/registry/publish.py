@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from components.contract import features
 from components.errors import Damaged, InputError, first_line
+from components.files.paths import exists
 from components.registry import pointer, verify, versions
 from components.registry.card.facts import Sources, gather_facts
 from components.registry.card.fields import given_card
@@ -89,7 +90,11 @@ def publish_model(
 
 
 def copy_data(data: Data | None, folder: Path) -> dict[str, str]:
-    """Copies the statistics of each split and the counts of the data set; gives sha256 of each file, by its path."""
+    """Copies the statistics of each split, the counts of the data set, and the answers that the Evaluator kept.
+
+    Returns:
+        sha256 of each file, by its path.
+    """
     if data is None:
         return {}
     extra = folder / features.EXTRA_ASSETS
@@ -102,6 +107,9 @@ def copy_data(data: Data | None, folder: Path) -> dict[str, str]:
         place = f"{features.STATISTICS_ASSETS}/{split}"
         copied = copy_tree(os.path.join(data.statistics, split), extra / place)
         digests |= {f"{place}/{name}": digest for name, digest in copied.items()}
+    answers = os.path.join(data.evaluation, features.ANSWERS_FILE)
+    if data.evaluation and exists(answers):
+        digests[features.ANSWERS_FILE] = copy_file(answers, extra / features.ANSWERS_FILE)
     return {f"{features.EXTRA_ASSETS}/{name}": digest for name, digest in digests.items()}
 
 

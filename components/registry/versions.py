@@ -11,10 +11,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from components.contract import features
 from components.errors import InputError
 from components.registry.pointer import POINTER_FILE, Event, Pointer, read_pointer, way_out
 
-PASSPORT_FILE = "passport.json"
+PASSPORT_FILE = features.PASSPORT_FILE
 SAVED_MODEL_FILE = "saved_model.pb"
 
 

@@ -8,6 +8,8 @@ from tfx.types import standard_artifacts
 from components.baseline_model import Executor, describe_baseline, why_not_comparable
 from components.contract import features
 from components.contract.artifacts import Baseline
+from components.errors import InputError
+from components.files.digests import digest_files
 from components.registry import versions
 from components.registry.baselines import choose_baseline, choose_best, find_best
 from tests.conftest import artifact
@@ -89,6 +91,39 @@ def test_the_baseline_is_a_copy_that_outlives_the_served_version(serving, tmp_pa
     assert (copied / versions.SAVED_MODEL_FILE).read_bytes() == b"graph of 10"
     assert (copied / "assets" / features.LABELS_ASSET).read_text("utf-8").split() == CLASSES
     assert said() == ["version 10"]
+
+
+def edit_answers(serving, number):
+    """Two versions with kept answers; then somebody makes those of one look better, or worse."""
+    for version, accuracy in (("9", 0.95), ("10", 0.94)):
+        answers = serving / version / "assets.extra" / features.ANSWERS_FILE
+        answers.parent.mkdir()
+        answers.write_bytes(b"answers")
+        passport = {"files": digest_files(str(serving / version)), "metrics": {"accuracy": accuracy, "examples": 100}}
+        (serving / version / versions.PASSPORT_FILE).write_text(json.dumps(passport))
+    (serving / number / "assets.extra" / features.ANSWERS_FILE).write_bytes(b"others!")
+
+
+def test_a_served_version_whose_kept_answers_were_edited_is_refused(serving, tmp_path):
+    edit_answers(serving, "10")
+    with pytest.raises(InputError, match=r"Version 10 in .* is not as it was pushed \(changed: assets.extra/answers"):
+        execute(serving, tmp_path, "served")
+
+
+def test_of_a_best_version_whose_kept_answers_were_edited_its_recorded_accuracy_counts(serving, tmp_path):
+    edit_answers(serving, "9")
+    execute(serving, tmp_path, "served")
+    assert baseline_in(tmp_path, "baseline_model").exists
+    reason = "version 9 is not as it was pushed (changed: assets.extra/answers.parquet)"
+    assert baseline_in(tmp_path, "best_model") == Baseline(9, False, reason, 0.95, 100)
+
+
+def test_a_baseline_brings_its_kept_answers(serving, tmp_path):
+    (serving / "10" / "assets.extra").mkdir()
+    (serving / "10" / "assets.extra" / features.ANSWERS_FILE).write_bytes(b"answers")
+    execute(serving, tmp_path, "served")
+    copied = tmp_path / "baseline_model" / "Format-Serving" / "assets.extra" / features.ANSWERS_FILE
+    assert copied.read_bytes() == b"answers"
 
 
 def test_no_baseline_is_said_and_typed(serving, tmp_path, said):

@@ -12,7 +12,9 @@ from tfx.types import standard_artifacts
 from components import baseline_model, pusher
 from components.contract import features
 from components.contract.artifacts import DataVerdict, Manifest, contents_of, record_contents
+from components.evaluator import batched_model
 from components.evaluator import executor as evaluator
+from components.evaluator.batched_model import load_model
 from components.options.gates import EvaluatorOptions, QualityGateOptions
 from components.registry import versions
 from pipeline.beam import NO_IMAGE, name_runner
@@ -109,7 +111,15 @@ def twenty(tmp_path_factory):
     return write_examples(tmp_path_factory.mktemp("twenty"), 20)
 
 
-def test_shuffled_labels_are_refused_and_a_slightly_worse_model_is_pushed(tmp_path, thousand, twenty):
+@pytest.fixture(autouse=True)
+def loaded(monkeypatch):
+    """Lists the models that the Evaluator loads."""
+    paths = list[str]()
+    monkeypatch.setattr(batched_model, "load_model", lambda path: paths.append(path) or load_model(path))
+    return paths
+
+
+def test_shuffled_labels_are_refused_and_a_slightly_worse_model_is_pushed(tmp_path, thousand, twenty, loaded):
     line = Line(tmp_path)
     assert line.retrain(range(42), thousand)[0]
 
@@ -132,9 +142,17 @@ def test_shuffled_labels_are_refused_and_a_slightly_worse_model_is_pushed(tmp_pa
     assert "eval set too small to decide, about " in checks["accuracy_drop"]["reason"]
     assert "20 images cannot show of any candidate" in checks["eval_images"]["reason"]
     assert not pushed  # one of 20 images lost is more than 2 %: the measured loss decides
+    assert_only_candidates(loaded, runs=4)
 
 
-def test_ten_retrains_each_three_tenths_of_a_point_worse_are_stopped_by_the_decay_limit(tmp_path, thousand):
+def assert_only_candidates(loaded, runs):
+    """Of what was pushed, every answer is known since it was a candidate."""
+    assert [path.split("/")[-3:] for path in loaded] == [
+        [f"run-{number}", "model", "Format-Serving"] for number in range(1, runs + 1)
+    ]
+
+
+def test_ten_retrains_each_three_tenths_of_a_point_worse_are_stopped_by_the_decay_limit(tmp_path, thousand, loaded):
     line = Line(tmp_path)
     assert line.retrain(range(42), thousand)[0]
     first = versions.served_version(line.serving)
@@ -147,3 +165,4 @@ def test_ten_retrains_each_three_tenths_of_a_point_worse_are_stopped_by_the_deca
     assert (checks["decay"]["verdict"], checks["decay"]["measured"]) == ("fail", pytest.approx(0.021))
     assert f"0.0210 below the best version ever pushed, {first} (on the same images" in checks["decay"]["reason"]
     assert len(versions.list_versions(line.serving)) == 7
+    assert_only_candidates(loaded, runs=8)

@@ -179,13 +179,14 @@ def fail_once(monkeypatch, module, name: str, calls: int) -> None:
 
 
 def evaluate(folder: Path, monkeypatch, losses) -> object:
-    """Evaluator: numbers, verdict and a row an image."""
+    """Evaluator: numbers, verdict, a row an image, and the answers that are kept."""
     if losses:
         retrying(monkeypatch, evaluator)
     examples, candidate = write_examples(folder / "examples", 60), Path(save_model(folder / "a", range(2)).uri)
     metrics, verdict, _ = evaluator.evaluate(folder, examples, candidate, None)
     rows = pq.read_table(folder / "evaluation" / features.OUTCOMES_FILE).to_pylist()
-    return metrics, verdict["checks"], sorted(rows, key=lambda row: row["name"])
+    answers = pq.read_table(folder / "evaluation" / features.ANSWERS_FILE)
+    return metrics, verdict["checks"], sorted(rows, key=lambda row: row["name"]), answers.to_pylist()
 
 
 def predict(form: str):

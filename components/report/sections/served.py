@@ -39,7 +39,7 @@ def gather(inputs: ReportInputs, pictures: Pictures) -> Facts | str:
         return describe_absence(inputs)
     passport, dataset = (
         read_served(inputs, name)
-        for name in ("passport.json", os.path.join(features.EXTRA_ASSETS, features.DATASET_FILE))
+        for name in (features.PASSPORT_FILE, os.path.join(features.EXTRA_ASSETS, features.DATASET_FILE))
     )
     classes, table = compare_classes(inputs, dataset), inputs.outcomes
     evaluated = table is not None and "baseline/predicted" in table.column_names

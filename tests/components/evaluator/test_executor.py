@@ -57,13 +57,13 @@ FIRST = Baseline(reason="no version is being served yet")
 @pytest.fixture(scope="module", autouse=True)
 def _asked_once():
     """TFMA runs once for the same models on the same images; what it left is copied for whoever asks again."""
-    run, kept = executor.run_tfma, {}
+    run, done = executor.run_tfma, {}
 
-    def run_or_copy(pipeline, examples, models, config, settings, output_path):
+    def run_or_copy(pipeline, examples, models, config, settings, output_path, kept):
         paths = {name: os.path.realpath(path) for name, path in models.items()}
-        before = kept.setdefault(repr((examples[0].uri, paths, config, settings)), output_path)
+        before = done.setdefault(repr((examples[0].uri, paths, config, settings, kept)), output_path)
         if before == output_path:
-            run(pipeline, examples, models, config, settings, output_path)
+            run(pipeline, examples, models, config, settings, output_path, kept)
         else:
             shutil.copytree(before, output_path, ignore=shutil.ignore_patterns("metrics.json", "verdict.json"))
 

@@ -17,6 +17,7 @@ def records_of(rows):
     for row in rows:
         example = tf.train.Example()
         example.features.feature[features.SHA256].bytes_list.value.append(f"{row:064x}".encode())
+        example.features.feature[features.IMAGE].bytes_list.value.append(f"picture {row}".encode())
         example.features.feature[features.LABEL].int64_list.value.append(0)
         found.append(example.SerializeToString())
     return found
@@ -76,7 +77,7 @@ def test_the_candidates_features_go_to_the_file_and_not_into_rows(tmp_path, monk
     monkeypatch.setattr(analysis, "open_model", lambda path: SimpleNamespace(answer=answer))
     records = records_of(range(5))
     models, temperatures = {"candidate": "here", "baseline": "there"}, {"candidate": 1.0, "baseline": 1.0}
-    asking = analysis.AskModels(models, temperatures, (2, [], 1), FeatureKeeper(str(tmp_path)))
+    asking = analysis.AskModels(models, temperatures, (2, [], 1), FeatureKeeper(str(tmp_path)), {})
     (rows,) = asking.process(records)
     assert rows.num_rows == 5
     assert not any("feature" in name for name in rows.column_names)

@@ -20,7 +20,7 @@ def write_examples(folder, count):
     with tf.io.TFRecordWriter(str(split / "data_tfrecord-00000-of-00001")) as writer:
         for number in range(count):
             texts = {
-                features.IMAGE: "",
+                features.IMAGE: f"picture {number}",
                 features.LABEL_TEXT: CLASSES[number % 2],
                 features.FILENAME: f"{number}.png",
                 features.SHA256: hashlib.sha256(str(number).encode()).hexdigest(),

@@ -8,6 +8,8 @@ import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -57,6 +59,22 @@ def test_a_pushed_version_is_the_model_its_data_and_its_passport(model, data, se
     files = {p.relative_to(pushed).as_posix() for p in pushed.rglob("*") if p.is_file()}
     assert set(passport["files"]) == files - {versions.PASSPORT_FILE}
     assert {path.name for path in serving.iterdir()} == {"1764000000", pointer.POINTER_FILE, pointer.LOCK_FILE}
+
+
+def test_a_version_has_the_answers_that_the_evaluator_kept_and_its_passport_their_digest(model, data, serving):
+    Path(data.evaluation, features.ANSWERS_FILE).write_bytes(b"answers")
+    pushed = serving / str(publish_model(str(model), serving, PASSPORT, data).version)
+    assert (pushed / "assets.extra" / "answers.parquet").read_bytes() == b"answers"
+    recorded = versions.read_passport(pushed)["files"]["assets.extra/answers.parquet"]
+    assert recorded == digest_of(pushed / "assets.extra" / "answers.parquet")
+    assert verify.verify_version(serving, int(pushed.name)).clean
+
+
+@pytest.mark.parametrize("evaluated", [True, False])
+def test_a_version_without_kept_answers_has_no_file_of_them(model, data, serving, evaluated):
+    data = data if evaluated else replace(data, evaluation="")
+    pushed = serving / str(publish_model(str(model), serving, PASSPORT, data).version)
+    assert not (pushed / "assets.extra" / "answers.parquet").exists()
 
 
 def test_a_push_is_served_since_and_says_so(model, serving):
