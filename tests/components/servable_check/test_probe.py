@@ -92,6 +92,13 @@ def test_the_probe_answers_the_first_images_in_a_process_without_our_packages(
         assert row["label"] == CLASSES[int(np.argmax(row["probabilities"]))]
 
 
+def test_a_replay_that_fails_is_not_blamed_on_an_odd_input(trained, eval_records, tmp_path):
+    answer, failure = run_probe(request_of(trained.path, eval_records) | {"records": [str(tmp_path / "gone")]}, 300)
+    assert answer is None
+    assert failure.startswith("the export does not work in a fresh process (exit code 1): ")
+    assert "gone" in failure
+
+
 def test_packages_that_a_server_does_not_have_are_hidden():
     script = (
         f"import runpy, sys; probe = runpy.run_path({str(PROBE)!r}); sys.meta_path.insert(0, probe['Hidden']())\n"
