@@ -220,24 +220,29 @@ def map_classes(labels: list[str], rows: list[Row], memory: History) -> ClassMap
     known = memory.classes()
     if not known:
         return ClassMap(list(labels), places=list(labels))
-    new = [label for label in labels if label not in known]
-    gone = [label for label in known if label not in labels]
+    there, before = set(labels), set(known)
+    new = [label for label in labels if label not in before]
+    gone = [label for label in known if label not in there]
     renamed = _find_renamed(new, gone, rows, memory)
     places = [renamed.get(label, label) for label in known]
-    new = [label for label in new if label not in renamed.values()]
+    taken = set(renamed.values())
+    new = [label for label in new if label not in taken]
     places += new
     gone = [label for label in gone if label not in renamed]
-    return ClassMap([label for label in places if label in labels], new, gone, renamed, places)
+    return ClassMap([label for label in places if label in there], new, gone, renamed, places)
 
 
 def _find_renamed(new: list[str], gone: list[str], rows: list[Row], memory: History) -> dict[str, str]:
     keys = {key_of(label): label for label in gone}
     renamed = {keys[key_of(label)]: label for label in new if key_of(label) in keys}
-    for label in new if gone else []:
-        if label in renamed.values():
-            continue
-        digests = [row.sha256 for row in rows if row.label == label and row.sha256]
-        counts = Counter(before for before in memory.labels(digests) if before in gone and before not in renamed)
-        if counts and (best := counts.most_common(1)[0])[1] > len(digests) / 2:
+    taken, left = set(renamed.values()), set(gone) - renamed.keys()
+    digests: dict[str, list[str]] = {label: [] for label in new if left and label not in taken}
+    for row in rows if digests else []:
+        if row.sha256 and row.label in digests:
+            digests[row.label].append(row.sha256)
+    for label, images in digests.items():
+        counts = Counter(before for before in memory.labels(images) if before in left)
+        if counts and (best := counts.most_common(1)[0])[1] > len(images) / 2:
             renamed[best[0]] = label
+            left.remove(best[0])
     return renamed

@@ -216,3 +216,24 @@ def test_a_class_that_is_only_spelled_otherwise_has_its_place(follow, old, new):
     assert mapped.renamed == {old: new}
     assert (mapped.new, mapped.gone) == (["ant"], [])
     assert mapped.classes.index(new) == sorted([old, "zebra"]).index(old)
+
+
+class Walked(list):
+    """Rows that count how often somebody goes through them."""
+
+    walks = 0
+
+    def __iter__(self):
+        self.walks += 1
+        return super().__iter__()
+
+
+def test_all_classes_renamed_at_once_take_one_walk_over_the_images(tmp_path):
+    pairs = [(f"{number:02d}", f"x{number:02d}") for number in range(40)]
+    with open_history(str(tmp_path / "m")) as memory:
+        memory.keep_classes([old for old, _ in pairs], [(f"{old}-{i}", old) for old, _ in pairs for i in range(3)])
+        rows = Walked(Row(f"{new}/{i}", new, sha256=f"{old}-{i}") for old, new in pairs for i in range(3))
+        mapped = map_classes([new for _, new in pairs], rows, memory)
+    assert mapped.renamed == dict(pairs)
+    assert mapped.classes == [new for _, new in pairs]
+    assert rows.walks == 1
