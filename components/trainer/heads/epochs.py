@@ -47,15 +47,15 @@ class KeptFeatures:
     size = first_mask = 0
 
     def __init__(self, values: np.ndarray, scale: Scale) -> None:
-        """Takes features float32 [n, d]; read where they are if they can be, see `arrays.share`."""
+        """Takes features float32 [n, d]; read where they are if they can be, see `shared_arrays.share`."""
         with tf.device("/cpu:0"):  # a GPU gets the rows of a batch, never all of them
             self.values = tf.Variable(share(values), trainable=False)
         self._scale = scale
 
     def features(self, params: tf.Tensor, batch: Batch, learning: bool) -> tf.Tensor:
         """Looks up the rows of a replica's share of a batch: float64 [places, d], 0 where a place is empty."""
-        with tf.device("/cpu:0"):
-            rows = tf.gather(self.values, tf.maximum(batch.index, 0))
+        with tf.device("/cpu:0"):  # a gather from the variable itself would first copy all of it
+            rows = tf.gather(self.values.read_value(), tf.maximum(batch.index, 0))
         scaled = (tf.cast(rows, tf.float64) - self._scale.mean) / self._scale.spread
         # An empty place reads row 0, which may not be finite: 0 times that would still spoil the gradient.
         return tf.where((batch.index >= 0)[:, None], scaled, 0.0)
