@@ -19,6 +19,7 @@ from tfx.dsl.io import fileio
 
 from components.evaluator.outcomes import Outcomes
 
+READ_AT_ONCE = 4096  # images, of which each has a probability for every class
 PROBABILITIES = "probabilities"  # of the files' names, and of a model's column: float32 [classes], as bytes
 
 
@@ -44,7 +45,7 @@ def read_columns(uri: str, names: list[str]) -> Iterator[pa.RecordBatch]:
     """Reads some columns of the files, a batch at a time."""
     for path in _list_files(uri):
         with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            yield from pq.ParquetFile(file).iter_batches(columns=names)
+            yield from pq.ParquetFile(file).iter_batches(READ_AT_ONCE, columns=names)
 
 
 def remove_probabilities(uri: str) -> None:
