@@ -43,6 +43,7 @@ lint: dev ## ruff, formatting, types, import contracts
 	@echo "Ruff..." && $(BIN)/ruff check --quiet .
 	@echo "Formatting..." && $(BIN)/ruff format --check --quiet . || { echo "Not formatted; \`make format\` does it."; exit 1; }
 	@echo "Types..." && $(BIN)/mypy --no-error-summary pipeline components scripts
+	@$(BIN)/mypy --no-error-summary -p benchmarks.scale
 	@echo "Import contracts..." && $(BIN)/lint-imports > .tools/imports.log || { cat .tools/imports.log; exit 1; }
 
 format: dev ## rewrite the sources as ruff wants them

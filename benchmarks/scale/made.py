@@ -16,7 +16,7 @@ import numpy as np
 
 from components.contract import features
 from components.example_gen.history import open_history
-from components.example_gen.scan import digest_inspector, limits_of
+from components.example_gen.scan import digest_inspector, limits_of, scan_data
 from components.images.findings import Inspection
 from components.options.data import DataOptions
 from components.sources.find import list_sources
@@ -64,6 +64,13 @@ class Place:
     def options(self) -> DataOptions:
         """The options of the ingest: those that are usual, and a larger eval split."""
         return DataOptions(eval_fraction=EVAL_FRACTION)
+
+    @property
+    def sample(self) -> int:
+        """How many eval images the Trainer computes features of."""
+        from components.trainer.outliers.typicality import count_sample
+
+        return count_sample(features.MAX_REFUSED)
 
     def store(self) -> FeatureStore:
         """Gives the feature store."""
@@ -132,26 +139,40 @@ def fill_history(place: Place) -> None:
 
 
 def fill_store(place: Place) -> None:
-    """Keeps features of all images: a mean a class and noise behind a ReLU, of which about every third is zero."""
-    means = np.random.default_rng(0).normal(0.25, 0.35, (place.classes, WIDTH)).astype(np.float32)
-    sources, random = list_sources(place.data, place.options).sources, np.random.default_rng(1)
+    """Keeps features of what the Trainer computes some of: the train split and its sample of the eval split.
+
+    A mean a class and noise behind a ReLU, of which about every third is zero.
+    """
+    with open_history(place.history, writable=False) as history:
+        rows = scan_data(list_sources(place.data, place.options), place.options, history).rows
+    rows = [row for row in rows if row.is_example]
+    of_eval = sorted((row.sha256, row.label) for row in rows if row.split == features.EVAL_SPLIT)
+    kept = [(row.sha256, row.label) for row in rows if row.split == features.TRAIN_SPLIT] + of_eval[: place.sample]
+    means, random = class_means(place), np.random.default_rng(1)
     with place.store().writing() as writer:
-        for start in range(0, len(sources), AT_ONCE):
-            part = sources[start : start + AT_ONCE]
-            labels = np.array([int(source.label[-4:]) for source in part])
-            digests = [hashlib.sha256(Path(source.path).read_bytes()).digest() for source in part]
+        for start in range(0, len(kept), AT_ONCE):
+            part = kept[start : start + AT_ONCE]
+            labels = np.array([int(label[-4:]) for _, label in part])
             noise = random.normal(0, 0.7, (len(part), WIDTH)).astype(np.float32)
-            writer.add(np.array(digests, "S32"), np.maximum(means[labels] + noise, 0))
+            digests = np.array([bytes.fromhex(digest) for digest, _ in part], "S32")
+            writer.add(digests, np.maximum(means[labels] + noise, 0))
+
+
+def class_means(place: Place) -> np.ndarray:
+    """Draws the mean features of each class, float32 [classes, WIDTH]."""
+    return np.random.default_rng(0).normal(0.25, 0.35, (place.classes, WIDTH)).astype(np.float32)
 
 
 def write_model(place: Place) -> None:
-    """Writes a SavedModel whose answers are generated from the digest and the label of an example."""
+    """Writes a SavedModel whose answers and features are generated from the digest and the label of an example."""
     import tensorflow as tf
 
     random = np.random.default_rng(2)
     module = tf.Module()
     module.table = tf.Variable(random.normal(0, 1, (ANSWERS, place.classes)).astype(np.float32), trainable=False)
     module.right = tf.Variable(random.random(ANSWERS) < RIGHT, trainable=False)
+    module.means = tf.Variable(class_means(place), trainable=False)
+    module.noise = tf.Variable(random.normal(0, 0.7, (ANSWERS, WIDTH)).astype(np.float32), trainable=False)
     specs = {
         features.SHA256: tf.io.FixedLenFeature([], tf.string),
         features.LABEL: tf.io.FixedLenFeature([], tf.int64),
@@ -169,6 +190,9 @@ def write_model(place: Place) -> None:
             ),
             features.OUTPUT_OUTLIER: outlier,
             features.OUTPUT_KNOWN: outlier > 0.01,
+            features.OUTPUT_FEATURES: tf.nn.relu(
+                tf.gather(module.means, parsed[features.LABEL]) + tf.gather(module.noise, row)
+            ),
         }
 
     module.serve = tf.function(answer, input_signature=[tf.TensorSpec([None], tf.string, features.INPUT_EXAMPLES)])
@@ -178,6 +202,8 @@ def write_model(place: Place) -> None:
     classes = [f"class_{label:04d}" for label in range(place.classes)]
     (folder / "assets" / features.LABELS_ASSET).write_text("".join(f"{name}\n" for name in classes))
     facts = {"classes": classes, "weights_sha256": "0" * 64, "feature_width": WIDTH, "image_size": [224, 224]}
+    outliers = {"bank_images": ANSWERS, "calibrated_on": place.sample, "max_refused": features.MAX_REFUSED}
+    facts |= {"backbone": "generated", "seed": 0, "feature_map": [7, 7], features.OUTLIERS_FACT: outliers}
     (folder / "assets" / features.FACTS_ASSET).write_text(json.dumps(facts))
     run = Path(place.at("model_run"))
     run.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,12 +171,13 @@ def read_records(place: Place) -> None:
 
 
 def read_features(place: Place) -> tuple[Any, Any, np.ndarray]:
-    """Reads both splits and their features, float32 [n, d], and puts them in order, as `gather_inputs` does."""
-    from components.trainer.features.data import join_splits
+    """Reads the train split, the sample of the eval split and their features, float32 [n, d], as the Trainer does."""
+    from components.trainer.features.data import join_splits, take_sample
     from components.trainer.features.feature_pass import Features
     from components.trainer.features.training_inputs import put_in_order
 
     train, evaluation = read_splits(place)
+    evaluation = take_sample(evaluation, place.sample)
     values, kept = place.store().read(join_splits(train, evaluation).digests(), WIDTH)
     if not kept.all():
         raise SystemExit(f"expected features of all images, {int((~kept).sum()):,} are missing")
@@ -252,13 +254,13 @@ def make_bank(place: Place) -> None:
 
 @stage
 def answer_eval(place: Place) -> None:
-    """Trainer: answers for the eval split, kept"""
-    from components.trainer.train import record_run
+    """Trainer: answers for its sample of the eval split, kept"""
+    from components.trainer.record import write_record
 
     train, evaluation, values = read_features(place)
     head, folder = make_head(place), place.at("answers")
     with measured() as found:
-        record_run(folder, head, {}, evaluation, head.probabilities(values[len(train) :]))
+        write_record(folder, head, {}, evaluation, head.probabilities(values[len(train) :]))
         found["mb"] = round(os.path.getsize(f"{folder}/{features.PREDICTIONS_FILE}") / 1e6)
 
 
@@ -293,20 +295,40 @@ def report_inputs(place: Place) -> Any:
     from components.report.inputs import ReportInputs
 
     names = ("examples", "manifest", "data_verdict", "model", "model_run", "baseline_model", "evaluation")
-    return ReportInputs({name: place.at(name) for name in names}, place.at("features"), place.data)
+    return ReportInputs({name: place.at(name) for name in names}, place.at("features"), place.data, make_passport())
+
+
+def make_passport() -> dict[str, Any]:
+    """Makes the passport as the plan of a run knows it."""
+    from pipeline.config.configuration import Config
+
+    return {"name": "generated", "model_key": "0" * 64, "config": Config().model_dump(mode="json")}
 
 
 @stage
-def gather_report(place: Place) -> None:
-    """Report: all sections, without pictures"""
-    from components.report.page import load_sections
-    from components.report.pictures import Pictures
+def write_page(place: Place) -> None:
+    """Report"""
+    from components.report.page import gather_content, render
 
-    inputs, pictures = report_inputs(place), Pictures()
+    inputs = report_inputs(place)
     with measured() as found:
-        for name, section in load_sections().items():
-            facts = section.gather(inputs, pictures)
-            found[name] = facts if isinstance(facts, str) else round(len(json.dumps(facts)) / 1e6, 2)
+        content = gather_content(inputs, tolerant=False)
+        page = render(content)
+        found |= {"html_mb": round(len(page) / 1e6, 2), "pictures": len(content["pictures"])}
+        found["sections"] = {name: section["seconds"] for name, section in content["sections"].items()}
+
+
+@stage
+def find_label_errors(place: Place) -> None:
+    """of it: label errors"""
+    from components.report.known_features import gather_features
+    from components.report.sections.label_errors import judge_labels
+
+    inputs = report_inputs(place)
+    inputs.once(gather_features)
+    with measured() as found:
+        judged = judge_labels(inputs)[1]
+        found |= {"judged": len(judged.rows), "likely": int(judged.likely.sum()), "notes": judged.notes}
 
 
 @stage
@@ -329,38 +351,67 @@ def suggest_images(place: Place) -> None:
 
 
 @stage
-def write_passport(place: Place) -> None:
-    """Pusher: passport"""
-    from components.contract.assets import read_facts
-    from components.registry.passport import Data, Material, complete_passport
-    from pipeline.config.configuration import Config
+def push_model(place: Place) -> None:
+    """Pusher"""
+    from components.contract.artifacts import read_verdicts
+    from components.registry.passport import Data
+    from components.registry.publish import publish_model
+    from components.registry.versions import PASSPORT_FILE
 
-    data = Data(**{name: place.at(name) for name in DATA_INPUTS})
-    facts = read_facts(f"{place.at('model')}/Format-Serving")
+    serving = Path(place.at("work"), "serving")
+    shutil.rmtree(serving, ignore_errors=True)
+    verdicts = read_verdicts({"data": place.at("data_verdict"), "quality": place.at("evaluation")})
+    data = Data(**{name: place.at(name) for name in DATA_INPUTS}, verdicts=verdicts)
     with measured() as found:
-        given = {"config": Config().model_dump(mode="json")}
-        text = json.dumps(complete_passport(given, Material(facts, {}, {}), data), indent=2)
-        found["passport_mb"] = round(len(text) / 1e6, 1)
+        version = publish_model(f"{place.at('model')}/Format-Serving", serving, make_passport(), data).version
+        found["passport_mb"] = round((serving / str(version) / PASSPORT_FILE).stat().st_size / 1e6, 2)
 
 
 @stage
-def read_status(place: Place) -> None:
-    """graft status, graft runs list, of twenty runs"""
-    from pipeline.runs.describe import describe_run
-    from pipeline.runs.read import read_runs
-    from pipeline.runs.status import read_status as read
+def write_summary(place: Place) -> None:
+    """summary.json"""
+    from components.registry.versions import served_version
+    from pipeline.report.summary import Summary, fill_summary
 
-    metrics = json.loads(Path(place.at("evaluation"), features.EVALUATION_FILE).read_text())["candidate"]
-    dataset = json.loads(Path(place.at("manifest"), features.DATASET_FILE).read_text())
-    summary = json.dumps({"status": "pushed", "metrics": metrics, "dataset": dataset}, indent=2)
-    for number in range(20):
-        run = Path(place.at("work"), "runs", f"20260101-0000{number:02d}")
-        run.mkdir(parents=True, exist_ok=True)
-        (run / "summary.json").write_text(summary)
+    kinds = {"ImageExampleGen": ("manifest", "Manifest"), "DataGate": ("verdict", "DataVerdict")}
+    kinds |= {"Evaluator": ("evaluation", "ModelEvaluation"), "Pusher": ("pushed_model", "PushedModel")}
+    folders = {"verdict": "data_verdict", "pushed_model": "work"}
+    made = {node: {key: artifact(kind, place.at(folders.get(key, key)))} for node, (key, kind) in kinds.items()}
+    trained = {"model": "Model", "model_run": "ModelRun"}
+    made["Trainer"] = {key: artifact(kind, place.at(key)) for key, kind in trained.items()}
+    serving, pushed = Path(place.at("work"), "serving"), made["Pusher"]["pushed_model"]
+    pushed.set_int_custom_property("pushed", 1)
+    pushed.set_string_custom_property("pushed_destination", str(serving / str(served_version(serving))))
+    run = Path(place.at("work"), "runs", "20260101-000000")
+    run.mkdir(parents=True, exist_ok=True)
     with measured() as found:
-        read(Path(place.at("work")))
-        found["runs"] = len([describe_run(run) for run in read_runs(Path(place.at("work")), 20)])
-        found["summary_mb"] = round(len(summary) / 1e6, 1)
+        summary = Summary(run.name)
+        fill_summary(summary, {node: {k: a.mlmd_artifact for k, a in row.items()} for node, row in made.items()}, [])
+        found["mb"] = round(summary.write(run).stat().st_size / 1e6, 2)
+
+
+@stage
+def read_runs(place: Place) -> None:
+    """graft status, runs list and runs show, of twenty runs"""
+    from pipeline.runs.describe import describe_in_full, describe_run
+    from pipeline.runs.find import choose_run
+    from pipeline.runs.read import read_runs as read
+    from pipeline.runs.status import read_status
+    from pipeline.runs.tables import list_lines, show_lines, status_lines
+
+    work = Path(place.at("work"))
+    for number in range(1, 20):
+        folder = work / "runs" / f"20260101-0000{number:02d}"
+        folder.mkdir(exist_ok=True)
+        shutil.copy(work / "runs" / "20260101-000000" / "summary.json", folder)
+    with measured() as found:
+        began = time.monotonic()
+        status = list(status_lines(read_status(work)))
+        found["status_seconds"] = round(time.monotonic() - began, 3)
+        rows = [describe_run(one) for one in read(work, 20)]
+        found["list_seconds"] = round(time.monotonic() - began - found["status_seconds"], 3)
+        shown = list(show_lines(run := choose_run(work), describe_in_full(run)))
+        found |= {"runs": len(rows), "lines": [len(status), len(list(list_lines(rows))), len(shown)]}
 
 
 def name_of(run: Callable[[Place], None]) -> str:
