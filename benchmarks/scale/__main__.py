@@ -56,7 +56,8 @@ def main() -> None:
     if arguments.output:
         before = json.loads(arguments.output.read_text())["stages"] if arguments.output.exists() else {}
         order = [name_of(run) for run in ALL]
-        kept = dict(sorted((before | rows).items(), key=lambda item: order.index(item[0])))
+        found = before | rows
+        kept = {name: found[name] for name in order if name in found}  # a stage that is no more is left out
         facts = {"machine": describe_machine(), "day": time.strftime("%Y-%m-%d"), "classes": arguments.classes}
         arguments.output.write_text(json.dumps({**facts, "stages": kept}, indent=1) + "\n")
 
