@@ -19,6 +19,8 @@ SETTINGS: dict[str, Any] = {
     "font.family": ["DejaVu Sans"],  # Matplotlib's own, to measure by; the style sheet shows that of the page
     "font.size": 10,
     "text.color": INK,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
     "xtick.color": INK,
@@ -46,13 +48,12 @@ def draw_chart(title: str, plot: Callable[[Axes], None], size: tuple[float, floa
     from matplotlib.figure import Figure
 
     buffer = io.StringIO()
-    with matplotlib.rc_context(
-        {**SETTINGS, "svg.hashsalt": title}
-    ):  # ids are the same in each run, and differ by chart
+    # With a salt of its own, ids are the same in each run, and differ by chart.
+    with matplotlib.rc_context({**SETTINGS, "svg.hashsalt": title}):
         figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasSVG(figure)
+        canvas = FigureCanvasSVG(figure)
         plot(figure.subplots())
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})  # `savefig` would draw it twice
     return _to_inline(buffer.getvalue(), title)
 
 

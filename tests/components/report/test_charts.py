@@ -3,6 +3,8 @@
 import re
 import xml.etree.ElementTree as ET
 
+from matplotlib.figure import Figure
+
 from components.report.charts import FIRST, INK, draw_chart
 
 
@@ -33,3 +35,11 @@ def test_a_chart_is_the_same_in_each_run_and_names_nothing_of_another_chart():
     clips = [{name for name in found if name.startswith("p") and len(name) > 8} for found in ids]
     assert clips[0]
     assert not clips[0] & clips[1]
+
+
+def test_a_chart_is_drawn_once(monkeypatch):
+    """`savefig` draws a figure without output first, to have it laid out."""
+    drawn, draw = [], Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda figure, renderer: drawn.append(figure) or draw(figure, renderer))
+    line_chart()
+    assert len(drawn) == 1
