@@ -9,6 +9,7 @@ them is made, and a projection at random stands in for features that are wider t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial, reduce
 
 import numpy as np
 
@@ -125,18 +126,20 @@ class OutOfFold:
     def _regress(self, fitted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Fits all folds: kernels float32 [FOLDS, d', classes] and biases [FOLDS, classes]."""
         each = [self._sum(fitted[self._folds[fitted] == fold]) for fold in range(FOLDS)]
-        whole = [np.sum([sums[i] for sums in each], axis=0) for i in range(4)]
-        rest: list[Sums] = [tuple(all_ - own for all_, own in zip(whole, sums, strict=True)) for sums in each]
+        whole = reduce(partial(_combine, np.add), each)
         unit = np.trace(whole[0]) / whole[3].sum() or 1.0
         tried = range(FOLDS) if len(fitted) <= TUNED // 4 else range(2)
-        best, chosen = np.inf, RATIOS[0]
+        best, chosen, solved = np.inf, RATIOS[0], dict[int, tuple[np.ndarray, np.ndarray]]()
         for ratio in RATIOS:
-            error = sum(self._error(fold, *solve_ridge(rest[fold], ratio * unit)) for fold in tried)
+            found = {fold: solve_ridge(_combine(np.subtract, whole, each[fold]), ratio * unit) for fold in tried}
+            error = sum(self._error(fold, *found[fold]) for fold in tried)
             if error >= best:
                 break  # it falls, then rises
-            best, chosen = error, ratio
-        solved = [solve_ridge(sums, chosen * unit) for sums in rest]
-        return np.stack([kernel for kernel, _ in solved]), np.stack([bias for _, bias in solved])
+            best, chosen, solved = error, ratio, found
+        for fold in set(range(FOLDS)) - set(tried):
+            solved[fold] = solve_ridge(_combine(np.subtract, whole, each[fold]), chosen * unit)
+        kernels, biases = zip(*(solved[fold] for fold in range(FOLDS)), strict=True)
+        return np.stack(kernels), np.stack(biases)
 
     def _sum(self, rows: np.ndarray) -> Sums:
         """Sums over some images: of products [d', d'], of values by class [d', classes], of values, of weights."""
@@ -186,6 +189,11 @@ class OutOfFold:
 
         found = minimize(surprise, [np.log(5.0), 0.0], method="Nelder-Mead", options={"maxiter": 60, "xatol": 0.02})
         return float(np.exp(np.clip(found.x[0], -5.0, 7.0))), float(found.x[1])
+
+
+def _combine(how: np.ufunc, one: Sums, other: Sums) -> Sums:
+    """Adds, or subtracts, the sums over some images and those over others."""
+    return how(one[0], other[0]), how(one[1], other[1]), how(one[2], other[2]), how(one[3], other[3])
 
 
 def solve_ridge(sums: Sums, penalty: float) -> tuple[np.ndarray, np.ndarray]:

@@ -137,3 +137,21 @@ def test_large_sets_and_wide_features_are_sampled_and_said(monkeypatch):
     ]
     assert len(found.rows) == 400
     assert wrong[found.rows[found.likely]].mean() >= 0.8
+
+
+@pytest.mark.parametrize(("count", "tried"), [(600, FOLDS), (2000, 2)])
+def test_no_regression_is_solved_twice(monkeypatch, count, tried):
+    """The folds that the penalty is found by are not solved again for it, the others are solved once."""
+    values, labels, _, _ = flipped(count=count)
+    solved, solve = [], out_of_fold.solve_ridge
+
+    def noting(sums, penalty):
+        solved.append((sums[0].sum(), penalty))
+        return solve(sums, penalty)
+
+    monkeypatch.setattr(out_of_fold, "solve_ridge", noting)
+    find_label_errors(values, labels, names(3))
+    assert len(set(solved)) == len(solved)
+    penalties = len({penalty for _, penalty in solved})
+    assert penalties >= 2
+    assert len(solved) == tried * penalties + FOLDS - tried
