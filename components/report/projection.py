@@ -10,6 +10,7 @@ FEWEST = 6  # images: with fewer there is nothing to arrange
 REDUCED = 50  # values an image that neighbours are told by
 PERPLEXITY = 30.0  # about so many neighbours count
 ITERATIONS = 400
+ANGLE = 0.8  # below it far images count as one; the usual 0.5 takes a quarter longer and arranges no better
 NEIGHBOURS = 5
 SEED = 0
 
@@ -48,7 +49,7 @@ def project(values: np.ndarray) -> Projection | None:
     width = min(REDUCED, count - 1, values.shape[1])
     reduced = PCA(width, svd_solver="randomized", random_state=SEED).fit_transform(values)
     perplexity = min(PERPLEXITY, (count - 1) / 3)
-    settings = {"init": "pca" if width > 1 else "random", "max_iter": ITERATIONS, "random_state": SEED}
+    settings = {"max_iter": ITERATIONS, "angle": ANGLE, "init": "pca" if width > 1 else "random", "random_state": SEED}
     with threadpool_limits(1):  # its threads wait for one another: on a busy machine two took four times as long
         places = TSNE(2, perplexity=perplexity, **settings).fit_transform(reduced.astype(np.float32))
     low, spread = places.min(axis=0), np.ptp(places, axis=0)

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from sklearn.manifold import trustworthiness
 
 from components.report.inputs import ReportInputs
 from components.report.pictures import Pictures
@@ -120,6 +121,16 @@ def test_a_projection_is_finite_and_the_same_every_time(count):
     assert (first.places.min(), first.places.max()) == (0, 1)
     assert np.array_equal(first.places, again.places)
     assert first.nearest[0] == 1
+
+
+def test_images_that_are_alike_lie_side_by_side():
+    random = np.random.default_rng(0)
+    kind = np.repeat(np.arange(10), 30)
+    values = random.normal(0, 3, [10, 60])[kind] + random.normal(0, 1, [300, 60])
+    places = project(values.astype(np.float32)).places
+    nearest, _ = find_neighbours(places)
+    assert (kind[nearest] == kind).mean() > 0.98
+    assert trustworthiness(values, places, n_neighbors=5) > 0.9
 
 
 def test_same_features_give_no_map():
