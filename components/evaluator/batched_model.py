@@ -1,8 +1,7 @@
 """Models in the Evaluator: whether one can be run at all, and its answers for a batch of records.
 
-A session reads an export's graph as a server does, in C++: `tf.saved_model.load` would turn every function into Python
-first. A large batch goes through a model in parts of a fixed size, two at once: memory is that of the parts, and no
-processor waits.
+A large batch goes through a model in parts of a fixed size, two at once: memory is that of the parts, and no processor
+waits.
 """
 
 from __future__ import annotations
@@ -14,17 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
 from components.contract import features
 from components.errors import first_line
+from components.exports.session import Answers, open_signature
 
 PARTS = 8  # of the model's batches that are one batch of Beam
 PARTS_AT_ONCE = 2
 # What is asked of a model, where its signature has it: the label in words is not, since its index says the same.
 WANTED = (features.OUTPUT_PROBABILITIES, features.OUTPUT_OUTLIER, features.OUTPUT_KNOWN, features.OUTPUT_FEATURES)
-
-Answers = dict[str, np.ndarray]  # name of an output -> a row a record
 
 
 @dataclass(frozen=True)
@@ -54,18 +51,11 @@ class AskedModel:
 
 def load_model(path: str) -> AskedModel:
     """Loads a SavedModel from its folder."""
-    graph = tf.Graph()
-    session = tf.compat.v1.Session(graph=graph)
-    with graph.as_default():
-        meta = tf.compat.v1.saved_model.loader.load(session, [tf.saved_model.SERVING], path)
-    if features.SERVE_EXAMPLES not in meta.signature_def:
-        return AskedModel(lambda _: {}, session.close, ())
-    signature = meta.signature_def[features.SERVE_EXAMPLES]
-    (source,) = (tensor.name for tensor in signature.inputs.values())
-    wanted = {name: signature.outputs[name].name for name in WANTED if name in signature.outputs}
-    return AskedModel(
-        lambda records: dict(session.run(wanted, {source: records})), session.close, tuple(signature.outputs)
-    )
+    signature = open_signature(path, features.SERVE_EXAMPLES)
+    if signature is None:
+        return AskedModel(lambda _: {}, lambda: None, ())
+    wanted = [name for name in WANTED if name in signature.outputs]
+    return AskedModel(lambda records: signature.run(records, wanted), signature.close, signature.outputs)
 
 
 _opened: dict[str, AskedModel] = {}  # by path: a process loads a model once, to look at it and to ask it

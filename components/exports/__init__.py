@@ -1,1 +1,1 @@
-"""Further forms of an export: a module each, and the table that every place finds them by."""
+"""Exports: a signature in a session; further forms, a module each, and the table that every place finds them by."""

@@ -13,13 +13,17 @@ import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from components.contract import features
 from components.files.paths import list_names
+
+if TYPE_CHECKING:
+    from components.exports.session import AskedSignature
 
 SIDE = 112  # px, of the longer side of a thumbnail
 OVERLAY_SIDE = 160  # px, of the longer side of a picture with an activation map
@@ -74,7 +78,7 @@ class Pictures:
         upright = facts.get("orientation", features.OLD_READING["orientation"]) == "apply"
         explain = load_explain(model) if model and self.maps else None
         made: dict[str, str] = {}
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(os.cpu_count()) as pool, closing(explain) if explain else nullcontext():
             for part in _in_batches(read_examples(examples, {*self.thumbs, *self.maps})):
                 thumbs = [(sha, content) for sha, content in part if sha in self.thumbs]
                 drawn = pool.map(lambda row: draw_thumbnail(row[1], self.thumbs[row[0]], upright), thumbs)
@@ -132,14 +136,16 @@ def draw_thumbnail(content: bytes, side: int = SIDE, upright: bool = True) -> st
         return ""
 
 
-def load_explain(model: str) -> Any:
+def load_explain(model: str) -> AskedSignature | None:
     """Loads the `explain` signature of a SavedModel; None where it has none, as a backbone without maps."""
-    import tensorflow as tf
+    from components.exports.session import open_signature  # TensorFlow
 
-    return tf.saved_model.load(model).signatures.get(features.EXPLAIN)
+    return open_signature(model, features.EXPLAIN, few=True)
 
 
-def draw_maps(explain: Any, facts: dict[str, Any], contents: dict[str, bytes], upright: bool) -> dict[str, str]:
+def draw_maps(
+    explain: AskedSignature, facts: dict[str, Any], contents: dict[str, bytes], upright: bool
+) -> dict[str, str]:
     """Draws images under the activation map of the model's answer: {key of the picture: `data:` URL}.
 
     With average pooling and a dense head the map adds up to the logit, without any gradient (Zhou et al., 2016,
@@ -151,13 +157,11 @@ def draw_maps(explain: Any, facts: dict[str, Any], contents: dict[str, bytes], u
         contents: {sha256: encoded image}.
         upright: whether the model turns JPEGs by their orientation.
     """
-    import tensorflow as tf
-
     from components.images.overlay import draw_overlay
 
     crop = tuple(facts["image_size"]) if facts.get(features.CROP_FACT) else None
-    answer = explain(**{features.INPUT_BYTES: tf.constant(list(contents.values()))})
-    maps = zip(contents.items(), answer[features.OUTPUT_CAM].numpy(), strict=True)
+    answers = explain.run(np.array(list(contents.values()), object), [features.OUTPUT_CAM])
+    maps = zip(contents.items(), answers[features.OUTPUT_CAM], strict=True)
     return {
         f"{sha}/map": to_url(draw_overlay(content, activation, crop, upright, OVERLAY_SIDE))
         for (sha, content), activation in maps

@@ -224,7 +224,7 @@ def prove(task: Task, evidence: Evidence) -> float:
     sample, values = evidence.sample, evidence.sample_values
     limit = parity_limit(task.options.precision, task.options.feature_dtype)
     with open_export(task.model_dir) as ask:
-        embed = lambda images: ask(features.SERVE_EXAMPLES, images)[features.OUTPUT_FEATURES]  # noqa: E731
+        embed = lambda images: ask(images)[features.OUTPUT_FEATURES]  # noqa: E731
         parity = check_parity(values, sample, np.arange(len(values)), embed, limit)
         few = sample_rows(np.ones(len(values), bool), PROOF_BATCH)
         check_outliers(evidence.typicality, np.array(read_images(sample, few), object), ask)

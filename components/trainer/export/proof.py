@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.contract import features
+from components.exports.session import Answers, open_signature
 from components.trainer.features.data import Split, read_images
 from components.trainer.outliers.typicality import Typicality, measure_distances
 
@@ -53,28 +54,21 @@ def parity_limit(precision: str = "float32", feature_dtype: str = "float32") -> 
 
 
 @contextmanager
-def open_export(path: str) -> Iterator[Callable[[str, np.ndarray], dict[str, np.ndarray]]]:
-    """Loads an export: from the name of a signature and image bytes, object [batch], to its outputs by name.
+def open_export(path: str, name: str = features.SERVE_EXAMPLES) -> Iterator[Callable[[np.ndarray], Answers]]:
+    """Loads a signature of an export: from image bytes, object [batch], to its outputs by name.
 
-    A session reads the graph as a server does, in C++: `tf.saved_model.load` would turn every function into Python
-    first, which takes longer than the proof. So would rewriting a graph that is asked about a few images only. A
-    signature takes as long to begin with as some fifty images: the proof asks `serve_examples` alone, which gives
-    features beside the answers; `embed` calls the same functions. What it is given are examples of the images.
+    Even so a signature takes as long to begin with as some fifty images: the proof asks `serve_examples` alone, which
+    gives features beside the answers; `embed` calls the same functions. What it is given are examples of the images.
+
+    Raises:
+        ValueError: the export has no such signature.
     """
-    graph, settings = tf.Graph(), tf.compat.v1.ConfigProto()
-    settings.graph_options.rewrite_options.disable_meta_optimizer = True
-    with closing(tf.compat.v1.Session(graph=graph, config=settings)) as session:
-        with graph.as_default():
-            meta = tf.compat.v1.saved_model.loader.load(session, [tf.saved_model.SERVING], path)
-
-        def ask(name: str, images: np.ndarray) -> dict[str, np.ndarray]:
-            signature = meta.signature_def[name]
-            ((kind, source),) = signature.inputs.items()
-            given = as_examples(images) if kind == features.INPUT_EXAMPLES else images
-            wanted = {output: tensor.name for output, tensor in signature.outputs.items()}
-            return dict(session.run(wanted, {source.name: given}))
-
-        yield ask
+    signature = open_signature(path, name, few=True)
+    if signature is None:
+        raise ValueError(f"{path}: expected the signature {name}, found none of this name.")
+    wrap = as_examples if signature.source == features.INPUT_EXAMPLES else np.asarray
+    with closing(signature):
+        yield lambda images: signature.run(wrap(images), signature.outputs)
 
 
 def as_examples(images: np.ndarray) -> np.ndarray:
@@ -125,9 +119,7 @@ def check_parity(
     return float(differences[worst])
 
 
-def check_outliers(
-    typicality: Typicality, images: np.ndarray, ask: Callable[[str, np.ndarray], dict[str, np.ndarray]]
-) -> None:
+def check_outliers(typicality: Typicality, images: np.ndarray, ask: Callable[[np.ndarray], Answers]) -> None:
     """Compares `outlier` and `known` of the export with what the calibration gives for the same features.
 
     An answer is a step of the distance, so that rounding may move it: it must be one that the calibration gives within
@@ -141,7 +133,7 @@ def check_outliers(
     Raises:
         RuntimeError: the export answers otherwise; names both answers.
     """
-    answers = ask(features.SERVE_EXAMPLES, images)
+    answers = ask(images)
     distances = measure_distances(answers[features.OUTPUT_FEATURES], typicality.bank, typicality.neighbours)
     low, high = (typicality.share_beyond(distances + shift) for shift in (ROUNDED_DISTANCE, -ROUNDED_DISTANCE))
     found, known = answers[features.OUTPUT_OUTLIER], answers[features.OUTPUT_KNOWN]

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image as Pillow
 
 from components.contract.assets import read_facts
+from components.exports.session import open_signature
 from components.report import pictures as room
 from components.report.pictures import OVERLAY_SIDE, SIDE, Pictures, draw_thumbnail
 from tests import pictures
@@ -56,6 +57,16 @@ def test_a_map_lies_over_its_picture(examples_uri, digests, trained):
     assert len({made[key] for key in keys}) == len(keys)
     assert made[keys[0]] != made[plain]
     assert all(max(size_of(made[key])) <= OVERLAY_SIDE for key in keys)
+
+
+def test_the_model_that_explains_is_freed(examples_uri, digests, trained, monkeypatch):
+    explain = open_signature(str(trained.path), "explain")
+    monkeypatch.setattr(room, "load_explain", lambda model: explain)
+    wanted = Pictures()
+    wanted.want_map(digests[0])
+    assert len(wanted.fetch(str(examples_uri), str(trained.path), read_facts(trained.path))) == 1
+    with pytest.raises(RuntimeError, match="closed Session"):
+        explain.run(np.array([b""], object), ["cam"])
 
 
 def test_a_model_that_cannot_explain_gives_no_maps(examples_uri, digests, monkeypatch):

@@ -45,9 +45,14 @@ def test_the_bytes_of_rows_are_read_in_their_order(train_records):
 
 @pytest.mark.parametrize("signature", [features.EMBED, features.SERVE_EXAMPLES])
 def test_an_export_on_disk_embeds_as_a_server_does(trained, train_records, embed, signature):
-    with open_export(str(trained.path)) as ask:
-        found = ask(signature, np.array(train_records.contents[:5], object))[features.OUTPUT_FEATURES]
+    with open_export(str(trained.path), signature) as ask:
+        found = ask(np.array(train_records.contents[:5], object))[features.OUTPUT_FEATURES]
     np.testing.assert_allclose(found, embed(tf.constant(train_records.contents[:5])), atol=1e-4)
+
+
+def test_an_export_without_the_signature_is_no_proof(trained):
+    with pytest.raises(ValueError, match="expected the signature x, found none"), open_export(str(trained.path), "x"):
+        pass
 
 
 @pytest.fixture(scope="module")
