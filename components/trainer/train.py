@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from components.trainer.devices.strategy import describe_devices, make_strategy
 from components.trainer.devices.tf_config import is_chief
 from components.trainer.devices.worker_pool import with_workers
 from components.trainer.export.proof import (
-    PROOF_BATCH,
+    answer_images,
     check_outliers,
     check_parity,
     open_export,
@@ -35,7 +35,8 @@ from components.trainer.features.feature_pass import FeaturePass, Features, gath
 from components.trainer.features.training_inputs import make_pass
 from components.trainer.fine_tune.stage import FineTuned, fine_tune, held_out_after
 from components.trainer.heads.calibration import Calibration, calibrate, cool_by
-from components.trainer.heads.head import Head, hold_out, train_head
+from components.trainer.heads.epochs import HeadTraining
+from components.trainer.heads.head import Head, hold_out, learn_head
 from components.trainer.outliers.typicality import Typicality, choose_rows
 from components.trainer.prepare import Prepared, prepare_training
 from components.trainer.record import describe_features, describe_model, describe_stage, write_record
@@ -71,6 +72,8 @@ def run_fn(fn_args: FnArgs) -> None:
     del shown
     gc.collect()
     write_model(task, prepared, learned, evidence.typicality)
+    for _ in range(2):  # what TensorFlow holds of a graph goes when the graph has gone, so only the second time
+        gc.collect()
     parity = prove(task, evidence)
     if task.checkpoint_dir:
         remove_checkpoints(task.checkpoint_dir)
@@ -89,6 +92,7 @@ class Learned:
         backbone: frozen, or with the weights of the second stage.
         head: that belongs to the backbone.
         stage: what the second stage came to; None: there was none.
+        training: of the head alone, for the heads of the calibration, as it holds the features; None: it is over.
         calibration: of the head.
     """
 
@@ -96,6 +100,7 @@ class Learned:
     backbone: Frozen
     head: Head
     stage: FineTuned | None
+    training: HeadTraining | None = None
     calibration: Calibration = AS_IT_IS
 
     @property
@@ -113,9 +118,9 @@ def learn(task: Task, strategy: tf.distribute.Strategy, prepared: Prepared) -> L
     options, inputs = task.options, prepared.inputs
     folders = task.run_dir, task.checkpoint_dir
     given = inputs.values, inputs.learned, len(prepared.classes), options
-    head = train_head(strategy, *given, *folders, prepared.known)
+    head, training = learn_head(strategy, *given, *folders, prepared.known)
     if not options.fine_tune.asked_for:
-        return Learned(strategy, prepared.backbone, head, None)
+        return Learned(strategy, prepared.backbone, head, None, training)
     parts = prepared.backbone.built, head, prepared.train, prepared.transform
     stage = fine_tune(strategy, *parts, options, task.checkpoint_dir, task.run_dir)
     return Learned(strategy, Frozen.of(stage.backbone), stage.head, stage)
@@ -161,14 +166,15 @@ def calibrate_head(task: Task, prepared: Prepared, learned: Learned) -> Learned:
     """Puts a temperature into the head, found from train images that it has not learned from."""
     options, inputs = task.options, prepared.inputs
     if not options.calibrate:
-        return learned
+        return replace(learned, training=None)
     if learned.is_tuned:
         tuned_pass = learned.make_pass(prepared.transform, options)
         answers = held_out_after(tuned_pass, prepared.train, options.held_out, learned.head)
         cooled = cool_by(learned.strategy, learned.head, answers)
     else:
-        cooled = calibrate(learned.strategy, learned.head, inputs.values, inputs.learned, options)
-    return Learned(learned.strategy, learned.backbone, cooled[0], learned.stage, cooled[1])
+        given = learned.head, inputs.values, inputs.learned, options
+        cooled = calibrate(learned.strategy, *given, learned.training)
+    return replace(learned, head=cooled[0], training=None, calibration=cooled[1])
 
 
 @dataclass(frozen=True)
@@ -216,18 +222,18 @@ def write_model(task: Task, prepared: Prepared, learned: Learned, typicality: Ty
 def prove(task: Task, evidence: Evidence) -> float:
     """Compares features that the head learned from with those of the export, on a sample; the largest difference.
 
-    On a few of the same images it compares what the export says of their typicality.
+    For the same images it compares what the export says of their typicality.
 
     Raises:
         RuntimeError: they are not the same.
     """
     sample, values = evidence.sample, evidence.sample_values
-    limit = parity_limit(task.options.precision, task.options.feature_dtype)
+    images = np.array(read_images(sample, np.arange(len(values))), object)
     with open_export(task.model_dir) as ask:
-        embed = lambda images: ask(images)[features.OUTPUT_FEATURES]  # noqa: E731
-        parity = check_parity(values, sample, np.arange(len(values)), embed, limit)
-        few = sample_rows(np.ones(len(values), bool), PROOF_BATCH)
-        check_outliers(evidence.typicality, np.array(read_images(sample, few), object), ask)
+        answers = answer_images(ask, images)
+    limit = parity_limit(task.options.precision, task.options.feature_dtype)
+    parity = check_parity(values, answers[features.OUTPUT_FEATURES], sample.sha256, limit)
+    check_outliers(evidence.typicality, answers)
     return parity
 
 

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from components.contract import features
 from components.exports.session import Answers, open_signature
-from components.trainer.features.data import Split, read_images
 from components.trainer.outliers.typicality import Typicality, measure_distances
 
 SAMPLE_IMAGES = 64  # images
@@ -79,20 +78,27 @@ def as_examples(images: np.ndarray) -> np.ndarray:
     return np.array([example.SerializeToString() for example in examples], object)
 
 
+def answer_images(ask: Callable[[np.ndarray], Answers], images: np.ndarray) -> Answers:
+    """Asks an export about images, bytes as object [n], a few at a time: its outputs by name, [n, ...] each.
+
+    Args:
+        ask: of `open_export`.
+        images: at least one.
+    """
+    starts = range(0, len(images), PROOF_BATCH)
+    parts = [ask(images[start : start + PROOF_BATCH]) for start in starts]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 def check_parity(
-    stored: np.ndarray,
-    split: Split,
-    rows: np.ndarray,
-    served_embed: Callable[[np.ndarray], np.ndarray],
-    limit: float = PARITY_LIMITS["float32"],
+    stored: np.ndarray, served: np.ndarray, digests: np.ndarray, limit: float = PARITY_LIMITS["float32"]
 ) -> float:
     """Compares features that the head is trained on with those of the exported model.
 
     Args:
-        stored: float32 [n, d], of the split.
-        split: in the same order; its files are read for the images' bytes.
-        rows: of `sample_rows`.
-        served_embed: image bytes, object [batch], to features float32 [batch, d]: what the export says.
+        stored: float32 [n, d].
+        served: float32 [n, d], what the export says of the same images.
+        digests: [n], hex digests of the images' source files.
         limit: as a share of the image's largest feature, see `parity_limit`.
 
     Returns:
@@ -101,25 +107,22 @@ def check_parity(
     Raises:
         RuntimeError: it is above the limit or no number; names the image, the measured value and the limit.
     """
-    images = read_images(split, rows)
-    parts = [served_embed(np.array(images[at : at + PROOF_BATCH], object)) for at in range(0, len(images), PROOF_BATCH)]
-    served = np.concatenate([np.asarray(part) for part in parts])
-    if served.shape != stored[rows].shape:
-        raise RuntimeError(f"The kept features are of shape {stored[rows].shape}, the export's are {served.shape}.")
+    if served.shape != stored.shape:
+        raise RuntimeError(f"The kept features are of shape {stored.shape}, the export's are {served.shape}.")
     size = np.abs(served).max(axis=1)
-    differences = np.abs(stored[rows] - served).max(axis=1) / np.maximum(size, np.finfo(np.float32).tiny)
+    differences = np.abs(stored - served).max(axis=1) / np.maximum(size, np.finfo(np.float32).tiny)
     worst = int(np.argmax(np.where(np.isfinite(differences), differences, np.inf)))
     if not differences[worst] <= limit:
         raise RuntimeError(
             f"Kept features are not what the exported model computes: expected a difference of at most {limit:.1e} of "
-            f"the largest feature, measured {differences[worst]:.1e} for image {split.sha256[rows[worst]].decode()}, "
-            f"over {len(rows)} images.\nDelete features/ of the working directory and start the run again; if it "
+            f"the largest feature, measured {differences[worst]:.1e} for image {digests[worst].decode()}, "
+            f"over {len(stored)} images.\nDelete features/ of the working directory and start the run again; if it "
             "fails once more, the export and the training path differ."
         )
     return float(differences[worst])
 
 
-def check_outliers(typicality: Typicality, images: np.ndarray, ask: Callable[[np.ndarray], Answers]) -> None:
+def check_outliers(typicality: Typicality, answers: Answers) -> None:
     """Compares `outlier` and `known` of the export with what the calibration gives for the same features.
 
     An answer is a step of the distance, so that rounding may move it: it must be one that the calibration gives within
@@ -127,13 +130,11 @@ def check_outliers(typicality: Typicality, images: np.ndarray, ask: Callable[[np
 
     Args:
         typicality: what the export was made with.
-        images: bytes, object [batch].
-        ask: of `open_export`.
+        answers: of `answer_images`.
 
     Raises:
         RuntimeError: the export answers otherwise; names both answers.
     """
-    answers = ask(images)
     distances = measure_distances(answers[features.OUTPUT_FEATURES], typicality.bank, typicality.neighbours)
     low, high = (typicality.share_beyond(distances + shift) for shift in (ROUNDED_DISTANCE, -ROUNDED_DISTANCE))
     found, known = answers[features.OUTPUT_OUTLIER], answers[features.OUTPUT_KNOWN]

@@ -89,7 +89,12 @@ class Calibration:
 
 
 def calibrate(
-    strategy: tf.distribute.Strategy, head: Head, values: np.ndarray | FreshViews, split: Split, options: TrainerOptions
+    strategy: tf.distribute.Strategy,
+    head: Head,
+    values: np.ndarray | FreshViews,
+    split: Split,
+    options: TrainerOptions,
+    training: HeadTraining | None = None,
 ) -> tuple[Head, Calibration]:
     """Finds the temperature of a head that was trained on kept features, and puts it in.
 
@@ -99,6 +104,7 @@ def calibrate(
         values: float32 [n, d], as `train_head` took them.
         split: their labels and digests.
         options: of the Trainer.
+        training: of this head, by whose graph others can learn; None: one is made where it is needed.
     """
     plain = values.plain if isinstance(values, FreshViews) else values
     rows = distinct_rows(split)
@@ -108,7 +114,7 @@ def calibrate(
         if (able := int((deal_folds(split)[rows] >= 0).sum())) < LEAST:
             return head, too_few(able)
         try:
-            answers = out_of_fold_answers(strategy, head, plain, split, options)
+            answers = out_of_fold_answers(strategy, head, plain, split, options, training)
         except InputError as error:
             log.warning("Heads without some of the images did not learn, so the temperature stays 1: %s", error)
             return head, Calibration(reason=f"heads without some of the images did not learn: {first_line(error)}")
@@ -187,7 +193,12 @@ def deal_folds(split: Split) -> np.ndarray:
 
 
 def out_of_fold_answers(
-    strategy: tf.distribute.Strategy, head: Head, values: np.ndarray, split: Split, options: TrainerOptions
+    strategy: tf.distribute.Strategy,
+    head: Head,
+    values: np.ndarray,
+    split: Split,
+    options: TrainerOptions,
+    training: HeadTraining | None = None,
 ) -> Answers:
     """Trains heads as this one was, each without one fold, and asks them about it, until the answers are enough.
 
@@ -197,16 +208,18 @@ def out_of_fold_answers(
     Raises:
         InputError: the loss of one is not finite.
     """
-    recipe = dataclasses.replace(Recipe.of(options, head.l2, head.even), early_stopping_patience=0)
+    recipe = Recipe.of(options, head.l2, head.even)
     folds, rows, epochs = deal_folds(split), distinct_rows(split), epochs_of(head, options)
-    every = HeadData(values, split.labels, np.zeros(len(split), bool), head.widths[-1])
-    whole = HeadTraining(strategy, recipe, every, name="calibration")
+    whole = training
+    if whole is None or not whole.learns_from_all:
+        every = HeadData(values, split.labels, np.zeros(len(split), bool), head.widths[-1])
+        whole = HeadTraining(strategy, recipe, every, name="calibration")
     asked = [rows[folds[rows] == fold][:AT_MOST] for fold in range(count_folds(folds[rows]))]
 
     def answer(fold: int) -> np.ndarray:
-        training = whole.leaving_out(folds == fold, f"calibration {fold + 1}")
-        state = run_training(training, training.start(), until=epochs)
-        return head_of(training, state, recipe).logits_of(values[asked[fold]])
+        part = whole.leaving_out(folds == fold, f"calibration {fold + 1}")
+        state = run_training(part, part.start(), until=epochs)
+        return head_of(part, state, recipe).logits_of(values[asked[fold]])
 
     # A step of a head is too small for two processors. Replicas must all be asked for the same step, so one by one.
     at_once = min(len(asked), os.cpu_count() or 1) if strategy.num_replicas_in_sync == 1 else 1

@@ -91,8 +91,9 @@ class EpochGraph:
         """
         batches = fill_up(rows, self._size, self._replicas)
         given = AdamState(*(tf.constant(x, tf.float64) for x in state))
-        inputs = (given, tf.constant(batches), tf.constant(rates), tf.constant(first, tf.int64))
-        steps, finite, *after, totals = call_graph(self._graph_epoch, *inputs)
+        inputs = (tf.constant(batches), tf.constant(rates), tf.constant(first, tf.int64))
+        graph = self._graph_epoch.get_concrete_function(given, *map(_of_any_length, inputs))
+        steps, finite, *after, totals = graph(given, *inputs)
         broken = None if bool(finite) else int(steps) - 1
         return AdamState(*(x.numpy() for x in after)), totals.numpy() / len(rows), broken
 
@@ -118,6 +119,11 @@ class EpochGraph:
 
         start = (tf.constant(0), tf.zeros([2], tf.float64))
         return tf.while_loop(lambda step, _: step < tf.shape(batches)[0], one, start, parallel_iterations=1)[1]
+
+
+def _of_any_length(values: tf.Tensor) -> tf.TensorSpec:
+    """Describes values of any number of steps: one graph then serves epochs of all lengths."""
+    return tf.TensorSpec([None, *values.shape[1:]] if values.shape.rank else [], values.dtype)
 
 
 class HeadTraining(Training):
@@ -161,16 +167,22 @@ class HeadTraining(Training):
         self._graph = EpochGraph(step, batch, strategy.num_replicas_in_sync)
 
     def leaving_out(self, held: np.ndarray, name: str) -> HeadTraining:
-        """Gives the same training without some images, bool [n], which it does not watch either.
+        """Gives the same training without some images, bool [n]; it watches none, and tells TensorBoard nothing.
 
         Scale and weights of the classes stay. Its graph is this one's: to trace another takes longer than to train a
         small head.
         """
         other, batch = copy.copy(self), self._recipe.batch_size
+        other._recipe, other._board = dataclasses.replace(self._recipe, early_stopping_patience=0), None
         other.name, other._rows, other._held = name, np.flatnonzero(~held), np.zeros(0, np.int64)
         other._passes = passes(len(other._rows), batch)
         other._steps = -(-other._passes * len(other._rows) // batch)
         return other
+
+    @property
+    def learns_from_all(self) -> bool:
+        """Whether no image is held out."""
+        return not len(self._held)
 
     def start(self) -> TrainingState:
         """Gives the state before the first epoch."""

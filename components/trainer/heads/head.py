@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -105,7 +106,12 @@ def hold_out(split: Split, fraction: float) -> np.ndarray:
     return held & ~whole[split.labels]
 
 
-def train_head(  # noqa: PLR0913  a stage's inputs, each of another kind
+def train_head(*given: Any, **settings: Any) -> Head:
+    """Trains a head as `learn_head` does, with the same arguments, and gives the head alone."""
+    return learn_head(*given, **settings)[0]
+
+
+def learn_head(  # noqa: PLR0913  a stage's inputs, each of another kind
     strategy: tf.distribute.Strategy,
     values: np.ndarray | FreshViews,
     split: Split,
@@ -114,7 +120,7 @@ def train_head(  # noqa: PLR0913  a stage's inputs, each of another kind
     log_dir: str,
     checkpoint_dir: str = "",
     answers: AnswerCache = NOTHING_KEPT,
-) -> Head:
+) -> tuple[Head, HeadTraining]:
     """Trains the head: the same to 1e-5 on any number of replicas and workers, bit for bit when repeated on as many.
 
     Args:
@@ -129,6 +135,9 @@ def train_head(  # noqa: PLR0913  a stage's inputs, each of another kind
             same features, labels, options and replicas goes on from what is there, and only the chief worker needs to
             see it. Left as it is: the caller removes it (`remove_checkpoints`) when the model is written.
         answers: of earlier runs, the penalty among them.
+
+    Returns:
+        The head, and its training, by whose graph heads of the same recipe can learn (`HeadTraining.leaving_out`).
 
     Raises:
         InputError: fewer than two classes, a loss or weights that are not finite, or workers that see different data.
@@ -149,7 +158,7 @@ def train_head(  # noqa: PLR0913  a stage's inputs, each of another kind
         checkpoints = checkpoints_of(checkpoint_dir, digest, training.name)
         state = resume_training(strategy, checkpoints, training.name) or training.start()
         state = run_training(training, state, checkpoints)
-    return head_of(training, state, recipe)
+    return head_of(training, state, recipe), training
 
 
 def head_of(training: HeadTraining, state: TrainingState, recipe: Recipe) -> Head:

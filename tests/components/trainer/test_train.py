@@ -1,6 +1,7 @@
 """The whole `run_fn` on real records: what it leaves, and that training and serving say the same."""
 
 import dataclasses
+import gc
 import hashlib
 import io
 import json
@@ -14,6 +15,7 @@ import tensorflow as tf
 from components.contract import features
 from components.errors import InputError
 from components.options.trainer import AugmentOptions, FineTuneOptions
+from components.trainer import train
 from components.trainer.backbones import frozen
 from components.trainer.backbones.frozen import Facts
 from components.trainer.export import write
@@ -210,6 +212,33 @@ def test_values_that_a_search_found_take_the_place_of_the_options(other_head, pr
     head, _ = calibrate(strategies["cpu"], head, inputs.values, inputs.learned, options)
     assert other_head.facts["head_sha256"] == head.digest()
     assert read_facts(trained)["tuned"] == {}
+
+
+def test_the_graphs_of_an_export_make_room_before_it_is_proven(again, monkeypatch):
+    found, export_model, open_export = [], write.export_model, train.open_export
+
+    def count():  # a weak reference would be empty before the graph has gone
+        found.append(sum(getattr(thing, "name", "") == "serve_bytes" for thing in map(of_graph, gc.get_objects())))
+
+    def of_graph(thing):
+        return thing if type(thing).__name__ == "FuncGraph" else None
+
+    def traced(model, path, facts):
+        count()
+        export_model(model, path, facts)
+        count()
+
+    def opened(path):
+        count()
+        return open_export(path)
+
+    monkeypatch.setattr(write, "export_model", traced)
+    monkeypatch.setattr(train, "open_export", opened)
+    gc.collect()
+    again(custom_config={"source_fingerprint": ""}, epochs=1)  # no kept export is used
+    before, traced_then, at_last = found
+    assert before < traced_then
+    assert at_last <= before
 
 
 def test_fixed_views_are_computed_once_and_change_the_head(again, prepare, trained):

@@ -8,7 +8,15 @@ import tensorflow as tf
 
 from components.contract import features
 from components.trainer.backbones.build import make_backbone, scale_pixels
-from components.trainer.export.proof import check_outliers, check_parity, open_export, parity_limit, sample_rows
+from components.trainer.export.proof import (
+    PROOF_BATCH,
+    answer_images,
+    check_outliers,
+    check_parity,
+    open_export,
+    parity_limit,
+    sample_rows,
+)
 from components.trainer.features.data import in_content_order, join_splits, read_images, read_split
 from components.trainer.features.folding import pool
 from components.trainer.outliers.typicality import Typicality
@@ -29,10 +37,11 @@ def embed(trunk, transform):
 
 @pytest.fixture(scope="module")
 def kept(embed, train_records, eval_records):
-    """Both splits in content order, with the features that belong to them."""
+    """Digests of both splits in content order, with the features that belong to them."""
     both = join_splits(read_split(train_records.pattern), read_split(eval_records.pattern))
     values = embed(tf.constant(train_records.contents + eval_records.contents)).numpy()
-    return in_content_order(both, values)
+    split, values = in_content_order(both, values)
+    return split.sha256, values
 
 
 def test_the_bytes_of_rows_are_read_in_their_order(train_records):
@@ -67,7 +76,7 @@ def exported(trained):
 
 def test_an_export_tells_outliers_as_calibrated(trained, exported, eval_records):
     with open_export(str(trained.path)) as ask:
-        check_outliers(exported, np.array(eval_records.contents, object), ask)
+        check_outliers(exported, answer_images(ask, np.array(eval_records.contents, object)))
 
 
 @pytest.mark.parametrize("stale", ["bank", "scores", "shares", "max_refused"])
@@ -80,42 +89,57 @@ def test_an_export_with_a_part_of_another_run_fails(trained, exported, eval_reco
     }
     wrong = dataclasses.replace(exported, **{stale: other[stale]})
     said = r"expected outlier of [\d.]+ to [\d.]+ for image \d+ of the proof, got [\d.]+, known (True|False)"
-    with open_export(str(trained.path)) as ask, pytest.raises(RuntimeError, match=said):
-        check_outliers(wrong, np.array(eval_records.contents, object), ask)
+    with open_export(str(trained.path)) as ask:
+        answers = answer_images(ask, np.array(eval_records.contents, object))
+    with pytest.raises(RuntimeError, match=said):
+        check_outliers(wrong, answers)
 
 
-def test_equal_features_pass_with_their_difference(embed, kept):
-    split, values = kept
-    rows = sample_rows(np.ones(len(split), bool), 20)
-    assert check_parity(values, split, rows, embed) < 1e-4
+def test_images_are_asked_about_a_few_at_a_time_and_each_once():
+    asked = []
+
+    def ask(images):
+        asked.append(len(images))
+        return {"label": images, "features": np.arange(len(images) * 2).reshape(-1, 2)}
+
+    images = np.array([b"%d" % number for number in range(PROOF_BATCH + 3)], object)
+    answers = answer_images(ask, images)
+    assert asked == [PROOF_BATCH, 3]
+    assert answers["label"].tolist() == images.tolist()
+    assert answers["features"].shape == (PROOF_BATCH + 3, 2)
+
+
+def test_equal_features_pass_with_their_difference(kept):
+    digests, values = kept
+    assert 0 < check_parity(values * np.float32(1 + 1e-5), values, digests) < 1e-4
     half = values.astype(np.float16).astype(np.float32)
-    assert 0 < check_parity(half, split, rows, embed, parity_limit(feature_dtype="float16")) < 1e-3
+    assert 0 < check_parity(half, values, digests, parity_limit(feature_dtype="float16")) < 1e-3
 
 
 @pytest.mark.parametrize("spoil", ["shuffled", "scaled", "not a number"])
-def test_other_features_fail_with_both_numbers(embed, kept, spoil):
-    split, values = kept
-    values = {"shuffled": values[::-1], "scaled": values * 1.01, "not a number": np.where(values > 0, np.nan, 0)}[spoil]
+def test_other_features_fail_with_both_numbers(kept, spoil):
+    digests, values = kept
+    spoilt = {"shuffled": values[::-1], "scaled": values * 1.01, "not a number": np.where(values > 0, np.nan, 0)}[spoil]
     with pytest.raises(
         RuntimeError, match=r"expected a difference of at most 2\.0e-03 .*, measured [\dna.e-]+"
     ) as caught:
-        check_parity(values, split, np.arange(10), embed)
+        check_parity(spoilt[:10], values[:10], digests[:10])
     assert "for image " in str(caught.value)
     assert "over 10 images" in str(caught.value)
 
 
-def test_one_wrong_image_is_named(embed, kept):
-    split, values = kept
+def test_one_wrong_image_is_named(kept):
+    digests, values = kept
     wrong = values.copy()
     wrong[7] += 0.5
-    with pytest.raises(RuntimeError, match=f"for image {split.sha256[7].decode()}"):
-        check_parity(wrong, split, np.arange(20), embed)
+    with pytest.raises(RuntimeError, match=f"for image {digests[7].decode()}"):
+        check_parity(wrong, values, digests)
 
 
-def test_another_width_fails(embed, kept):
-    split, values = kept
+def test_another_width_fails(kept):
+    digests, values = kept
     with pytest.raises(RuntimeError, match=r"of shape \(4, 31\), the export's are \(4, 32\)"):
-        check_parity(values[:, 1:], split, np.arange(4), embed)
+        check_parity(values[:4, 1:], values[:4], digests[:4])
 
 
 @pytest.mark.parametrize(("old", "new"), [(0, 100), (100, 0), (100, 3), (3, 100), (100, 100), (2, 1)])

@@ -21,7 +21,7 @@ from components.trainer.heads.calibration import (
     find_temperature,
 )
 from components.trainer.heads.epochs import EpochGraph
-from components.trainer.heads.head import Head, hold_out, train_head
+from components.trainer.heads.head import Head, hold_out, learn_head, train_head
 from tests.components.trainer.toys import toy, toy_options
 
 
@@ -143,6 +143,26 @@ def test_a_head_that_is_too_sure_is_cooled_by_images_that_no_fold_learned_from(t
     if not options:
         again, twice = calibrate(*made)
         assert (again.digest(), twice) == (cooled.digest(), found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fraction", [0.0, 0.2])
+def test_heads_of_the_folds_learn_by_the_graph_of_the_head_where_it_learned_from_all(
+    trained, monkeypatch, tmp_path, fraction
+):
+    strategy, head, values, split, options = trained(validation_fraction=fraction)
+    told = options.model_copy(update={"tensorboard": True})
+    same, training = learn_head(strategy, values, split, 3, told, str(tmp_path))
+    written = sorted(tmp_path.rglob("events*"))
+    alone = calibrate(strategy, head, values, split, options)
+    if not fraction:
+        monkeypatch.setattr(calibration, "HeadTraining", None)  # no other graph is traced
+    cooled, found = calibrate(strategy, same, values, split, options, training)
+    assert (cooled.digest(), found) == (alone[0].digest(), alone[1])
+    assert training._graph._graph_epoch.experimental_get_tracing_count() == 1  # for epochs of any length
+    assert written
+    assert sorted(tmp_path.rglob("events*")) == written
+    assert training.learns_from_all == (not fraction)
 
 
 @pytest.mark.slow
