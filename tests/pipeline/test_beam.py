@@ -180,7 +180,7 @@ def test_an_engine_is_a_row(tmp_path, monkeypatch):
         summary.status = "unchanged"
 
     monkeypatch.setattr("pipeline.run.run._execute", execute)
-    monkeypatch.setattr("pipeline.run.run.try_early", lambda *args: None)
+    monkeypatch.setattr("pipeline.run.run.try_early", lambda *given, **settings: None)
     assert graft(*remote, "--set", "trainer.weights=none").exit_code == 0  # nothing says where its workers are
     assert len(executed) == 1
     monkeypatch.setitem(ENGINES, "toyrunner", Engine("toy_master", ("", "local")))
