@@ -15,7 +15,6 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
@@ -34,6 +33,7 @@ from components.evaluator.kept_features import FeatureKeeper
 from components.evaluator.metrics import list_metrics
 from components.evaluator.outcomes import MODEL_COLUMNS, make_schema, rate_images, rate_typicality
 from components.evaluator.slices import read_values, slice_of
+from components.files.records import open_records
 
 CANDIDATE, BASELINE, BEST = "candidate", "baseline", "best"
 
@@ -77,14 +77,9 @@ def list_records(examples: Sequence[types.Artifact]) -> list[str]:
     return sorted(fileio.glob(pattern))
 
 
-def open_records(path: str) -> tf.data.TFRecordDataset:
-    """Reads the serialized examples of one file."""
-    return tf.data.TFRecordDataset(path, "GZIP" if path.endswith(".gz") else "")
-
-
 def read_batches(path: str, batch_size: int) -> Iterator[list[bytes]]:
     """Reads the records of one file in batches."""
-    for batch in open_records(path).batch(batch_size):
+    for batch in open_records([path]).batch(batch_size):
         yield batch.numpy().tolist()
 
 

@@ -27,7 +27,6 @@ from components.evaluator.analysis import (
     CANDIDATE,
     list_records,
     make_eval_config,
-    open_records,
     run_tfma,
 )
 from components.evaluator.areas import remove_probabilities
@@ -37,6 +36,7 @@ from components.evaluator.kept_features import join_parts
 from components.evaluator.measure import measure, read_outcomes
 from components.evaluator.outcomes import Outcomes
 from components.evaluator.quality_gate import EvaluatedBaseline, judge_candidate
+from components.files.records import open_records
 from components.options.gates import EvaluatorOptions, QualityGateOptions
 
 progress = logging.getLogger("graft.progress")
@@ -153,14 +153,14 @@ def read_baseline(artifact: types.Artifact) -> Baseline:
 def first_record(examples: Sequence[types.Artifact]) -> bytes | None:
     """Reads a record of the eval split; None where it is empty."""
     for path in list_records(examples):
-        for record in open_records(path).take(1):
+        for record in open_records([path]).take(1):
             return bytes(record.numpy())
     return None
 
 
 def count_records(examples: Sequence[types.Artifact]) -> int:
     """Counts the records of the eval split."""
-    counts = (open_records(path).reduce(0, lambda done, _: done + 1) for path in list_records(examples))
+    counts = (open_records([path]).reduce(0, lambda done, _: done + 1) for path in list_records(examples))
     return sum(int(count.numpy()) for count in counts)
 
 

@@ -107,13 +107,15 @@ def read_examples(examples: str, wanted: set[str]) -> Iterator[tuple[str, bytes]
     """Reads sha256 and encoded image of some examples, one pass over the records of both splits."""
     import tensorflow as tf  # the page of a run that was refused early is made without it
 
+    from components.files.records import open_records
+
     if not wanted:
         return
     table = tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(tf.constant(sorted(wanted)), tf.ones([len(wanted)], tf.int32)), 0
     )
     shape = {name: tf.io.FixedLenFeature([], tf.string) for name in (features.SHA256, features.IMAGE)}
-    records = tf.data.TFRecordDataset(_record_files(examples), num_parallel_reads=tf.data.AUTOTUNE)
+    records = open_records(_record_files(examples))
     parsed = records.batch(AT_ONCE).map(lambda batch: tf.io.parse_example(batch, shape), num_parallel_calls=2)
     chosen = parsed.unbatch().filter(lambda row: table.lookup(row[features.SHA256]) > 0)
     for row in chosen.as_numpy_iterator():

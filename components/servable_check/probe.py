@@ -181,7 +181,9 @@ def reason_of(message: str) -> str:
 def read_records(tf, request):  # type: ignore[no-untyped-def]
     """Reads image bytes, serialized examples and digests of some records, first those that training answered."""
     known, first, others = set(request["known"]), [], []  # type: ignore[var-annotated]
-    for record in tf.data.TFRecordDataset(request["records"]).as_numpy_iterator():
+    options = tf.data.Options()
+    options.autotune.enabled = False  # the end would wait for it, as long as the loop has taken
+    for record in tf.data.TFRecordDataset(request["records"]).with_options(options).as_numpy_iterator():
         if len(first) == request["images"]:
             break
         feature = tf.train.Example.FromString(record).features.feature

@@ -89,9 +89,10 @@ def _read(files: list[Path]) -> Iterator[Example]:
     """Reads examples from records in turn."""
     import tensorflow as tf
 
+    from components.files.records import open_records
+
     names = list(map(str, files))
-    compression = "GZIP" if names and names[0].endswith(".gz") else ""
-    for record in tf.data.TFRecordDataset(names, compression) if names else ():
+    for record in open_records(names) if names else ():
         example: Any = tf.train.Example.FromString(record.numpy())
         label, form, content = (
             example.features.feature[name].bytes_list.value[0]

@@ -27,9 +27,10 @@ from apache_beam.utils.shared import Shared
 
 from components.contract import features
 from components.files.paths import PARTIAL, list_names, read_bytes, remove, write_atomically
+from components.files.records import open_records
 from components.trainer.devices.strategy import global_batch_size, prepare_process
 from components.trainer.features.augment import DRAWS, View, augment_pixels
-from components.trainer.features.data import Split, open_records, readable_records
+from components.trainer.features.data import Split, readable_records
 from components.trainer.features.feature_pass import FeaturePass, in_flight
 from components.trainer.features.folding import FrozenGraph, load_folded
 from components.trainer.features.packs import DIGEST

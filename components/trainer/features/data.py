@@ -14,6 +14,7 @@ import tensorflow_transform as tft
 
 from components.contract import features
 from components.errors import InputError
+from components.files.records import open_records
 from components.trainer.features.packs import DIGEST
 
 READ_AT_ONCE = 256  # records
@@ -115,12 +116,6 @@ def in_content_order(split: Split, values: np.ndarray) -> tuple[Split, np.ndarra
 def list_files(patterns: list[str]) -> list[str]:
     """Lists the files behind the patterns that TFX gives a Trainer."""
     return sorted(name for pattern in patterns for name in tf.io.gfile.glob(pattern))
-
-
-def open_records(files: list[str], only: tf.Tensor | None = None) -> tf.data.Dataset:
-    """Opens serialized examples in a fixed order, of all files or of one; gzip is told by the suffix."""
-    compression = "GZIP" if files and files[0].endswith(".gz") else ""
-    return tf.data.TFRecordDataset(files if only is None else only, compression_type=compression)
 
 
 def records_by_file(files: list[str]) -> tf.data.Dataset:
