@@ -95,7 +95,7 @@ def measure(train: Pair, test: Pair, seed: int, options: dict[str, Any]) -> list
     given = Split([], np.array(digests, object), train[1], np.array([b""] * len(digests), object))
     split, values = in_content_order(given, train[0])
     trainer, strategy = TrainerOptions(seed=seed, tensorboard=False, **options), make_strategy("cpu")
-    head = train_head(strategy, values, split, int(train[1].max()) + 1, trainer, "")
+    head, _ = train_head(strategy, values, split, int(train[1].max()) + 1, trainer, "")
     began = time.monotonic()
     cooled, found = calibrate(strategy, head, values, split, trainer)
     seconds = time.monotonic() - began

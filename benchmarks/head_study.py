@@ -135,7 +135,7 @@ def ask_graft(values: np.ndarray, labels: np.ndarray, others: np.ndarray, wanted
     digests = [hashlib.sha256(row.tobytes()).hexdigest().encode() for row in values]
     split = Split([], np.array(digests, object), labels, np.array([b""] * len(labels), object))
     options = TrainerOptions(seed=seed, tensorboard=False)
-    head = train_head(make_strategy("cpu"), values, split, int(labels.max()) + 1, options, "")
+    head, _ = train_head(make_strategy("cpu"), values, split, int(labels.max()) + 1, options, "")
     return float((head.probabilities(others).argmax(axis=1) == wanted).mean())
 
 

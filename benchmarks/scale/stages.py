@@ -214,7 +214,7 @@ def train_head(place: Place) -> None:
     strategy, (split, _, values) = make_strategy("auto"), read_features(place)
     options = TrainerOptions(epochs=EPOCHS, tensorboard=False)
     with measured() as found:
-        head = train(strategy, values[: len(split)], split, place.classes, options, place.at("tmp"))
+        head, _ = train(strategy, values[: len(split)], split, place.classes, options, place.at("tmp"))
         found["accuracy"] = round(head.history["accuracy"][-1], 3)
 
 

@@ -36,7 +36,7 @@ from components.trainer.features.training_inputs import make_pass
 from components.trainer.fine_tune.stage import FineTuned, fine_tune, held_out_after
 from components.trainer.heads.calibration import Calibration, calibrate, cool_by
 from components.trainer.heads.epochs import HeadTraining
-from components.trainer.heads.head import Head, hold_out, learn_head
+from components.trainer.heads.head import Head, hold_out, train_head
 from components.trainer.outliers.typicality import Typicality, choose_rows
 from components.trainer.prepare import Prepared, prepare_training
 from components.trainer.record import describe_features, describe_model, describe_stage, write_record
@@ -118,7 +118,7 @@ def learn(task: Task, strategy: tf.distribute.Strategy, prepared: Prepared) -> L
     options, inputs = task.options, prepared.inputs
     folders = task.run_dir, task.checkpoint_dir
     given = inputs.values, inputs.learned, len(prepared.classes), options
-    head, training = learn_head(strategy, *given, *folders, prepared.known)
+    head, training = train_head(strategy, *given, *folders, prepared.known)
     if not options.fine_tune.asked_for:
         return Learned(strategy, prepared.backbone, head, None, training)
     parts = prepared.backbone.built, head, prepared.train, prepared.transform

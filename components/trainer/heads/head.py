@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -106,12 +105,7 @@ def hold_out(split: Split, fraction: float) -> np.ndarray:
     return held & ~whole[split.labels]
 
 
-def train_head(*given: Any, **settings: Any) -> Head:
-    """Trains a head as `learn_head` does, with the same arguments, and gives the head alone."""
-    return learn_head(*given, **settings)[0]
-
-
-def learn_head(  # noqa: PLR0913  a stage's inputs, each of another kind
+def train_head(  # noqa: PLR0913  a stage's inputs, each of another kind
     strategy: tf.distribute.Strategy,
     values: np.ndarray | FreshViews,
     split: Split,

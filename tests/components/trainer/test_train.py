@@ -208,7 +208,7 @@ def test_values_that_a_search_found_take_the_place_of_the_options(other_head, pr
     assert other_head.facts["tuned"] == FOUND
     assert len(other_head.history["head"]["loss"]) == 2
     inputs, options = prepare(), trained.options.model_copy(update={**FOUND, "seed": 5, "tensorboard": False})
-    head = train_head(strategies["cpu"], inputs.values, inputs.learned, len(CLASSES), options, "")
+    head, _ = train_head(strategies["cpu"], inputs.values, inputs.learned, len(CLASSES), options, "")
     head, _ = calibrate(strategies["cpu"], head, inputs.values, inputs.learned, options)
     assert other_head.facts["head_sha256"] == head.digest()
     assert read_facts(trained)["tuned"] == {}

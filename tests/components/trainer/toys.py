@@ -70,7 +70,7 @@ def train_toy(facts):
     strategy = make_strategy(options.devices)
     values, split = toy(**facts["problem"])
     classes = int(split.labels.max()) + 1
-    head = train_head(strategy, values, split, classes, options, facts["logs"], facts.get("checkpoints", ""))
+    head, _ = train_head(strategy, values, split, classes, options, facts["logs"], facts.get("checkpoints", ""))
     return SimpleNamespace(head=head, devices=describe_devices(strategy, options.batch_size))
 
 

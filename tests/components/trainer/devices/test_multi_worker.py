@@ -60,7 +60,7 @@ def single_head(strategies, tmp_path, **options):
 
     values, split = toy(**PROBLEM)
     chosen = toy_options(**{**OPTIONS, "tensorboard": False, **options})
-    return train_head(strategies["cpu"], values, split, 3, chosen, str(tmp_path))
+    return train_head(strategies["cpu"], values, split, 3, chosen, str(tmp_path))[0]
 
 
 @pytest.mark.e2e

@@ -21,7 +21,7 @@ from components.trainer.heads.calibration import (
     find_temperature,
 )
 from components.trainer.heads.epochs import EpochGraph
-from components.trainer.heads.head import Head, hold_out, learn_head, train_head
+from components.trainer.heads.head import Head, hold_out, train_head
 from tests.components.trainer.toys import toy, toy_options
 
 
@@ -101,7 +101,8 @@ def trained(strategies):
     def call(count=120, noise=4.0, **options):
         options = toy_options(**{"l2": 0.0, "epochs": 4, **options})
         values, split = toy(count=count, noise=noise, width=20)
-        return strategies["cpu"], train_head(strategies["cpu"], values, split, 3, options, ""), values, split, options
+        head, _ = train_head(strategies["cpu"], values, split, 3, options, "")
+        return strategies["cpu"], head, values, split, options
 
     return call
 
@@ -152,7 +153,7 @@ def test_heads_of_the_folds_learn_by_the_graph_of_the_head_where_it_learned_from
 ):
     strategy, head, values, split, options = trained(validation_fraction=fraction)
     told = options.model_copy(update={"tensorboard": True})
-    same, training = learn_head(strategy, values, split, 3, told, str(tmp_path))
+    same, training = train_head(strategy, values, split, 3, told, str(tmp_path))
     written = sorted(tmp_path.rglob("events*"))
     alone = calibrate(strategy, head, values, split, options)
     if not fraction:

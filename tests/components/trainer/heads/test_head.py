@@ -27,7 +27,7 @@ def train(strategies):
 
     def call(values, split, devices="cpu", classes=3, logs="", **options):
         options = toy_options(devices=devices, **options)
-        return train_head(strategies[devices], values, split, classes, options, str(logs))
+        return train_head(strategies[devices], values, split, classes, options, str(logs))[0]
 
     return call
 

@@ -170,7 +170,7 @@ def train(strategies, tmp_path, monkeypatch):
             monkeypatch.setattr(Checkpoints, "save", stop)
         values, split = toy(seed=seed, noise=1.5)
         try:
-            return train_head(strategies["cpu"], values, split, 3, toy_options(**options), "", str(folder or ""))
+            return train_head(strategies["cpu"], values, split, 3, toy_options(**options), "", str(folder or ""))[0]
         finally:
             monkeypatch.undo()
 
@@ -247,7 +247,7 @@ def test_kills_at_random_moments_change_nothing(strategies, tmp_path):
     values, split = toy(**PROBLEM)
     with exact_ops():
         unbroken, resumed = (
-            train_head(strategies["cpu"], values, split, 3, toy_options(**OPTIONS), "", checkpoints)
+            train_head(strategies["cpu"], values, split, 3, toy_options(**OPTIONS), "", checkpoints)[0]
             for checkpoints in ("", folder)
         )
     assert (resumed.digest(), resumed.history) == (unbroken.digest(), unbroken.history)
