@@ -2,12 +2,18 @@
 
 import json
 
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
 import pytest
+import tensorflow_data_validation as tfdv
 from tfx.dsl.compiler import compiler
 
+from components.contract import features
 from components.contract.gates import Override
+from pipeline.beam import NO_IMAGE, name_runner
 from pipeline.config.configuration import Config, Plan
-from pipeline.dag import create_pipeline
+from pipeline.dag import create_pipeline, statistics_options
 from pipeline.fingerprint import NODE_MODULES
 
 PASSPORT = {"Pusher", "Report"}  # the nodes that are given where a model comes from
@@ -149,3 +155,28 @@ def test_everything_lies_in_the_working_directory(tmp_path):
 def test_pixels_are_not_materialised(tmp_path):
     transform = nodes_of(make(tmp_path))["Transform"]
     assert set(transform.outputs) & {"transformed_examples", "updated_analyzer_cache"} == set()
+
+
+@pytest.mark.slow
+def test_statistics_count_thousands_of_classes_exactly(tmp_path):
+    """A sketch of fewer values than there are classes guesses, and a shift of labels would be made of guesses."""
+    labels = np.repeat(np.arange(1500), np.arange(1500) % 4 + 1).tolist()
+    columns = {
+        features.LABEL_TEXT: pa.array([[f"class {label:04d}".encode()] for label in labels]),
+        features.LABEL: pa.array([[label] for label in labels]),
+    }
+    batches = pa.table(columns).combine_chunks().to_batches(1000)
+    with beam.Pipeline(argv=name_runner([NO_IMAGE])) as pipeline:
+        _ = (
+            pipeline
+            | beam.Create(batches)
+            | tfdv.GenerateStatistics(statistics_options())
+            | tfdv.WriteStatisticsToBinaryFile(str(tmp_path / "found.pb"))
+        )
+    (found,) = tfdv.load_stats_binary(str(tmp_path / "found.pb")).datasets
+    by_name = {feature.path.step[0]: feature for feature in found.features}
+    texts = by_name[features.LABEL_TEXT].string_stats
+    counts = {bucket.label: bucket.sample_count for bucket in texts.rank_histogram.buckets}
+    assert counts == {f"class {label:04d}": label % 4 + 1 for label in range(1500)}
+    assert texts.unique == 1500
+    assert by_name[features.LABEL].num_stats.max == 1499
