@@ -1,8 +1,7 @@
 """The area under the ROC curve of each class against the rest, exactly, from every image's probabilities.
 
-Those of all classes are in files beside `images.parquet` while the Evaluator runs, which each bundle of Beam writes for
-itself, and which are read a batch at a time. So memory holds a batch and one number an image. Where they are few, the
-candidate's stay (`kept_answers.py`).
+Those of all classes are in a file beside `images.parquet` while the Evaluator runs, which is read a batch at a time. So
+memory holds a batch and one number an image. Where they are few, the candidate's stay (`kept_answers.py`).
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ waits.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -58,16 +58,38 @@ def load_model(path: str) -> AskedModel:
     return AskedModel(lambda records: signature.run(records, wanted), signature.close, signature.outputs)
 
 
-_opened: dict[str, AskedModel] = {}  # by path: a process loads a model once, to look at it and to ask it
+_opened: dict[str, Future[AskedModel]] = {}  # by path: a process loads a model once, to look at it and to ask it
 _opening = threading.Lock()
 
 
-def open_model(path: str) -> AskedModel:
-    """Loads a SavedModel once a process; see `closing_models`."""
+def open_model(path: str, record: bytes | None = None) -> AskedModel:
+    """Loads a SavedModel once a process, and waits where another thread is at it; see `closing_models`.
+
+    Args:
+        path: of the SavedModel.
+        record: a serialized tf.Example that a model is asked about when it is loaded: the graph is rewritten for the
+            first question, and of two that come at once for each.
+    """
     with _opening:
-        if path not in _opened:
-            _opened[path] = load_model(path)
-        return _opened[path]
+        is_first, opened = path not in _opened, _opened.setdefault(path, Future())
+    if is_first:
+        try:
+            model = load_model(path)
+            if record is not None:
+                model.answer([record], 1)
+            opened.set_result(model)
+        except BaseException as error:  # noqa: BLE001  whatever it is, no thread may wait for a model for ever
+            with _opening:
+                del _opened[path]
+            opened.set_exception(error)
+    return opened.result()
+
+
+def open_models(paths: Iterable[str], record: bytes) -> None:
+    """Loads several models at once, which is work for one processor each."""
+    with ThreadPoolExecutor() as pool:
+        for opened in [pool.submit(open_model, path, record) for path in paths]:
+            opened.result()
 
 
 @contextmanager
@@ -77,8 +99,8 @@ def closing_models() -> Iterator[None]:
         yield
     finally:
         with _opening:
-            for model in _opened.values():
-                model.close()
+            for opened in _opened.values():
+                opened.result().close()
             _opened.clear()
 
 

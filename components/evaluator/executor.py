@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -21,21 +23,16 @@ from components.contract.assets import read_facts, read_labels
 from components.contract.gates import WIDE_INTERVAL, Gate, Override
 from components.contract.statistics import Pair, count_pairs, loss_bounds
 from components.errors import InputError
-from components.evaluator.analysis import (
-    BASELINE,
-    BEST,
-    CANDIDATE,
-    list_records,
-    make_eval_config,
-    run_tfma,
-)
+from components.evaluator.analysis import ask_models, list_records, works_here
 from components.evaluator.areas import remove_probabilities
-from components.evaluator.batched_model import closing_models, why_not_runnable
+from components.evaluator.batched_model import closing_models, open_model, why_not_runnable
 from components.evaluator.kept_answers import KeptAnswers, find_answers, keep_answers
 from components.evaluator.kept_features import join_parts
 from components.evaluator.measure import measure, read_outcomes
-from components.evaluator.outcomes import Outcomes
+from components.evaluator.outcomes import BASELINE, BEST, CANDIDATE, Outcomes
 from components.evaluator.quality_gate import EvaluatedBaseline, judge_candidate
+from components.evaluator.rows import join_rows
+from components.evaluator.tfma_results import make_eval_config, write_results
 from components.files.records import open_records
 from components.options.gates import EvaluatorOptions, QualityGateOptions
 
@@ -59,22 +56,27 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             BASELINE: artifact_utils.get_single_instance(input_dict["baseline_model"]),
             BEST: artifact_utils.get_single_instance(input_dict["best_model"]),
         }
-        records = count_records(input_dict["examples"])
-        if not records:
-            raise InputError(
-                "The eval split holds no example: nothing to evaluate. Add images, or change data.eval_fraction."
-            )
-        classes = read_labels(path_utils.serving_model_path(artifacts[CANDIDATE].uri))
-        kept = find_kept(artifacts, len(classes))
-        baselines = find_runnable(artifacts, input_dict["examples"], len(classes), kept)
-        twice = are_one(baselines)
-        names = [CANDIDATE, *(name for name, row in baselines.items() if row.exists and not (twice and name == BEST))]
-        paths = {name: path_utils.serving_model_path(artifacts[name].uri) for name in names}
-        config, settings = make_eval_config(names), (options.batch_size, options.slices, len(classes))
-        kept = {name: kept[name] for name in names if name in kept}
-        with closing_models(), self._make_beam_pipeline() as pipeline:
-            run_tfma(pipeline, input_dict["examples"], paths, config, settings, evaluation.uri, kept)
+        examples, candidate = input_dict["examples"], path_utils.serving_model_path(artifacts[CANDIDATE].uri)
+        classes, pipeline = read_labels(candidate), self._make_beam_pipeline()
+        with closing_models(), opening(candidate, examples, works_here(pipeline)):
+            records = count_records(examples)
+            if not records:
+                raise InputError(
+                    "The eval split holds no example: nothing to evaluate. Add images, or change data.eval_fraction."
+                )
+            kept = find_kept(artifacts, len(classes))
+            baselines = find_runnable(artifacts, examples, len(classes), kept)
+            twice = are_one(baselines)
+            others = [name for name, row in baselines.items() if row.exists and not (twice and name == BEST)]
+            names = [CANDIDATE, *others]
+            paths = {name: path_utils.serving_model_path(artifacts[name].uri) for name in names}
+            settings = (options.batch_size, options.slices, len(classes))
+            with pipeline:
+                kept = {name: kept[name] for name in names if name in kept}
+                ask_models(pipeline, examples, paths, settings, evaluation.uri, kept)
         join_parts(evaluation.uri)
+        sums = join_rows(evaluation.uri, names, options.slices, len(classes))
+        write_results(evaluation.uri, make_eval_config(names), paths, sums.finish())
         metrics, outcomes = measure(evaluation.uri, names, classes, (options, gate))
         keep_answers(evaluation.uri, paths[CANDIDATE], CANDIDATE, records, len(classes))
         remove_probabilities(evaluation.uri)
@@ -95,6 +97,21 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         against = {name: artifacts[name] for name in names}
         bless_model(artifact_utils.get_single_instance(output_dict["blessing"]), result.lets_through, against)
         progress.info(describe_metrics(metrics, result), extra={"done": True})
+
+
+@contextmanager
+def opening(path: str, examples: Sequence[types.Artifact], ahead: bool) -> Iterator[None]:
+    """Loads a model beside what is done in the meantime; an error is that of whoever asks the model.
+
+    Args:
+        path: of the SavedModel.
+        examples: with an eval split.
+        ahead: whether it is asked in this process.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        if ahead:
+            pool.submit(lambda: open_model(path, first_record(examples)))
+        yield
 
 
 def find_kept(artifacts: dict[str, types.Artifact], classes: int) -> dict[str, KeptAnswers]:

@@ -141,6 +141,14 @@ class KnownAnswers:
     images: np.ndarray
     answers: Answers
 
+    def find_unknown(self, images: list[bytes]) -> np.ndarray:
+        """Finds the images that are not known: int [m], ascending."""
+        wanted = np.array(images, DIGEST)
+        return np.flatnonzero(self.images[self._places(wanted)] != wanted)
+
+    def _places(self, wanted: np.ndarray) -> np.ndarray:
+        return np.minimum(np.searchsorted(self.images, wanted), len(self.images) - 1)
+
     def answer(self, images: list[bytes], ask: Callable[[np.ndarray], Answers]) -> Answers:
         """Gives the answers for images, a row each, and asks for those that are not known, if any.
 
@@ -148,9 +156,7 @@ class KnownAnswers:
             images: of `digest_images`.
             ask: from rows, int [m], m > 0, to the model's answers for them.
         """
-        wanted = np.array(images, DIGEST)
-        places = np.minimum(np.searchsorted(self.images, wanted), len(self.images) - 1)
-        unknown = np.flatnonzero(self.images[places] != wanted)
+        places, unknown = self._places(np.array(images, DIGEST)), self.find_unknown(images)
         answers = {name: values[places] for name, values in self.answers.items()}
         if len(unknown):
             asked = ask(unknown)

@@ -9,10 +9,8 @@ then the parts become one file of the evaluation:
 from __future__ import annotations
 
 import hashlib
-import io
+import itertools
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,19 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.contract import features
-from components.files.paths import (
-    exists,
-    is_remote,
-    list_names,
-    make_folder,
-    read_bytes,
-    remove_folder,
-    write_atomically,
-)
+from components.evaluator.parts import opened_writer, read_parts, write_part
+from components.files.paths import exists, is_remote, read_bytes, remove_folder
 
-PARTS, SUFFIX = "features.parts", ".parquet"  # a folder while the evaluation runs, and its files
+PARTS = "features.parts"  # a folder of the evaluation while it runs
 DIGEST = np.dtype("S32")  # raw sha256
-COPIED_AT_ONCE = 1 << 20  # bytes
 SCHEMA = pa.schema([("sha256", pa.binary(32)), ("values", pa.list_(pa.float32()))])
 SETTINGS = {"compression": "zstd", "compression_level": 1, "use_dictionary": False, "write_statistics": False}
 SETTINGS |= {"use_byte_stream_split": ["values.list.element"], "use_compliant_nested_type": True}  # as kept packs
@@ -62,11 +52,8 @@ class FeatureKeeper:
         digests = [bytes.fromhex(name.decode()) for name in named]
         ends = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
         columns = [pa.array(digests, pa.binary(32)), pa.ListArray.from_arrays(ends, values.ravel())]
-        buffer = io.BytesIO()
-        pq.write_table(pa.table(columns, schema=SCHEMA), buffer, **SETTINGS)
-        folder, name = os.path.join(self.folder, PARTS), hashlib.sha256(b"".join(digests)).hexdigest()
-        make_folder(folder)
-        write_atomically(os.path.join(folder, name + SUFFIX), buffer.getvalue())
+        name = hashlib.sha256(b"".join(digests)).hexdigest()
+        write_part(os.path.join(self.folder, PARTS), name, pa.table(columns, schema=SCHEMA), **SETTINGS)
 
 
 def join_parts(folder: str) -> int:
@@ -74,26 +61,16 @@ def join_parts(folder: str) -> int:
 
     An image that several batches had, as Beam tried one again or the data has it twice, is there once.
     """
-    from tfx.dsl.io import fileio
-
     parts, seen = os.path.join(folder, PARTS), set[bytes]()
-
-    def read_part(name: str) -> bytes:
-        return read_bytes(os.path.join(parts, name))
-
-    if not (names := list_names(parts, SUFFIX)):  # a model that gives none
+    tables = read_parts(parts)
+    if (head := next(tables, None)) is None:  # a model that gives none
         return 0
-    with tempfile.NamedTemporaryFile(prefix="graft-features-") as local:
-        writer = pq.ParquetWriter(local.name, pq.read_schema(pa.BufferReader(read_part(names[0]))), **SETTINGS)
-        for name in names:
-            table = pq.read_table(pa.BufferReader(read_part(name)))
+    with opened_writer(os.path.join(folder, features.FEATURES_FILE), head.schema, **SETTINGS) as writer:
+        for table in itertools.chain([head], tables):
             first = {digest: row for row, digest in enumerate(table["sha256"].to_pylist()) if digest not in seen}
             seen |= first.keys()
             if first:
                 writer.write_table(table.take(sorted(first.values())))
-        writer.close()
-        with fileio.open(os.path.join(folder, features.FEATURES_FILE), "wb") as file:  # it may be remote
-            shutil.copyfileobj(local, file, COPIED_AT_ONCE)
     remove_folder(parts)
     return len(seen)
 

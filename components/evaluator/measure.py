@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 from tfx.dsl.io import fileio
 
 from components.contract import features, statistics
-from components.evaluator.analysis import read_tfma
 from components.evaluator.areas import measure_areas, read_probabilities
 from components.evaluator.metrics import list_metrics
 from components.evaluator.outcomes import Outcomes, outcomes_of
 from components.evaluator.slices import group_images
+from components.evaluator.tfma_results import read_tfma
 from components.options.gates import EvaluatorOptions, QualityGateOptions
 
 
@@ -61,7 +61,7 @@ def measure_model(
     """Computes all metrics of one model, as `metrics.json` holds them.
 
     Args:
-        by_tfma: the rows of the table that TFMA takes, as `analysis.read_tfma` gives them.
+        by_tfma: the rows of the table that TFMA takes, as `tfma_results.read_tfma` gives them.
         outcomes: of every image.
         classes: names, in the order of the label index.
         slices: {name of `evaluator.slices`: {slice: as `measure_slice` gives it}}.

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from components.contract import features
 
+CANDIDATE, BASELINE, BEST = "candidate", "baseline", "best"  # the models, in names of columns
 IMAGE_COLUMNS = (("sha256", pa.string()), ("name", pa.string()), ("label", pa.int32()))
 MODEL_COLUMNS = (
     ("predicted", pa.int32()),  # the most probable class

@@ -40,7 +40,7 @@ from tests.pipeline.run import test_runners as small
 
 pytestmark = pytest.mark.slow
 
-INSIDE = {"components.evaluator.batch_metrics._Total"}  # a step of TFMA's runs it, which loses bundles like others
+INSIDE = {"components.evaluator.batch_metrics._Total"}  # which no step runs: its batches are added in the node
 RETRYING = "apache_beam.runners.direct.direct_runner.BundleBasedDirectRunner"
 LOST = "this bundle is lost"
 ROOT = Path(__file__).parents[2]

@@ -1,5 +1,7 @@
 """Large batches in parts: the same answers, in the same order, and no batch beyond the limit."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from components.evaluator import batched_model
-from components.evaluator.batched_model import closing_models, load_model, open_model
+from components.evaluator.batched_model import closing_models, load_model, open_model, open_models
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +55,33 @@ def test_a_model_is_loaded_once_and_freed_at_the_end(folder, monkeypatch):
         model.answer([b"a"], 1)
     with closing_models():
         assert open_model(folder) is not model
+
+
+def test_a_model_that_two_threads_want_is_loaded_by_one_and_asked_first_by_it(folder, monkeypatch):
+    seen, begun, go_on = [], threading.Event(), threading.Event()
+
+    def load(path):
+        begun.set()
+        assert go_on.wait(10)
+        seen.append("loaded")
+        return replace(model, ask=lambda records: seen.append(len(records)) or {}, close=lambda: seen.append("closed"))
+
+    model = load_model(folder)
+    monkeypatch.setattr(batched_model, "load_model", load)
+    with closing_models(), ThreadPoolExecutor(2) as pool:
+        first = pool.submit(open_model, folder, b"a")
+        assert begun.wait(10)
+        second = pool.submit(open_model, folder, b"b")
+        go_on.set()
+        assert first.result() is second.result()
+        open_models([folder, folder], b"c")
+    assert seen == ["loaded", 1, "closed"]
+
+
+def test_a_model_that_cannot_be_loaded_is_an_error_for_each_who_asks(tmp_path):
+    with closing_models():
+        for _ in range(2):
+            with pytest.raises(OSError, match=r"saved_model\.pb"):
+                open_model(str(tmp_path), b"a")
+        with pytest.raises(OSError, match=r"saved_model\.pb"):
+            open_models([str(tmp_path)], b"a")

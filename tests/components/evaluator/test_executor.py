@@ -8,6 +8,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+import apache_beam as beam
 import numpy as np
 import pytest
 import tensorflow_model_analysis as tfma
@@ -19,16 +20,17 @@ from components.contract import features
 from components.contract.artifacts import Baseline
 from components.contract.gates import Override, override_for
 from components.errors import InputError
-from components.evaluator import executor
+from components.evaluator import executor, rows
 from components.evaluator import metrics as table
-from components.evaluator.analysis import list_records, make_rows, open_records
+from components.evaluator.analysis import list_records, open_records, works_here
 from components.evaluator.areas import measure_areas, read_probabilities, remove_probabilities
-from components.evaluator.batched_model import why_not_runnable
-from components.evaluator.executor import Executor
+from components.evaluator.batched_model import closing_models, open_model, why_not_runnable
+from components.evaluator.executor import Executor, opening
 from components.evaluator.kept_features import fill_in
 from components.evaluator.measure import read_outcomes
 from components.evaluator.metrics import METRICS, Metric
 from components.evaluator.outcomes import outcomes_of
+from components.evaluator.rows import make_rows
 from components.options.gates import EvaluatorOptions, QualityGateOptions
 from pipeline.beam import NO_IMAGE, name_runner
 from pipeline.config.configuration import check_config
@@ -56,19 +58,20 @@ FIRST = Baseline(reason="no version is being served yet")
 
 @pytest.fixture(scope="module", autouse=True)
 def _asked_once():
-    """TFMA runs once for the same models on the same images; what it left is copied for whoever asks again."""
-    run, done = executor.run_tfma, {}
+    """The same models are asked once about the same images; what they left is copied for whoever asks again."""
+    run, done = executor.ask_models, {}
 
-    def run_or_copy(pipeline, examples, models, config, settings, output_path, kept):
+    def run_or_copy(pipeline, examples, models, settings, output_path, kept):
         paths = {name: os.path.realpath(path) for name, path in models.items()}
-        before = done.setdefault(repr((examples[0].uri, paths, config, settings, kept)), output_path)
+        before = done.setdefault(repr((examples[0].uri, paths, settings, kept)), output_path)
         if before == output_path:
-            run(pipeline, examples, models, config, settings, output_path, kept)
+            run(pipeline, examples, models, settings, output_path, kept)
         else:
             shutil.copytree(before, output_path, ignore=shutil.ignore_patterns("metrics.json", "verdict.json"))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(executor, "run_tfma", run_or_copy)
+        patch.setattr(executor, "ask_models", run_or_copy)
+        patch.setattr(rows, "remove_folder", lambda _: None)
         patch.setattr(executor, "remove_probabilities", lambda _: None)
         yield
 
@@ -306,6 +309,38 @@ def test_an_empty_eval_split_is_refused_with_what_to_do(tmp_path, stubborn_model
         evaluate(tmp_path, empty, stubborn_model, None)
 
 
+def test_the_candidate_is_loaded_before_anyone_asks_it_where_beam_works_in_this_process(toys, monkeypatch):
+    seen = []
+    monkeypatch.setattr(executor, "open_model", lambda *given: seen.append(given))
+    for here in (False, True):
+        with opening("/a/model", [toys[0]], here):
+            pass
+    ((path, record),) = seen
+    assert path == "/a/model"
+    assert json.dumps("0.png")[1:-1].encode() in record
+
+
+def test_a_candidate_that_cannot_be_loaded_ahead_is_the_error_of_who_asks_it(toys, tmp_path):
+    with closing_models():
+        with opening(str(tmp_path), [toys[0]], True):
+            pass
+        with pytest.raises(OSError, match=r"saved_model\.pb"):
+            open_model(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("args", "here"),
+    [
+        ([], True),
+        (["--direct_running_mode=multi_processing"], False),
+        (["--direct_running_mode=multi_threading"], False),
+        (["--runner=PortableRunner", "--job_endpoint=localhost:1", "--environment_type=LOOPBACK"], False),
+    ],
+)
+def test_only_the_in_process_runner_asks_models_that_are_open_here(args, here):
+    assert works_here(beam.Pipeline(argv=name_runner(args))) is here
+
+
 def test_slices_are_those_that_were_asked_for_with_small_ones_marked(compared, expected):
     labels, probabilities = expected
     slices = compared[0]["candidate"]["slices"]
@@ -369,13 +404,13 @@ def test_the_best_version_ever_is_run_on_the_same_images(tmp_path, toys):
 def test_the_served_version_that_is_also_the_best_is_run_once(
     tmp_path, monkeypatch, compared, trained, stubborn_model, examples_artifact
 ):
-    run, seen = executor.run_tfma, []
+    run, seen = executor.ask_models, []
 
     def noted(pipeline, examples, models, *rest):
         seen.extend(models)
         run(pipeline, examples, models, *rest)
 
-    monkeypatch.setattr(executor, "run_tfma", noted)
+    monkeypatch.setattr(executor, "ask_models", noted)
     recorded = (Baseline(5, True, "", 0.95, 60), Baseline(5, True, "", 0.95, 60))
     models = (trained.model, stubborn_model, stubborn_model)
     metrics, verdict, _ = evaluate(tmp_path, examples_artifact, *models, recorded, min_accuracy=0.0)

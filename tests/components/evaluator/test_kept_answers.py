@@ -134,7 +134,10 @@ def version(toys, tmp_path):
 def test_a_version_is_asked_about_new_images_alone(tmp_path, asked, toys, same_asker):
     (_, examples), version, candidate = toys
     metrics, _, _ = evaluate(tmp_path / "knows", examples, candidate, version)
-    assert asked == {"candidate": [4] * 17 + [2], "version": [4, 4, 2]}
+    assert asked == {
+        "candidate": [1, *[4] * 17, 2],
+        "version": [1, 4, 4, 2],
+    }  # the first: one that the graph is rewritten for
     assert round(metrics["baseline"]["accuracy"] * 70) == 66
     without = make_version(tmp_path / "without", version)
     shutil.rmtree(without / "Format-Serving" / "assets.extra")

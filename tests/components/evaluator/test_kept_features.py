@@ -75,10 +75,12 @@ def test_the_candidates_features_go_to_the_file_and_not_into_rows(tmp_path, monk
         return {features.OUTPUT_PROBABILITIES: sizes} | ({features.OUTPUT_FEATURES: sizes} if gives else {})
 
     monkeypatch.setattr(analysis, "open_model", lambda path: SimpleNamespace(answer=answer))
+    monkeypatch.setattr(analysis, "open_models", lambda paths, record: None)
     records = records_of(range(5))
     models, temperatures = {"candidate": "here", "baseline": "there"}, {"candidate": 1.0, "baseline": 1.0}
     asking = analysis.AskModels(models, temperatures, (2, [], 1), FeatureKeeper(str(tmp_path)), {})
-    (rows,) = asking.process(records)
+    ((place, rows),) = asking.process(((0, 7), records))
+    assert place == (0, 7)
     assert rows.num_rows == 5
     assert not any("feature" in name for name in rows.column_names)
     assert join_parts(str(tmp_path)) == (5 if gives else 0)

@@ -19,23 +19,30 @@ def write_examples(folder, count):
     split.mkdir(parents=True)
     with tf.io.TFRecordWriter(str(split / "data_tfrecord-00000-of-00001")) as writer:
         for number in range(count):
-            texts = {
-                features.IMAGE: f"picture {number}",
-                features.LABEL_TEXT: CLASSES[number % 2],
-                features.FILENAME: f"{number}.png",
-                features.SHA256: hashlib.sha256(str(number).encode()).hexdigest(),
-                features.FORMAT: "png",
-            }
-            numbers = {features.LABEL: number % 2, features.BYTE_SIZE: number, features.HEIGHT: 9, features.WIDTH: 9}
-            example = tf.train.Example()
-            for name, text in texts.items():
-                example.features.feature[name].bytes_list.value.append(text.encode())
-            for name, value in numbers.items():
-                example.features.feature[name].int64_list.value.append(value)
-            writer.write(example.SerializeToString())
+            writer.write(record_of(number))
     made = artifact(standard_artifacts.Examples, folder)
     made.split_names = artifact_utils.encode_split_names(["eval"])
     return made
+
+
+def record_of(number):
+    """A serialized tf.Example without a picture."""
+    import tensorflow as tf
+
+    texts = {
+        features.IMAGE: f"picture {number}",
+        features.LABEL_TEXT: CLASSES[number % 2],
+        features.FILENAME: f"{number}.png",
+        features.SHA256: hashlib.sha256(str(number).encode()).hexdigest(),
+        features.FORMAT: "png",
+    }
+    numbers = {features.LABEL: number % 2, features.BYTE_SIZE: number, features.HEIGHT: 9, features.WIDTH: 9}
+    example = tf.train.Example()
+    for name, text in texts.items():
+        example.features.feature[name].bytes_list.value.append(text.encode())
+    for name, value in numbers.items():
+        example.features.feature[name].int64_list.value.append(value)
+    return example.SerializeToString()
 
 
 def save_model(folder, wrong, classes=CLASSES, refused=None, **further):
