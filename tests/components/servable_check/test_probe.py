@@ -1,12 +1,14 @@
 """The export in a fresh process."""
 
 import ast
+import functools
 import hashlib
 import json
 import re
 import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +17,7 @@ from tfx.types import standard_artifacts
 
 from components.contract import features
 from components.options.gates import ServabilityGateOptions
+from components.servable_check import probe
 from components.servable_check.executor import Executor, read_predictions
 from components.servable_check.probe import read_records
 from components.servable_check.probe_process import PROBE, run_probe
@@ -71,8 +74,7 @@ def test_the_probe_answers_the_first_images_in_a_process_without_our_packages(
     assert failure == ""
     assert answer["foreign_modules"] == []
     assert len(answer["answers"]) == 5
-    assert set(answer["milliseconds"]) == {"1", "2"}
-    assert all(1 <= len(times) <= 20 for times in answer["milliseconds"].values())
+    assert {size: len(times) for size, times in answer["milliseconds"].items()} == {"1": 20, "2": 10}
     assert {name: row["outcome"] for name, row in answer["odd_inputs"].items()} == {
         "empty": "error",
         "text": "error",
@@ -90,6 +92,99 @@ def test_the_probe_answers_the_first_images_in_a_process_without_our_packages(
         np.testing.assert_allclose(row["probabilities"], expected[row["sha256"]], atol=1e-5)
         np.testing.assert_allclose(row["from_example"], row["probabilities"], atol=1e-6)
         assert row["label"] == CLASSES[int(np.argmax(row["probabilities"]))]
+
+
+class Signatures:
+    """Signatures of a model that keep what they were asked, in order; one that is named in `broken` raises an error."""
+
+    def __init__(self, broken=()):
+        self.asked, self.broken = [], broken
+        self.signatures = {name: functools.partial(self.ask, name) for name in probe.SIGNATURES}
+        for name, signature in self.signatures.items():
+            signature.structured_input_signature = (), {name: None}
+
+    def ask(self, name, **given):
+        import tensorflow as tf
+
+        (values,) = given.values()
+        self.asked.append((name, values.numpy().tolist()))
+        if name in self.broken or len(values) != len(set(values.numpy())):
+            raise tf.errors.InvalidArgumentError(None, None, "no such image")
+        count = len(values)
+        return {"label": tf.constant([CLASSES[0]] * count), "probabilities": tf.constant([[0.9, 0.1]] * count)}
+
+
+@pytest.fixture
+def ask_here(monkeypatch, eval_records, tmp_path):
+    """Call it with signatures: the probe asks them in this process about five images; gives the path of its answer."""
+    import tensorflow as tf
+
+    def ask(model):
+        monkeypatch.setattr(probe, "load_bare_tensorflow", lambda: tf)
+        monkeypatch.setattr(tf.saved_model, "load", lambda path: model)
+        monkeypatch.setattr(probe, "ODD_INPUTS", {"empty": lambda tf: tf.constant(b""), "text": lambda tf: probe.TEXT})
+        (tmp_path / "request.json").write_text(json.dumps(request_of("", eval_records)))
+        probe.main(str(tmp_path / "request.json"), str(tmp_path / "answer.json"))
+
+    return ask
+
+
+def test_a_good_image_is_asked_about_first_then_the_odd_inputs_then_all_images(ask_here, eval_records, tmp_path):
+    model = Signatures()
+    ask_here(model)
+    images, examples = eval_records.contents, eval_records.serialized
+    assert sorted(model.asked[:2]) == [("serve_examples", examples[:1]), ("serving_default", images[:1])]
+    assert model.asked[2:4] == [("serving_default", [b""]), ("serving_default", [probe.TEXT])]
+    replayed = [values for name, values in model.asked[4:10] if name == "serving_default"]
+    assert replayed == [images[:2], images[2:4], images[4:5]]
+    assert len(json.loads((tmp_path / "answer.json").read_text())["answers"]) == 5
+
+
+@pytest.mark.parametrize("name", probe.SIGNATURES)
+def test_a_good_image_that_fails_is_not_blamed_on_an_odd_input(ask_here, tmp_path, name):
+    model = Signatures(broken=[name])
+    with pytest.raises(Exception, match="no such image"):
+        ask_here(model)
+    assert not (tmp_path / "answer.json").exists()
+
+
+def test_an_answer_that_lacks_a_row_is_an_error():
+    import tensorflow as tf
+
+    def short(values):
+        return {"label": tf.constant(["cats"]), "probabilities": tf.constant([[0.9, 0.1]])}
+
+    records = [b"1", b"2"], [b"1", b"2"], ["one", "two"]
+    with pytest.raises(ValueError, match="shorter"):
+        probe.replay(tf, short, short, records, 2)
+
+
+def test_signatures_get_ready_at_the_same_time():
+    import tensorflow as tf
+
+    together, found = threading.Barrier(2), []
+
+    def ask(value):
+        together.wait(30)
+        found.append(value.numpy().tolist())
+
+    probe.warm_up(tf, (ask, [b"image", b"another"]), (ask, [b"example", b"another"]))
+    assert sorted(found) == [[b"example"], [b"image"]]
+    probe.warm_up(tf, (ask, []), (ask, []))
+    assert len(found) == 2
+
+
+def test_calls_are_timed_as_often_as_asked_for_and_go_through_all_images():
+    import tensorflow as tf
+
+    asked = []
+
+    def ask(values):
+        asked.append(values.numpy().tolist())
+        return {"probabilities": tf.constant([[1.0]])}
+
+    assert len(probe.time_calls(tf, ask, [b"1", b"2", b"3"], 2, 3)) == 3
+    assert asked == [[b"1", b"2"], [b"3", b"1"], [b"2", b"3"]]
 
 
 def test_a_replay_that_fails_is_not_blamed_on_an_odd_input(trained, eval_records, tmp_path):

@@ -1,6 +1,7 @@
 """A process that waits to be asked: it is asked once, and never outlives those who could ask."""
 
 import io
+import json
 import runpy
 import subprocess
 import sys
@@ -124,3 +125,25 @@ def test_the_real_probe_takes_its_paths_from_a_line_and_ends_without_one(monkeyp
             runpy.run_path(str(probe_process.PROBE), run_name="__main__")
     else:
         assert runpy.run_path(str(probe_process.PROBE), run_name="__main__")["paths"] == paths
+
+
+def test_the_real_probe_ends_as_soon_as_its_answer_is_written(tmp_path):
+    """What Python would do at its end, such as clearing TensorFlow away, is left out."""
+    script = (
+        "import atexit, runpy, sys\n"
+        "from unittest.mock import MagicMock\n"
+        "tensorflow = sys.modules['tensorflow'] = MagicMock(__version__='2')\n"
+        "tensorflow.errors.OpError = type('OpError', (Exception,), {'message': 'no image'})\n"
+        "signature = MagicMock(side_effect=tensorflow.errors.OpError, structured_input_signature=((), ['x']))\n"
+        "tensorflow.saved_model.load.return_value.signatures.__getitem__.return_value = signature\n"
+        "sys.argv = ['probe.py', 'request.json', 'answer.json']\n"
+        "atexit.register(print, 'cleared up')\n"
+        f"runpy.run_path({str(probe_process.PROBE)!r}, run_name='__main__')\n"
+    )
+    request = {"model": "", "records": [], "images": 0, "batch_size": 2, "known": []}
+    (tmp_path / "request.json").write_text(json.dumps(request))
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == ""
+    assert json.loads((tmp_path / "answer.json").read_text())["answers"] == []
