@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -48,12 +49,14 @@ class ReportInputs:
     passport: Mapping[str, Any] = field(default_factory=dict)
     known: Mapping[str, Any] = field(default_factory=dict)
     _made: dict[Any, Any] = field(default_factory=dict, repr=False)
+    _locks: dict[Any, Lock] = field(default_factory=dict, repr=False)
 
     def once(self, make: Callable[[ReportInputs], Made]) -> Made:
-        """Gives what a function makes of these inputs; it is called once, however many sections ask."""
-        if make not in self._made:
-            self._made[make] = make(self)
-        return self._made[make]
+        """Gives what a function makes of these inputs; it is called once, however many sections and threads ask."""
+        with self._locks.setdefault(make, Lock()):
+            if make not in self._made:
+                self._made[make] = make(self)
+            return self._made[make]
 
     def _json(self, name: str, file: str) -> dict[str, Any]:
         """Reads a JSON file of an artifact; empty where there is none."""

@@ -11,7 +11,9 @@ import importlib
 import logging
 import shlex
 import time
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +63,33 @@ def gather_content(inputs: ReportInputs, tolerant: bool = True) -> dict[str, Any
         JSON values: `schema`; `sections` {name: {`facts`, null where there is nothing to show; `note`, why;
         `seconds`}}; `pictures` {key: `data:` URL}; `missing`: how many pictures did not fit.
     """
-    pictures = Pictures()
-    sections = {name: _gather(name, section, inputs, pictures, tolerant) for name, section in load_sections().items()}
+    pictures, loaded = Pictures(), load_sections()
+    wants = {name: section.want for name, section in loaded.items() if hasattr(section, "want")}
+    gather = partial(_gather, inputs=inputs, pictures=pictures, tolerant=tolerant)
+    with ThreadPoolExecutor(1) as pool:
+        if inputs.model:
+            _begin_numbers(pool, inputs)
+        made = {name: gather(name, section) for name, section in loaded.items() if name not in wants}
+        for want in wants.values():
+            with suppress(Exception):  # its section meets it again
+                want(inputs, pictures)
+        found = _fetch(inputs, pictures, tolerant)
+        made |= {name: gather(name, loaded[name]) for name in wants}
+    missing = len(pictures.thumbs) + len(pictures.maps) + len(pictures.drawn) - len(found)
+    sections = {name: made[name] for name in loaded}
+    return {"schema": SCHEMA, "sections": sections, "pictures": found, "missing": missing}
+
+
+def _begin_numbers(pool: ThreadPoolExecutor, inputs: ReportInputs) -> None:
+    """Begins in a thread what takes long and leaves Python to others."""
+    from components.report.ahead import make_numbers  # with its libraries, which a page without a model does without
+
+    _ = inputs.row_of  # read before two threads want it
+    pool.submit(make_numbers, inputs)
+
+
+def _fetch(inputs: ReportInputs, pictures: Pictures, tolerant: bool) -> dict[str, str]:
+    """Reads and draws the pictures: {key: `data:` URL}."""
     started, found = time.monotonic(), dict[str, str]()
     try:
         if EXAMPLES in inputs.uris:
@@ -72,9 +99,7 @@ def gather_content(inputs: ReportInputs, tolerant: bool = True) -> dict[str, Any
             raise
         log.exception("the pictures of the page cannot be read")
     log.info("pictures: %d in %.1f s", len(found), time.monotonic() - started)
-    found |= pictures.drawn
-    missing = len(pictures.thumbs) + len(pictures.maps) + len(pictures.drawn) - len(found)
-    return {"schema": SCHEMA, "sections": sections, "pictures": found, "missing": missing}
+    return found | pictures.drawn
 
 
 def is_current(content: dict[str, Any]) -> bool:

@@ -11,9 +11,9 @@ import io
 import itertools
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -76,16 +76,15 @@ class Pictures:
             facts: of the model, `assets/graft.json`.
         """
         upright = facts.get("orientation", features.OLD_READING["orientation"]) == "apply"
-        explain = load_explain(model) if model and self.maps else None
         made: dict[str, str] = {}
-        with ThreadPoolExecutor(os.cpu_count()) as pool, closing(explain) if explain else nullcontext():
+        with ThreadPoolExecutor() as pool, _loading_explain(pool, model if self.maps else "") as explain:
             for part in _in_batches(read_examples(examples, {*self.thumbs, *self.maps})):
+                maps = {sha: content for sha, content in part if sha in self.maps}
+                explained = pool.submit(draw_maps, explain, facts, maps, upright) if maps else None
                 thumbs = [(sha, content) for sha, content in part if sha in self.thumbs]
                 drawn = pool.map(lambda row: draw_thumbnail(row[1], self.thumbs[row[0]], upright), thumbs)
                 made |= {sha: url for (sha, _), url in zip(thumbs, drawn, strict=True)}
-                maps = {sha: content for sha, content in part if sha in self.maps}
-                if explain is not None and maps:
-                    made |= draw_maps(explain, facts, maps, upright)
+                made |= explained.result() if explained else {}
         return self._within_limit(made)
 
     def _within_limit(self, made: dict[str, str]) -> dict[str, str]:
@@ -111,15 +110,14 @@ def read_examples(examples: str, wanted: set[str]) -> Iterator[tuple[str, bytes]
 
     if not wanted:
         return
-    table = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(tf.constant(sorted(wanted)), tf.ones([len(wanted)], tf.int32)), 0
-    )
     shape = {name: tf.io.FixedLenFeature([], tf.string) for name in (features.SHA256, features.IMAGE)}
-    records = open_records(_record_files(examples))
-    parsed = records.batch(AT_ONCE).map(lambda batch: tf.io.parse_example(batch, shape), num_parallel_calls=2)
-    chosen = parsed.unbatch().filter(lambda row: table.lookup(row[features.SHA256]) > 0)
-    for row in chosen.as_numpy_iterator():
-        yield row[features.SHA256].decode(), row[features.IMAGE]
+    for records in open_records(_record_files(examples)).batch(AT_ONCE).prefetch(1):
+        parsed = tf.io.parse_example(records, shape)
+        digests = [digest.decode() for digest in parsed[features.SHA256].numpy()]
+        chosen = [place for place, digest in enumerate(digests) if digest in wanted]
+        if chosen:
+            images = tf.gather(parsed[features.IMAGE], chosen).numpy()
+            yield from zip([digests[place] for place in chosen], images, strict=True)
 
 
 def _record_files(examples: str) -> list[str]:
@@ -138,15 +136,44 @@ def draw_thumbnail(content: bytes, side: int = SIDE, upright: bool = True) -> st
         return ""
 
 
+@contextmanager
+def _loading_explain(pool: ThreadPoolExecutor, model: str) -> Iterator[Callable[[], AskedSignature | None]]:
+    """Loads the `explain` signature in a thread; gives a function that waits for it, and frees it at the end.
+
+    Without a model it gives None, as where the model has no such signature.
+    """
+    loading = pool.submit(lambda: load_explain(model) if model else None)
+    try:
+        yield loading.result
+    finally:
+        if not loading.exception() and (explain := loading.result()) is not None:
+            explain.close()
+
+
 def load_explain(model: str) -> AskedSignature | None:
-    """Loads the `explain` signature of a SavedModel; None where it has none, as a backbone without maps."""
+    """Loads the `explain` signature of a SavedModel; None where it has none, as a backbone without maps.
+
+    Its first answer takes a third of a second: it is about an image of one pixel, and forgotten.
+    """
     from components.exports.session import open_signature  # TensorFlow
 
-    return open_signature(model, features.EXPLAIN, few=True)
+    explain = open_signature(model, features.EXPLAIN, few=True)
+    if explain is not None:
+        with suppress(Exception):
+            explain.run(np.array([_encode_pixel()], object), [features.OUTPUT_CAM])
+    return explain
+
+
+def _encode_pixel() -> bytes:
+    from PIL import Image as Pillow
+
+    buffer = io.BytesIO()
+    Pillow.new("RGB", (1, 1)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def draw_maps(
-    explain: AskedSignature, facts: dict[str, Any], contents: dict[str, bytes], upright: bool
+    explain: Callable[[], AskedSignature | None], facts: dict[str, Any], contents: dict[str, bytes], upright: bool
 ) -> dict[str, str]:
     """Draws images under the activation map of the model's answer: {key of the picture: `data:` URL}.
 
@@ -154,15 +181,18 @@ def draw_maps(
     arXiv:1512.04150).
 
     Args:
-        explain: the signature.
+        explain: gives the signature; without one nothing is drawn.
         facts: of the model, `assets/graft.json`.
         contents: {sha256: encoded image}.
         upright: whether the model turns JPEGs by their orientation.
     """
     from components.images.overlay import draw_overlay
 
+    signature = explain()
+    if signature is None:
+        return {}
     crop = tuple(facts["image_size"]) if facts.get(features.CROP_FACT) else None
-    answers = explain.run(np.array(list(contents.values()), object), [features.OUTPUT_CAM])
+    answers = signature.run(np.array(list(contents.values()), object), [features.OUTPUT_CAM])
     maps = zip(contents.items(), answers[features.OUTPUT_CAM], strict=True)
     return {
         f"{sha}/map": to_url(draw_overlay(content, activation, crop, upright, OVERLAY_SIDE))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,43 +18,51 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Projection:
-    """Images on a plane.
+    """Images among one another, and on a plane.
 
     Attributes:
-        places: float [n, 2], 0..1.
+        reduced: float [n, k], principal components of the features, which neighbours are told by.
         nearest: int [n], index of the image that is most alike.
         remoteness: float [n], mean distance to the `NEIGHBOURS` most alike images, where 1 is the median.
     """
 
-    places: np.ndarray
+    reduced: np.ndarray
     nearest: np.ndarray
     remoteness: np.ndarray
 
+    @cached_property
+    def places(self) -> np.ndarray:
+        """Where the images lie, float [n, 2], 0..1: t-SNE (van der Maaten and Hinton, 2008); 1,000 take a second."""
+        from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits
+
+        count, width = self.reduced.shape
+        settings = {"max_iter": ITERATIONS, "angle": ANGLE, "init": "pca" if width > 1 else "random"}
+        perplexity = min(PERPLEXITY, (count - 1) / 3)
+        with threadpool_limits(1):  # its threads wait for one another: on a busy machine two took four times as long
+            tsne = TSNE(2, perplexity=perplexity, random_state=SEED, **settings)
+            places = tsne.fit_transform(self.reduced.astype(np.float32))
+        low, spread = places.min(axis=0), np.ptp(places, axis=0)
+        return (places - low) / np.where(spread > 0, spread, 1)
+
 
 def project(values: np.ndarray) -> Projection | None:
-    """Arranges images so that neighbours are alike: t-SNE (van der Maaten and Hinton, 2008) on principal components.
+    """Finds the neighbours of images; where they lie on the plane is computed when it is first asked for.
 
     Args:
-        values: float32 [n, d], finite features; some 1,000 images take a second.
+        values: float32 [n, d], finite features.
 
     Returns:
-        The plane; None where there are too few images, or all are the same.
+        The projection; None where there are too few images, or all are the same.
     """
     from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
 
     count = len(values)
     if count < FEWEST or np.ptp(values, axis=0).max() == 0:
         return None
     width = min(REDUCED, count - 1, values.shape[1])
     reduced = PCA(width, svd_solver="randomized", random_state=SEED).fit_transform(values)
-    perplexity = min(PERPLEXITY, (count - 1) / 3)
-    settings = {"max_iter": ITERATIONS, "angle": ANGLE, "init": "pca" if width > 1 else "random", "random_state": SEED}
-    with threadpool_limits(1):  # its threads wait for one another: on a busy machine two took four times as long
-        places = TSNE(2, perplexity=perplexity, **settings).fit_transform(reduced.astype(np.float32))
-    low, spread = places.min(axis=0), np.ptp(places, axis=0)
-    return Projection((places - low) / np.where(spread > 0, spread, 1), *find_neighbours(reduced))
+    return Projection(reduced, *find_neighbours(reduced))
 
 
 def find_neighbours(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,9 @@ class Section(Protocol):
         TITLE: the heading.
         TEMPLATE: file name of the template, beside the module. It sees `facts`, what `gather` gave; `run`, what a run
             knows beside its artifacts (see `components/report/page.py`); and the macros of `macros.html`.
+
+    A section whose facts take long may have a function `want`, with the arguments of `gather`, which asks for the same
+    pictures: they are drawn before `gather` is called, while a thread makes what it needs (`ahead.py`).
     """
 
     TITLE: str

@@ -29,18 +29,15 @@ MARGIN = 12
 
 def gather(inputs: ReportInputs, pictures: Pictures) -> Facts | str:
     """Gathers the dots with their words, the outliers, and of each class who its neighbours are."""
-    known = inputs.once(gather_features)
-    answers = read_answers(inputs)
-    chosen = choose_images(known, answers)
-    rows, values = [known.rows[index] for index in chosen], known.values[chosen]
-    projection = project(values) if len(chosen) >= FEWEST else None
+    known, answers = inputs.once(gather_features), read_answers(inputs)
+    rows, projection = inputs.once(project_images)
     if projection is None:
         return known.note if not known.rows else f"A map needs {FEWEST} images that differ; this run has too few."
     said = _answers_by_digest(answers)
     counts = _count_classes(rows, said, inputs.labels)
-    outliers = [int(i) for i in np.argsort(-projection.remoteness, kind="stable")[: min(OUTLIERS, len(rows) // 20)]]
+    outliers = find_outliers(projection)
     return {
-        "dots": _draw_dots(rows, projection, said, [row["name"] for row in counts], pictures),
+        "dots": _draw_dots(rows, inputs.once(place_images), said, [row["name"] for row in counts], pictures),
         "outliers": [_card(rows[index], pictures) for index in outliers],
         "outlying": outliers,
         "images": len(inputs.row_of),
@@ -52,6 +49,40 @@ def gather(inputs: ReportInputs, pictures: Pictures) -> Facts | str:
         "neighbours": rank_neighbours(rows, projection)[:LISTED],
         "size": SIZE,
     }
+
+
+def want(inputs: ReportInputs, pictures: Pictures) -> None:
+    """Asks for the pictures that `gather` asks for."""
+    rows, projection = inputs.once(project_images)
+    if projection is not None:
+        for row in rows:
+            pictures.want(row.sha256, SIDE)
+        for index in find_outliers(projection):
+            pictures.want(rows[index].sha256)
+
+
+def project_images(inputs: ReportInputs) -> tuple[list[Row], Projection | None]:
+    """Chooses the images of the map and finds their neighbours; called by `inputs.once`.
+
+    Returns:
+        Their rows of the manifest, and the projection; None where there are too few images, or all are the same.
+    """
+    known = inputs.once(gather_features)
+    chosen = choose_images(known, read_answers(inputs))
+    rows = [known.rows[index] for index in chosen]
+    return rows, project(known.values[chosen]) if rows else None
+
+
+def place_images(inputs: ReportInputs) -> np.ndarray:
+    """Places the images of the map, float [n, 2], 0..1; called by `inputs.once`; empty where there is no map."""
+    _, projection = inputs.once(project_images)
+    return np.zeros([0, 2]) if projection is None else projection.places
+
+
+def find_outliers(projection: Projection) -> list[int]:
+    """Finds the most remote images, their indices, the most remote first."""
+    most = min(OUTLIERS, len(projection.remoteness) // 20)
+    return [int(index) for index in np.argsort(-projection.remoteness, kind="stable")[:most]]
 
 
 def choose_images(known: KnownFeatures, answers: Answers | None) -> np.ndarray:
@@ -88,14 +119,13 @@ def _count_classes(rows: list[Row], said: dict[str, dict[str, Any]], labels: lis
 
 
 def _draw_dots(
-    rows: list[Row], projection: Projection, said: dict[str, dict[str, Any]], order: list[str], pictures: Pictures
+    rows: list[Row], places: np.ndarray, said: dict[str, dict[str, Any]], order: list[str], pictures: Pictures
 ) -> list[dict[str, Any]]:
-    """Places the dots: `x`, `y`, `mark` (of the class, `MARKED` for all others), `key`, `wrong`, and `words`."""
+    """Describes the dots: `x`, `y`, `mark` (of the class, `MARKED` for all others), `key`, `wrong`, and `words`."""
     rank = {label: number for number, label in enumerate(order)}
     room = np.array(SIZE) - 2 * MARGIN
-    places = (MARGIN + projection.places * room).round(1)
     dots = []
-    for row, (x, y) in zip(rows, places.tolist(), strict=True):
+    for row, (x, y) in zip(rows, (MARGIN + places * room).round(1).tolist(), strict=True):
         answer = said.get(row.sha256)
         words = [row.label, _shown(row.name), f"{row.split} side"]
         if answer:

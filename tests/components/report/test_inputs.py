@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -63,3 +66,20 @@ def test_a_run_that_was_stopped_at_its_data_has_counts_ledger_and_verdict():
     assert inputs.gates["data"]["reasons"] == ["too much"]
     assert (inputs.metrics, inputs.history, inputs.outcomes, inputs.model) == ({}, {}, None, "")
     assert not inputs.baseline.exists
+
+
+def test_what_two_threads_ask_for_is_made_once():
+    inputs, made, together = ReportInputs({}), [], threading.Barrier(2)
+
+    def make(found):
+        time.sleep(0.1)
+        made.append(found)
+        return len(made)
+
+    def ask(_):
+        together.wait(30)
+        return inputs.once(make)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(ask, range(2))) == [1, 1]
+    assert made == [inputs]

@@ -1,11 +1,12 @@
 """The frame of the page: sections in order, escaped, and a failure that costs no model."""
 
 import re
+import threading
 from types import SimpleNamespace
 
 import pytest
 
-from components.report import page
+from components.report import ahead, page
 from components.report.inputs import ReportInputs
 from components.report.page import figure, gather_content, percent, render
 
@@ -86,6 +87,47 @@ def test_a_section_that_fails_leaves_a_note_and_costs_no_model(monkeypatch):
     assert "This section could not be made: ValueError: a &lt;b&gt; that" in render(content)
     with pytest.raises(ValueError, match="nobody expected"):
         gather_content(ReportInputs({}), tolerant=False)
+
+
+def test_a_section_that_takes_long_is_gathered_when_its_pictures_are_drawn(monkeypatch):
+    told = []
+
+    def want(inputs, pictures):
+        told.append("wants")
+        pictures.drawn["a"] = "url"
+        raise ValueError("met again by gather")
+
+    def gather(inputs, pictures):
+        told.append("gathers")
+        return pictures.drawn
+
+    late = SimpleNamespace(TITLE="Late", TEMPLATE="verdict.html", gather=gather, want=want)
+    early = SimpleNamespace(TITLE="Early", TEMPLATE="verdict.html", gather=lambda *_: told.append("early") or "nothing")
+    monkeypatch.setattr(page, "load_sections", lambda: {"late": late, "early": early})
+    monkeypatch.setattr(page, "_fetch", lambda inputs, pictures, _: told.append("fetched") or dict(pictures.drawn))
+    content = gather_content(ReportInputs({}), tolerant=False)
+    assert told == ["early", "wants", "fetched", "gathers"]
+    assert list(content["sections"]) == ["late", "early"]
+    assert content["pictures"] == {"a": "url"}
+
+
+def test_numbers_are_made_while_sections_are_gathered(monkeypatch):
+    begun, reached = threading.Event(), threading.Event()
+
+    def make_numbers(inputs):
+        begun.set()
+        reached.wait(30)
+        raise ValueError("met again by the section that asks")
+
+    def gather(inputs, pictures):
+        reached.set()
+        return {"begun": begun.wait(30)}
+
+    monkeypatch.setattr(ahead, "make_numbers", make_numbers)
+    section = SimpleNamespace(TITLE="A", TEMPLATE="verdict.html", gather=gather)
+    monkeypatch.setattr(page, "load_sections", lambda: {"a": section})
+    content = gather_content(ReportInputs({"model": "there"}), tolerant=False)
+    assert content["sections"]["a"]["facts"] == {"begun": True}
 
 
 def test_a_template_that_fails_leaves_a_note_and_the_other_sections():

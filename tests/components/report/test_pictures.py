@@ -3,12 +3,14 @@
 import base64
 import hashlib
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
 from components.contract.assets import read_facts
+from components.exports import session
 from components.exports.session import open_signature
 from components.report import pictures as room
 from components.report.pictures import OVERLAY_SIDE, SIDE, Pictures, draw_thumbnail
@@ -67,6 +69,25 @@ def test_the_model_that_explains_is_freed(examples_uri, digests, trained, monkey
     assert len(wanted.fetch(str(examples_uri), str(trained.path), read_facts(trained.path))) == 1
     with pytest.raises(RuntimeError, match="closed Session"):
         explain.run(np.array([b""], object), ["cam"])
+
+
+def test_the_first_answer_is_given_while_the_model_loads_and_forgotten(monkeypatch):
+    asked = []
+
+    def run(images, wanted):
+        asked.append([Pillow.open(io.BytesIO(image)).size for image in images])
+        raise ValueError("what the model makes of one pixel is no matter")
+
+    monkeypatch.setattr(session, "open_signature", lambda *_, few: SimpleNamespace(run=run))
+    assert room.load_explain("a model").run is run
+    assert asked == [[(1, 1)]]
+
+
+def test_a_model_that_does_not_load_is_said(examples_uri, digests):
+    wanted = Pictures()
+    wanted.want_map(digests[0])
+    with pytest.raises(OSError, match="gone"):
+        wanted.fetch(str(examples_uri), "gone", {})
 
 
 def test_a_model_that_cannot_explain_gives_no_maps(examples_uri, digests, monkeypatch):

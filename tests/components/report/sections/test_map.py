@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from sklearn.manifold import trustworthiness
 
+from components.report.ahead import make_numbers
 from components.report.inputs import ReportInputs
-from components.report.pictures import Pictures
-from components.report.projection import FEWEST, find_neighbours, project
+from components.report.pictures import SIDE, Pictures
+from components.report.projection import FEWEST, Projection, find_neighbours, project
+from components.report.sections import label_errors
 from components.report.sections import map as section
 from tests.components.report.evaluated import HOSTILE, digest
 
@@ -57,6 +59,24 @@ def test_each_dot_has_its_words_without_a_script_and_a_picture_with_one(finished
     assert len(data) == len(page.facts["dots"]) == 66
     assert all(url.startswith("data:image/webp") for url in data)
     assert page.pictures.thumbs[digest("train-0.png")] == section.SIDE
+
+
+def test_what_is_wanted_before_is_what_the_section_asks_for(finished):
+    inputs, before, then = clusters(finished), Pictures(), Pictures()
+    section.want(inputs, before)
+    section.gather(inputs, then)
+    assert list(before.thumbs.items()) == list(then.thumbs.items())
+    assert {section.SIDE, SIDE} == set(before.thumbs.values())
+    section.want(ReportInputs({}), before)  # no image, and nothing is wanted
+
+
+def test_what_was_made_ahead_is_not_made_again(finished, monkeypatch):
+    inputs = clusters(finished)
+    make_numbers(inputs)
+    for room, name in ((section, "project"), (Projection, "places"), (label_errors, "find_label_errors")):
+        monkeypatch.setattr(room, name, None)
+    assert len(section.gather(inputs, Pictures())["dots"]) == 66
+    assert label_errors.gather(inputs, Pictures())["judged"] == 66
 
 
 def test_a_class_with_foreign_neighbours_is_told_in_words(finished, shown):
