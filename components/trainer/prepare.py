@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -82,11 +83,13 @@ def prepare_training(
     if options.deterministic and tf.config.get_visible_devices("GPU"):
         repeat_exactly()  # on a CPU the ops used here repeat anyway, and tf.data would lose its parallel calls
     transform = tft.TFTransformOutput(transform_output)
-    train, evaluation = read_split(train_files), take_sample(read_split(eval_files), sample)
     size = image_size(transform)
     progress.info("looking up %s at %d x %d", options.backbone, *size)
     known = AnswerCache(features_dir)
-    backbone = freeze(options, size, known)
+    with ThreadPoolExecutor(1) as pool:  # records are read while the network is built
+        reading = pool.submit(lambda: (read_split(train_files), take_sample(read_split(eval_files), sample)))
+        backbone = freeze(options, size, known)
+        train, evaluation = reading.result()
     exact = make_pass(strategy, backbone, transform, options)
     if options.feature_pass == "beam":
         exact = replace(exact, elsewhere=BeamPass(beam_args))

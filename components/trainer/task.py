@@ -48,6 +48,11 @@ class Task:
         return cls(options, found, given, *folders, fn_args.serving_model_dir, fn_args.model_run_dir, custom)
 
     @property
+    def code(self) -> str:
+        """The digest of the code behind the Trainer; empty where it is not known."""
+        return str(self.custom.get("source_fingerprint", ""))
+
+    @property
     def exports(self) -> Sequence[str]:
         """The names of the further forms of the export."""
         return self.custom.get("exports", ())

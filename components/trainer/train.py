@@ -5,6 +5,9 @@ from __future__ import annotations
 import gc
 import logging
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,15 +15,18 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
+from threadpoolctl import threadpool_limits
 
 from components.contract import features
 from components.exports.table import load_forms
+from components.files.paths import exists
 from components.options.trainer import TrainerOptions
-from components.trainer.backbones.frozen import Frozen
+from components.trainer.backbones.frozen import Facts, Frozen
 from components.trainer.devices.hardware import describe_hardware
 from components.trainer.devices.strategy import describe_devices, make_strategy
 from components.trainer.devices.tf_config import is_chief
 from components.trainer.devices.worker_pool import with_workers
+from components.trainer.export.export_cache import find_place
 from components.trainer.export.proof import (
     answer_images,
     check_outliers,
@@ -29,7 +35,8 @@ from components.trainer.export.proof import (
     parity_limit,
     sample_rows,
 )
-from components.trainer.export.write import Graft, export
+from components.trainer.export.write import Graft, export, keep_export
+from components.trainer.features.augment import FreshViews
 from components.trainer.features.data import Split, in_content_order, read_images, spread_rows, take_rows
 from components.trainer.features.feature_pass import FeaturePass, Features, gather_features, gather_rows
 from components.trainer.features.training_inputs import make_pass
@@ -62,9 +69,10 @@ def run_fn(fn_args: FnArgs) -> None:
     started, task = time.monotonic(), Task.of(fn_args)
     strategy = make_strategy(task.options.devices)  # before TensorFlow is first used: several workers must meet
     prepared = prepare_training(task.options, strategy, task.given, task.features_dir, task.beam_args, task.sample)
-    learned = learn(task, strategy, prepared)
-    shown = show_images(task, prepared, learned)
-    learned = calibrate_head(task, prepared, learned)
+    with tracing_beside(task, strategy, prepared):
+        learned = learn(task, strategy, prepared)
+        shown = show_images(task, prepared, learned)
+        learned = calibrate_head(task, prepared, learned)
     if not is_chief():
         return
     evidence = judge_images(task, shown, learned.head)
@@ -81,6 +89,29 @@ def run_fn(fn_args: FnArgs) -> None:
     rates |= {"seconds": round(time.monotonic() - started, 3), "machine": describe_hardware()}
     write_record(task.run_dir, learned.head, rates, evidence.answered, evidence.probabilities)
     progress.info(describe_end(task, prepared, learned, evidence), extra={"done": True})
+
+
+@contextmanager
+def tracing_beside(task: Task, strategy: tf.distribute.Strategy, prepared: Prepared) -> Iterator[None]:
+    """Traces the export in a thread beside the head's training, and keeps it for `write_model`, where none is kept.
+
+    Not beside a second stage, which has a network of its own, nor beside fresh views, for which another thread must
+    not trace the network meanwhile, nor where several replicas or workers are busy with the head.
+    """
+    options, backbone = task.options, prepared.backbone
+    width = backbone.facts.feature_width(options.pooling)
+    head = Head.blank(width, options.hidden_units, len(prepared.classes))
+    facts = describe_export(task, prepared, head, backbone.facts)
+    place = find_place(prepared.transform, facts, prepared.known, task.code)
+    fresh = isinstance(prepared.inputs.values, FreshViews)
+    if options.fine_tune.asked_for or fresh or strategy.num_replicas_in_sync > 1 or not place or exists(place.path):
+        yield
+        return
+    parts = Graft(backbone, options.pooling, head, prepared.transform, Typicality.blank(width))
+    with ThreadPoolExecutor(1) as pool, threadpool_limits(1):  # threads of NumPy would wait for the one that traces
+        kept = pool.submit(keep_export, parts, place)
+        yield
+    kept.result()
 
 
 @dataclass(frozen=True)
@@ -208,15 +239,19 @@ def write_model(task: Task, prepared: Prepared, learned: Learned, typicality: Ty
     """Writes the SavedModel, and the further forms that are asked for."""
     progress.info("exporting")
     options, train = task.options, prepared.train
-    facts = describe_model(options, prepared.size, prepared.classes, learned.backbone.facts, learned.head)
-    facts |= {**task.facts, features.OUTLIERS_FACT: typicality.facts()}
-    facts |= {features.TEMPERATURE_FACT: learned.calibration.temperature}
-    code = "" if learned.is_tuned else task.custom.get("source_fingerprint", "")
+    facts = describe_export(task, prepared, learned.head, learned.backbone.facts)
+    facts |= {features.OUTLIERS_FACT: typicality.facts(), features.TEMPERATURE_FACT: learned.calibration.temperature}
+    code = "" if learned.is_tuned else task.code
     parts = Graft(learned.backbone, options.pooling, learned.head, prepared.transform, typicality)
     export(parts, task.model_dir, facts, prepared.known, code)
     for form in load_forms(task.exports):
         progress.info("converting for %s", form.TITLE)
         form.write(task.model_dir, lambda count: read_images(train, spread_rows(train, count)))
+
+
+def describe_export(task: Task, prepared: Prepared, head: Head, backbone: Facts) -> dict[str, Any]:
+    """Describes the model and how it reads pictures, for its `assets/graft.json`."""
+    return describe_model(task.options, prepared.size, prepared.classes, backbone, head) | task.facts
 
 
 def prove(task: Task, evidence: Evidence) -> float:

@@ -13,7 +13,7 @@ from components.exports.session import Answers, open_signature
 from components.trainer.outliers.typicality import Typicality, measure_distances
 
 SAMPLE_IMAGES = 64  # images
-PROOF_BATCH = 8
+PROOF_BATCH = 4  # images: what their decoding takes is the highest memory of a run
 ROUNDED_DISTANCE = 1e-3  # what TF32 of a GPU makes of a cosine; 1e-6 measured on a CPU
 # Largest difference that rounding explains, as a share of the image's largest feature. Folding to constants reorders
 # sums (1e-6 to 3e-5 measured), GPUs may multiply in TF32 (11 bits of mantissa); bfloat16 has 8 bits, through all

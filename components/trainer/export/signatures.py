@@ -57,10 +57,10 @@ class ServedModel(tf.Module):
         shape = [None, *backbone.model.input_shape[1:]]
         pixels = [tf.TensorSpec(shape, tf.float32, features.PIXELS)]
         # Each is traced once, and called by all signatures. AutoGraph takes seconds to rewrite the transform graph's
-        # layer, which needs none of it; a layer of somebody's own network may need it.
+        # layer, which needs none of it, and leaves what Keras calls as it is.
         strings = [tf.TensorSpec([None], tf.string)]
         self.decode = tf.function(self._decode, input_signature=strings, autograph=False)
-        self.maps = tf.function(self._maps, input_signature=pixels)
+        self.maps = tf.function(self._maps, input_signature=pixels, autograph=False)
         self.classify_pixels = tf.function(self._classify_pixels, input_signature=pixels, autograph=False)
 
     def _classify_pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from components.contract import features
 from components.options.trainer import Pooling
 from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import Frozen
-from components.trainer.export.export_cache import find_place
+from components.trainer.export.export_cache import KeptExport, find_place
 from components.trainer.export.signatures import ServedModel
 from components.trainer.heads.head import Head
 from components.trainer.outliers.typicality import Typicality
@@ -53,11 +54,27 @@ def export(model: Graft, path: str, facts: dict[str, Any], known: AnswerCache, c
     if place and place.write_with(model.head, model.typicality, path):
         write_assets(path, facts)
         return
-    parts = (model.backbone.built, model.pooling, model.head, model.transform)
-    served = ServedModel(*parts, facts["classes"], facts.get("averaged_views", 1), model.typicality)
-    export_model(served, path, facts)
+    export_model(make_served(model, facts), path, facts)
     if place:
         place.keep(path)
+
+
+def keep_export(model: Graft, place: KeptExport) -> None:
+    """Traces an export and keeps it: `export` then has to put in head and typicality alone.
+
+    Args:
+        model: with any head of the right shape, and any typicality.
+        place: of `find_place`.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        export_model(make_served(model, place.facts), scratch, place.facts)
+        place.keep(scratch)
+
+
+def make_served(model: Graft, facts: dict[str, Any]) -> ServedModel:
+    """Joins the parts of a model, with its class names; its network is built where it is not yet."""
+    parts = (model.backbone.built, model.pooling, model.head, model.transform)
+    return ServedModel(*parts, facts["classes"], facts.get("averaged_views", 1), model.typicality)
 
 
 def export_model(model: ServedModel, path: str, facts: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from components.trainer.training.schedule import Recipe, fill_up, passes, shuffl
 from components.trainer.training.step import AdamState, Batch, TrainingStep, call_graph, start_head
 
 MEASURE_BATCH = 1024  # images
+AHEAD = 4  # steps of an epoch that are under way at once
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,9 @@ class EpochGraph:
         given = AdamState(*(tf.constant(x, tf.float64) for x in state))
         inputs = (tf.constant(batches), tf.constant(rates), tf.constant(first, tf.int64))
         graph = self._graph_epoch.get_concrete_function(given, *map(_of_any_length, inputs))
-        steps, finite, *after, totals = graph(given, *inputs)
-        broken = None if bool(finite) else int(steps) - 1
-        return AdamState(*(x.numpy() for x in after)), totals.numpy() / len(rows), broken
+        broken, *after, totals = graph(given, *inputs)
+        first_bad = None if int(broken) == len(batches) else int(broken)
+        return AdamState(*(x.numpy() for x in after)), totals.numpy() / len(rows), first_bad
 
     def measure(self, params: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Measures rows, n > 0: the means of the loss, without dropout and penalty, and of the right images."""
@@ -103,15 +104,15 @@ class EpochGraph:
         return call_graph(self._graph_measure, tf.constant(params), tf.constant(batches)).numpy() / len(rows)
 
     def _run_steps(self, state: AdamState, batches: tf.Tensor, rates: tf.Tensor, first: tf.Tensor) -> Any:
-        def one(step: tf.Tensor, _: tf.Tensor, *rest: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        steps, ahead = tf.shape(batches, tf.int64)[0], AHEAD if self._replicas == 1 else 1
+
+        def one(step: tf.Tensor, broken: tf.Tensor, *rest: tf.Tensor) -> tuple[tf.Tensor, ...]:
             after, sums, finite = self._step.step(AdamState(*rest[:3]), Batch(batches[step]), rates[step], first + step)
-            return (step + 1, finite, *after, rest[3] + sums)
+            return (step + 1, tf.where(finite, broken, tf.minimum(broken, step)), *after, rest[3] + sums)
 
-        def more(step: tf.Tensor, finite: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
-            return finite & (step < tf.shape(batches, tf.int64)[0])  # the first step that is not finite is the last
-
-        start = (tf.constant(0, tf.int64), tf.constant(True), *state, tf.zeros([2], tf.float64))
-        return tf.while_loop(more, one, start, parallel_iterations=1)
+        # No step waits for the state of the one before, but where it needs it: rows are looked up and scaled ahead.
+        start = (tf.constant(0, tf.int64), steps, *state, tf.zeros([2], tf.float64))
+        return tf.while_loop(lambda step, *_: step < steps, one, start, parallel_iterations=ahead)[1:]
 
     def _measure_steps(self, params: tf.Tensor, batches: tf.Tensor) -> tf.Tensor:
         def one(step: tf.Tensor, totals: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import tensorflow as tf
@@ -55,6 +56,13 @@ class Head:
     l2: float = 0.0
     spread: np.ndarray | None = None
     even: bool = False
+
+    @classmethod
+    def blank(cls, width: int, hidden_units: int, classes: int) -> Head:
+        """Makes one that knows nothing: all classes are alike for every image of so many features."""
+        sizes = pairwise(size for size in (width, hidden_units, classes) if size)
+        layers = [(np.zeros([before, after], np.float32), np.zeros(after, np.float32)) for before, after in sizes]
+        return cls(*layers[-1], hidden=layers[0] if hidden_units else None)
 
     @property
     def layers(self) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -5,6 +5,7 @@ import gc
 import hashlib
 import io
 import json
+import threading
 from types import SimpleNamespace
 
 import keras
@@ -214,7 +215,50 @@ def test_values_that_a_search_found_take_the_place_of_the_options(other_head, pr
     assert read_facts(trained)["tuned"] == {}
 
 
-def test_the_graphs_of_an_export_make_room_before_it_is_proven(again, monkeypatch):
+@pytest.fixture
+def traced_in(monkeypatch):
+    """The threads in which exports are traced, one after the other."""
+    real, seen = write.ServedModel, []
+
+    def model(*arguments):
+        seen.append(threading.current_thread())
+        return real(*arguments)
+
+    monkeypatch.setattr(write, "ServedModel", model)
+    return seen
+
+
+def test_an_export_is_traced_once_beside_the_head_and_holds_the_head_that_was_trained(again, traced_in):
+    run = again(custom_config={"source_fingerprint": "other code"}, epochs=2)
+    (thread,) = traced_in
+    assert thread is not threading.main_thread()
+    model = tf.saved_model.load(str(run.folder / "Format-Serving"))
+    content = model.kernel.numpy().tobytes() + model.bias.numpy().tobytes()
+    assert hashlib.sha256(content).hexdigest() == run.facts["head_sha256"]
+    again(custom_config={"source_fingerprint": "other code"}, epochs=1)
+    assert len(traced_in) == 1, "the second run finds it kept"
+
+
+FRESH = AugmentOptions(flip="horizontal", views=0)
+
+
+@pytest.mark.parametrize("changes", [{"augment": FRESH}, {"devices": "cpu:2"}])
+def test_nothing_is_traced_beside_what_is_busy_with_the_network_or_with_all_devices(again, traced_in, changes):
+    again(custom_config={"source_fingerprint": str(changes)}, epochs=1, **changes)
+    assert traced_in == [threading.main_thread()]
+
+
+def test_an_error_of_the_thread_that_traces_is_that_of_the_run(again, monkeypatch):
+    def fails(*arguments):
+        raise tf.errors.ResourceExhaustedError(None, None, "the disk is full")
+
+    monkeypatch.setattr(train, "keep_export", fails)
+    with pytest.raises(tf.errors.ResourceExhaustedError, match="the disk is full"):
+        again(custom_config={"source_fingerprint": "code that fails"}, epochs=1)
+
+
+@pytest.mark.parametrize("code", ["", "code that is traced beside the head"])
+def test_the_graphs_of_an_export_make_room_before_it_is_proven(again, monkeypatch, code):
     found, export_model, open_export = [], write.export_model, train.open_export
 
     def count():  # a weak reference would be empty before the graph has gone
@@ -224,9 +268,9 @@ def test_the_graphs_of_an_export_make_room_before_it_is_proven(again, monkeypatc
         return thing if type(thing).__name__ == "FuncGraph" else None
 
     def traced(model, path, facts):
-        count()
         export_model(model, path, facts)
-        count()
+        if threading.current_thread() is threading.main_thread():  # `get_objects` must not meet tuples in the making
+            count()
 
     def opened(path):
         count()
@@ -235,9 +279,11 @@ def test_the_graphs_of_an_export_make_room_before_it_is_proven(again, monkeypatc
     monkeypatch.setattr(write, "export_model", traced)
     monkeypatch.setattr(train, "open_export", opened)
     gc.collect()
-    again(custom_config={"source_fingerprint": ""}, epochs=1)  # no kept export is used
-    before, traced_then, at_last = found
-    assert before < traced_then
+    count()
+    again(custom_config={"source_fingerprint": code}, epochs=1)  # no kept export is used
+    before, *traced_then, at_last = found
+    assert len(traced_then) == (not code)
+    assert all(before < then for then in traced_then)
     assert at_last <= before
 
 

@@ -15,7 +15,7 @@ from components.trainer.backbones.answer_cache import AnswerCache
 from components.trainer.backbones.frozen import Frozen
 from components.trainer.export import write as export_module
 from components.trainer.export.export_cache import KeptExport, find_place
-from components.trainer.export.write import Graft, export
+from components.trainer.export.write import Graft, export, keep_export
 from components.trainer.heads.head import Head
 from components.trainer.outliers.typicality import Typicality
 from tests.components.trainer.toys import tiny_backbone
@@ -158,6 +158,23 @@ def test_a_kept_export_tells_outliers_by_what_this_run_learned(write, traced, ev
         np.testing.assert_array_equal(getattr(loaded.outliers, name), value)
     held = [dict(tf.train.list_variables(str(path / "variables" / "variables"))) for path in (filled, fresh)]
     assert held[0] == held[1]
+
+
+@pytest.mark.parametrize("units", [0, 4])
+def test_an_export_that_was_kept_with_a_blank_head_is_the_traced_one(
+    write, traced, backbone, transform, tmp_path, eval_records, units
+):
+    blank = Graft(backbone, "avg", Head.blank(WIDTH, units, 3), transform, Typicality.blank(WIDTH))
+    facts = {"classes": CLASSES, "backbone_sha256": backbone.facts.digest}
+    keep_export(blank, find_place(transform, facts, AnswerCache(str(tmp_path / "features")), "c"))
+    told = head_of(2, units), typicality_of(2, 9, 30)
+    filled = write(told[0], typicality=told[1])
+    assert len(traced) == 1
+    loaded, found = answers(filled, eval_records.contents)
+    _, expected = answers(write(told[0], "", told[1]), eval_records.contents)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value)
+    np.testing.assert_array_equal(loaded.kernel.numpy(), told[0].kernel)
 
 
 def test_what_else_decides_an_export_has_another_place(transform, tmp_path):

@@ -143,6 +143,17 @@ def test_parameters_of_the_source_stand_before_those_of_the_head():
     assert (kernel.ravel().tolist(), bias.tolist()) == ([*range(5, 14)], [14, 15, 16])
 
 
+def test_steps_that_begin_before_the_one_ahead_has_ended_change_no_bit(epochs, monkeypatch):
+    found = []
+    for ahead in (1, 4):
+        monkeypatch.setattr("components.trainer.heads.epochs.AHEAD", ahead)
+        mine, values, _ = epochs(dropout=0.5)
+        state, rates = AdamState.first(start_head(WIDTHS, 1)), np.full(5, 0.01)
+        after, means, _ = mine.run_epoch(state, np.arange(len(values)), rates, 0)
+        found.append([*(part.tobytes() for part in after), means.tobytes()])
+    assert found[0] == found[1]
+
+
 def test_the_broken_step_is_told(epochs):
     mine, values, _ = epochs(widths=(8, 3), batch_size=10)
     rates = np.array([0.01, 0.01, 1e300, 0.01])
