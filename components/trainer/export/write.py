@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from components.trainer.export.export_cache import KeptExport, find_place
 from components.trainer.export.signatures import ServedModel
 from components.trainer.heads.head import Head
 from components.trainer.outliers.typicality import Typicality
+
+log = logging.getLogger("graft.run")
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,18 @@ def export(model: Graft, path: str, facts: dict[str, Any], known: AnswerCache, c
 def keep_export(model: Graft, place: KeptExport) -> None:
     """Traces an export and keeps it: `export` then has to put in head and typicality alone.
 
+    Where it cannot be written, `export` traces it again, to where it goes.
+
     Args:
         model: with any head of the right shape, and any typicality.
         place: of `find_place`.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        export_model(make_served(model, place.facts), scratch, place.facts)
-        place.keep(scratch)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            export_model(make_served(model, place.facts), scratch, place.facts)
+            place.keep(scratch)
+    except (OSError, tf.errors.OpError) as error:  # such as a small disk for temporary files
+        log.warning("The export could not be written ahead, it is traced again: %s", error)
 
 
 def make_served(model: Graft, facts: dict[str, Any]) -> ServedModel:

@@ -177,6 +177,23 @@ def test_an_export_that_was_kept_with_a_blank_head_is_the_traced_one(
     np.testing.assert_array_equal(loaded.kernel.numpy(), told[0].kernel)
 
 
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), tf.errors.ResourceExhaustedError(None, None, "full")])
+def test_an_export_that_cannot_be_written_ahead_is_traced_again(
+    write, traced, backbone, transform, tmp_path, monkeypatch, caplog, error
+):
+    def fails(*arguments):
+        raise error
+
+    blank = Graft(backbone, "avg", Head.blank(WIDTH, 0, 3), transform, Typicality.blank(WIDTH))
+    facts = {"classes": CLASSES, "backbone_sha256": backbone.facts.digest}
+    with monkeypatch.context() as broken, caplog.at_level(logging.WARNING, "graft.run"):
+        broken.setattr(export_module, "export_model", fails)
+        keep_export(blank, find_place(transform, facts, AnswerCache(str(tmp_path / "features")), "c"))
+    assert "could not be written ahead, it is traced again" in caplog.text
+    assert (write(head_of(2)) / "saved_model.pb").is_file()
+    assert len(traced) == 2
+
+
 def test_what_else_decides_an_export_has_another_place(transform, tmp_path):
     def place(code="c", **facts):
         known = {"classes": CLASSES, "backbone_sha256": "b" * 64, "head_sha256": "h" * 64, "seed": 1, **facts}
