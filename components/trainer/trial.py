@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from components.contract import features
@@ -87,7 +86,7 @@ def _try(options: TrainerOptions, size: tuple[int, int], exports: Sequence[str])
 def _export(built: BuiltBackbone, options: TrainerOptions, size: tuple[int, int], exports: Sequence[str]) -> None:
     try:
         width = fold_backbone(built.model, built.scaling, options.pooling, options.averaged_views).width
-        head = Head(np.zeros([width, len(CLASSES)], np.float32), np.zeros(len(CLASSES), np.float32))
+        head = Head.blank(width, 0, len(CLASSES))
         parts: Any = (built, options.pooling, head, _Blank(size), CLASSES, options.averaged_views)
         with tempfile.TemporaryDirectory(prefix="graft-trial-") as folder:
             export_model(ServedModel(*parts), folder, {"classes": CLASSES})
